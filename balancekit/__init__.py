@@ -1,0 +1,62 @@
+"""How much money do we hold, and where: reads many merchant accounts and merges their balances by currency."""
+
+from balancekit.aliases import CRYPTOPROCESSING_2026
+from balancekit.assets import AssetType
+from balancekit.balances import AccountBalances, AccountFailure, Balance
+from balancekit.client import AggregateClient
+from balancekit.errors import (
+    AmbiguousCurrencyError,
+    AuthenticationError,
+    BadRequestError,
+    BalancekitError,
+    ConfigError,
+    IncompleteError,
+    MalformedResponseError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    TransportError,
+    UnexpectedRedirectError,
+)
+from balancekit.http import ErrorDetail, Request, Response
+from balancekit.merged import CurrencyTotal, MergedBalances, merge
+from balancekit.provider import BalanceProvider, HttpProvider
+from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
+from balancekit.providers.getmany import GetManyProvider
+from balancekit.secret import Secret
+from balancekit.version import __version__
+
+__all__ = [
+    "CRYPTOPROCESSING_2026",
+    "AccountBalances",
+    "AccountFailure",
+    "AggregateClient",
+    "AmbiguousCurrencyError",
+    "AssetType",
+    "AuthenticationError",
+    "BadRequestError",
+    "Balance",
+    "BalanceProvider",
+    "BalancekitError",
+    "ConfigError",
+    "CryptoprocessingProvider",
+    "CurrencyTotal",
+    "ErrorDetail",
+    "GetManyProvider",
+    "HttpProvider",
+    "IncompleteError",
+    "MalformedResponseError",
+    "MergedBalances",
+    "ProviderError",
+    "ProviderTimeoutError",
+    "RateLimitedError",
+    "Request",
+    "Response",
+    "Secret",
+    "ServiceUnavailableError",
+    "TransportError",
+    "UnexpectedRedirectError",
+    "__version__",
+    "merge",
+]

@@ -1,0 +1,100 @@
+"""What one account holds: the balances that a provider reported, as frozen values that cannot be wrong."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import cast
+
+import attrs
+
+from balancekit.amounts import check_amount
+from balancekit.assets import AssetType, check_code
+from balancekit.errors import BalancekitError, ProviderError
+
+
+def _currency(value: object) -> str:
+    return check_code(value).upper()
+
+
+def _optional_code(value: object) -> str | None:
+    return None if value is None else check_code(value)
+
+
+def _label(value: object) -> str:
+    return check_label(value)
+
+
+def _moment(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a moment must say its time zone")
+    return value.astimezone(UTC)
+
+
+def check_label(label: object) -> str:
+    """Return the name of an account or a provider if it can be shown; TypeError or ValueError if not."""
+    if not isinstance(label, str):
+        raise TypeError(f"a label must be a string, not {type(label).__name__}")
+    if not label or not label.isprintable() or label != label.strip():
+        raise ValueError("a label must be printable, not empty and without blanks around it")
+    return label
+
+
+@attrs.frozen
+class Balance:
+    """One currency held in one account, as one provider reported it.
+
+    `currency` is the code in upper case, after aliases; `code` is the code as it was sent. `amount` is in units of the
+    currency (never in cents or satoshi), at the scale that the provider reported. `chain` names the blockchain where
+    the provider says it, and `reference` is the provider's own id of the balance.
+    """
+
+    currency: str = attrs.field(converter=_currency)
+    amount: Decimal = attrs.field(converter=check_amount)
+    asset_type: AssetType = attrs.field(converter=AssetType)
+    account: str
+    provider: str
+    code: str
+    chain: str | None = attrs.field(default=None, converter=_optional_code)
+    reference: str | None = None
+
+
+@attrs.frozen
+class AccountBalances:
+    """All balances of one account, read at one moment.
+
+    `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than it
+    says. A `stale` snapshot is an earlier one, shown because a newer could not be had.
+    """
+
+    account: str = attrs.field(converter=_label)
+    provider: str = attrs.field(converter=_label)
+    balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
+    fetched_at: datetime = attrs.field(converter=_moment)
+    stale: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        for index, balance in enumerate(cast("tuple[object, ...]", self.balances)):
+            if not isinstance(balance, Balance):
+                raise TypeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
+            if balance.account != self.account or balance.provider != self.provider:
+                raise ValueError(f"balances[{index}] belongs to another account than {self.account!r}")
+
+
+def _facts(error: BalancekitError) -> tuple[object, ...]:
+    facts: tuple[object, ...] = (type(error), error.args)
+    if isinstance(error, ProviderError):
+        facts += (error.account, error.provider, error.status, error.code, error.retryable)
+        facts += (error.hint, error.retry_after)
+    return facts
+
+
+@attrs.frozen
+class AccountFailure:
+    """One account that could not be read, why, and what was last known of it.
+
+    Two failures are equal if their errors say the same, as exceptions themselves are never equal.
+    """
+
+    account: str = attrs.field(converter=_label)
+    provider: str = attrs.field(converter=_label)
+    error: BalancekitError = attrs.field(eq=_facts)
+    last_known: AccountBalances | None = None

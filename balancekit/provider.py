@@ -1,0 +1,197 @@
+"""What a provider adapter is, and the base class that sends what an adapter builds."""
+
+import base64
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import ClassVar, Protocol, runtime_checkable
+
+import aiohttp
+
+from balancekit.amounts import parse_amount
+from balancekit.assets import AssetType
+from balancekit.balances import Balance, check_label
+from balancekit.errors import (
+    BalancekitError,
+    ConfigError,
+    MalformedResponseError,
+    ProviderError,
+    TransportError,
+)
+from balancekit.http import (
+    ErrorDetail,
+    Request,
+    Response,
+    check_base_url,
+    error_class,
+    error_detail,
+    parse_date,
+    parse_retry_after,
+    usual_hint,
+    without,
+)
+from balancekit.transport import BodyTooLargeError, disarm, send, translate
+from balancekit.wire import ShapeError
+
+
+@runtime_checkable
+class BalanceProvider(Protocol):
+    """Anything that can read the balances of one account.
+
+    `account` is the account's label, unique in a client; `provider` names the API.
+    """
+
+    @property
+    def account(self) -> str:
+        """The label of the account."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The name of the payment processor's API."""
+        ...
+
+    async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
+        """Read the account once, without retrying; raise a ProviderError if that fails."""
+        ...
+
+
+class HttpProvider(ABC):
+    """The base class of adapters: subclass it with `provider`, `build_request` and `read_response`.
+
+    Both methods are pure. The base class sends the request, turns every answer but a 200 into the typed error that it
+    stands for, and whatever `read_response` raises into a MalformedResponseError.
+    """
+
+    provider: str
+    """The name of the payment processor's API."""
+
+    secret_settings: ClassVar[frozenset[str]] = frozenset()
+    """The constructor's arguments that a configuration file may hold by reference only."""
+
+    hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
+    """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
+
+    clock: Callable[[], float]
+    """Tells the time in Unix seconds; `time.time` unless replaced."""
+
+    def __init__(self, account: str, *, base_url: str) -> None:
+        try:
+            self.account = check_label(account)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"account: {error}") from None
+        try:
+            self.base_url = check_base_url(base_url)
+        except ValueError as error:
+            raise self.config_error("base_url", str(error)) from None
+        self.clock = time.time
+
+    @abstractmethod
+    def build_request(self, *, now: int, nonce: str) -> Request:
+        """Build the request for the balances, signed if the API wants it.
+
+        `now` is in Unix seconds; `nonce` is the standard base64 of 16 random bytes, new for every request.
+        """
+
+    @abstractmethod
+    def read_response(self, response: Response) -> Sequence[Balance]:
+        """Read the balances from the answer to a request that succeeded (200)."""
+
+    def read_error(self, response: Response) -> ErrorDetail:
+        """Read the provider's code and words from an answer that is an error, in the shapes that are usual."""
+        return error_detail(response)
+
+    def config_error(self, setting: str, problem: str) -> ConfigError:
+        """Make the error of a setting of this account that cannot work."""
+        return ConfigError(f"account {self.account!r}: {setting}: {problem}")
+
+    def balance(
+        self,
+        code: str,
+        amount: object,
+        *,
+        asset_type: AssetType = AssetType.UNKNOWN,
+        chain: str | None = None,
+        reference: str | None = None,
+    ) -> Balance:
+        """Make a balance of this account; the amount is a `Decimal`, an `int` or decimal text, read exactly.
+
+        Raises ValueError or TypeError for an amount or a code that is refused.
+        """
+        return Balance(
+            currency=code,
+            amount=parse_amount(amount),
+            asset_type=asset_type,
+            account=self.account,
+            provider=self.provider,
+            code=code,
+            chain=chain,
+            reference=reference,
+        )
+
+    async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
+        """Send one request and read its answer; raises a ProviderError if anything is wrong."""
+        request = self.build_request(now=int(self.clock()), nonce=_new_nonce())
+        try:
+            response = await send(session, request)
+        except Exception as error:  # noqa: BLE001 - nothing from below is let through as it is: its frames hold the headers
+            failure = self._unsent(error)
+        else:
+            if response.status == HTTPStatus.OK:
+                return self._read(response)
+            failure = self._refusal(request, response)
+        # Raised out here, so that what it came from is only its cause, and that is disarmed.
+        raise failure
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.account!r}, base_url={self.base_url!r})"
+
+    def _unsent(self, error: Exception) -> ProviderError:
+        if isinstance(error, BodyTooLargeError):
+            return self._malformed(str(error))
+        failure = translate(error, account=self.account, provider=self.provider)
+        if failure is None:
+            failure = TransportError(
+                type(error).__name__, account=self.account, provider=self.provider, retryable=False
+            )
+            failure.__cause__ = disarm(error)
+        return failure
+
+    def _read(self, response: Response) -> Sequence[Balance]:
+        try:
+            return self.read_response(response)
+        except BalancekitError:
+            raise
+        except ShapeError as error:
+            failure = self._malformed(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an answer makes an adapter raise
+            failure = self._malformed(f"{type(error).__name__} while reading the answer")
+            failure.__cause__ = error
+        raise failure
+
+    def _malformed(self, message: str) -> MalformedResponseError:
+        return MalformedResponseError(message, account=self.account, provider=self.provider, status=HTTPStatus.OK.value)
+
+    def _refusal(self, request: Request, response: Response) -> ProviderError:
+        # A debugging server or a proxy may send back what it was sent.
+        safe = Response(response.status, response.headers, without(response.body, request.headers.values()))
+        detail = self.read_error(safe)
+        headers = response.headers
+        now = parse_date(headers.get("Date"))
+        said = " ".join(filter(None, (str(response.status), detail.code)))
+        return error_class(response.status)(
+            f"{said}: {detail.message}" if detail.message else said,
+            account=self.account,
+            provider=self.provider,
+            status=response.status,
+            code=detail.code,
+            hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),
+            retry_after=parse_retry_after(headers.get("Retry-After"), now=self.clock() if now is None else now),
+        )
+
+
+def _new_nonce() -> str:
+    return base64.b64encode(secrets.token_bytes(16)).decode()

@@ -1,0 +1,103 @@
+"""The Cryptoprocessing v2 API: `POST /accounts/list`, signed with HMAC-SHA512.
+
+Source: docs.cryptoprocessing.com, "List balances", "Authentication" and "Errors". The same API is served under the
+hosts of other brands, so the base URL is a parameter.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+import attrs
+
+from balancekit.assets import AssetType
+from balancekit.balances import Balance
+from balancekit.http import Request, Response
+from balancekit.provider import HttpProvider
+from balancekit.secret import Secret
+from balancekit.wire import Code, structure
+
+# "This endpoint does not accept any request parameters, but you must still send an empty JSON object."
+_BODY: Final = b"{}"
+
+
+@attrs.frozen
+class _Line:
+    currency: Code
+    type: str
+    # A decimal string, or (as the provider's page of March 2026 showed it) a JSON number.
+    balance: Decimal
+
+
+@attrs.frozen
+class _Answer:
+    data: list[_Line]
+
+
+def sign(secret: str, body: bytes) -> str:
+    """Return the lower-case hex HMAC-SHA512 of the exact body, keyed with the secret."""
+    return hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
+
+
+class CryptoprocessingProvider(HttpProvider):
+    """One account at cryptoprocessing.com, or at a brand that serves its API from another host.
+
+    `key` and `secret` are the API key pair; the same pair signs withdrawals, so neither is ever shown. Raises
+    ConfigError if a setting cannot work.
+    """
+
+    provider = "cryptoprocessing"
+    secret_settings = frozenset({"secret"})
+
+    PRODUCTION: ClassVar[str] = "https://app.cryptoprocessing.com/api/v2"
+    SANDBOX: ClassVar[str] = "https://app.sandbox.cryptoprocessing.com/api/v2"
+
+    hints: ClassVar[Mapping[str | int, str]] = MappingProxyType(
+        {
+            "bad_header_signature": "Check that the secret belongs to the key",
+            "required_header_signature": "A proxy on the way may be removing the X-Processing-Signature header",
+            "bad_header_key": "Check the key, and that base_url is the host that it was made for",
+            "required_header_key": "Check base_url: this is also the answer to a wrong URL",
+            "bad_content_format": "A proxy on the way may be changing the body or the Content-Type header",
+            429: "All accounts behind one IP address share one limit on a host. Wait about a minute",
+        }
+    )
+
+    def __init__(self, account: str, *, key: str | Secret, secret: str | Secret, base_url: str = PRODUCTION) -> None:
+        # Hidden before anything can raise: error trackers collect the local variables of every frame.
+        key, secret = Secret.of(key), Secret.of(secret)
+        super().__init__(account, base_url=base_url)
+        if not key.is_header_text:
+            raise self.config_error("key", "expected visible ASCII characters without blanks")
+        if not secret.is_text:
+            raise self.config_error("secret", "expected text without blanks around it")
+        self._key = key
+        # The body never changes, so neither does its signature, which is therefore as secret as the key.
+        self._signature = Secret(sign(secret.reveal(), _BODY))
+
+    def build_request(self, *, now: int, nonce: str) -> Request:  # noqa: ARG002 - this API signs the body alone
+        """Build the signed request; it is the same every time."""
+        headers = {
+            "Content-Type": "application/json",
+            "X-Processing-Key": self._key.reveal(),
+            "X-Processing-Signature": self._signature.reveal(),
+        }
+        return Request("POST", f"{self.base_url}/accounts/list", headers, _BODY)
+
+    def read_response(self, response: Response) -> tuple[Balance, ...]:
+        """Read the balances from the answer, zero balances included."""
+        answer = structure(response.json(), _Answer)
+        return tuple(
+            Balance(
+                line.currency.upper(),
+                line.balance,
+                AssetType.reported(line.type),
+                self.account,
+                self.provider,
+                line.currency,
+            )
+            for line in answer.data
+        )

@@ -1,0 +1,43 @@
+"""Whether and when to try again: decisions only, nothing here waits."""
+
+import math
+import random
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 20.0
+
+
+@attrs.frozen
+class RetryPolicy:
+    """Full-jitter exponential backoff: the delay after attempt n is random up to `first` * 2^(n - 1), at most `cap`.
+
+    `attempts` counts the first one too. `first` and `cap` are in seconds; the first delay is 50 ms on average.
+    """
+
+    attempts: int = 3
+    first: float = _FIRST_DELAY
+    cap: float = _LONGEST_DELAY
+
+    def delay(
+        self,
+        attempt: int,
+        *,
+        retry_after: float | None,
+        remaining: float,
+        jitter: Callable[[], float] = random.random,
+    ) -> float | None:
+        """Return the seconds to wait after the attempt of that number (from 1), or None to give up.
+
+        `retry_after` is the least that the provider asks for; `remaining` is the time to the deadline, and a wait that
+        does not end before it is not begun. `jitter` returns a number from 0 to 1.
+        """
+        if attempt >= self.attempts:
+            return None
+        # ldexp of a large exponent overflows; by then the cap has long been reached.
+        ceiling = min(self.cap, math.ldexp(self.first, min(attempt - 1, 64)))
+        wait = max(jitter() * ceiling, retry_after or 0.0)
+        return wait if wait < remaining else None

@@ -1,0 +1,52 @@
+"""A value that never shows itself."""
+
+from typing import Final, NoReturn, final
+
+_SHOWN: Final = "***"
+
+
+@final
+class Secret:
+    """Text that no repr, log line, format, traceback with captured locals or pickle gives away.
+
+    Only `reveal` hands it out. Two secrets are equal only if they are the same object, so that comparing them tells
+    nothing of their content.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        # Whatever comes is hidden first and judged later: a check that raised here would show it in the traceback.
+        self._value = value
+
+    @classmethod
+    def of(cls, value: object) -> "Secret":
+        """Hide a value, or return the secret that already hides it."""
+        return value if isinstance(value, Secret) else cls(value)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the hidden value is a non-empty string without blanks around it."""
+        return isinstance(self._value, str) and self._value != "" and self._value == self._value.strip()
+
+    @property
+    def is_header_text(self) -> bool:
+        """Whether the hidden value can be sent as a header's value: visible ASCII characters only."""
+        value = self._value
+        return isinstance(value, str) and value != "" and all("!" <= character <= "~" for character in value)
+
+    def reveal(self) -> str:
+        """Return the hidden text; TypeError if it is no text."""
+        value = self._value
+        if isinstance(value, str):
+            return value
+        raise TypeError("the secret is not a string")
+
+    def __repr__(self) -> str:
+        return f"Secret({_SHOWN!r})"
+
+    def __str__(self) -> str:
+        return _SHOWN
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")

@@ -1,0 +1,3 @@
+"""The version of balancekit; the build reads it from here."""
+
+__version__ = "0.1.0"
