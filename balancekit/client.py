@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import math
 import warnings
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, cast
@@ -293,11 +293,12 @@ async def _next(arrived: asyncio.Queue[Outcome], ends_at: float) -> Outcome | No
         return None
 
 
-async def _stop(workers: Iterable[asyncio.Task[None]]) -> None:
+async def _stop(workers: Collection[asyncio.Task[None]]) -> None:
     for worker in workers:
         worker.cancel()
-    # Not for ever: a provider that refuses to be cancelled must not keep the caller.
-    await asyncio.wait(workers, timeout=_GRACE)
+    if workers:
+        # Not for ever: a provider that refuses to be cancelled must not keep the caller.
+        await asyncio.wait(workers, timeout=_GRACE)
 
 
 def _by_label(providers: Iterable[object]) -> dict[str, _Account]:

@@ -173,8 +173,9 @@ def _renamed(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBa
 def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> None:
     read: dict[str, AccountBalances] = {}
     for snapshot in accounts:
-        if read.setdefault(snapshot.account, snapshot) is not snapshot:
+        if snapshot.account in read:
             raise ValueError(f"account {snapshot.account!r} would be counted twice")
+        read[snapshot.account] = snapshot
     failed: set[str] = set()
     for failure in failures:
         if failure.account in failed:

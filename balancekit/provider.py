@@ -33,8 +33,8 @@ from balancekit.http import (
     usual_hint,
     without,
 )
+from balancekit.structuring import ShapeError
 from balancekit.transport import BodyTooLargeError, disarm, send, translate
-from balancekit.wire import ShapeError
 
 
 @runtime_checkable

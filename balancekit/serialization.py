@@ -1,10 +1,10 @@
 """Results as JSON and back, with amounts as strings in plain notation."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, cast
 
 import attrs
@@ -12,9 +12,11 @@ import cattrs
 
 from balancekit import errors
 from balancekit.amounts import add_exactly, describe, format_amount, parse_amount
+from balancekit.assets import AssetType
 from balancekit.balances import AccountBalances, AccountFailure
-from balancekit.errors import BalancekitError, ConfigError, ProviderError
+from balancekit.errors import BalancekitError, IncompleteError, ProviderError
 from balancekit.merged import MergedBalances
+from balancekit.structuring import Reader, ShapeError, Structurer
 
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
@@ -36,7 +38,7 @@ class _WrittenFailure:
     account: str
     provider: str
     error: _WrittenError
-    last_known: AccountBalances | None
+    last_known: AccountBalances | None = None
 
 
 def to_dict(merged: MergedBalances) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def to_dict(merged: MergedBalances) -> dict[str, Any]:
     # `complete` and `as_of` follow from the rest; they are there for whoever reads the JSON without balancekit.
     as_of = merged.as_of
     head = {"complete": merged.complete, "as_of": None if as_of is None else as_of.isoformat()}
-    return head | cast("dict[str, Any]", _converter().unstructure(merged))
+    return head | cast("dict[str, Any]", _unstructurer().unstructure(merged))
 
 
 def to_json(merged: MergedBalances) -> str:
@@ -55,10 +57,9 @@ def to_json(merged: MergedBalances) -> str:
 def from_dict(data: Mapping[str, Any]) -> MergedBalances:
     """Turn dicts, lists and strings back into a result; see `MergedBalances.from_dict`."""
     try:
-        merged = _converter().structure(data, MergedBalances)
-    except cattrs.BaseValidationError as error:
-        reasons = "; ".join(cattrs.transform_error(error, path="merged"))
-        raise ValueError(f"not a merged result: {reasons}") from None
+        merged = _structurer().structure(data, MergedBalances)
+    except ShapeError as error:
+        raise ValueError(f"not a merged result: {error}") from None
     for total in merged.totals:
         if add_exactly(balance.amount for balance in total.balances) != total.amount:
             raise ValueError(f"not a merged result: the balances of {total.currency} do not add up to its total")
@@ -71,31 +72,42 @@ def from_json(text: str | bytes) -> MergedBalances:
 
 
 @cache
-def _converter() -> cattrs.Converter:
+def _unstructurer() -> cattrs.Converter:
     converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
     converter.register_unstructure_hook(Decimal, format_amount)
-    converter.register_structure_hook(Decimal, lambda value, _: parse_amount(value, max_digits=_MAX_DIGITS))
     converter.register_unstructure_hook(datetime, datetime.isoformat)
-    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
-    converter.register_structure_hook(str, _structure_text)
-    converter.register_structure_hook(bool, _structure_bool)
     converter.register_unstructure_hook(
         AccountFailure, lambda failure: converter.unstructure(_written(failure), _WrittenFailure)
     )
-    converter.register_structure_hook(AccountFailure, lambda data, _: _read(converter.structure(data, _WrittenFailure)))
     return converter
 
 
-def _structure_text(value: object, _: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"expected a string, got {describe(value)}")
+@cache
+def _structurer() -> Structurer:
+    readers: dict[type, Reader] = {
+        str: _read(str, "a string"),
+        bool: _read(bool, "a boolean"),
+        int: _read(int, "a number"),
+        float: _read((int, float), "a number"),
+        datetime: datetime.fromisoformat,
+        Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
+        AssetType: AssetType,
+    }
+    failures = Structurer(readers)
+
+    def read_failure(data: object) -> AccountFailure:
+        return _failure(failures.structure(data, _WrittenFailure))
+
+    return Structurer({**readers, AccountFailure: read_failure})
 
 
-def _structure_bool(value: object, _: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise TypeError(f"expected a boolean, got {describe(value)}")
+def _read(kind: type | tuple[type, ...], name: str) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        if isinstance(value, kind):
+            return value
+        raise TypeError(f"expected {name}, got {describe(value)}")
+
+    return read
 
 
 def _written(failure: AccountFailure) -> _WrittenFailure:
@@ -109,22 +121,25 @@ def _written(failure: AccountFailure) -> _WrittenFailure:
     return _WrittenFailure(failure.account, failure.provider, written, failure.last_known)
 
 
-def _read(failure: _WrittenFailure) -> AccountFailure:
-    written = failure.error
+def _failure(written: _WrittenFailure) -> AccountFailure:
+    error = _error(written.error, written.account, written.provider)
+    return AccountFailure(written.account, written.provider, error, written.last_known)
+
+
+def _error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
     # A class of the writer's own is not known here; its nearest kin keeps the facts.
-    kind = getattr(errors, written.type, ProviderError)
-    error: BalancekitError
-    if isinstance(kind, type) and issubclass(kind, ProviderError):
-        error = kind(
-            written.message,
-            account=failure.account,
-            provider=failure.provider,
-            status=written.status,
-            code=written.code,
-            retryable=written.retryable,
-            hint=written.hint,
-            retry_after=written.retry_after,
-        )
-    else:
-        error = ConfigError(written.message)
-    return AccountFailure(failure.account, failure.provider, error, failure.last_known)
+    kind: object = getattr(errors, written.type, ProviderError)
+    if not isinstance(kind, type) or not issubclass(kind, BalancekitError) or issubclass(kind, IncompleteError):
+        kind = ProviderError
+    if not issubclass(kind, ProviderError):
+        return kind(written.message)
+    return kind(
+        written.message,
+        account=account,
+        provider=provider,
+        status=written.status,
+        code=written.code,
+        retryable=written.retryable,
+        hint=written.hint,
+        retry_after=written.retry_after,
+    )

@@ -1,0 +1,77 @@
+"""What all tests share: snapshots made in a line, and a loop whose time passes only when nothing else is left to do."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from balancekit import AccountBalances, AssetType, Balance
+
+settings.register_profile("balancekit", deadline=None)
+settings.load_profile("balancekit")
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that skips the waiting: where a real one would sleep, its clock jumps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Return the time that has been jumped to."""
+        return self.now
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._of = loop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "every task waits for something that never comes"
+            self._of.now += timeout
+        return events
+
+
+@pytest.fixture
+def run_virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine in a loop whose time passes at once; for tests without sockets."""
+
+    def run(main: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return runner.run(main)
+
+    return run
+
+
+@pytest.fixture
+def make_balance() -> Callable[..., Balance]:
+    """Make a balance of account "shop" from a code and decimal text."""
+
+    def make(code: str, amount: str, asset_type: str = "crypto", *, account: str = "shop", **more: Any) -> Balance:
+        return Balance(code, Decimal(amount), AssetType(asset_type), account, "fake", code, **more)
+
+    return make
+
+
+@pytest.fixture
+def make_snapshot(make_balance: Callable[..., Balance]) -> Callable[..., AccountBalances]:
+    """Make a snapshot from an account's label and tuples of code, decimal text and, if not crypto, type of asset."""
+
+    def make(
+        account: str, *held: tuple[str, ...], fetched_at: datetime = MOMENT, stale: bool = False
+    ) -> AccountBalances:
+        balances = tuple(make_balance(*balance, account=account) for balance in held)
+        return AccountBalances(account, "fake", balances, fetched_at, stale)
+
+    return make

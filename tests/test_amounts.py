@@ -1,0 +1,199 @@
+"""Exact decimals."""
+
+from decimal import Decimal, Inexact, Rounded, localcontext
+
+import pytest
+from hypothesis import given, strategies as st
+
+from balancekit.amounts import (
+    add_exactly,
+    check_amount,
+    check_decimals,
+    check_units,
+    describe,
+    format_amount,
+    from_units,
+    parse_amount,
+)
+
+INTEGERS = st.integers(min_value=-(10**100) + 1, max_value=10**100 - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("0.04", "0.04"),
+        ("10000", "10000"),
+        ("-1.50", "-1.50"),
+        ("+1", "1"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("007", "7"),
+        ("1e3", "1E+3"),
+        ("1E-8", "1E-8"),
+        ("1.5e+2", "1.5E+2"),
+        ("9" * 100, "9" * 100),
+        ("1e100", "1E+100"),
+        ("1e-100", "1E-100"),
+        (12, "12"),
+        (-(10**99), "-1" + "0" * 99),
+    ],
+)
+def test_a_plain_decimal_is_read_with_its_scale(text, amount):
+    """Plain ASCII decimals are read digit by digit, at the scale in which they were written."""
+    assert parse_amount(text).as_tuple() == Decimal(amount).as_tuple()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN", "nan", "sNaN", "Infinity", "-inf", "1_000", " 1", "1 ", "1\n", "\u00a01", "", ".", "+", "-", "e5",
+        "1e", "--1", "1.2.3", "1,5", "0x10", "\uff11\uff12", "\u0661", "1e1_0", "1e\u0661", "\u22121", "1\x00", "null",
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_decimal_is_refused(text):
+    """Special values, blanks, underscores and other scripts' digits are no amounts."""
+    with pytest.raises(ValueError, match="not a plain decimal number"):
+        parse_amount(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1" * 101, "more than 100 digits"),
+        ("0." + "0" * 100, "more than 100 digits"),
+        ("1" * 10_000_000, "more than 100 digits"),
+        (10**100, "more than 100 digits"),
+        (10**5000, "more than 100 digits"),
+        ("1e101", "an exponent beyond 100"),
+        ("1e-101", "an exponent beyond 100"),
+        ("1e9999", "an exponent beyond 100"),
+        ("1e999999999", "not a plain decimal number"),
+    ],
+    ids=lambda value: str(value)[:12] if not isinstance(value, int) else "int",
+)
+def test_an_amount_out_of_bounds_is_refused(text, reason):
+    """No amount may be so large or so fine that adding it costs more than a moment."""
+    with pytest.raises(ValueError, match=reason):
+        parse_amount(text)
+
+
+@pytest.mark.parametrize("value", [None, True, False, 1.5, [], {}, b"1", Decimal(1)], ids=repr)
+def test_what_is_neither_text_nor_an_integer_is_refused(value):
+    """A float has already lost digits, and a boolean is no amount although Python counts it as an integer."""
+    with pytest.raises(ValueError, match="expected a decimal string, got"):
+        parse_amount(value)
+
+
+@pytest.mark.parametrize("text", ["-0", "-0.00", "-0e5"])
+def test_minus_zero_becomes_zero(text):
+    """An account never shows minus nothing."""
+    amount = parse_amount(text)
+
+    assert not amount.is_signed()
+    assert amount.as_tuple().exponent == Decimal(text).as_tuple().exponent
+
+
+@given(INTEGERS, st.integers(min_value=0, max_value=100))
+def test_units_are_scaled_exactly_in_any_context(units, decimals):
+    """Smallest units at some decimals are the amount itself, digit by digit, even where the caller rounds."""
+    with localcontext(prec=5):
+        amount = from_units(check_units(str(units)), check_decimals(decimals))
+
+    assert int(amount.as_tuple().exponent) == -decimals
+    assert format_amount(amount).replace(".", "").replace("-", "").lstrip("0") == str(abs(units)).lstrip("0")
+
+
+def test_zero_decimals_keep_the_whole_number():
+    """A value at 0 decimals is the amount itself."""
+    assert from_units("42", 0).as_tuple() == Decimal(42).as_tuple()
+
+
+@pytest.mark.parametrize(
+    "value", ["1.5", "1e3", "", " 1", "0x1", "1" * 101, "\uff11", "-", None, True, 1.0, []], ids=repr
+)
+def test_what_is_no_whole_number_of_units_is_refused(value):
+    """A smallest unit has no fraction, and no notation but digits."""
+    with pytest.raises(ValueError, match=r"whole number|expected a decimal string|100 digits"):
+        check_units(value)
+
+
+@pytest.mark.parametrize("value", [-1, 101, True, "6", 6.0, None], ids=repr)
+def test_decimals_are_an_integer_from_0_to_100(value):
+    """The number of decimals is never guessed from something else."""
+    with pytest.raises(ValueError, match="expected a whole number from 0 to 100"):
+        check_decimals(value)
+
+
+@given(st.lists(INTEGERS))
+def test_sums_equal_those_of_integers_in_any_context(numbers):
+    """Addition loses no digit, whatever the caller's decimal context is."""
+    with localcontext(prec=5):
+        total = add_exactly(Decimal(number) for number in numbers)
+
+    assert int(total) == sum(numbers)
+
+
+def test_sums_of_the_largest_and_the_smallest_amount_are_exact():
+    """What lies four hundred digits apart is added without rounding."""
+    largest, smallest = parse_amount("9" * 100 + "e100"), parse_amount("1e-100") * Decimal("1e-100")
+
+    total = add_exactly([largest, smallest, largest.copy_negate()])
+
+    assert total == smallest
+
+
+def test_addition_raises_rather_than_rounds():
+    """What cannot be exact is an error, never a nearby number."""
+    with pytest.raises((Inexact, Rounded)):
+        add_exactly([Decimal("1e999"), Decimal("1e-999")])
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [
+        (Decimal("NaN"), "finite"),
+        (Decimal("-Infinity"), "finite"),
+        (Decimal("1e201"), "200 places"),
+        (Decimal("1e-201"), "200 places"),
+    ],
+    ids=str,
+)
+def test_a_decimal_that_cannot_be_added_is_refused(amount, reason):
+    """Amounts made by hand keep the bounds, too."""
+    with pytest.raises(ValueError, match=reason):
+        check_amount(amount)
+
+
+def test_a_float_is_no_amount():
+    """A float is refused even where it looks exact."""
+    with pytest.raises(TypeError, match="must be a Decimal, not float"):
+        check_amount(1.0)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0E-8", "0.00000000"), ("1E+3", "1000"), ("-0.040", "-0.040"), ("123456789.123456789", "123456789.123456789")],
+)
+def test_amounts_are_written_in_plain_notation(amount, text):
+    """Written amounts have no exponent and all their decimals, even where the caller rounds."""
+    with localcontext(prec=5):
+        assert format_amount(Decimal(amount)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (None, "null"),
+        (True, "a boolean"),
+        (1, "a number"),
+        ("", "a string"),
+        ([], "a list"),
+        ({}, "an object"),
+        (b"", "bytes"),
+    ],
+    ids=repr,
+)
+def test_values_are_named_by_their_json_type(value, name):
+    """Messages name what came in the words of JSON, without showing it."""
+    assert describe(value) == name

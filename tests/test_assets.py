@@ -1,0 +1,58 @@
+"""Currency codes and types of assets."""
+
+import iso4217
+import pytest
+
+from balancekit import AssetType
+from balancekit.assets import check_code
+from balancekit.iso4217 import CODES
+
+
+@pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
+def test_a_printable_code_is_kept_as_it_is(code):
+    """Codes are the provider's, and only what cannot be shown is refused."""
+    assert check_code(code) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("", "empty"),
+        ("X" * 33, "longer than 32"),
+        ("BT\x1b[31mC", "not printable"),
+        ("BTC\n", "not printable"),
+        ("B\u202eTC", "not printable"),
+        ("\ud800", "not printable"),
+        (" BTC", "blanks"),
+        ("BTC ", "blanks"),
+    ],
+)
+def test_a_code_that_cannot_be_shown_is_refused(code, reason):
+    """Escape sequences, invisible characters and endless names never reach a terminal."""
+    with pytest.raises(ValueError, match=reason):
+        check_code(code)
+
+
+def test_a_code_is_a_string():
+    """A number is no code."""
+    with pytest.raises(TypeError, match="must be a string, not int"):
+        check_code(1)
+
+
+@pytest.mark.parametrize(
+    ("reported", "asset_type"),
+    [
+        ("crypto", AssetType.CRYPTO),
+        ("fiat", AssetType.FIAT),
+        ("stock", AssetType.UNKNOWN),
+        ("CRYPTO", AssetType.UNKNOWN),
+    ],
+)
+def test_a_type_that_is_not_known_yet_is_unknown(reported, asset_type):
+    """A type that the API adds later is no error, and is not guessed."""
+    assert AssetType.reported(reported) is asset_type
+
+
+def test_the_table_of_iso_4217_is_that_of_its_date():
+    """The table has every code of the standard, no more and no less."""
+    assert {currency.code for currency in iso4217.Currency} == CODES

@@ -1,0 +1,132 @@
+"""The value objects of one account."""
+
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_currency_is_in_upper_case_and_the_code_as_sent(make_balance):
+    """The key of the merge is normal, and what the provider sent is kept."""
+    balance = make_balance("usdc.e", "1")
+
+    assert (balance.currency, balance.code) == ("USDC.E", "usdc.e")
+
+
+def test_the_amount_keeps_its_scale(make_balance):
+    """A balance shows the digits that were reported, zeros at the end included."""
+    assert str(make_balance("USD", "250.000000").amount) == "250.000000"
+
+
+def test_minus_zero_becomes_zero(make_balance):
+    """A balance made by hand has no minus nothing either."""
+    assert not make_balance("USD", "-0.00").amount.is_signed()
+
+
+@pytest.mark.parametrize("amount", [1.5, "1.5", 1, None, True], ids=repr)
+def test_an_amount_is_a_decimal(amount):
+    """Only a Decimal is an amount; a float would have been rounded before anybody looked."""
+    with pytest.raises(TypeError, match="must be a Decimal"):
+        Balance("USD", amount, AssetType.FIAT, "shop", "fake", "USD")
+
+
+@pytest.mark.parametrize("field", ["currency", "amount", "account"])
+def test_values_are_frozen(make_balance, field):
+    """Nobody changes an amount after it was read."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(make_balance("USD", "1"), field, "x")
+
+
+def test_values_have_no_other_attributes(make_balance):
+    """A misspelt attribute is an error, not a new one."""
+    with pytest.raises((AttributeError, TypeError)):
+        object.__setattr__(make_balance("USD", "1"), "amout", Decimal(2))
+
+
+def test_a_chain_must_be_printable(make_balance):
+    """The name of a chain reaches screens as a code does."""
+    with pytest.raises(ValueError, match="not printable"):
+        make_balance("USDC", "1", chain="ether\x00eum")
+
+
+def test_moments_are_in_utc():
+    """A moment with any offset is kept as the same moment in UTC."""
+    there = timezone(timedelta(hours=2))
+
+    snapshot = AccountBalances("shop", "fake", (), datetime(2026, 1, 1, 2, tzinfo=there))
+
+    assert snapshot.fetched_at == NOW
+    assert snapshot.fetched_at.tzinfo is UTC
+
+
+def test_a_moment_without_a_zone_is_refused():
+    """A moment that could be any of twenty-four is none."""
+    with pytest.raises(ValueError, match="time zone"):
+        AccountBalances("shop", "fake", (), datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
+
+
+def test_balances_become_a_tuple(make_balance):
+    """A list that is changed later does not change the snapshot."""
+    held = [make_balance("BTC", "1")]
+
+    snapshot = AccountBalances("shop", "fake", held, NOW)
+    held.clear()
+
+    assert len(snapshot.balances) == 1
+
+
+def test_a_balance_of_another_account_is_refused(make_balance):
+    """A snapshot cannot hold what belongs elsewhere."""
+    with pytest.raises(ValueError, match=r"balances\[1\] belongs to another account than 'shop'"):
+        AccountBalances("shop", "fake", [make_balance("BTC", "1"), make_balance("BTC", "1", account="till")], NOW)
+
+
+def test_what_is_no_balance_is_refused():
+    """A provider's row is named by its place if it is no Balance."""
+    with pytest.raises(TypeError, match=r"balances\[0\] must be a Balance, not dict"):
+        AccountBalances("shop", "fake", [{}], NOW)
+
+
+@pytest.mark.parametrize("label", ["", " shop", "shop\n", "sh\x1bop"], ids=repr)
+def test_a_label_that_cannot_be_shown_is_refused(label):
+    """An account is named so that everybody sees which one is meant."""
+    with pytest.raises(ValueError, match="a label must be printable"):
+        AccountBalances(label, "fake", (), NOW)
+
+
+def test_a_label_is_a_string():
+    """A number is no label."""
+    with pytest.raises(TypeError, match="a label must be a string, not int"):
+        AccountBalances(7, "fake", (), NOW)
+
+
+def _failure(**facts):
+    return AccountFailure("shop", "fake", RateLimitedError("429", account="shop", provider="fake", **facts))
+
+
+def test_failures_are_equal_if_their_errors_say_the_same():
+    """Two results compare equal by content, although exceptions never do."""
+    assert _failure(retry_after=1.0) == _failure(retry_after=1.0)
+    assert hash(_failure(retry_after=1.0)) == hash(_failure(retry_after=1.0))
+
+
+def test_failures_differ_if_a_fact_does():
+    """Class, message and every fact of the error count."""
+    other = AccountFailure("shop", "fake", ProviderError("429", account="shop", provider="fake"))
+
+    assert _failure(retry_after=1.0) != _failure(retry_after=2.0)
+    assert _failure() != other
+
+
+def test_results_pickle(make_snapshot):
+    """Snapshots and failures travel between processes unchanged."""
+    snapshot = make_snapshot("shop", ("BTC", "0.10"))
+    failure = attrs.evolve(_failure(code="x"), last_known=snapshot)
+
+    assert pickle.loads(pickle.dumps((snapshot, failure))) == (snapshot, failure)

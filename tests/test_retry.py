@@ -1,0 +1,49 @@
+"""Decisions about trying again."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from balancekit.retry import RetryPolicy
+
+POLICY = RetryPolicy(attempts=5)
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8)])
+def test_the_longest_delay_doubles(attempt, longest):
+    """Each attempt may wait up to twice as long as the one before; the first 50 ms on average."""
+    assert POLICY.delay(attempt, retry_after=None, remaining=100, jitter=lambda: 1.0) == pytest.approx(longest)
+
+
+def test_the_delay_is_anything_from_zero():
+    """Full jitter: clients that failed together do not come back together."""
+    assert POLICY.delay(3, retry_after=None, remaining=100, jitter=lambda: 0.0) == 0.0
+
+
+def test_the_delay_is_capped():
+    """However often it failed, nobody waits longer than the cap."""
+    policy = RetryPolicy(attempts=10_000)
+
+    assert policy.delay(9_999, retry_after=None, remaining=100, jitter=lambda: 1.0) == 20.0
+
+
+def test_attempts_end():
+    """After the last attempt there is no other."""
+    assert POLICY.delay(5, retry_after=None, remaining=100) is None
+
+
+def test_what_the_provider_asks_for_is_the_least():
+    """A retry does not come earlier than it was told to."""
+    assert POLICY.delay(1, retry_after=7.0, remaining=100) == 7.0
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun():
+    """Where waiting cannot help, the answer comes at once."""
+    assert POLICY.delay(1, retry_after=7.0, remaining=7.0) is None
+
+
+@given(st.integers(1, 4), st.none() | st.floats(0, 1e12), st.floats(-10, 1e6), st.floats(0, 1))
+def test_every_wait_ends_before_the_deadline(attempt, retry_after, remaining, jitter):
+    """Whatever the numbers are, a wait is neither negative nor too long."""
+    wait = POLICY.delay(attempt, retry_after=retry_after, remaining=remaining, jitter=lambda: jitter)
+
+    assert wait is None or 0 <= wait < remaining

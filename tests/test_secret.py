@@ -1,0 +1,60 @@
+"""A value that never shows itself."""
+
+import copy
+import pickle
+
+import pytest
+
+from balancekit import Secret
+
+CANARY = "canary-3f9a"
+
+
+@pytest.mark.parametrize(
+    "show", [repr, str, "{}".format, "%s".__mod__, "%r".__mod__, lambda secret: repr([{"secret": secret}])],
+    ids=["repr", "str", "format", "%s", "%r", "nested"],
+)  # fmt: skip
+def test_a_secret_never_shows_itself(show):
+    """However it is written, the hidden text is not there."""
+    assert CANARY not in show(Secret(CANARY))
+
+
+@pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+def test_a_secret_is_not_pickled(copier):
+    """A secret does not travel to another process, a cache or a queue by accident."""
+    with pytest.raises(TypeError, match="not pickled"):
+        copier(Secret(CANARY))
+
+
+def test_only_reveal_hands_it_out():
+    """Whoever needs the text asks for it by name."""
+    assert Secret(CANARY).reveal() == CANARY
+
+
+def test_hiding_twice_is_hiding_once():
+    """A secret that is hidden already stays the same object."""
+    secret = Secret(CANARY)
+
+    assert Secret.of(secret) is secret
+    assert Secret.of(CANARY).reveal() == CANARY
+
+
+def test_what_is_no_text_is_hidden_all_the_same():
+    """A secret of the wrong type is not shown either, and is found out when it is used."""
+    secret = Secret(b"canary")
+
+    assert not secret.is_text
+    with pytest.raises(TypeError, match="not a string"):
+        secret.reveal()
+
+
+@pytest.mark.parametrize(("value", "fits"), [("k", True), ("", False), (" k", False), ("k\n", False), (None, False)])
+def test_blanks_around_a_secret_are_found(value, fits):
+    """The line break at the end of a file is the usual reason why a key does not work."""
+    assert Secret(value).is_text is fits
+
+
+@pytest.mark.parametrize(("value", "fits"), [("k-1", True), ("", False), ("a b", False), ("é", False), (7, False)])
+def test_only_visible_ascii_fits_a_header(value, fits):
+    """Nothing that could end a header's line is ever sent in one."""
+    assert Secret(value).is_header_text is fits

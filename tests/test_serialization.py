@@ -1,0 +1,137 @@
+"""Results as JSON and back."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+
+import pytest
+from hypothesis import given, strategies as st
+
+from balancekit import (
+    AccountBalances,
+    AccountFailure,
+    AssetType,
+    Balance,
+    BalancekitError,
+    ConfigError,
+    MergedBalances,
+    ProviderError,
+    RateLimitedError,
+    merge,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AMOUNTS = st.builds("{}{}e{}".format, st.sampled_from(["", "-"]), st.integers(0, 10**99), st.integers(-100, 100)).map(
+    Decimal
+)
+
+
+@pytest.fixture
+def merged(make_snapshot):
+    """Merge two accounts and a failure that has every fact and what was last known."""
+    error = RateLimitedError(
+        "429 too_many", account="c", provider="fake", status=429, code="too_many", hint="Wait", retry_after=2.5
+    )
+    failure = AccountFailure("c", "fake", error, make_snapshot("c", ("BTC", "9")))
+    return merge([make_snapshot("a", ("BTC", "0.10")), make_snapshot("b", ("EUR", "0.00000000", "fiat"))], [failure])
+
+
+def test_a_result_comes_back_equal(merged):
+    """What is written can be read, failures and scales included."""
+    copy = MergedBalances.from_json(merged.to_json())
+
+    assert copy == merged
+    assert str(copy.amount("BTC")) == "0.10"
+    assert MergedBalances.from_dict(merged.to_dict()) == merged
+
+
+@given(st.lists(AMOUNTS, min_size=1, max_size=4))
+def test_every_amount_comes_back_exactly(amounts):
+    """Amounts of any size are written and read without losing a digit, even where the caller rounds."""
+    held = tuple(Balance("BTC", amount, AssetType.CRYPTO, "shop", "fake", "BTC") for amount in amounts)
+    merged = merge([AccountBalances("shop", "fake", held, NOW)])
+
+    with localcontext(prec=5):
+        assert MergedBalances.from_json(merged.to_json()) == merged
+
+
+def test_the_dict_says_what_a_reader_without_the_library_needs(merged):
+    """Amounts are strings in plain notation; what follows from the rest is spelt out."""
+    written = merged.to_dict()
+
+    assert written["complete"] is False
+    assert written["as_of"] == "2026-01-01T00:00:00+00:00"
+    assert [(total["currency"], total["amount"]) for total in written["totals"]] == [
+        ("BTC", "0.10"),
+        ("EUR", "0.00000000"),
+    ]
+    assert written["failures"][0]["error"]["type"] == "RateLimitedError"
+
+
+def test_the_dict_is_made_of_what_json_has(merged):
+    """The dict can be handed to any JSON encoder."""
+    assert json.loads(json.dumps(merged.to_dict())) == merged.to_dict()
+
+
+def test_an_empty_result_comes_back():
+    """Nothing is written and read as nothing."""
+    assert MergedBalances.from_json(merge([]).to_json()) == merge([])
+
+
+def test_a_view_without_zeros_comes_back_as_the_view(merged):
+    """What was hidden when the result was written stays hidden."""
+    assert MergedBalances.from_json(merged.nonzero().to_json()) == merged.nonzero()
+
+
+def test_an_error_of_the_writers_own_class_keeps_its_facts():
+    """A class that the reader does not know is read as its nearest kin."""
+
+    class MyBankError(ProviderError):
+        """Something only my bank does."""
+
+    failure = AccountFailure("shop", "mybank", MyBankError("odd", account="shop", provider="mybank", code="odd"))
+
+    (read,) = MergedBalances.from_json(merge([], [failure]).to_json()).failures
+
+    assert type(read.error) is ProviderError
+    assert (str(read.error), read.error.code) == ("shop (mybank): odd", "odd")
+
+
+@pytest.mark.parametrize("kind", [BalancekitError, ConfigError])
+def test_an_error_without_facts_keeps_its_class(kind):
+    """An adapter may fail with any error of the tree."""
+    merged = merge([], [AccountFailure("shop", "fake", kind("cannot work"))])
+
+    assert MergedBalances.from_json(merged.to_json()) == merged
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data["totals"][0].update(amount=0.1), "amount"),
+        (lambda data: data["totals"][0].update(amount="NaN"), "amount"),
+        (lambda data: data["totals"][0].pop("amount"), "amount"),
+        (lambda data: data["totals"][0].update(currency=5), "currency"),
+        (lambda data: data["totals"][0].update(asset_type="gold"), "asset_type"),
+        (lambda data: data["accounts"][0].update(fetched_at="yesterday"), "fetched_at"),
+        (lambda data: data["accounts"][0].update(stale="no"), "stale"),
+        (lambda data: data["accounts"][0]["balances"][0].update(amount=True), "amount"),
+        (lambda data: data["totals"][0].update(amount="0.2"), "do not add up"),
+        (lambda data: data["failures"][0].update(error=None), "error"),
+    ],
+    ids=["float", "nan", "missing", "code", "type", "moment", "stale", "bool", "sum", "error"],
+)
+def test_what_is_no_result_is_refused(merged, change, reason):
+    """A damaged or forged result is a ValueError that says where, never a wrong number."""
+    data = merged.to_dict()
+    change(data)
+
+    with pytest.raises(ValueError, match=rf"not a merged result: .*{reason}"):
+        MergedBalances.from_dict(data)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", "5", "null", '{"totals": 5}'])
+def test_text_that_is_no_result_is_refused(text):
+    """Whatever the text is, it is read as a result or refused with a ValueError."""
+    with pytest.raises(ValueError, match=r"not a merged result|Expecting value"):
+        MergedBalances.from_json(text)
