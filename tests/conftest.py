@@ -2,7 +2,8 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from balancekit import AccountBalances, AssetType, Balance
+from balancekit.sandbox import Sandbox
 
 settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
@@ -75,3 +77,27 @@ def make_snapshot(make_balance: Callable[..., Balance]) -> Callable[..., Account
         return AccountBalances(account, "fake", balances, fetched_at, stale)
 
     return make
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Start a stand-in of both APIs on loopback, in the test's own loop."""
+    async with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox_in_thread() -> Iterator[Sandbox]:
+    """Start a stand-in of both APIs in a loop of its own, for programs that start theirs."""
+    running = Sandbox()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(running.start(), loop).result()
+        yield running
+    finally:
+        asyncio.run_coroutine_threadsafe(running.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,10 @@ def test_importing_the_package_leaves_heavy_parts_alone(heavy):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "False"
+
+
+def test_the_type_checked_file_uses_every_public_name():
+    """What the type checkers prove, they prove of the whole surface."""
+    text = (Path(__file__).parent / "typing" / "api.py").read_text()
+
+    assert [name for name in balancekit.__all__ if text.count(name) < 2] == []

@@ -1,0 +1,145 @@
+"""Every way to call the public surface; it is type-checked, strictly, and never run."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import aiohttp
+
+from balancekit import (
+    CRYPTOPROCESSING_2026,
+    AccountBalances,
+    AccountFailure,
+    AggregateClient,
+    AmbiguousCurrencyError,
+    AssetType,
+    AuthenticationError,
+    BadRequestError,
+    Balance,
+    BalancekitError,
+    BalanceProvider,
+    ConfigError,
+    CryptoprocessingProvider,
+    CurrencyTotal,
+    ErrorDetail,
+    GetManyProvider,
+    HttpProvider,
+    IncompleteError,
+    MalformedResponseError,
+    MergedBalances,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitedError,
+    Request,
+    Response,
+    Secret,
+    ServiceUnavailableError,
+    TransportError,
+    UnexpectedRedirectError,
+    __version__,
+    merge,
+)
+
+
+class MyBank(HttpProvider):
+    """An adapter on the base class."""
+
+    provider = "mybank"
+
+    def build_request(self, *, now: int, nonce: str) -> Request:
+        """Build the request."""
+        return Request("GET", f"{self.base_url}/balances", {"X-Nonce": nonce, "X-Time": str(now)}, b"")
+
+    def read_response(self, response: Response) -> list[Balance]:
+        """Read the answer."""
+        return [
+            self.balance(code, amount, asset_type=AssetType.FIAT, chain=None, reference=None)
+            for code, amount in response.json().items()
+        ]
+
+    def read_error(self, response: Response) -> ErrorDetail:
+        """Read an error."""
+        return ErrorDetail(code=str(response.status), message=response.headers.get("X-Error"))
+
+
+class Ledger:
+    """A provider that is no subclass of anything."""
+
+    account = "ledger"
+    provider = "memory"
+
+    async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
+        """Read nothing."""
+        assert not session.closed
+        return ()
+
+
+def providers() -> list[BalanceProvider]:
+    """Construct one of each."""
+    return [
+        CryptoprocessingProvider("eu", key="k", secret="s"),
+        CryptoprocessingProvider("us", key=Secret("k"), secret=Secret("s"), base_url=CryptoprocessingProvider.SANDBOX),
+        GetManyProvider("till", key_id="k", signing_key="s", base_url=GetManyProvider.PRODUCTION),
+        GetManyProvider("gateway", base_url="http://127.0.0.1:8080"),
+        MyBank("bank", base_url="https://bank.example"),
+        Ledger(),
+    ]
+
+
+async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
+    """Read accounts in every way."""
+    client = AggregateClient(
+        providers(),
+        session=session,
+        concurrency=10,
+        timeout=5,
+        deadline=20.0,
+        attempts=2,
+        aliases=CRYPTOPROCESSING_2026,
+    )
+    async with client:
+        async for outcome in client.stream(["eu"]):
+            match outcome:
+                case AccountBalances():
+                    moment: datetime = outcome.fetched_at
+                    balances: tuple[Balance, ...] = outcome.balances
+                    print(moment, balances, outcome.stale)
+                case AccountFailure():
+                    error: BalancekitError = outcome.error
+                    known: AccountBalances | None = outcome.last_known
+                    print(error, known)
+        labels: tuple[str, ...] = client.accounts
+        merged = await client.fetch(labels, strict=False)
+    await client.aclose()
+    return merged
+
+
+def use(merged: MergedBalances) -> dict[str, Decimal]:
+    """Look at a result in every way."""
+    total: CurrencyTotal = merged["BTC"]
+    same: CurrencyTotal = merged["BTC", AssetType.CRYPTO]
+    oldest: datetime | None = merged.as_of
+    print(total == same, oldest, merged.complete, len(merged), "BTC" in merged, __version__)
+    try:
+        merged.raise_for_failures()
+    except IncompleteError as error:
+        partial: MergedBalances = error.partial
+        print(partial, error.exceptions)
+    except AmbiguousCurrencyError as error:
+        print(error)
+    again = MergedBalances.from_dict(merged.to_dict()) | MergedBalances.from_json(merged.to_json())
+    again = merge(again.accounts, again.failures, aliases={"USDCE": "USDC"}).nonzero()
+    return {total.currency: total.amount for total in again} | {"ETH": again.amount("ETH", AssetType.CRYPTO)}
+
+
+def explain(error: ProviderError) -> str:
+    """Tell the classes of errors apart."""
+    match error:
+        case AuthenticationError() | BadRequestError() | UnexpectedRedirectError():
+            return error.hint or "check the settings"
+        case RateLimitedError() | ServiceUnavailableError():
+            return f"come back in {error.retry_after} s"
+        case TransportError() | ProviderTimeoutError() | MalformedResponseError():
+            return f"{error.account} at {error.provider}: {error.status} {error.code} {error.message}"
+        case _:
+            raise ConfigError(str(error.retryable))
