@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from balancekit.assets import check_code
+from balancekit.names import check_code, currency_of
 
 CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
     Raises ValueError for a code that cannot be one, and for an alias that leads to another alias: following it or not
     would give different totals.
     """
-    table = {check_code(code).upper(): check_code(currency).upper() for code, currency in aliases.items()}
+    table = {currency_of(check_code(code)): currency_of(check_code(currency)) for code, currency in aliases.items()}
     for code, currency in table.items():
         if table.get(currency, currency) != currency:
             raise ValueError(

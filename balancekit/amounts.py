@@ -36,10 +36,18 @@ _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
+
+class NumberText(str):
+    """A JSON number with a fraction or an exponent: the digits as they were sent, never a float."""
+
+    __slots__ = ()
+
+
 _JSON_TYPES: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
+    NumberText: "a number",
     str: "a string",
     list: "a list",
     dict: "an object",

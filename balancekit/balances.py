@@ -7,35 +7,27 @@ from typing import cast
 import attrs
 
 from balancekit.amounts import check_amount
-from balancekit.assets import AssetType, check_code
+from balancekit.assets import AssetType
 from balancekit.errors import BalancekitError, ProviderError
+from balancekit.names import check_code, check_label, currency_of
 
 
 def _currency(value: object) -> str:
-    return check_code(value).upper()
+    return currency_of(check_code(value))
 
 
 def _optional_code(value: object) -> str | None:
     return None if value is None else check_code(value)
 
 
-def _label(value: object) -> str:
-    return check_label(value)
+def _optional_label(value: object) -> str | None:
+    return None if value is None else check_label(value)
 
 
 def _moment(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a moment must say its time zone")
     return value.astimezone(UTC)
-
-
-def check_label(label: object) -> str:
-    """Return the name of an account or a provider if it can be shown; TypeError or ValueError if not."""
-    if not isinstance(label, str):
-        raise TypeError(f"a label must be a string, not {type(label).__name__}")
-    if not label or not label.isprintable() or label != label.strip():
-        raise ValueError("a label must be printable, not empty and without blanks around it")
-    return label
 
 
 @attrs.frozen
@@ -54,7 +46,7 @@ class Balance:
     provider: str
     code: str
     chain: str | None = attrs.field(default=None, converter=_optional_code)
-    reference: str | None = None
+    reference: str | None = attrs.field(default=None, converter=_optional_label)
 
 
 @attrs.frozen
@@ -65,8 +57,8 @@ class AccountBalances:
     says. A `stale` snapshot is an earlier one, shown because a newer could not be had.
     """
 
-    account: str = attrs.field(converter=_label)
-    provider: str = attrs.field(converter=_label)
+    account: str = attrs.field(converter=check_label)
+    provider: str = attrs.field(converter=check_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
     stale: bool = False
@@ -94,7 +86,7 @@ class AccountFailure:
     Two failures are equal if their errors say the same, as exceptions themselves are never equal.
     """
 
-    account: str = attrs.field(converter=_label)
-    provider: str = attrs.field(converter=_label)
+    account: str = attrs.field(converter=check_label)
+    provider: str = attrs.field(converter=check_label)
     error: BalancekitError = attrs.field(eq=_facts)
     last_known: AccountBalances | None = None

@@ -13,7 +13,7 @@ import aiohttp
 import attrs
 
 from balancekit.aliases import check_aliases
-from balancekit.balances import AccountBalances, AccountFailure, Balance, check_label
+from balancekit.balances import AccountBalances, AccountFailure, Balance
 from balancekit.errors import (
     BalancekitError,
     ConfigError,
@@ -22,6 +22,7 @@ from balancekit.errors import (
     ProviderTimeoutError,
 )
 from balancekit.merged import MergedBalances, merge
+from balancekit.names import check_label
 from balancekit.provider import BalanceProvider
 from balancekit.retry import RetryPolicy
 from balancekit.transport import translate

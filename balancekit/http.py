@@ -1,12 +1,14 @@
 """Requests, responses and what their parts mean: values and pure functions, no I/O."""
 
+import contextlib
 import ipaddress
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -29,6 +31,7 @@ MAX_EXCERPT: Final = 200
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_CODE: Final = 64
 _SHORTEST_SECRET: Final = 8
+_PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
 
@@ -103,7 +106,9 @@ def check_base_url(base_url: object) -> str:
     cross the network in the clear) with a host and nothing after the path.
     """
     try:
-        url = URL(base_url) if isinstance(base_url, str) else None
+        # yarl takes blanks and control characters in a host.
+        shown = isinstance(base_url, str) and base_url.isprintable() and not re.search(r"\s", base_url)
+        url = URL(base_url) if isinstance(base_url, str) and shown else None
     except ValueError:
         url = None
     # The URL itself is not shown: a password may stand in it.
@@ -113,7 +118,7 @@ def check_base_url(base_url: object) -> str:
         raise ValueError("credentials do not belong in the URL")
     if url.query_string or url.fragment or str(base_url).rstrip().endswith(("?", "#")):
         raise ValueError("nothing may follow the path")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(
             f"http:// to {url.host} would send credentials in the clear: use https://, "
             "or http:// to a loopback address such as 127.0.0.1"
@@ -121,7 +126,8 @@ def check_base_url(base_url: object) -> str:
     return str(url).rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, by a loopback address or as `localhost`."""
     if host == "localhost":
         return True
     try:
@@ -150,8 +156,8 @@ def error_detail(response: Response) -> ErrorDetail:
     except ValueError:
         said = None
     match said:
-        case {"error": {"code": code, **more}}:
-            return ErrorDetail(_code(code), _words(more.get("message")))
+        case {"error": {"code": _} | {"message": _} as error}:
+            return ErrorDetail(_code(error.get("code")), _words(error.get("message")))
         case {"error": str(words), "code": code}:
             return ErrorDetail(_code(code), _words(words))
         case {"error": str(words)}:
@@ -165,19 +171,40 @@ def error_detail(response: Response) -> ErrorDetail:
 
 
 def _code(value: object) -> str | None:
-    return excerpt(str(value), _MAX_CODE) if isinstance(value, str | int) and str(value) else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return excerpt(str(value), _MAX_CODE) or None
 
 
 def _words(value: object) -> str | None:
+    if isinstance(value, list):
+        words = [word for word in cast("list[object]", value) if isinstance(word, str)]
+        return excerpt(", ".join(words)) or None
     return (excerpt(value) or None) if isinstance(value, str | bytes) else None
 
 
-def without(body: bytes, secrets: Iterable[str]) -> bytes:
+def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
+    """Return what must not be shown of a request's headers: their values, and the words of those with several."""
+    values = {value for name, value in headers.items() if name.lower() not in _PUBLIC_HEADERS}
+    words = {word for value in values for word in value.split()}
+    return frozenset(secret for secret in values | words if len(secret) >= _SHORTEST_SECRET)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
     """Blot out what was sent as a secret, should a server or a proxy send it back in the text of an error."""
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            body = body.replace(secret.encode(), b"***")
-    return body
+        text = text.replace(secret, "***")
+    return text
+
+
+def blotted(response: Response, secrets: Iterable[str]) -> Response:
+    """Return a response without the secrets in its headers and body, however JSON may have escaped them there."""
+    text = response.body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        # Written anew, since `/` may have come as `\\/`, and any character by its number.
+        text = json.dumps(response.json(), ensure_ascii=False)
+    headers = {name: without(value, secrets) for name, value in response.headers.items()}
+    return Response(response.status, headers, without(text, secrets).encode("utf-8", "replace"))
 
 
 def error_class(status: int) -> type[ProviderError]:

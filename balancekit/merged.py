@@ -12,6 +12,7 @@ from balancekit.amounts import ZERO, add_exactly
 from balancekit.assets import AssetType
 from balancekit.balances import AccountBalances, AccountFailure, Balance
 from balancekit.errors import AmbiguousCurrencyError, IncompleteError
+from balancekit.names import currency_of
 
 
 @attrs.frozen
@@ -59,7 +60,7 @@ class MergedBalances:
     def __contains__(self, key: object) -> bool:
         match key:
             case str(code):
-                return any(total.currency == code.upper() for total in self.totals)
+                return any(total.currency == currency_of(code) for total in self.totals)
             case (str(code), AssetType() as asset_type):
                 return self._find((code, asset_type)) is not None
             case _:
@@ -125,7 +126,7 @@ class MergedBalances:
 
     def _find(self, key: str | tuple[str, AssetType]) -> CurrencyTotal | None:
         code, asset_type = (key, None) if isinstance(key, str) else key
-        currency = code.upper()
+        currency = currency_of(code)
         found = [
             total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}
         ]

@@ -4,7 +4,8 @@ import base64
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import ClassVar, Protocol, runtime_checkable
@@ -13,7 +14,7 @@ import aiohttp
 
 from balancekit.amounts import parse_amount
 from balancekit.assets import AssetType
-from balancekit.balances import Balance, check_label
+from balancekit.balances import Balance
 from balancekit.errors import (
     BalancekitError,
     ConfigError,
@@ -25,14 +26,17 @@ from balancekit.http import (
     ErrorDetail,
     Request,
     Response,
+    blotted,
     check_base_url,
     error_class,
     error_detail,
     parse_date,
     parse_retry_after,
+    secrets_in,
     usual_hint,
-    without,
 )
+from balancekit.names import check_label
+from balancekit.secret import Secret
 from balancekit.structuring import ShapeError
 from balancekit.transport import BodyTooLargeError, disarm, send, translate
 
@@ -78,15 +82,17 @@ class HttpProvider(ABC):
     clock: Callable[[], float]
     """Tells the time in Unix seconds; `time.time` unless replaced."""
 
-    def __init__(self, account: str, *, base_url: str) -> None:
+    def __init__(self, account: str, *, base_url: str | Secret) -> None:
+        # Hidden before anything can raise, since somebody may have put a password into it.
+        base_url = Secret.of(base_url)
         try:
             self.account = check_label(account)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"account: {error}") from None
-        try:
-            self.base_url = check_base_url(base_url)
-        except ValueError as error:
-            raise self.config_error("base_url", str(error)) from None
+        checked, problem = _check_base_url(base_url)
+        if problem:
+            raise self.config_error("base_url", problem)
+        self.base_url = checked
         self.clock = time.time
 
     @abstractmethod
@@ -123,7 +129,7 @@ class HttpProvider(ABC):
         """
         return Balance(
             currency=code,
-            amount=parse_amount(amount),
+            amount=amount if isinstance(amount, Decimal) else parse_amount(amount),
             asset_type=asset_type,
             account=self.account,
             provider=self.provider,
@@ -138,7 +144,7 @@ class HttpProvider(ABC):
         try:
             response = await send(session, request)
         except Exception as error:  # noqa: BLE001 - nothing from below is let through as it is: its frames hold the headers
-            failure = self._unsent(error)
+            failure = self._unsent(error, secrets_in(request.headers))
         else:
             if response.status == HTTPStatus.OK:
                 return self._read(response)
@@ -147,12 +153,14 @@ class HttpProvider(ABC):
         raise failure
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.account!r}, base_url={self.base_url!r})"
+        # Error trackers ask for it while the constructor is still raising, too.
+        made = vars(self)
+        return f"{type(self).__name__}({made.get('account')!r}, base_url={made.get('base_url')!r})"
 
-    def _unsent(self, error: Exception) -> ProviderError:
+    def _unsent(self, error: Exception, secrets: Collection[str]) -> ProviderError:
         if isinstance(error, BodyTooLargeError):
             return self._malformed(str(error))
-        failure = translate(error, account=self.account, provider=self.provider)
+        failure = translate(error, account=self.account, provider=self.provider, secrets=secrets)
         if failure is None:
             failure = TransportError(
                 type(error).__name__, account=self.account, provider=self.provider, retryable=False
@@ -177,8 +185,13 @@ class HttpProvider(ABC):
 
     def _refusal(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        safe = Response(response.status, response.headers, without(response.body, request.headers.values()))
-        detail = self.read_error(safe)
+        safe = blotted(response, secrets_in(request.headers))
+        try:
+            detail = self.read_error(safe)
+        except BalancekitError:
+            raise
+        except Exception:  # noqa: BLE001 - an answer that its adapter cannot read is still an error of its status
+            detail = error_detail(safe)
         headers = response.headers
         now = parse_date(headers.get("Date"))
         said = " ".join(filter(None, (str(response.status), detail.code)))
@@ -191,6 +204,16 @@ class HttpProvider(ABC):
             hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),
             retry_after=parse_retry_after(headers.get("Retry-After"), now=self.clock() if now is None else now),
         )
+
+
+def _check_base_url(base_url: Secret) -> tuple[str, str]:
+    """Return the base URL, or else what is wrong with it; raising would show it in the traceback."""
+    try:
+        return check_base_url(base_url.reveal()), ""
+    except TypeError:
+        return "", "expected a string"
+    except ValueError as error:
+        return "", str(error)
 
 
 def _new_nonce() -> str:

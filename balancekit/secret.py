@@ -26,8 +26,12 @@ class Secret:
 
     @property
     def is_text(self) -> bool:
-        """Whether the hidden value is a non-empty string without blanks around it."""
-        return isinstance(self._value, str) and self._value != "" and self._value == self._value.strip()
+        """Whether the hidden value is a non-empty string without blanks around it, which UTF-8 can write."""
+        value = self._value
+        if not isinstance(value, str) or not value or value != value.strip():
+            return False
+        # A byte of the environment that is no text arrives as half of a surrogate pair.
+        return not any("\ud800" <= character <= "\udfff" for character in value)
 
     @property
     def is_header_text(self) -> bool:

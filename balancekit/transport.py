@@ -1,6 +1,6 @@
 """The one place where requests are sent, and where what aiohttp raises becomes an error of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -10,7 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http import Request, Response, excerpt
+from balancekit.http import Request, Response, excerpt, without
 from balancekit.version import __version__
 
 MAX_BODY: Final = 10 * 2**20
@@ -41,11 +41,13 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
 
     Raises BodyTooLargeError, and whatever aiohttp raises; see `translate`.
     """
+    # A session that is lent may leave bodies as they come; then they must come as they are.
+    encoding = {} if session.auto_decompress else {"Accept-Encoding": "identity"}
     async with session.request(
         request.method,
         # Already encoded: the path that was signed is the path that is sent.
         URL(request.url, encoded=True),
-        headers={"User-Agent": USER_AGENT, **request.headers},
+        headers={"User-Agent": USER_AGENT, **encoding, **request.headers},
         skip_auto_headers=("Content-Type",),
         data=request.body or None,
         # aiohttp would carry the credentials to wherever a redirect points.
@@ -56,26 +58,36 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         succeeded = answer.status == HTTPStatus.OK
         limit = MAX_BODY if succeeded else _MAX_ERROR_BODY
         body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                if succeeded:
-                    raise BodyTooLargeError(f"the body is larger than {limit} bytes")
-                break
+        try:
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    break
+        except aiohttp.ClientError:
+            # A refusal is a refusal, even if its words did not arrive whole.
+            if succeeded:
+                raise
+        if succeeded and len(body) > limit:
+            raise BodyTooLargeError(f"the body is larger than {limit} bytes")
         return Response(answer.status, answer.headers, bytes(body[:limit]))
 
 
-def translate(error: BaseException, *, account: str, provider: str) -> ProviderError | None:
+def translate(
+    error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
+) -> ProviderError | None:
     """Return what an exception of aiohttp's, or of the sockets below it, means here; None if it is neither.
 
-    The exception becomes the cause, without what it holds of the request: its headers are credentials.
+    The exception becomes the cause, without what it holds of the request: its headers are credentials. An exception
+    that quotes one of the secrets, because the server sent it back, is dropped.
     """
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None
-    message = excerpt(f"{type(error).__name__}: {error}".rstrip(": "))
+    message = excerpt(without(f"{type(error).__name__}: {error}".rstrip(": "), secrets))
     translated = kind(message, account=account, provider=provider)
-    translated.__cause__ = disarm(error)
+    disarm(error)
+    quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in _chain(error))
+    translated.__cause__ = None if quoted else error
     return translated
 
 

@@ -5,12 +5,15 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NewType, NoReturn, TypeVar
 
-from balancekit.amounts import check_decimals, check_units, describe, parse_amount
-from balancekit.assets import check_code
+from balancekit.amounts import NumberText, check_decimals, check_units, describe, parse_amount
+from balancekit.names import check_code, check_label
 from balancekit.structuring import ShapeError, Structurer
 
 Code = NewType("Code", str)
 """In a wire shape: a currency code, or the name of a chain."""
+
+Reference = NewType("Reference", str)
+"""In a wire shape: the provider's own id of something."""
 
 Units = NewType("Units", str)
 """In a wire shape: a whole number of a currency's smallest units."""
@@ -19,12 +22,6 @@ Decimals = NewType("Decimals", int)
 """In a wire shape: how many decimals of a currency the smallest unit stands for."""
 
 _Shape = TypeVar("_Shape")
-
-
-class NumberText(str):
-    """A JSON number with a fraction or an exponent: the digits as they were sent, never a float."""
-
-    __slots__ = ()
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
@@ -55,20 +52,29 @@ def structure(data: object, shape: type[_Shape]) -> _Shape:
 @cache
 def _structurer() -> Structurer:
     return Structurer(
-        {str: _read_text, Decimal: parse_amount, Code: _read_code, Units: check_units, Decimals: check_decimals}
+        {
+            str: _read_text,
+            Decimal: parse_amount,
+            Code: _read_code,
+            Reference: _read_reference,
+            Units: check_units,
+            Decimals: check_decimals,
+        }
     )
 
 
 def _read_text(value: object) -> str:
-    if isinstance(value, NumberText):
-        raise TypeError("expected a string, got a number")
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, NumberText):
         return value
     raise TypeError(f"expected a string, got {describe(value)}")
 
 
 def _read_code(value: object) -> str:
     return check_code(_read_text(value))
+
+
+def _read_reference(value: object) -> str:
+    return check_label(_read_text(value))
 
 
 def _refuse_constant(_: str) -> NoReturn:

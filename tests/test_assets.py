@@ -1,42 +1,10 @@
-"""Currency codes and types of assets."""
+"""Types of assets."""
 
 import iso4217
 import pytest
 
 from balancekit import AssetType
-from balancekit.assets import check_code
 from balancekit.iso4217 import CODES
-
-
-@pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
-def test_a_printable_code_is_kept_as_it_is(code):
-    """Codes are the provider's, and only what cannot be shown is refused."""
-    assert check_code(code) == code
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("", "empty"),
-        ("X" * 33, "longer than 32"),
-        ("BT\x1b[31mC", "not printable"),
-        ("BTC\n", "not printable"),
-        ("B\u202eTC", "not printable"),
-        ("\ud800", "not printable"),
-        (" BTC", "blanks"),
-        ("BTC ", "blanks"),
-    ],
-)
-def test_a_code_that_cannot_be_shown_is_refused(code, reason):
-    """Escape sequences, invisible characters and endless names never reach a terminal."""
-    with pytest.raises(ValueError, match=reason):
-        check_code(code)
-
-
-def test_a_code_is_a_string():
-    """A number is no code."""
-    with pytest.raises(TypeError, match="must be a string, not int"):
-        check_code(1)
 
 
 @pytest.mark.parametrize(

@@ -458,7 +458,7 @@ def test_a_setting_that_cannot_work_is_refused_at_construction(settings, reason)
     [
         ([Scripted("a"), Scripted("a")], r"providers\[1\]: a second account is labelled 'a'"),
         ([object()], r"providers\[0\]: object is no BalanceProvider"),
-        ([Scripted("")], r"providers\[0\]: a label must be printable"),
+        ([Scripted("")], r"providers\[0\]: an empty label"),
         ([Scripted(5)], r"providers\[0\]: a label must be a string"),
     ],
     ids=["twice", "no provider", "empty label", "number"],

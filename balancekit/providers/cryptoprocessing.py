@@ -16,6 +16,7 @@ import attrs
 from balancekit.assets import AssetType
 from balancekit.balances import Balance
 from balancekit.http import Request, Response
+from balancekit.names import currency_of
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
 from balancekit.wire import Code, structure
@@ -68,8 +69,9 @@ class CryptoprocessingProvider(HttpProvider):
 
     def __init__(self, account: str, *, key: str | Secret, secret: str | Secret, base_url: str = PRODUCTION) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
-        key, secret = Secret.of(key), Secret.of(secret)
-        super().__init__(account, base_url=base_url)
+        key, secret, hidden_url = Secret.of(key), Secret.of(secret), Secret.of(base_url)
+        del base_url
+        super().__init__(account, base_url=hidden_url)
         if not key.is_header_text:
             raise self.config_error("key", "expected visible ASCII characters without blanks")
         if not secret.is_text:
@@ -92,7 +94,7 @@ class CryptoprocessingProvider(HttpProvider):
         answer = structure(response.json(), _Answer)
         return tuple(
             Balance(
-                line.currency.upper(),
+                currency_of(line.currency),
                 line.balance,
                 AssetType.reported(line.type),
                 self.account,

@@ -16,9 +16,10 @@ from balancekit.assets import AssetType
 from balancekit.balances import Balance
 from balancekit.http import Request, Response
 from balancekit.iso4217 import CODES
+from balancekit.names import currency_of
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
-from balancekit.wire import Code, Decimals, Units, structure
+from balancekit.wire import Code, Decimals, Reference, Units, structure
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -41,7 +42,7 @@ class _Amount:
 @attrs.frozen
 class _Line:
     balance: _Amount
-    id: str | None = None
+    id: Reference | None = None
 
 
 @attrs.frozen
@@ -95,20 +96,24 @@ class GetManyProvider(HttpProvider):
         self,
         account: str,
         *,
-        key_id: str | None = None,
+        key_id: str | Secret | None = None,
         signing_key: str | Secret | None = None,
         base_url: str = PRODUCTION,
     ) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
+        # The id too, in case the two are mistaken for each other.
+        key_id = None if key_id is None else Secret.of(key_id)
         signing_key = None if signing_key is None else Secret.of(signing_key)
-        super().__init__(account, base_url=base_url)
+        hidden_url = Secret.of(base_url)
+        del base_url
+        super().__init__(account, base_url=hidden_url)
         if (key_id is None) != (signing_key is None):
             missing = "key_id" if key_id is None else "signing_key"
             raise self.config_error(
                 missing,
                 "missing; give both key_id and signing_key, or neither for use behind a gateway that signs",
             )
-        if key_id is not None and not Secret(key_id).is_header_text:
+        if key_id is not None and not key_id.is_header_text:
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
@@ -120,8 +125,9 @@ class GetManyProvider(HttpProvider):
         url = f"{self.base_url}/account.balance.getMany"
         if self._key_id is None or self._signing_key is None:
             return Request("POST", url)
+        key_id = self._key_id.reveal()
         text = signing_string(
-            key_id=self._key_id,
+            key_id=key_id,
             timestamp=str(now),
             nonce=nonce,
             method="POST",
@@ -129,7 +135,7 @@ class GetManyProvider(HttpProvider):
             digest=NO_BODY_DIGEST,
         )
         headers = {
-            "Bs-Key-Id": self._key_id,
+            "Bs-Key-Id": key_id,
             "Bs-Timestamp": str(now),
             "Bs-Nonce": nonce,
             "Bs-Signature": base64.b64encode(self._signing_key.sign(text.encode())).decode(),
@@ -146,8 +152,8 @@ class GetManyProvider(HttpProvider):
         if held.chain is not None:
             asset_type = AssetType.CRYPTO
         else:
-            asset_type = AssetType.FIAT if held.code.upper() in CODES else AssetType.UNKNOWN
+            asset_type = AssetType.FIAT if currency_of(held.code) in CODES else AssetType.UNKNOWN
         amount = from_units(held.value, held.decimals)
         return Balance(
-            held.code.upper(), amount, asset_type, self.account, self.provider, held.code, held.chain, line.id
+            currency_of(held.code), amount, asset_type, self.account, self.provider, held.code, held.chain, line.id
         )

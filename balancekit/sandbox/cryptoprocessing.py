@@ -1,0 +1,157 @@
+"""The Cryptoprocessing v2 API as the sandbox plays it.
+
+Source: docs.cryptoprocessing.com, "List balances", "Authentication" and "Errors".
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from http import HTTPMethod, HTTPStatus
+from types import MappingProxyType
+from typing import ClassVar, Final, cast
+
+import attrs
+from multidict import CIMultiDictProxy
+
+from balancekit.sandbox.accounts import Holding, SandboxAccount
+from balancekit.sandbox.answers import Answer, RefusedError
+from balancekit.sandbox.requests import ReceivedRequest
+
+_BASE: Final = "/api/v2"
+
+_MESSAGES: Final = MappingProxyType(
+    {
+        "bad_content_format": "Bad content format",
+        "bad_header_key": "Bad key header",
+        "bad_header_signature": "Bad signature header",
+        "required_header_key": "No key header",
+        "required_header_signature": "No signature header",
+    }
+)
+
+_PING: Final = "OK"
+"""Assumed: what `GET /ping` answers."""
+
+_UNEXPECTED: Final = "This field was not expected"
+"""Assumed: what the second shape of errors says of a field; the shape is documented, its texts are not."""
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class CryptoprocessingAccount(SandboxAccount):
+    """One account at Cryptoprocessing; `balances_as_numbers` sends balances as the page of March 2026 showed them."""
+
+    provider: ClassVar[str] = "cryptoprocessing"
+
+    key: str
+    secret: str
+    balances_as_numbers: bool
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The keyword arguments of the adapter's constructor; RuntimeError as long as the port is not known."""
+        return {"key": self.key, "secret": self.secret, "base_url": f"{self._address()}{_BASE}"}
+
+
+class CryptoprocessingApi:
+    """The API for those accounts that are added to it."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, CryptoprocessingAccount] = {}
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return CryptoprocessingAccount.provider
+
+    def add(self, account: CryptoprocessingAccount) -> None:
+        """Add an account; ValueError if its key belongs to another."""
+        if account.key in self._accounts:
+            raise ValueError("two accounts with the same key")
+        self._accounts[account.key] = account
+
+    def serves(self, route: str) -> bool:
+        """Whether a path, without its query, belongs to this API."""
+        return route == _BASE or route.startswith(f"{_BASE}/")
+
+    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> CryptoprocessingAccount | None:  # noqa: ARG002 - other APIs read the path
+        """Return the account that a request says it comes from."""
+        return self._accounts.get(headers.get("X-Processing-Key", ""))
+
+    def answer(self, request: ReceivedRequest) -> Answer:
+        """Answer a request as the provider does: the path first, then the headers, then the body."""
+        method = {f"{_BASE}/ping": HTTPMethod.GET, f"{_BASE}/accounts/list": HTTPMethod.POST}.get(request.route)
+        if method is None:
+            # "Also when the request URL is wrong."
+            return _forbidden("required_header_key")
+        if request.method != method:
+            return Answer.of_status(HTTPStatus.METHOD_NOT_ALLOWED, Allow=method)
+        if method == HTTPMethod.GET:
+            return Answer.of_text(HTTPStatus.OK, _PING)
+        try:
+            account = verify(request, self.recognise(request.route, request.headers))
+        except RefusedError as refused:
+            return _forbidden(refused.code)
+        return _invalid(request) or _listed(account.holdings, as_numbers=account.balances_as_numbers)
+
+    def documented(self, status: int) -> Answer | None:
+        """Return the error that the provider documents for a status."""
+        return _DOCUMENTED.get(status)
+
+
+def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) -> CryptoprocessingAccount:
+    """Return the account that signed a request, of which `account` has the key; raises RefusedError otherwise."""
+    if not request.headers.get("X-Processing-Key"):
+        raise RefusedError("required_header_key")
+    if account is None:
+        raise RefusedError("bad_header_key")
+    signature = request.headers.get("X-Processing-Signature")
+    if not signature:
+        raise RefusedError("required_header_signature")
+    expected = hmac.digest(account.secret.encode(), request.body, hashlib.sha512).hex()
+    if not hmac.compare_digest(expected.encode(), signature.encode(errors="surrogateescape")):
+        raise RefusedError("bad_header_signature")
+    return account
+
+
+def _error(status: int, code: str) -> Answer:
+    return Answer.of_json(status, {"error": _MESSAGES[code], "code": code}, error=code)
+
+
+def _forbidden(code: str) -> Answer:
+    return _error(HTTPStatus.FORBIDDEN, code)
+
+
+def _invalid(request: ReceivedRequest) -> Answer | None:
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    try:
+        content = json.loads(request.body.decode())
+    except (ValueError, RecursionError):
+        media_type = "application/octet-stream"
+        content = None
+    if media_type != "application/json":
+        return _error(HTTPStatus.BAD_REQUEST, "bad_content_format")
+    if content == {}:
+        return None
+    fields = cast("Iterable[str]", content) if isinstance(content, dict) else ["body"]
+    return Answer.of_json(HTTPStatus.BAD_REQUEST, {"errors": dict.fromkeys(fields, _UNEXPECTED)})
+
+
+def _listed(holdings: Iterable[Holding], *, as_numbers: bool) -> Answer:
+    # Written as text, since no JSON encoder writes the digits of a Decimal as they are.
+    rows = (
+        f'{{"currency": {json.dumps(holding.currency)}, "type": "{holding.asset_type}", '
+        f'"balance": {holding.plain if as_numbers else json.dumps(holding.plain)}}}'
+        for holding in holdings
+    )
+    return Answer.of_json_text(HTTPStatus.OK, f'{{"data": [{", ".join(rows)}]}}')
+
+
+# The limit is enforced by a proxy in front, which answers in plain text.
+_DOCUMENTED: Final[Mapping[int, Answer]] = MappingProxyType(
+    {
+        HTTPStatus.BAD_REQUEST: _error(HTTPStatus.BAD_REQUEST, "bad_content_format"),
+        HTTPStatus.FORBIDDEN: _forbidden("bad_header_signature"),
+        HTTPStatus.TOO_MANY_REQUESTS: Answer.of_text(HTTPStatus.TOO_MANY_REQUESTS, "error code: 1015"),
+    }
+)

@@ -1,0 +1,80 @@
+"""What the tests of all adapters share: samples of what the providers send, and a network that is not there."""
+
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses, core
+from yarl import URL
+
+from balancekit import Response
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+class _Response(aiohttp.ClientResponse):
+    """What aiohttp 3.14 makes of the arguments that aioresponses passes."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, stream_writer=SimpleNamespace(output_size=0), **kwargs)
+
+
+def _passes_all_arguments():
+    try:
+        core.RequestMatch("http://shim.example")._build_response(URL("http://shim.example"))
+    except TypeError as error:
+        if "stream_writer" not in str(error):
+            raise
+        return False
+    return True
+
+
+@pytest.fixture
+def mocked(monkeypatch):
+    """Stand in for every session's network."""
+    # aioresponses 0.7.9 does not pass `stream_writer`, which aiohttp requires from 3.14 on. A version that does is left
+    # as it is.
+    if not _passes_all_arguments():
+        monkeypatch.setattr(core, "ClientResponse", _Response)
+    with aioresponses() as mock:
+        yield mock
+
+
+@pytest.fixture
+async def session():
+    """Open a session with aiohttp's defaults."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def read_sample():
+    """Read what a provider sends; the status is the name of the file."""
+
+    def read(provider, case):
+        (path,) = (SAMPLES / provider / case).iterdir()
+        return Response(int(path.stem), body=path.read_bytes())
+
+    return read
+
+
+@pytest.fixture
+def everything_said_by():
+    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
+
+    def collect(error):
+        said, pending, seen = "", [error], []
+        while pending:
+            link = pending.pop()
+            if link is None or link in seen:
+                continue
+            seen.append(link)
+            pending += [link.__cause__, link.__context__]
+            frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
+            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
+            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
+        return said
+
+    return collect

@@ -1,0 +1,51 @@
+"""Names that come from outside."""
+
+import pytest
+
+from balancekit.names import check_code, check_label, currency_of
+
+
+@pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
+def test_a_printable_code_is_kept_as_it_is(code):
+    """Codes are the provider's, and only what cannot be shown is refused."""
+    assert check_code(code) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("", "empty"),
+        ("X" * 33, "longer than 32"),
+        ("BT\x1b[31mC", "not printable"),
+        ("BTC\n", "not printable"),
+        ("B\u202eTC", "not printable"),
+        ("\ud800", "not printable"),
+        (" BTC", "blanks"),
+        ("BTC ", "blanks"),
+    ],
+)
+def test_a_code_that_cannot_be_shown_is_refused(code, reason):
+    """Escape sequences, invisible characters and endless names never reach a terminal."""
+    with pytest.raises(ValueError, match=reason):
+        check_code(code)
+
+
+def test_a_code_is_a_string():
+    """A number is no code."""
+    with pytest.raises(TypeError, match="must be a string, not int"):
+        check_code(1)
+
+
+@pytest.mark.parametrize("label", ["", " shop", "shop\n", "sh\x1bop", "x" * 201], ids=repr)
+def test_a_label_that_cannot_be_shown_is_refused(label):
+    """An account is named so that everybody sees which one is meant."""
+    with pytest.raises(ValueError, match="label"):
+        check_label(label)
+
+
+@pytest.mark.parametrize(
+    ("code", "currency"), [("usdc", "USDC"), ("U\u017fDT", "U\u017fDT"), ("\u0131nch", "\u0131nch")]
+)
+def test_only_ascii_letters_become_upper_case(code, currency):
+    """A letter of another script that would become an ASCII one does not let a code pass for another."""
+    assert currency_of(code) == currency

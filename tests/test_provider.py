@@ -1,0 +1,479 @@
+"""What a provider adapter is: the base class, with an adapter of the tests' own."""
+
+import base64
+import json
+import traceback
+from decimal import Decimal
+from types import MappingProxyType
+
+import aiohttp
+import pytest
+
+from balancekit import (
+    AssetType,
+    AuthenticationError,
+    Balance,
+    BalanceProvider,
+    ConfigError,
+    CryptoprocessingProvider,
+    ErrorDetail,
+    GetManyProvider,
+    HttpProvider,
+    MalformedResponseError,
+    RateLimitedError,
+    Request,
+    Response,
+    ServiceUnavailableError,
+    TransportError,
+    UnexpectedRedirectError,
+    provider as provider_module,
+)
+from balancekit.providers import BUILT_IN, provider_class
+from balancekit.transport import BodyTooLargeError
+
+CANARY = "canary/3f9a+b=="
+NEW_YEAR = 1_767_225_600.0
+
+
+class MyBank(HttpProvider):
+    """An adapter as a user would write it."""
+
+    provider = "mybank"
+    hints = MappingProxyType({"locked": "Call the bank", 402: "Pay the bank"})
+
+    def __init__(self, account, *, token, base_url="https://bank.example/api"):
+        super().__init__(account, base_url=base_url)
+        self._token = token
+
+    def build_request(self, *, now, nonce):
+        """Build a request that is signed with the token alone."""
+        headers = {"Authorization": self._token, "X-Now": str(now), "X-Nonce": nonce}
+        return Request("GET", f"{self.base_url}/balances", headers)
+
+    def read_response(self, response):
+        """Read a list of codes and amounts."""
+        return [self.balance(line["code"], line["amount"]) for line in response.json()]
+
+
+class Wire:
+    """Stands in for the network: gives or raises what it is told, and keeps the requests."""
+
+    def __init__(self):
+        self.outcome = Response(200, body=b"[]")
+        self.requests = []
+
+    async def send(self, session, request):
+        """Do what was told instead of sending."""
+        self.requests.append(request)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    """Replace the network."""
+    wire = Wire()
+    monkeypatch.setattr(provider_module, "send", wire.send)
+    return wire
+
+
+@pytest.fixture
+def bank():
+    """Make an account at the tests' own bank, whose clock stands still."""
+    bank = MyBank("shop", token=CANARY)
+    bank.clock = lambda: NEW_YEAR + 0.9
+    return bank
+
+
+def test_a_provider_is_anything_of_the_right_shape(bank):
+    """The built-in adapters, one's own and an object without the base class will all do."""
+
+    class Bare:
+        account = "a"
+        provider = "b"
+
+        async def fetch_balances(self, session):
+            return []
+
+    assert isinstance(bank, BalanceProvider)
+    assert isinstance(Bare(), BalanceProvider)
+    assert isinstance(CryptoprocessingProvider("a", key="k", secret="s"), BalanceProvider)
+    assert isinstance(GetManyProvider("a"), BalanceProvider)
+    assert not isinstance(object(), BalanceProvider)
+
+
+def test_an_adapter_needs_both_methods():
+    """What builds no request or reads no answer cannot be made."""
+
+    class Half(HttpProvider):
+        provider = "half"
+
+        def build_request(self, *, now, nonce):
+            return Request("GET", self.base_url)
+
+    with pytest.raises(TypeError, match="read_response"):
+        Half("shop", base_url="https://bank.example")
+
+
+def test_a_provider_shows_no_secret(bank):
+    """A repr says which account it is and where it is read."""
+    assert repr(bank) == "MyBank('shop', base_url='https://bank.example/api')"
+
+
+@pytest.mark.parametrize(
+    ("account", "reason"),
+    [
+        ("", ""),
+        (" shop", "with blanks around it"),
+        ("sh\nop", "not printable"),
+        (None, "must be a string, not NoneType"),
+        (7, "must be a string, not int"),
+    ],
+    ids=repr,
+)
+def test_a_label_that_cannot_be_shown_is_a_config_error(account, reason):
+    """An account is named in tables and messages, so its label must be fit for them."""
+    with pytest.raises(ConfigError, match=rf"^account: an? (empty )?label.*{reason}"):
+        MyBank(account, token=CANARY)
+
+
+@pytest.mark.parametrize("base_url", ["http://bank.example", "bank.example", "https://u:p@bank.example", None])
+def test_a_base_url_that_cannot_work_is_a_config_error(base_url):
+    """The message names the account and the setting."""
+    with pytest.raises(ConfigError, match=r"^account 'shop': base_url: "):
+        MyBank("shop", token=CANARY, base_url=base_url)
+
+
+@pytest.mark.parametrize(("account", "base_url"), [(None, "https://bank.example"), ("shop", "ftp://bank.example")])
+def test_a_provider_that_could_not_be_made_has_a_repr(account, base_url):
+    """An error tracker asks for it: the half-made object is among the local variables of the traceback."""
+    with pytest.raises(ConfigError) as caught:
+        MyBank(account, token=CANARY, base_url=base_url)
+
+    half_made = caught.traceback[-1].frame.f_locals["self"]
+    assert repr(half_made).startswith("MyBank(")
+
+
+@pytest.mark.parametrize(
+    ("amount", "exact"),
+    [("0.10", "0.10"), (5, "5"), (Decimal("1.50"), "1.50"), ("-1e3", "-1E+3"), ("-0", "0")],
+    ids=str,
+)
+def test_a_balance_is_made_in_a_line(bank, amount, exact):
+    """The helper fills in whose balance it is and reads the amount exactly."""
+    balance = bank.balance("btc", amount, asset_type=AssetType.CRYPTO, chain="bitcoin", reference="b-1")
+
+    assert balance == Balance("BTC", Decimal(exact), AssetType.CRYPTO, "shop", "mybank", "btc", "bitcoin", "b-1")
+    assert balance.amount.as_tuple() == Decimal(exact).as_tuple()
+
+
+def test_a_balance_of_unknown_type_needs_a_code_and_an_amount(bank):
+    """What an API does not say is left out."""
+    balance = bank.balance("EUR", "1")
+
+    assert (balance.asset_type, balance.chain, balance.reference) == (AssetType.UNKNOWN, None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "amount"),
+    [("EUR", 1.5), ("EUR", True), ("EUR", None), ("EUR", "NaN"), ("EUR", Decimal("NaN")), ("", "1"), (None, "1")],
+)
+def test_a_balance_that_cannot_be_is_refused(bank, code, amount):
+    """A float has lost digits before it gets here, so it is refused even where it looks exact."""
+    with pytest.raises((ValueError, TypeError)):
+        bank.balance(code, amount)
+
+
+async def test_balances_are_what_the_adapter_reads(bank, wire):
+    """A 200 goes to the adapter and what it returns to the caller."""
+    wire.outcome = Response(200, body=b'[{"code": "EUR", "amount": 1.50}]')
+
+    balances = await bank.fetch_balances(None)
+
+    assert [(balance.currency, str(balance.amount)) for balance in balances] == [("EUR", "1.50")]
+
+
+async def test_every_request_has_its_own_nonce_and_the_time(bank, wire):
+    """A retry is signed anew: 16 random bytes for each request, and whole Unix seconds."""
+    for _ in range(200):
+        await bank.fetch_balances(None)
+
+    nonces = [request.headers["X-Nonce"] for request in wire.requests]
+    assert len(set(nonces)) == 200
+    assert {len(base64.b64decode(nonce, validate=True)) for nonce in nonces} == {16}
+    assert {request.headers["X-Now"] for request in wire.requests} == {"1767225600"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the body is empty"),
+        (b"<html>", "the body is not JSON"),
+        (b"7", "TypeError while reading the answer"),
+        (b"[{}]", "KeyError while reading the answer"),
+        (b'[{"code": "EUR", "amount": "x"}]', "ValueError while reading the answer"),
+        (b'[{"code": 7, "amount": "1"}]', "TypeError while reading the answer"),
+    ],
+)
+async def test_an_answer_that_the_adapter_cannot_read_is_malformed(bank, wire, body, message):
+    """Whatever an adapter raises over an answer, the caller gets one class of error."""
+    wire.outcome = Response(200, body=body)
+
+    with pytest.raises(MalformedResponseError) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.message == message
+    assert (caught.value.account, caught.value.provider, caught.value.status) == ("shop", "mybank", 200)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [AttributeError(), IndexError(), ArithmeticError(), RecursionError(), ExceptionGroup("", [OSError()])],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_the_adapter_raises_is_malformed(bank, wire, monkeypatch, raised):
+    """The reason is kept as the cause."""
+
+    def read_response(response):
+        raise raised
+
+    monkeypatch.setattr(bank, "read_response", read_response)
+
+    with pytest.raises(MalformedResponseError, match=f"{type(raised).__name__} while reading the answer") as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.__cause__ is raised
+
+
+async def test_an_error_of_ours_that_the_adapter_raises_is_let_through(bank, wire, monkeypatch):
+    """An API that tells of errors in a 200 can have them typed by its adapter."""
+    refused = AuthenticationError("refused", account="shop", provider="mybank")
+
+    def read_response(response):
+        raise refused
+
+    monkeypatch.setattr(bank, "read_response", read_response)
+
+    with pytest.raises(AuthenticationError) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value is refused
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (Response(403, body=b'{"error": "No", "code": "forbidden"}'), AuthenticationError, "403 forbidden: No"),
+        (Response(401, body=b'{"error": "bad_key"}'), AuthenticationError, "401 bad_key"),
+        (Response(429, body=b"error code: 1015"), RateLimitedError, "429: error code: 1015"),
+        (Response(502, body=b"<h1>Bad\nGateway</h1>"), ServiceUnavailableError, "502: <h1>Bad Gateway</h1>"),
+        (Response(503, body=b""), ServiceUnavailableError, "503"),
+        (Response(302, body=b""), UnexpectedRedirectError, "302"),
+        (Response(204, body=b""), MalformedResponseError, "204"),
+    ],
+)
+async def test_an_answer_other_than_200_is_the_error_that_it_stands_for(bank, wire, answer, kind, message):
+    """The message holds the status, the code and the words, as far as there are any."""
+    wire.outcome = answer
+
+    with pytest.raises(kind) as caught:
+        await bank.fetch_balances(None)
+
+    assert type(caught.value) is kind
+    assert caught.value.message == message
+    assert caught.value.status == answer.status
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "hint"),
+    [
+        (403, "locked", "Call the bank"),
+        (402, "locked", "Call the bank"),
+        (402, "other", "Pay the bank"),
+        (403, "other", "Check the account's credentials, and that base_url is the host that they were made for"),
+        (500, "other", "The provider is failing. Try again later"),
+        (400, "other", None),
+    ],
+)
+async def test_a_hint_is_the_most_special_there_is(bank, wire, status, code, hint):
+    """The adapter's for the code comes before its own for the status, and that before the usual one."""
+    wire.outcome = Response(status, body=json.dumps({"error": "No", "code": code}).encode())
+
+    with pytest.raises(Exception, match="No") as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.hint == hint
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("status", [429, 503, 403, 302])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT", "date": "Thu, 01 Jan 2026 00:00:50 GMT"}, 10.0),
+        ({"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT", "Date": "today"}, 59.1),
+        ({"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT"}, 59.1),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+    ids=["seconds", "date", "bad date", "no date", "garbage", "absent"],
+)
+async def test_the_time_to_come_back_is_kept_whatever_the_status(bank, wire, status, headers, seconds):
+    """A date is counted from the answer's own, since this machine's clock may be off."""
+    wire.outcome = Response(status, headers)
+
+    with pytest.raises(Exception, match=str(status)) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"no such token: {CANARY}",
+        json.dumps({"error": f"no such token: {CANARY}", "code": CANARY}),
+        json.dumps({"error": {"code": CANARY, "message": f"Authorization: {CANARY}"}}),
+        json.dumps({"error": CANARY}),
+        json.dumps({"errors": {CANARY: CANARY}}),
+        json.dumps({"error": f"no such token: {CANARY}"}).replace("/", "\\/"),
+        json.dumps({"error": f"no such token: {CANARY}"}).replace("+", "\\u002b"),
+    ],
+    ids=["text", "flat", "nested", "code", "fields", "escaped slash", "escaped plus"],
+)
+async def test_credentials_that_are_echoed_are_blotted_out(bank, wire, body):
+    """A debugging server or a proxy may send back what it was sent, in any spelling that JSON has."""
+    wire.outcome = Response(403, body=body.encode())
+
+    with pytest.raises(AuthenticationError) as caught:
+        await bank.fetch_balances(None)
+
+    assert CANARY not in f"{caught.value} {caught.value!r} {caught.value.code}"
+
+
+async def test_a_header_that_is_no_secret_stays_readable(wire):
+    """What an answer says of the content type is the very thing to know."""
+    provider = CryptoprocessingProvider("shop", key="a-public-key", secret="s")
+    body = b'{"error": "Content-Type must be application/json", "code": "bad_content_format"}'
+    wire.outcome = Response(400, body=body)
+
+    with pytest.raises(Exception, match="bad_content_format: Content-Type must be application/json"):
+        await provider.fetch_balances(None)
+
+
+async def test_a_header_that_is_no_utf8_does_not_break_the_reading_of_an_error(wire):
+    """The environment of a process may hold such bytes; the answer to them is an error like any other."""
+    bank = MyBank("shop", token="canary-\udce9")
+    wire.outcome = Response(401, body=b"no such token")
+
+    with pytest.raises(AuthenticationError, match="no such token"):
+        await bank.fetch_balances(None)
+
+
+async def test_an_adapter_reads_errors_of_its_own_shape(bank, wire, monkeypatch):
+    """An API with another shape of error overrides one pure method."""
+    monkeypatch.setattr(bank, "read_error", lambda response: ErrorDetail("locked", response.body.decode()))
+    wire.outcome = Response(403, body=b"shut")
+
+    with pytest.raises(AuthenticationError, match=r"403 locked: shut\. Call the bank"):
+        await bank.fetch_balances(None)
+
+
+async def test_an_error_that_the_adapter_cannot_read_keeps_its_status(bank, wire, monkeypatch):
+    """A mistake in reading an error's words does not hide which error it is."""
+    monkeypatch.setattr(bank, "read_error", lambda response: response.json()["error"])
+    wire.outcome = Response(503, body=b"<html>")
+
+    with pytest.raises(ServiceUnavailableError, match="503"):
+        await bank.fetch_balances(None)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "facts"),
+    [
+        (BodyTooLargeError("too large"), MalformedResponseError, ("too large", False)),
+        (aiohttp.ServerDisconnectedError("gone"), TransportError, ("ServerDisconnectedError: gone", True)),
+        (OSError("reset"), TransportError, ("OSError: reset", True)),
+        (RuntimeError("Session is closed"), TransportError, ("RuntimeError", False)),
+        (ValueError(CANARY), TransportError, ("ValueError", False)),
+    ],
+    ids=["too large", "disconnected", "reset", "closed", "unknown"],
+)
+async def test_a_request_that_fails_is_an_error_of_ours(bank, wire, raised, kind, facts):
+    """Whatever sending raises is typed, and what nobody expects is not tried again."""
+    wire.outcome = raised
+
+    with pytest.raises(kind) as caught:
+        await bank.fetch_balances(None)
+
+    assert (caught.value.message, caught.value.retryable) == facts
+    assert (caught.value.account, caught.value.provider) == ("shop", "mybank")
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Response(403), Response(200, body=b"7"), aiohttp.ServerDisconnectedError(), RuntimeError("closed")],
+    ids=["refused", "malformed", "disconnected", "unknown"],
+)
+async def test_the_traceback_of_a_failure_shows_no_secret(bank, wire, outcome):
+    """The local variables of all frames are collected by error trackers."""
+    wire.outcome = outcome
+
+    with pytest.raises(Exception, match="shop") as caught:
+        await bank.fetch_balances(None)
+
+    collected = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert CANARY not in "".join(collected.format())
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_adapter_is_found_by_its_name(name):
+    """The name in the registry is the one that the adapter's class says."""
+    assert provider_class(name).provider == name
+
+
+def test_an_unknown_name_is_a_config_error_that_names_the_known():
+    """A misspelt provider is told with the choice there is."""
+    with pytest.raises(ConfigError, match=r"no provider is named 'getmeny'; there are cryptoprocessing, getmany"):
+        provider_class("getmeny")
+
+
+class FakeEntryPoints(dict):
+    """What another distribution registered, in the part of importlib's interface that is used."""
+
+    @property
+    def names(self):
+        """The registered names."""
+        return set(self)
+
+
+class FakeEntryPoint:
+    """One registered name."""
+
+    def __init__(self, loaded):
+        self._loaded = loaded
+
+    def load(self):
+        """Return what is registered."""
+        return self._loaded
+
+
+def test_an_adapter_of_another_distribution_is_found(monkeypatch):
+    """Installing a package with an entry point is enough to name its provider."""
+    registered = FakeEntryPoints(mybank=FakeEntryPoint(MyBank))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: registered)
+
+    assert provider_class("mybank") is MyBank
+
+
+@pytest.mark.parametrize("loaded", [object(), dict], ids=["no class", "another class"])
+def test_an_entry_point_that_is_no_adapter_is_a_config_error(monkeypatch, loaded):
+    """What was registered by mistake is named."""
+    registered = FakeEntryPoints(mybank=FakeEntryPoint(loaded))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: registered)
+
+    with pytest.raises(ConfigError, match=r"'mybank' is registered as .*, which is no HttpProvider"):
+        provider_class("mybank")

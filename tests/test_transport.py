@@ -1,0 +1,441 @@
+"""The one place where requests are sent, over real connections on loopback."""
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import traceback
+
+import aiohttp
+import pytest
+from aiohttp import client_exceptions, http_exceptions
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from balancekit import ProviderTimeoutError, Request, TransportError
+from balancekit.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, disarm, send, translate
+
+CANARY = "canary-3f9a"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+INFO = aiohttp.RequestInfo(
+    URL("https://pay.example"), "POST", CIMultiDictProxy(CIMultiDict({"X-Key": CANARY})), URL("https://pay.example")
+)
+
+EXCEPTIONS = [kind for kind in vars(client_exceptions).values() if isinstance(kind, type)]
+EXCEPTIONS = [kind for kind in EXCEPTIONS if issubclass(kind, Exception) and "aiohttp" in kind.__module__]
+PARSER_ERRORS = [kind for kind in vars(http_exceptions).values() if isinstance(kind, type)]
+PARSER_ERRORS = [kind for kind in PARSER_ERRORS if kind.__module__ == http_exceptions.__name__]
+
+
+class Origin:
+    """A server on loopback that says the same bytes to everybody, and keeps what it was sent if it listens."""
+
+    def __init__(self):
+        self.answer = OK
+        self.listens = True
+        self.requests = []
+
+    async def start(self):
+        """Begin to listen."""
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            if self.listens:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(headers_of(head).get("Content-Length", 0))
+                self.requests.append(head + await reader.readexactly(length))
+            writer.write(self.answer)
+            await writer.drain()
+            if self.answer == b"":
+                writer.transport.abort()
+            writer.close()
+            await writer.wait_closed()
+
+
+def headers_of(request):
+    """Return the headers of a request as they were on the wire."""
+    head = request.partition(b"\r\n\r\n")[0].decode()
+    return CIMultiDict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+
+
+def answer(status, body=b"", *headers):
+    """Write an answer as it goes over the wire."""
+    lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def whole_chain(error):
+    """Return an exception and all that it came from."""
+    links, pending = [], [error]
+    while pending:
+        link = pending.pop()
+        if link is not None and link not in links:
+            links.append(link)
+            pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+    return links
+
+
+def everything_said_by(error):
+    """Return all that an error tracker could collect from an exception, local variables included."""
+    said = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    for link in whole_chain(error):
+        said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
+        said += "".join(traceback.TracebackException.from_exception(link, capture_locals=True).format())
+    return said
+
+
+@pytest.fixture
+async def start_origin():
+    """Start servers that end with the test."""
+    origins = []
+
+    async def start():
+        origin = Origin()
+        await origin.start()
+        origins.append(origin)
+        return origin
+
+    yield start
+
+    for origin in origins:
+        origin.server.close()
+
+
+@pytest.fixture
+async def origin(start_origin):
+    """Start a server."""
+    return await start_origin()
+
+
+@pytest.fixture
+async def session():
+    """Open a session with aiohttp's defaults."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def failure_of(session, url):
+    """Send a request whose headers and body are secrets, and return what its failure becomes."""
+    request = Request("POST", url, {"X-Key": CANARY, "Cookie": f"c={CANARY}"}, CANARY.encode())
+    try:
+        response = await send(session, request)
+    except Exception as error:  # noqa: BLE001 - whatever aiohttp raises is what is looked at
+        return translate(error, account="shop", provider="fake", secrets={CANARY})
+    pytest.fail(f"there was an answer: {response}")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(session, origin, start_origin, status):
+    """Credentials go to the configured host alone, wherever its answer points."""
+    other = await start_origin()
+    origin.answer = answer(status, b"moved", f"Location: {other.url}/stolen")
+
+    response = await send(session, Request("POST", origin.url, {"X-Key": CANARY}, b"{}"))
+
+    assert (response.status, response.body) == (status, b"moved")
+    assert len(origin.requests) == 1
+    assert other.requests == []
+
+
+async def test_a_request_is_sent_as_it_is(session, origin):
+    """Method, path, headers and body are on the wire as they were signed."""
+    headers = {"X-Signature": "abc=", "Content-Type": "a/b"}
+    request = Request("POST", f"{origin.url}/a%2Fb/%C3%A9?q=%20x", headers, b"{ }")
+
+    response = await send(session, request)
+
+    (sent,) = origin.requests
+    assert sent.startswith(b"POST /a%2Fb/%C3%A9?q=%20x HTTP/1.1\r\n")
+    assert sent.endswith(b"\r\n\r\n{ }")
+    assert headers_of(sent).getall("Content-Type") == ["a/b"]
+    assert headers_of(sent)["X-Signature"] == "abc="
+    assert response.body == b"{}"
+
+
+async def test_a_request_without_a_body_says_so(session, origin):
+    """No body is a length of zero and no content type, which would belong to a body."""
+    await send(session, Request("POST", f"{origin.url}/x"))
+
+    headers = headers_of(origin.requests[0])
+    assert headers.getall("Content-Length") == ["0"]
+    assert "Content-Type" not in headers
+    assert "Transfer-Encoding" not in headers
+
+
+async def test_the_user_agent_is_ours(session, origin):
+    """A provider can tell who asks, and which version."""
+    await send(session, Request("POST", origin.url))
+
+    assert headers_of(origin.requests[0]).getall("User-Agent") == [USER_AGENT]
+    assert USER_AGENT.startswith("balancekit/")
+
+
+async def test_a_lent_session_that_raises_for_status_changes_nothing(origin):
+    """The words of a provider stand in the body of its error, so it is read all the same."""
+    origin.answer = answer(403, b"no")
+
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        response = await send(session, Request("POST", origin.url))
+
+    assert (response.status, response.body) == (403, b"no")
+
+
+async def test_a_lent_session_that_does_not_decompress_changes_nothing(origin):
+    """The encodings that a request accepts are those that its answer is read in."""
+    body = gzip.compress(b'{"data": []}')
+    origin.answer = answer(200, body, "Content-Encoding: gzip")
+
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        response = await send(session, Request("POST", origin.url))
+        accepted = headers_of(origin.requests[0]).get("Accept-Encoding", "identity")
+
+    assert response.body == b'{"data": []}' or accepted == "identity"
+
+
+async def test_headers_of_an_answer_are_kept(session, origin):
+    """Those that say when to come back are needed later."""
+    origin.answer = answer(429, b"", "retry-after: 5", "Date: Thu, 01 Jan 2026 00:00:00 GMT")
+
+    response = await send(session, Request("POST", origin.url))
+
+    assert response.headers["Retry-After"] == "5"
+    assert response.headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+async def test_a_compressed_body_is_read(session, origin):
+    """A proxy may compress what a provider says."""
+    origin.answer = answer(200, gzip.compress(b'{"data": []}'), "Content-Encoding: gzip")
+
+    response = await send(session, Request("POST", origin.url))
+
+    assert response.body == b'{"data": []}'
+
+
+async def test_a_body_of_the_greatest_size_is_read(session, origin):
+    """The limit itself is within the limit."""
+    origin.answer = answer(200, b" " * MAX_BODY)
+
+    response = await send(session, Request("POST", origin.url))
+
+    assert len(response.body) == MAX_BODY
+
+
+@pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
+async def test_a_body_over_the_limit_is_refused(session, origin, encode):
+    """The limit counts what is decompressed, so that a small answer cannot fill the memory."""
+    encoding = "X-Plain: yes" if encode is bytes else "Content-Encoding: gzip"
+    origin.answer = answer(200, encode(b" " * (MAX_BODY + 1)), encoding)
+
+    with pytest.raises(BodyTooLargeError, match="larger than 10485760 bytes"):
+        await send(session, Request("POST", origin.url))
+
+
+@pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
+async def test_a_long_body_of_an_error_is_cut(session, origin, encode):
+    """No message shows more than its start, and the status is what counts."""
+    encoding = "X-Plain: yes" if encode is bytes else "Content-Encoding: gzip"
+    origin.answer = answer(503, encode(b"down " * 4 * 2**20), encoding)
+
+    response = await send(session, Request("POST", origin.url))
+
+    assert response.status == 503
+    assert response.body.startswith(b"down down ")
+    assert len(response.body) <= 2**16
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["truncated", "not gzip"],
+)
+async def test_an_error_whose_body_is_broken_keeps_its_status(session, origin, broken):
+    """That the credentials are refused is known before the body, and must not look like a lost connection."""
+    origin.answer = broken
+
+    response = await send(session, Request("POST", origin.url))
+
+    assert response.status == 403
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nBad Header\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["reset", "no http", "no status", "header", "truncated", "length", "chunk", "not gzip", "long header"],
+)
+async def test_a_broken_answer_is_a_transport_error_that_shows_no_secret(session, origin, said):
+    """Nothing that aiohttp knows of the request is left in the error, its causes and their frames."""
+    origin.answer = said
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert failure.retryable
+    assert failure.__cause__ is not None
+    assert CANARY not in everything_said_by(failure)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        f"POST / HTTP/1.1\r\nX-Key: {CANARY}\r\n\r\n{CANARY}",
+        f"{CANARY}\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nX-Key: {CANARY}\r\nX Bad: 1\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nX-Key: {CANARY}\x00\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nX-Key: {CANARY}\r\nContent-Length: 9\r\n\r\n{{",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{CANARY}\r\n",
+    ],
+    ids=["request", "bare", "header before", "header itself", "truncated", "chunk"],
+)
+async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo):
+    """What a broken server sends back of a request does not reach the message by way of aiohttp's."""
+    origin.answer = echo.encode()
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert CANARY not in everything_said_by(failure)
+
+
+async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session):
+    """A host that does not listen is worth another try, and its error names host and port alone."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        failure = await failure_of(session, url)
+
+    assert type(failure) is TransportError
+    assert failure.message.startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:")
+    assert CANARY not in everything_said_by(failure)
+
+
+async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(session, origin):
+    """An https:// URL is never served in the clear."""
+    origin.listens = False
+
+    failure = await failure_of(session, origin.url.replace("http://", "https://"))
+
+    assert type(failure) is TransportError
+    assert failure.message.startswith("ClientConnectorSSLError: ")
+    assert CANARY not in everything_said_by(failure)
+
+
+async def test_a_password_of_a_proxy_is_not_shown():
+    """A lent session may go through a proxy, whose password is a secret too."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        proxy = f"http://user:{CANARY}@127.0.0.1:{unused.getsockname()[1]}"
+        async with aiohttp.ClientSession(proxy=proxy) as session:
+            del proxy
+            failure = await failure_of(session, "http://127.0.0.1:9")
+
+    assert failure.message.startswith("ClientProxyConnectionError: ")
+    assert CANARY not in everything_said_by(failure)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EXCEPTIONS if kind is not aiohttp.WSMessageTypeError])
+def test_every_error_of_aiohttps_client_has_its_translation(kind):
+    """A later aiohttp may not have an error that no class of ours stands for."""
+    bare = {"__init__": lambda _: None, "__str__": lambda _: "said", "request_info": INFO}
+    error = type(kind.__name__, (kind,), bare)()
+
+    translated = translate(error, account="shop", provider="fake")
+
+    assert type(translated) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
+    assert translated.message == f"{kind.__name__}: said"
+    assert translated.__cause__ is error
+
+
+@pytest.mark.parametrize("kind", PARSER_ERRORS)
+def test_every_error_of_aiohttps_parser_has_its_translation(kind):
+    """Reading a body may raise what the parser raises."""
+    error = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "said"})()
+
+    assert type(translate(error, account="shop", provider="fake")) is TransportError
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (TimeoutError(), ProviderTimeoutError, "TimeoutError"),
+        (aiohttp.ServerTimeoutError("slow"), ProviderTimeoutError, "ServerTimeoutError: slow"),
+        (OSError(5, "broken"), TransportError, "OSError: [Errno 5] broken"),
+        (ConnectionResetError(), TransportError, "ConnectionResetError"),
+        (socket.gaierror(-2, "unknown host"), TransportError, "gaierror: [Errno -2] unknown host"),
+        (aiohttp.ServerDisconnectedError(), TransportError, "ServerDisconnectedError: Server disconnected"),
+        (aiohttp.ClientPayloadError("two\nlines"), TransportError, "ClientPayloadError: two lines"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_error_from_below_is_told_in_one_line(error, kind, message):
+    """The translation names what happened, whom it happened to, and is worth another try."""
+    translated = translate(error, account="shop", provider="fake")
+
+    assert type(translated) is kind
+    assert translated.message == message
+    assert (translated.account, translated.provider, translated.status) == ("shop", "fake", None)
+    assert translated.retryable
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), RuntimeError("x"), BodyTooLargeError("x"), asyncio.CancelledError()], ids=repr
+)
+def test_what_is_no_error_of_transport_is_not_translated(error):
+    """A mistake in an adapter is not blamed on the network."""
+    assert translate(error, account="shop", provider="fake") is None
+
+
+def raised(error, cause=None):
+    """Return an error with a traceback whose frame has a secret among its local variables."""
+    secret = CANARY
+    try:
+        raise error from cause  # noqa: TRY301 - it is the frame of this function that counts
+    except Exception as caught:  # noqa: BLE001 - it is any that was given
+        assert secret
+        return caught
+
+
+def test_disarming_takes_frames_and_headers_from_every_link():
+    """Causes, contexts and members of groups are disarmed too, whatever their order."""
+    response_error = aiohttp.ClientResponseError(INFO, (), status=400, message="bad")
+    group = ExceptionGroup("several", [raised(OSError("one")), raised(response_error)])
+    error = raised(ValueError("outer"), raised(group))
+
+    disarmed = disarm(error)
+
+    assert disarmed is error
+    assert [link.__traceback__ for link in whole_chain(error)] == [None] * 4
+    assert CANARY not in everything_said_by(error)
+
+
+def test_disarming_keeps_what_says_what_happened():
+    """Method, URL, status and words stay, for whoever looks for the reason."""
+    error = disarm(aiohttp.ClientResponseError(INFO, (), status=400, message="bad"))
+
+    assert str(error) == "400, message='bad', url='https://pay.example'"
+    assert error.request_info.method == "POST"
+    assert error.history == ()
+
+
+def test_disarming_ends_where_causes_go_in_a_circle():
+    """Two exceptions may each be the context of the other."""
+    first, second = raised(ValueError("first")), raised(ValueError("second"))
+    first.__context__, second.__cause__ = second, first
+
+    disarm(first)
+
+    assert (first.__traceback__, second.__traceback__) == (None, None)
