@@ -24,6 +24,7 @@ from balancekit.merged import CurrencyTotal, MergedBalances, merge
 from balancekit.provider import BalanceProvider, HttpProvider
 from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
 from balancekit.providers.getmany import GetManyProvider
+from balancekit.retry import RetryPolicy
 from balancekit.secret import Secret
 from balancekit.version import __version__
 
@@ -53,6 +54,7 @@ __all__ = [
     "RateLimitedError",
     "Request",
     "Response",
+    "RetryPolicy",
     "Secret",
     "ServiceUnavailableError",
     "TransportError",

@@ -37,7 +37,13 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
     Raises ValueError for a code that cannot be one, and for an alias that leads to another alias: following it or not
     would give different totals.
     """
-    table = {currency_of(check_code(code)): currency_of(check_code(currency)) for code, currency in aliases.items()}
+    if not isinstance(aliases, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from configuration
+        raise TypeError(f"expected a mapping of codes to currencies, got {type(aliases).__name__}")
+    table: dict[str, str] = {}
+    for written, named in aliases.items():
+        code, currency = currency_of(check_code(written)), currency_of(check_code(named))
+        if table.setdefault(code, currency) != currency:
+            raise ValueError(f"the alias {code!r} leads to both {table[code]!r} and {currency!r}")
     for code, currency in table.items():
         if table.get(currency, currency) != currency:
             raise ValueError(

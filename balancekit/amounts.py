@@ -17,7 +17,9 @@ from decimal import (
     Rounded,
     localcontext,
 )
-from typing import Final
+from typing import Final, cast
+
+from balancekit.json_values import describe
 
 MAX_DIGITS: Final = 100
 """How many digits an amount may have."""
@@ -35,23 +37,6 @@ _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
 # `[0-9]`, not `\d`: other scripts' digits are refused.
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
-
-
-class NumberText(str):
-    """A JSON number with a fraction or an exponent: the digits as they were sent, never a float."""
-
-    __slots__ = ()
-
-
-_JSON_TYPES: Final[dict[type, str]] = {
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    NumberText: "a number",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-}
 
 
 def parse_amount(value: object, *, max_digits: int = MAX_DIGITS) -> Decimal:
@@ -103,14 +88,20 @@ def check_amount(amount: object) -> Decimal:
     finite, or with a digit more than `MAX_DIGITS` + `MAX_EXPONENT` places from the point, where no amount that
     `parse_amount` admits has one.
     """
+    checked = check_total(amount)
+    exponent = cast("int", checked.as_tuple().exponent)
+    if checked.adjusted() > _FARTHEST_PLACE or exponent < -_FARTHEST_PLACE:
+        raise ValueError(f"a digit more than {_FARTHEST_PLACE} places from the point")
+    return _without_minus_zero(checked)
+
+
+def check_total(amount: object) -> Decimal:
+    """Return a `Decimal` that can be a sum: TypeError for anything else, ValueError for one that is not finite."""
     if not isinstance(amount, Decimal):
         raise TypeError(f"an amount must be a Decimal, not {type(amount).__name__}")
-    exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int):
-        raise ValueError("an amount must be finite")  # noqa: TRY004 - the type is right, the value is not
-    if amount.adjusted() > _FARTHEST_PLACE or exponent < -_FARTHEST_PLACE:
-        raise ValueError(f"a digit more than {_FARTHEST_PLACE} places from the point")
-    return _without_minus_zero(amount)
+    if not amount.is_finite():
+        raise ValueError("an amount must be finite")
+    return amount
 
 
 def add_exactly(amounts: Iterable[Decimal]) -> Decimal:
@@ -136,13 +127,6 @@ def _text_of(value: object) -> str:
         _refuse_more_digits(value.bit_length() // 4, MAX_DIGITS)
         return str(value)
     raise ValueError(f"expected a decimal string, got {describe(value)}")
-
-
-def describe(value: object) -> str:
-    """Name the JSON type of a decoded value, for error messages: the value itself may be anything."""
-    if value is None:
-        return "null"
-    return _JSON_TYPES.get(type(value), type(value).__name__)
 
 
 def _refuse_more_digits(count: int, most: int) -> None:

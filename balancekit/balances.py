@@ -42,9 +42,9 @@ class Balance:
     currency: str = attrs.field(converter=_currency)
     amount: Decimal = attrs.field(converter=check_amount)
     asset_type: AssetType = attrs.field(converter=AssetType)
-    account: str
-    provider: str
-    code: str
+    account: str = attrs.field(converter=check_label)
+    provider: str = attrs.field(converter=check_label)
+    code: str = attrs.field(converter=check_code)
     chain: str | None = attrs.field(default=None, converter=_optional_code)
     reference: str | None = attrs.field(default=None, converter=_optional_label)
 
@@ -61,7 +61,7 @@ class AccountBalances:
     provider: str = attrs.field(converter=check_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
-    stale: bool = False
+    stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
         for index, balance in enumerate(cast("tuple[object, ...]", self.balances)):
@@ -72,7 +72,7 @@ class AccountBalances:
 
 
 def _facts(error: BalancekitError) -> tuple[object, ...]:
-    facts: tuple[object, ...] = (type(error), error.args)
+    facts: tuple[object, ...] = (type(error), str(error))
     if isinstance(error, ProviderError):
         facts += (error.account, error.provider, error.status, error.code, error.retryable)
         facts += (error.hint, error.retry_after)
@@ -88,5 +88,5 @@ class AccountFailure:
 
     account: str = attrs.field(converter=check_label)
     provider: str = attrs.field(converter=check_label)
-    error: BalancekitError = attrs.field(eq=_facts)
+    error: BalancekitError = attrs.field(eq=_facts, validator=attrs.validators.instance_of(BalancekitError))
     last_known: AccountBalances | None = None

@@ -30,7 +30,7 @@ MAX_EXCERPT: Final = 200
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_CODE: Final = 64
-_SHORTEST_SECRET: Final = 8
+_SHORTEST_SECRET: Final = 4
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
@@ -62,6 +62,10 @@ def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
 
 
+def _without_query(url: str) -> str:
+    return repr(url.partition("?")[0])
+
+
 @attrs.frozen
 class Request:
     """One request, ready to be sent as it is: what was signed is what goes out.
@@ -70,7 +74,7 @@ class Request:
     """
 
     method: str
-    url: str
+    url: str = attrs.field(repr=_without_query)
     headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
@@ -107,7 +111,7 @@ def check_base_url(base_url: object) -> str:
     """
     try:
         # yarl takes blanks and control characters in a host.
-        shown = isinstance(base_url, str) and base_url.isprintable() and not re.search(r"\s", base_url)
+        shown = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
         url = URL(base_url) if isinstance(base_url, str) and shown else None
     except ValueError:
         url = None
@@ -116,7 +120,7 @@ def check_base_url(base_url: object) -> str:
         raise ValueError("expected an https:// URL with a host")
     if url.user is not None or url.password is not None:
         raise ValueError("credentials do not belong in the URL")
-    if url.query_string or url.fragment or str(base_url).rstrip().endswith(("?", "#")):
+    if url.query_string or url.fragment or str(base_url).endswith(("?", "#")):
         raise ValueError("nothing may follow the path")
     if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(
@@ -139,8 +143,8 @@ def is_loopback(host: str) -> bool:
 def excerpt(text: str | bytes, limit: int = MAX_EXCERPT) -> str:
     """Return the start of what a stranger sent as one short printable line."""
     if isinstance(text, bytes):
-        text = text[: 4 * limit].decode("utf-8", "replace")
-    line = " ".join(text[: 4 * limit].split())
+        text = text.lstrip()[: 4 * limit].decode("utf-8", "replace")
+    line = " ".join(text.lstrip()[: 4 * limit].split())
     shown = "".join(character if character.isprintable() else "?" for character in line)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
@@ -183,18 +187,19 @@ def _words(value: object) -> str | None:
     return (excerpt(value) or None) if isinstance(value, str | bytes) else None
 
 
-def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
-    """Return what must not be shown of a request's headers: their values, and the words of those with several."""
-    values = {value for name, value in headers.items() if name.lower() not in _PUBLIC_HEADERS}
-    words = {word for value in values for word in value.split()}
-    return frozenset(secret for secret in values | words if len(secret) >= _SHORTEST_SECRET)
+def secrets_in(request: Request) -> frozenset[str]:
+    """Return what must not be shown of a request: the values of its headers and its query, their words, its body."""
+    values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
+    values |= {word for value in values for word in value.split()}
+    values |= {*URL(request.url, encoded=True).query.values(), request.body.decode("utf-8", "replace")}
+    return frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Blot out what was sent as a secret, should a server or a proxy send it back in the text of an error."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+    """Blot out what was sent as a secret, in upper or lower case, should a server send it back in words of its own."""
+    # The longest first, since one may be a part of another.
+    words = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
+    return re.sub(words, "***", text, flags=re.IGNORECASE) if words else text
 
 
 def blotted(response: Response, secrets: Iterable[str]) -> Response:
@@ -204,7 +209,8 @@ def blotted(response: Response, secrets: Iterable[str]) -> Response:
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(response.json(), ensure_ascii=False)
     headers = {name: without(value, secrets) for name, value in response.headers.items()}
-    return Response(response.status, headers, without(text, secrets).encode("utf-8", "replace"))
+    escaped = {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets}
+    return Response(response.status, headers, without(text, {*secrets, *escaped}).encode("utf-8", "replace"))
 
 
 def error_class(status: int) -> type[ProviderError]:

@@ -8,21 +8,21 @@ from typing import Any
 import attrs
 
 from balancekit.aliases import check_aliases
-from balancekit.amounts import ZERO, add_exactly
+from balancekit.amounts import ZERO, add_exactly, check_total
 from balancekit.assets import AssetType
 from balancekit.balances import AccountBalances, AccountFailure, Balance
 from balancekit.errors import AmbiguousCurrencyError, IncompleteError
-from balancekit.names import currency_of
+from balancekit.names import check_code, currency_of
 
 
 @attrs.frozen
 class CurrencyTotal:
     """One currency summed over accounts, with the balances it was summed from."""
 
-    currency: str
-    asset_type: AssetType
-    amount: Decimal
-    balances: tuple[Balance, ...]
+    currency: str = attrs.field(converter=check_code)
+    asset_type: AssetType = attrs.field(converter=AssetType)
+    amount: Decimal = attrs.field(converter=check_total)
+    balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
 
 
 @attrs.frozen
@@ -33,9 +33,12 @@ class MergedBalances:
     results are equal whatever the order in which accounts answered. Iterating gives the totals.
     """
 
-    totals: tuple[CurrencyTotal, ...]
-    accounts: tuple[AccountBalances, ...]
-    failures: tuple[AccountFailure, ...] = ()
+    totals: tuple[CurrencyTotal, ...] = attrs.field(converter=tuple[CurrencyTotal, ...])
+    accounts: tuple[AccountBalances, ...] = attrs.field(converter=tuple[AccountBalances, ...])
+    failures: tuple[AccountFailure, ...] = attrs.field(default=(), converter=tuple[AccountFailure, ...])
+
+    def __attrs_post_init__(self) -> None:
+        _refuse_repeated(self.accounts, self.failures)
 
     @property
     def complete(self) -> bool:
@@ -58,13 +61,7 @@ class MergedBalances:
         return found
 
     def __contains__(self, key: object) -> bool:
-        match key:
-            case str(code):
-                return any(total.currency == currency_of(code) for total in self.totals)
-            case (str(code), AssetType() as asset_type):
-                return self._find((code, asset_type)) is not None
-            case _:
-                return key in self.totals
+        return key in self.totals if isinstance(key, CurrencyTotal) else bool(self._named(key))
 
     def __iter__(self) -> Iterator[CurrencyTotal]:
         return iter(self.totals)
@@ -87,7 +84,10 @@ class MergedBalances:
         return ZERO if found is None else found.amount
 
     def nonzero(self) -> "MergedBalances":
-        """Return the same result without the totals that are zero."""
+        """Return the same result without the totals that are zero.
+
+        Balances of opposite signs that cancel each other out are a total of zero; `accounts` still shows them.
+        """
         return attrs.evolve(self, totals=tuple(total for total in self.totals if total.amount))
 
     def raise_for_failures(self) -> None:
@@ -124,19 +124,25 @@ class MergedBalances:
 
         return serialization.from_json(text)
 
-    def _find(self, key: str | tuple[str, AssetType]) -> CurrencyTotal | None:
-        code, asset_type = (key, None) if isinstance(key, str) else key
-        currency = currency_of(code)
-        found = [
-            total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}
-        ]
+    def _find(self, key: object) -> CurrencyTotal | None:
+        found = self._named(key)
         if len(found) > 1:
             types = " and ".join(total.asset_type for total in found)
             raise AmbiguousCurrencyError(
-                f"{currency} is held as {types}: say which, for example "
-                f"[{currency!r}, AssetType.{found[0].asset_type.name}]"
+                f"{found[0].currency} is held as {types}: say which, for example "
+                f"[{found[0].currency!r}, AssetType.{found[0].asset_type.name}]"
             )
         return found[0] if found else None
+
+    def _named(self, key: object) -> list[CurrencyTotal]:
+        match key:
+            case str(code):
+                currency, asset_type = currency_of(code), None
+            case (str(code), str(asset_type)):
+                currency = currency_of(code)
+            case _:
+                return []
+        return [total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}]
 
 
 def merge(
@@ -158,7 +164,6 @@ def merge(
         sorted((_renamed(snapshot, table) for snapshot in snapshots), key=lambda snapshot: snapshot.account)
     )
     failed = tuple(sorted(failures, key=lambda failure: failure.account))
-    _refuse_repeated(accounts, failed)
     return MergedBalances(_totals(accounts), accounts, failed)
 
 

@@ -1,20 +1,22 @@
 """What a provider adapter is, and the base class that sends what an adapter builds."""
 
+import asyncio
 import base64
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import aiohttp
 
 from balancekit.amounts import parse_amount
 from balancekit.assets import AssetType
 from balancekit.balances import Balance
+from balancekit.causes import blame, disarm
 from balancekit.errors import (
     BalancekitError,
     ConfigError,
@@ -38,7 +40,7 @@ from balancekit.http import (
 from balancekit.names import check_label
 from balancekit.secret import Secret
 from balancekit.structuring import ShapeError
-from balancekit.transport import BodyTooLargeError, disarm, send, translate
+from balancekit.transport import BodyTooLargeError, send, translate
 
 
 @runtime_checkable
@@ -79,8 +81,8 @@ class HttpProvider(ABC):
     hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
     """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
 
-    clock: Callable[[], float]
-    """Tells the time in Unix seconds; `time.time` unless replaced."""
+    clock: Callable[[], float] = time.time
+    """Tells the time in Unix seconds; replaced in tests."""
 
     def __init__(self, account: str, *, base_url: str | Secret) -> None:
         # Hidden before anything can raise, since somebody may have put a password into it.
@@ -93,7 +95,6 @@ class HttpProvider(ABC):
         if problem:
             raise self.config_error("base_url", problem)
         self.base_url = checked
-        self.clock = time.time
 
     @abstractmethod
     def build_request(self, *, now: int, nonce: str) -> Request:
@@ -140,11 +141,15 @@ class HttpProvider(ABC):
 
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
         """Send one request and read its answer; raises a ProviderError if anything is wrong."""
-        request = self.build_request(now=int(self.clock()), nonce=_new_nonce())
+        request: Request | None = None
         try:
+            request = self.build_request(now=int(self.clock()), nonce=_new_nonce())
             response = await send(session, request)
-        except Exception as error:  # noqa: BLE001 - nothing from below is let through as it is: its frames hold the headers
-            failure = self._unsent(error, secrets_in(request.headers))
+        except asyncio.CancelledError as error:
+            # Nothing from below is let through as it is: its frames hold the headers.
+            raise disarm(error) from None
+        except Exception as error:  # noqa: BLE001 - likewise
+            failure = self._unsent(error, request)
         else:
             if response.status == HTTPStatus.OK:
                 return self._read(response)
@@ -157,16 +162,17 @@ class HttpProvider(ABC):
         made = vars(self)
         return f"{type(self).__name__}({made.get('account')!r}, base_url={made.get('base_url')!r})"
 
-    def _unsent(self, error: Exception, secrets: Collection[str]) -> ProviderError:
+    def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
+        if request is None:
+            return blame(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
         if isinstance(error, BodyTooLargeError):
             return self._malformed(str(error))
-        failure = translate(error, account=self.account, provider=self.provider, secrets=secrets)
-        if failure is None:
-            failure = TransportError(
-                type(error).__name__, account=self.account, provider=self.provider, retryable=False
-            )
-            failure.__cause__ = disarm(error)
-        return failure
+        translated = translate(error, account=self.account, provider=self.provider, secrets=secrets_in(request))
+        if translated is not None:
+            return translated
+        # A session that is closed, a header that cannot be written: trying again changes nothing.
+        failure = self._error(TransportError, f"{type(error).__name__} while sending the request", retryable=False)
+        return blame(failure, error)
 
     def _read(self, response: Response) -> Sequence[Balance]:
         try:
@@ -176,16 +182,18 @@ class HttpProvider(ABC):
         except ShapeError as error:
             failure = self._malformed(str(error))
         except Exception as error:  # noqa: BLE001 - whatever an answer makes an adapter raise
-            failure = self._malformed(f"{type(error).__name__} while reading the answer")
-            failure.__cause__ = error
+            failure = blame(self._malformed(f"{type(error).__name__} while reading the answer"), error)
         raise failure
 
-    def _malformed(self, message: str) -> MalformedResponseError:
-        return MalformedResponseError(message, account=self.account, provider=self.provider, status=HTTPStatus.OK.value)
+    def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
+        return kind(message, account=self.account, provider=self.provider, **facts)
+
+    def _malformed(self, message: str) -> ProviderError:
+        return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value)
 
     def _refusal(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        safe = blotted(response, secrets_in(request.headers))
+        safe = blotted(response, secrets_in(request))
         try:
             detail = self.read_error(safe)
         except BalancekitError:
@@ -195,10 +203,9 @@ class HttpProvider(ABC):
         headers = response.headers
         now = parse_date(headers.get("Date"))
         said = " ".join(filter(None, (str(response.status), detail.code)))
-        return error_class(response.status)(
+        return self._error(
+            error_class(response.status),
             f"{said}: {detail.message}" if detail.message else said,
-            account=self.account,
-            provider=self.provider,
             status=response.status,
             code=detail.code,
             hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),

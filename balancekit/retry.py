@@ -15,12 +15,14 @@ _LONGEST_DELAY: Final = 20.0
 class RetryPolicy:
     """Full-jitter exponential backoff: the delay after attempt n is random up to `first` * 2^(n - 1), at most `cap`.
 
-    `attempts` counts the first one too. `first` and `cap` are in seconds; the first delay is 50 ms on average.
+    `attempts` counts the first one too. `first` and `cap` are in seconds; with these defaults the first delay is 50 ms
+    on average. A wait that a provider asks for comes on top. Raises ValueError or TypeError for settings that cannot
+    work.
     """
 
-    attempts: int = 3
-    first: float = _FIRST_DELAY
-    cap: float = _LONGEST_DELAY
+    attempts: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    first: float = attrs.field(default=_FIRST_DELAY, validator=attrs.validators.ge(0))
+    cap: float = attrs.field(default=_LONGEST_DELAY, validator=attrs.validators.ge(0))
 
     def delay(
         self,
@@ -39,5 +41,6 @@ class RetryPolicy:
             return None
         # ldexp of a large exponent overflows; by then the cap has long been reached.
         ceiling = min(self.cap, math.ldexp(self.first, min(attempt - 1, 64)))
-        wait = max(jitter() * ceiling, retry_after or 0.0)
+        # On top of what is asked for: many clients are told the same second.
+        wait = jitter() * ceiling + (retry_after or 0.0)
         return wait if wait < remaining else None

@@ -1,6 +1,7 @@
 """Results as JSON and back, with amounts as strings in plain notation."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -11,10 +12,11 @@ import attrs
 import cattrs
 
 from balancekit import errors
-from balancekit.amounts import add_exactly, describe, format_amount, parse_amount
+from balancekit.amounts import add_exactly, format_amount, parse_amount
 from balancekit.assets import AssetType
 from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.errors import BalancekitError, IncompleteError, ProviderError
+from balancekit.json_values import describe
 from balancekit.merged import MergedBalances
 from balancekit.structuring import Reader, ShapeError, Structurer
 
@@ -31,6 +33,8 @@ class _WrittenError:
     retryable: bool = False
     hint: str | None = None
     retry_after: float | None = None
+    account: str | None = None
+    provider: str | None = None
 
 
 @attrs.frozen
@@ -60,15 +64,37 @@ def from_dict(data: Mapping[str, Any]) -> MergedBalances:
         merged = _structurer().structure(data, MergedBalances)
     except ShapeError as error:
         raise ValueError(f"not a merged result: {error}") from None
-    for total in merged.totals:
-        if add_exactly(balance.amount for balance in total.balances) != total.amount:
-            raise ValueError(f"not a merged result: the balances of {total.currency} do not add up to its total")
+    _audit(merged)
     return merged
 
 
 def from_json(text: str | bytes) -> MergedBalances:
     """Turn JSON text back into a result; see `MergedBalances.from_json`."""
-    return from_dict(json.loads(text))
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("not a merged result: nested too deeply") from None
+    return from_dict(data)
+
+
+def _audit(merged: MergedBalances) -> None:
+    """Refuse totals that do not follow from the accounts; views may lack some, but none may be made up."""
+    held = Counter(balance for snapshot in merged.accounts for balance in snapshot.balances)
+    for total in merged.totals:
+        of_total = Counter(total.balances)
+        held.subtract(of_total)
+        if add_exactly(balance.amount for balance in total.balances) != total.amount:
+            problem = "do not add up to its total"
+        elif any(held[balance] < 0 for balance in of_total):
+            problem = "are not those of the accounts"
+        elif any(
+            balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
+            for balance in of_total
+        ):
+            problem = "are of another currency or type"
+        else:
+            continue
+        raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
 
 
 @cache
@@ -114,8 +140,17 @@ def _written(failure: AccountFailure) -> _WrittenFailure:
     error = failure.error
     kind = type(error).__name__
     if isinstance(error, ProviderError):
-        facts = (error.status, error.code, error.retryable, error.hint, error.retry_after)
-        written = _WrittenError(kind, error.message, *facts)
+        written = _WrittenError(
+            kind,
+            error.message,
+            error.status,
+            error.code,
+            error.retryable,
+            error.hint,
+            error.retry_after,
+            error.account,
+            error.provider,
+        )
     else:
         written = _WrittenError(kind, str(error))
     return _WrittenFailure(failure.account, failure.provider, written, failure.last_known)
@@ -135,8 +170,8 @@ def _error(written: _WrittenError, account: str, provider: str) -> BalancekitErr
         return kind(written.message)
     return kind(
         written.message,
-        account=account,
-        provider=provider,
+        account=written.account or account,
+        provider=written.provider or provider,
         status=written.status,
         code=written.code,
         retryable=written.retryable,

@@ -7,7 +7,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from balancekit.amounts import describe
+from balancekit.json_values import describe
 
 _Shape = TypeVar("_Shape")
 _Hook = Callable[[Any, Any], Any]

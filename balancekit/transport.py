@@ -1,14 +1,17 @@
 """The one place where requests are sent, and where what aiohttp raises becomes an error of ours."""
 
-from collections.abc import Collection, Iterator
+import asyncio
+from collections.abc import Collection
 from http import HTTPStatus
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
+from balancekit.causes import chain, disarm
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http import Request, Response, excerpt, without
 from balancekit.version import __version__
@@ -19,9 +22,17 @@ MAX_BODY: Final = 10 * 2**20
 _MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error's body are read at all: more than any message may show."""
 
+_ERROR_BODY_SECONDS: Final = 1.0
+"""How long an error's body is waited for once its head is there."""
+
 USER_AGENT: Final = f"balancekit/{__version__}"
 
-_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
+_HINTS: Final = MappingProxyType(
+    {
+        TransportError: "Check base_url and the network; if both are right, try again later",
+        ProviderTimeoutError: "The provider is slow or out of reach. Try again later",
+    }
+)
 
 # Most specific first. A test fails if aiohttp has a client error that is under none of them.
 _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
@@ -42,12 +53,15 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     Raises BodyTooLargeError, and whatever aiohttp raises; see `translate`.
     """
     # A session that is lent may leave bodies as they come; then they must come as they are.
-    encoding = {} if session.auto_decompress else {"Accept-Encoding": "identity"}
+    headers = CIMultiDict({"User-Agent": USER_AGENT})
+    if not session.auto_decompress:
+        headers["Accept-Encoding"] = "identity"
+    headers.update(request.headers)
     async with session.request(
         request.method,
         # Already encoded: the path that was signed is the path that is sent.
         URL(request.url, encoded=True),
-        headers={"User-Agent": USER_AGENT, **encoding, **request.headers},
+        headers=headers,
         skip_auto_headers=("Content-Type",),
         data=request.body or None,
         # aiohttp would carry the credentials to wherever a redirect points.
@@ -59,12 +73,13 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         limit = MAX_BODY if succeeded else _MAX_ERROR_BODY
         body = bytearray()
         try:
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    break
-        except aiohttp.ClientError:
-            # A refusal is a refusal, even if its words did not arrive whole.
+            async with asyncio.timeout(None if succeeded else _ERROR_BODY_SECONDS):
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > limit:
+                        break
+        except (aiohttp.ClientError, TimeoutError):
+            # A refusal is a refusal, even if its words did not arrive whole, or not at all.
             if succeeded:
                 raise
         if succeeded and len(body) > limit:
@@ -84,42 +99,9 @@ def translate(
     if kind is None:
         return None
     message = excerpt(without(f"{type(error).__name__}: {error}".rstrip(": "), secrets))
-    translated = kind(message, account=account, provider=provider)
+    hint = _HINTS.get(kind)
+    translated = kind(message, account=account, provider=provider, hint=hint)
     disarm(error)
-    quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in _chain(error))
+    quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in chain(error))
     translated.__cause__ = None if quoted else error
     return translated
-
-
-def disarm(error: BaseException) -> BaseException:
-    """Take from an exception, and from those it came from, the frames and request headers that they hold.
-
-    Frames hold the local variables of aiohttp's functions, and error trackers collect them.
-    """
-    for link in _chain(error):
-        link.__traceback__ = None
-        if isinstance(link, aiohttp.ClientResponseError):
-            bare = aiohttp.RequestInfo(
-                link.request_info.url,
-                link.request_info.method,
-                _NO_HEADERS,
-                link.request_info.real_url,
-            )
-            link.request_info = bare
-            link.args = (bare, ())
-            link.history = ()
-    return error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    pending = [error]
-    while pending:
-        link = pending.pop()
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        pending += [other for other in (link.__cause__, link.__context__) if other is not None]
-        if isinstance(link, BaseExceptionGroup):
-            pending += cast("BaseExceptionGroup[BaseException]", link).exceptions

@@ -3,9 +3,10 @@
 import json
 from decimal import Decimal
 from functools import cache
-from typing import Any, NewType, NoReturn, TypeVar
+from typing import Any, Final, NewType, NoReturn, TypeVar
 
-from balancekit.amounts import NumberText, check_decimals, check_units, describe, parse_amount
+from balancekit.amounts import check_decimals, check_units, parse_amount
+from balancekit.json_values import NumberText, describe
 from balancekit.names import check_code, check_label
 from balancekit.structuring import ShapeError, Structurer
 
@@ -21,16 +22,19 @@ Units = NewType("Units", str)
 Decimals = NewType("Decimals", int)
 """In a wire shape: how many decimals of a currency the smallest unit stands for."""
 
+_LONGEST_INTEGER: Final = 200
 _Shape = TypeVar("_Shape")
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Decode UTF-8 JSON; integers become `int`, other numbers `NumberText`.
+    """Decode UTF-8 JSON; integers become `int`, other numbers (and endless integers) `NumberText`.
 
     Raises ShapeError for anything else, `NaN` and `Infinity` included.
     """
     try:
-        return json.loads(body.decode("utf-8"), parse_float=NumberText, parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode("utf-8"), parse_float=NumberText, parse_int=_read_integer, parse_constant=_refuse_constant
+        )
     except UnicodeDecodeError:
         reason = "not UTF-8"
     except RecursionError:
@@ -75,6 +79,11 @@ def _read_code(value: object) -> str:
 
 def _read_reference(value: object) -> str:
     return check_label(_read_text(value))
+
+
+def _read_integer(text: str) -> int | NumberText:
+    # `int` refuses thousands of digits, in an unknown field too; whoever reads the field says what is too long.
+    return int(text) if len(text) <= _LONGEST_INTEGER else NumberText(text)
 
 
 def _refuse_constant(_: str) -> NoReturn:

@@ -290,8 +290,28 @@ def test_what_was_sent_as_a_secret_is_blotted_out():
 def test_secrets_are_the_values_of_headers_and_their_words():
     """A token is a secret without the scheme before it, too; what everybody may know, or guess, is not blotted out."""
     headers = {"Authorization": "Bearer canary-token", "Content-Type": "application/json", "X-Try": "1"}
+    request = Request("POST", "https://pay.example/?api_key=canary-query", headers, b"canary-body")
 
-    assert secrets_in(headers) == {"Bearer canary-token", "canary-token"}
+    assert secrets_in(request) == {
+        "Bearer canary-token", "Bearer", "canary-token", "canary-query", "canary-body"
+    }  # fmt: skip
+
+
+def test_the_query_of_a_request_is_not_in_its_repr():
+    """Some APIs want the key in the URL."""
+    assert "canary" not in repr(Request("GET", "https://pay.example/balances?api_key=canary"))
+
+
+def test_a_secret_is_blotted_out_in_either_case():
+    """A server may write a signature in upper case."""
+    assert without("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
+
+
+def test_a_secret_with_quotes_is_blotted_out_of_json():
+    """What JSON must escape is found, too."""
+    blot = blotted(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
+
+    assert blot.json() == {"error": "no key ***"}
 
 
 @pytest.mark.parametrize(

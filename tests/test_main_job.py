@@ -25,11 +25,11 @@ from balancekit import (
     MergedBalances,
     ProviderTimeoutError,
     RateLimitedError,
+    RetryPolicy,
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.retry import RetryPolicy
 from balancekit.sandbox import Fault, Holding
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
@@ -38,9 +38,9 @@ LONG = "123456789012345678901234567890123456789012.345678901234567891"
 
 def _client(*accounts, **settings):
     """Make a client for accounts of a sandbox that does not wait between attempts."""
-    client = AggregateClient([PROVIDERS[one.provider](one.label, **one.settings) for one in accounts], **settings)
-    client._retry = RetryPolicy(client._retry.attempts, first=0.0)
-    return client
+    retry = RetryPolicy(settings.pop("attempts", 3), first=0.0)
+    providers = [PROVIDERS[one.provider](one.label, **one.settings) for one in accounts]
+    return AggregateClient(providers, retry=retry, **settings)
 
 
 @pytest.fixture

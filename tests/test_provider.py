@@ -397,8 +397,8 @@ async def test_an_error_that_the_adapter_cannot_read_keeps_its_status(bank, wire
         (BodyTooLargeError("too large"), MalformedResponseError, ("too large", False)),
         (aiohttp.ServerDisconnectedError("gone"), TransportError, ("ServerDisconnectedError: gone", True)),
         (OSError("reset"), TransportError, ("OSError: reset", True)),
-        (RuntimeError("Session is closed"), TransportError, ("RuntimeError", False)),
-        (ValueError(CANARY), TransportError, ("ValueError", False)),
+        (RuntimeError("Session is closed"), TransportError, ("RuntimeError while sending the request", False)),
+        (ValueError(CANARY), TransportError, ("ValueError while sending the request", False)),
     ],
     ids=["too large", "disconnected", "reset", "closed", "unknown"],
 )

@@ -32,6 +32,7 @@ from balancekit import (
     RateLimitedError,
     Request,
     Response,
+    RetryPolicy,
     Secret,
     ServiceUnavailableError,
     TransportError,
@@ -95,6 +96,7 @@ async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
         timeout=5,
         deadline=20.0,
         attempts=2,
+        retry=RetryPolicy(2, first=0.05, cap=5),
         aliases=CRYPTOPROCESSING_2026,
     )
     async with client:

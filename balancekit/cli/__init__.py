@@ -1,0 +1,44 @@
+"""The command line. Each command is in a module of its own; whatever is heavy is imported when a command runs."""
+
+from typing import Any
+
+import click
+
+from balancekit.cli.balances import balances
+from balancekit.cli.demo import demo
+from balancekit.cli.exits import EXIT_CODES, code_of_error
+from balancekit.cli.sandbox import sandbox
+from balancekit.cli.streams import forgive_encoding
+from balancekit.cli.verbose import verbose_option
+from balancekit.version import __version__
+
+__all__ = ["cli"]
+
+
+class _Cli(click.Group):
+    """A group whose commands end with the exit codes of `EXIT_CODES`; any other error passes."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        forgive_encoding()
+        try:
+            return super().invoke(ctx)
+        except tuple(EXIT_CODES) as error:
+            from balancekit.cli.terminal import tell_error
+
+            code = code_of_error(error)
+            tell_error(error)
+        raise click.exceptions.Exit(code)
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="balancekit")
+@verbose_option
+def cli() -> None:
+    """Show how much money is held, in which currency, where, and what could not be read.
+
+    Try `balancekit demo` first: it needs no key and no configuration.
+    """
+
+
+for _command in (demo, balances, sandbox):
+    cli.add_command(_command)

@@ -1,0 +1,139 @@
+"""`balancekit balances`: what the accounts of a configuration file hold."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from balancekit.balances import AccountBalances, AccountFailure
+from balancekit.cli.exits import code_of_result
+from balancekit.cli.verbose import verbose_option
+from balancekit.merged import MergedBalances, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from balancekit.cli.view import View
+    from balancekit.config import Config
+
+_log = logging.getLogger(__name__)
+
+# Fewer are read before a bar could be noticed.
+_FEW: Final = 5
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default="accounts.toml",
+    envvar="BALANCEKIT_CONFIG",
+    show_default=True,
+    show_envvar=True,
+    help="The file that lists the accounts.",
+)
+@click.option("--by-account", is_flag=True, help="Show the balances of each account instead of the totals.")
+@click.option("--currency", "currencies", multiple=True, metavar="CODE", help="Show this currency only. Repeatable.")
+@click.option("--account", "labels", multiple=True, metavar="LABEL", help="Read this account only. Repeatable.")
+@click.option("--all", "zeros", is_flag=True, help="Show zeros, too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to write the result to stdout.",
+)
+@verbose_option
+@click.pass_context
+def balances(
+    context: click.Context,
+    *,
+    path: Path,
+    by_account: bool,
+    currencies: tuple[str, ...],
+    labels: tuple[str, ...],
+    zeros: bool,
+    form: str,
+) -> None:
+    """Read the balances of all accounts and show their totals by currency.
+
+    Only the result goes to stdout; whatever went wrong goes to stderr. The exit code is 0 if every account was read,
+    3 if the totals lack one (the last line on stderr says which), 1 if nothing could be read, and 2 if an option or
+    the configuration is wrong.
+
+    JSON always holds both the totals and the accounts, and why any could not be read; MergedBalances.from_json reads
+    it back. CSV holds the totals, or with --by-account the balances; a text that a spreadsheet would take for a formula
+    has a ' in front.
+    """
+    from balancekit.cli.terminal import tell, tell_failures
+    from balancekit.cli.view import View
+    from balancekit.config import load_config
+
+    config = load_config(path)
+    _log.debug("%s lists %d accounts", path, len(config.providers))
+    merged = asyncio.run(_read(config, labels))
+    view = View(currencies, zeros=zeros)
+    _show(merged, view, form, by_account=by_account)
+    for code in view.not_held(merged):
+        tell(f"{code} is held in none of the accounts that were read")
+    tell_failures(merged)
+    context.exit(code_of_result(merged))
+
+
+async def _read(config: "Config", labels: Iterable[str]) -> MergedBalances:
+    snapshots: list[AccountBalances] = []
+    failures: list[AccountFailure] = []
+    chosen = list(dict.fromkeys(labels)) or None
+    async with config.make_client() as client, aclosing(client.stream(chosen)) as outcomes:
+        count = len(client.accounts) if chosen is None else len(chosen)
+        with _progress(count) as advance:
+            async for outcome in outcomes:
+                if isinstance(outcome, AccountBalances):
+                    _log.debug("%s (%s) is read", outcome.account, outcome.provider)
+                    snapshots.append(outcome)
+                else:
+                    _log.debug(
+                        "%s (%s) is not read: %s", outcome.account, outcome.provider, type(outcome.error).__name__
+                    )
+                    failures.append(outcome)
+                advance()
+    return merge(snapshots, failures, aliases=config.aliases)
+
+
+@contextmanager
+def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
+    if count <= _FEW or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from balancekit.cli.terminal import console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
+        task = progress.add_task("Reading accounts", total=count)
+        yield lambda: progress.advance(task)
+
+
+def _show(merged: MergedBalances, view: "View", form: str, *, by_account: bool) -> None:
+    from balancekit.cli import render, terminal
+    from balancekit.cli.words import describe_hidden
+
+    shown = view.of(merged)
+    if form == "json":
+        terminal.write(f"{shown.to_json()}\n")
+    elif form == "csv":
+        terminal.write(render.accounts_csv(shown) if by_account else render.totals_csv(shown))
+    elif merged.accounts:
+        totals, lines = view.hidden(merged)
+        note = describe_hidden(lines if by_account else totals, " (see --all)")
+        terminal.show(
+            render.render_accounts(shown, note=note) if by_account else render.render_totals(shown, note=note)
+        )

@@ -1,0 +1,93 @@
+"""`balancekit sandbox`: a stand-in of both APIs that runs until it is stopped."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from balancekit.cli.verbose import verbose_option
+from balancekit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from balancekit.sandbox import Sandbox, SandboxAccount
+
+
+def _loopback(_: click.Context, __: click.Parameter, host: str) -> str:
+    with suppress(ValueError):
+        if host == "localhost" or ip_address(host).is_loopback:
+            return host
+    raise click.BadParameter("expected a loopback address, such as 127.0.0.1: there is nothing to protect it")
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, callback=_loopback, help="The loopback address.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; any that is free unless given.")
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write accounts.toml and its secrets as files to this folder, rather than print them.",
+)
+@verbose_option
+def sandbox(*, host: str, port: int, folder: Path | None) -> None:
+    """Run a stand-in of both APIs on this machine, with a few invented accounts.
+
+    Prints an accounts.toml and the environment for it, to be copied to another terminal, and the totals that
+    `balancekit balances` shows with them. Runs until Ctrl-C or SIGTERM.
+    """
+    asyncio.run(_run(host, port, folder))
+
+
+async def _run(host: str, port: int, folder: Path | None) -> None:
+    from balancekit.cli.example import add_example_accounts
+    from balancekit.cli.terminal import tell
+    from balancekit.sandbox import Sandbox
+
+    # Before anything is printed: whoever reads it may stop the stand-in at once.
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows has no such handlers; Ctrl-C then ends the command as it ends any other.
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    running = Sandbox(host=host, port=port)
+    accounts = add_example_accounts(running)
+    try:
+        await running.start()
+    except OSError as error:
+        raise ConfigError(f"--port: cannot listen on port {port} of {host}: {error.strerror}") from None
+    try:
+        await _explain(running, accounts, folder)
+        await stopped.wait()
+    finally:
+        await running.aclose()
+    tell("Stopped.")
+
+
+async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", folder: Path | None) -> None:
+    from balancekit.cli import settings
+    from balancekit.cli.example import read_accounts
+    from balancekit.cli.render import render_totals
+    from balancekit.cli.terminal import say, show
+    from balancekit.cli.view import View
+
+    # What is no setting is a comment, so that all of it can be copied at once.
+    say(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
+    if folder is None:
+        say("\n# Save as accounts.toml:\n", "bold")
+        say(settings.toml_by_variables(accounts))
+        say("# In another terminal:\n", "bold")
+        say(settings.exports(accounts) + "balancekit balances --config accounts.toml")
+    else:
+        path = settings.write_settings(folder, accounts)
+        say("\n# In another terminal:\n", "bold")
+        say(f"balancekit balances --config {path}")
+    say("\n# It shows:\n", "bold")
+    show(render_totals(View().of(await read_accounts(accounts))))
+    say("# Ctrl-C stops it.", "bold")

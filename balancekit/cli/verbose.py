@@ -1,0 +1,43 @@
+"""The option `--verbose`, and the log that it shows."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+_COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+_ON: Final = "balancekit.verbose"
+
+
+def _start(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    # Given before the command's name and after it, it is still one log.
+    if not value or _ON in context.meta:
+        return
+    context.meta[_ON] = True
+    logger = logging.getLogger("balancekit")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before = logger.level
+
+    def stop() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    context.find_root().call_on_close(stop)
+
+
+def verbose_option(command: _COMMAND) -> _COMMAND:
+    """Give a command the option `--verbose`, which logs what balancekit does to stderr."""
+    option = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_start,
+        help="Log what is done to stderr (never a key).",
+    )
+    return option(command)

@@ -1,0 +1,63 @@
+"""What the tests of the command line share: accounts of a sandbox, their accounts.toml, and ways to run a command."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from balancekit.cli import cli
+from balancekit.cli.example import add_example_accounts
+from balancekit.cli.settings import write_settings
+
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
+
+
+@pytest.fixture
+def stand_in(sandbox_in_thread):
+    """Start a stand-in with the accounts of the demo, in a loop of its own."""
+    add_example_accounts(sandbox_in_thread)
+    return sandbox_in_thread
+
+
+@pytest.fixture
+def accounts_toml(stand_in, tmp_path):
+    """Write the settings for the accounts of the demo, and return where they are."""
+    return write_settings(tmp_path / "settings", stand_in.accounts)
+
+
+@pytest.fixture
+def wrong_secret(accounts_toml):
+    """Give one of the three accounts a secret that is not its own."""
+    (accounts_toml.parent / "shop-eu.secret").write_text("of-another-key")
+
+
+@pytest.fixture
+def run():
+    """Run a command in this process, with stdout and stderr apart; what it raises by mistake is raised here."""
+
+    def run(*arguments, **options):
+        return CliRunner().invoke(cli, [str(one) for one in arguments], catch_exceptions=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def start():
+    """Start a command in a process of its own, as a shell does; it is ended with the test at the latest."""
+    started = []
+
+    def start(*arguments, **options):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": ENVIRON, "encoding": "utf-8"}
+        command = [sys.executable, "-m", "balancekit", *map(str, arguments)]
+        process = subprocess.Popen(command, **(pipes | options))
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()

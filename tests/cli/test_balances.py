@@ -1,0 +1,262 @@
+"""`balancekit balances`: what goes to stdout and to stderr, and how it ends."""
+
+import asyncio
+import csv
+import hmac
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from balancekit import MergedBalances
+from balancekit.cli.balances import _read
+from balancekit.cli.settings import write_settings
+from balancekit.config import load_config
+from balancekit.sandbox import Fault
+
+HINT = "Check that the secret belongs to the key"
+
+
+def _rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_totals_are_shown(run, accounts_toml):
+    """Without options: a table of totals over all accounts, and nothing else."""
+    result = run("balances", "--config", accounts_toml)
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "Totals of 3 accounts, as of 20" in result.stdout
+    assert "12.123456789012345679" in result.stdout
+    assert "1 zero not shown (see --all)" in result.stdout
+    assert "LTC" not in result.stdout
+
+
+def test_balances_are_shown_by_account(run, accounts_toml):
+    """With --by-account each balance has its line, and a currency on two chains has two."""
+    result = run("balances", "--config", accounts_toml, "--by-account", "--all")
+
+    assert "Balances of 3 accounts" in result.stdout
+    assert "LTC" in result.stdout
+    assert [line.split()[1] for line in result.stdout.splitlines() if "USDC  " in line and "." in line][1:] == [
+        "ethereum",
+        "polygon",
+    ]
+    assert "not shown" not in result.stdout
+
+
+def test_csv_holds_the_totals(run, accounts_toml):
+    """One line for each currency, amounts with every digit."""
+    result = run("balances", "--config", accounts_toml, "--format", "csv")
+
+    assert result.stdout == (
+        "currency,asset_type,amount\n"
+        "BTC,crypto,1.54000001\n"
+        "ETH,crypto,12.123456789012345679\n"
+        "EUR,fiat,1510250.40\n"
+        "USD,fiat,980.15\n"
+        "USDC,crypto,2180.200000\n"
+    )
+
+
+def test_csv_by_account_holds_the_balances(run, accounts_toml):
+    """One line for each balance, with its account, its chain and the moment that it was read."""
+    result = run("balances", "--config", accounts_toml, "--format", "csv", "--by-account", "--currency", "usdc")
+
+    rows = _rows(result.stdout)
+    assert [(row["account"], row["chain"], row["amount"]) for row in rows] == [
+        ("shop-eu", "", "1830.25"),
+        ("treasury", "ethereum", "250.000000"),
+        ("treasury", "polygon", "99.950000"),
+    ]
+    assert rows[0]["fetched_at"].endswith("+00:00")
+
+
+def test_json_can_be_read_back(run, accounts_toml):
+    """What --format json writes is a result again in another program."""
+    result = run("balances", "--config", accounts_toml, "--format", "json", "--all")
+
+    merged = MergedBalances.from_json(result.stdout)
+    assert str(merged.amount("ETH")) == "12.123456789012345679"
+    assert "LTC" in merged
+    assert merged.complete
+
+
+def test_json_is_filtered_like_the_table(run, accounts_toml):
+    """Neither the totals nor the accounts in it hold another currency, or a zero."""
+    result = run("balances", "--config", accounts_toml, "--format", "json", "--currency", "btc", "--currency", "LTC")
+
+    data = json.loads(result.stdout)
+    assert [total["currency"] for total in data["totals"]] == ["BTC"]
+    assert {balance["currency"] for account in data["accounts"] for balance in account["balances"]} == {"BTC"}
+    assert MergedBalances.from_json(result.stdout).complete
+
+
+def test_a_currency_that_nobody_holds_is_told(run, accounts_toml):
+    """A typing error in a code looks like an empty result; a currency held as zero is no such case."""
+    result = run("balances", "--config", accounts_toml, "--format", "csv", "--currency", "xyz", "--currency", "LTC")
+
+    assert result.exit_code == 0
+    assert result.stderr == "XYZ is held in none of the accounts that were read\n"
+    assert result.stdout == "currency,asset_type,amount\n"
+
+
+def test_only_the_accounts_asked_for_are_read(run, accounts_toml, stand_in):
+    """Another account costs no request."""
+    result = run("balances", "--config", accounts_toml, *["--account", "shop-us"] * 2, "--format", "csv")
+
+    assert result.exit_code == 0
+    assert [request.account for request in stand_in.requests] == ["shop-us"]
+    assert _rows(result.stdout)[0]["amount"] == "1.50000001"
+
+
+def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
+    """Nothing is read for a label that no account has."""
+    result = run("balances", "--config", accounts_toml, "--account", "shop-uk")
+
+    assert result.exit_code == 2
+    assert result.stderr == "Error: accounts: no account is labelled 'shop-uk'\n"
+
+
+def test_aliases_are_applied(run, accounts_toml):
+    """Codes that the file says to count as another currency are, and the balances tell how they were sent."""
+    with accounts_toml.open("a") as file:
+        file.write('[aliases]\nUSDC = "USD"\n')
+
+    result = run("balances", "--config", accounts_toml, "--by-account", "--currency", "USD")
+
+    assert "Sent as" in result.stdout
+    assert "USDC" in result.stdout
+
+
+def test_the_configuration_s_place_may_be_in_the_environment(run, accounts_toml):
+    """For those who always read the same file."""
+    result = run("balances", env={"BALANCEKIT_CONFIG": str(accounts_toml)})
+
+    assert result.exit_code == 0
+
+
+def test_without_a_place_it_is_in_the_current_folder(run, accounts_toml, monkeypatch):
+    """The file beside which one stands."""
+    monkeypatch.chdir(accounts_toml.parent)
+
+    assert run("balances").exit_code == 0
+
+
+def test_a_broken_configuration_is_told_line_by_line(run, tmp_path):
+    """Every account's problem has a line of its own, and nothing is read."""
+    path = tmp_path / "accounts.toml"
+    path.write_text('[accounts.a]\nprovider = "cryptoprocessing"\n[accounts.b]\n')
+
+    result = run("balances", "--config", path)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f"Error: {path}: account 'a': key: missing",
+        f"Error: {path}: account 'b': provider: missing",
+    ]
+
+
+def test_an_incomplete_result_is_loud(run, accounts_toml, wrong_secret):
+    """The others are shown; the failing account is named with the provider's code and what to do."""
+    result = run("balances", "--config", accounts_toml)
+
+    assert result.exit_code == 3
+    failed, gap = result.stderr.splitlines()
+    assert failed.startswith("shop-eu (cryptoprocessing): 403 bad_header_signature: ")
+    assert failed.endswith(HINT)
+    assert gap == "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack shop-eu"
+    assert "Totals of 2 of 3 accounts" in result.stdout
+    assert gap in result.stdout
+    assert "1.50000001" in result.stdout
+
+
+def test_an_account_that_was_not_read_has_its_line_in_the_table(run, accounts_toml, wrong_secret):
+    """The table by account does not leave it out."""
+    result = run("balances", "--config", accounts_toml, "--by-account")
+
+    (line,) = [line for line in result.stdout.splitlines() if "not read " in line]
+    assert line.split() == ["shop-eu", "cryptoprocessing", "not", "read"]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_nothing_read_ends_with_1(run, accounts_toml, stand_in, form):
+    """When every account fails there is no result to show, and the code differs from that of a part."""
+    for account in stand_in.accounts:
+        stand_in.fail(account.label, Fault(status=400))
+
+    result = run("balances", "--config", accounts_toml, "--format", form)
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "NOTHING READ: 3 of 3 accounts could not be read"
+    expected = {"table": "", "csv": "currency,asset_type,amount\n"}
+    if form == "json":
+        assert len(MergedBalances.from_json(result.stdout).failures) == 3
+    else:
+        assert result.stdout == expected[form]
+
+
+def test_client_settings_of_the_file_are_used(run, accounts_toml, stand_in):
+    """One attempt is one request."""
+    stand_in.fail("treasury", Fault(status=503))
+    with accounts_toml.open("a") as file:
+        file.write("[client]\nattempts = 1\n")
+
+    assert run("balances", "--config", accounts_toml).exit_code == 3
+
+
+@pytest.mark.parametrize("places", ["before", "after", "both"])
+def test_verbose_logs_each_outcome_once(run, accounts_toml, wrong_secret, places):
+    """The option is taken before the command's name and after it; the log ends with the command."""
+    before = ["-v"] if places != "after" else []
+    after = ["-v"] if places != "before" else []
+
+    result = run(*before, "balances", *after, "--config", accounts_toml)
+
+    assert result.stderr.count("DEBUG balancekit.cli.balances: shop-us (cryptoprocessing) is read") == 1
+    assert "shop-eu (cryptoprocessing) is not read: AuthenticationError" in result.stderr
+    assert logging.getLogger("balancekit").handlers == []
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, form):
+    """Neither keys nor signatures are shown, the log included, not even where a server sends them back."""
+    settings = stand_in.accounts[1].settings
+    signature = hmac.digest(settings["secret"].encode(), b"{}", "sha512").hex()
+    stand_in.fail("shop-us", Fault(status=400, body=f"{signature} {settings['key']}"))
+
+    result = run("balances", "-v", "--by-account", "--config", accounts_toml, "--format", form)
+
+    sent = [value for request in stand_in.requests for value in request.headers.values() if len(value) > 30]
+    kept = [value for account in stand_in.accounts for value in account.settings.values() if "://" not in value]
+    assert len(sent) >= 5
+    assert not [value for value in [*sent, *kept, "of-another-key"] if value in result.output]
+
+
+class Terminal(io.StringIO):
+    """A stream that passes for a terminal."""
+
+    def isatty(self):
+        """Return what a terminal returns."""
+        return True
+
+
+@pytest.mark.parametrize(("attached", "count", "shown"), [(True, 6, True), (True, 5, False), (False, 6, False)])
+def test_progress_is_shown_on_a_terminal_for_many_accounts(
+    accounts_toml, stand_in, monkeypatch, attached, count, shown
+):
+    """A pipe gets none, and neither do a few accounts, which are read before it could be seen."""
+    for number in range(count - 3):
+        stand_in.add_cryptoprocessing(f"till-{number}")
+    write_settings(accounts_toml.parent, stand_in.accounts)
+    terminal = Terminal() if attached else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    merged = asyncio.run(_read(load_config(accounts_toml), ()))
+
+    assert len(merged.accounts) == count
+    assert ("Reading accounts" in terminal.getvalue()) is shown

@@ -1,0 +1,209 @@
+"""The command as a whole: how it ends, and what it does when nobody reads what it writes."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from balancekit import ConfigError, __version__
+from balancekit.cli.exits import EXIT_CODES, ExitCode, code_of_error
+from balancekit.sandbox import Fault
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_the_commands(run, option):
+    """A newcomer sees what there is, and what to try first."""
+    result = run(option)
+
+    assert result.exit_code == 0
+    assert "balancekit demo" in result.stdout
+    assert all(f"\n  {name}  " in result.stdout for name in ("balances", "demo", "sandbox"))
+
+
+def test_version_is_told(run):
+    """The version of the package is that of the command."""
+    assert run("--version").stdout == f"balancekit, version {__version__}\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(option):
+    """They answer at once: neither tables, nor cryptography, nor the sandbox are needed for them."""
+    code = (
+        "import sys; sys.argv = ['balancekit', sys.argv[1]]\n"
+        "from balancekit.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'rich', 'cryptography', 'balancekit.sandbox', 'balancekit.config'} & sys.modules.keys()))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, check=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            ConfigError("accounts.toml: one\naccounts.toml: two"),
+            2,
+            "Error: accounts.toml: one\nError: accounts.toml: two\n",
+        ),
+        (ConfigError("[red]\x1b[31m"), 2, "Error: [red]?[31m\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (BrokenPipeError(), 141, ""),
+    ],
+    ids=["configuration", "hostile text", "Ctrl-C", "closed pipe"],
+)
+def test_an_error_ends_a_command_with_its_code(run, monkeypatch, error, code, said):
+    """Each class of error has its exit code and its words, and no traceback."""
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr("balancekit.config.load_config", fail)
+
+    result = run("balances")
+
+    assert (result.exit_code, result.stderr, result.stdout) == (code, said, "")
+
+
+def test_an_error_that_nobody_expected_is_not_swallowed(run, monkeypatch):
+    """A mistake of the program's own is to be seen in full."""
+
+    def fail(path):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("balancekit.config.load_config", fail)
+
+    with pytest.raises(ZeroDivisionError):
+        run("balances")
+
+
+def test_subclasses_end_with_the_code_of_their_class():
+    """The table needs only the roots."""
+
+    class OurConfigError(ConfigError):
+        pass
+
+    assert code_of_error(OurConfigError()) is EXIT_CODES[ConfigError] is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [((), 2), (("blances",), 2), (("balances", "--format", "xml"), 2), (("sandbox", "--port", "x"), 2)],
+    ids=["no command", "no such command", "no such format", "no port"],
+)
+def test_wrong_usage_ends_with_2(run, arguments, code):
+    """Usage and configuration share a code, as they share a remedy."""
+    result = run(*arguments)
+
+    assert result.exit_code == code
+    assert result.stdout == ""
+
+
+def test_the_module_runs_as_a_command(start, accounts_toml):
+    """`python -m balancekit` reads balances; stdout has the data and nothing else."""
+    process = start("balances", "--config", accounts_toml, "--format", "csv")
+
+    stdout, stderr = process.communicate()
+
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout.splitlines()[:2] == ["currency,asset_type,amount", "BTC,crypto,1.54000001"]
+
+
+def test_an_incomplete_result_ends_a_process_with_3(start, accounts_toml, wrong_secret):
+    """The last line on stderr says what the totals lack, and stdout has the rest."""
+    process = start("balances", "--config", accounts_toml, "--format", "csv")
+
+    stdout, stderr = process.communicate()
+
+    assert process.returncode == 3
+    assert "bad_header_signature" in stderr.splitlines()[0]
+    assert stderr.splitlines()[-1] == "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack shop-eu"
+    assert stdout.splitlines()[1] == "BTC,crypto,1.50000001"
+
+
+def test_nothing_read_ends_a_process_with_1(start, accounts_toml, stand_in):
+    """When no account answers, the code is that of a failure."""
+    for account in stand_in.accounts:
+        stand_in.fail(account.label, Fault(status=400))
+
+    process = start("balances", "--config", accounts_toml)
+
+    assert process.communicate()[0] == ""
+    assert process.returncode == 1
+
+
+def test_a_missing_configuration_ends_a_process_with_2(start, tmp_path):
+    """The file is named."""
+    process = start("balances", cwd=tmp_path)
+
+    stdout, stderr = process.communicate()
+
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == "Error: accounts.toml: the file cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_has_gone_is_no_mistake(start, accounts_toml, form):
+    """`balancekit balances | head -0`: no traceback, and the code that a shell reports of SIGPIPE."""
+    read, write = os.pipe()
+    os.close(read)
+
+    process = start("balances", "--config", accounts_toml, "--format", form, stdout=write)
+    os.close(write)
+
+    assert process.communicate()[1] == ""
+    assert process.returncode == 141
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(start, accounts_toml, stand_in):
+    """While a provider takes its time, the user may lose patience."""
+    stand_in.fail("treasury", Fault(hang=True))
+    process = start("balances", "-v", "--config", accounts_toml)
+    while "shop-us (cryptoprocessing) is read" not in process.stderr.readline():
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+
+    stderr = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "Interrupted."
+
+
+@pytest.mark.parametrize("command", ["balances", "demo"])
+def test_there_are_no_escape_codes_in_a_pipe(start, accounts_toml, command):
+    """What is written to a file or another program is plain text."""
+    process = start(command, *(["--config", accounts_toml] if command == "balances" else []))
+
+    assert "\x1b" not in "".join(process.communicate())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(("colours", "styled"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["usual", "NO_COLOR"])
+def test_no_color_is_respected_on_a_terminal(start, accounts_toml, colours, styled):
+    """A terminal gets bold text and colours, unless its user wants none."""
+    terminal, inside = os.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", **colours}
+
+    process = start("balances", "--config", accounts_toml, stdout=inside, stderr=inside, env=environ)
+    process.wait()
+    os.close(inside)
+
+    assert ("\x1b[" in os.read(terminal, 65536).decode()) is styled
+    os.close(terminal)
+
+
+def test_a_terminal_without_unicode_shows_escapes(start, accounts_toml, stand_in):
+    """A code that the terminal's encoding lacks does not end the command."""
+    stand_in.accounts[0].set("₿", "1")
+
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    process = start("balances", "--config", accounts_toml, env=environ)
+
+    assert "\\u20bf" in process.communicate()[0]
+    assert process.returncode == 0

@@ -1,0 +1,164 @@
+"""Tables and CSV: every digit is there, and nothing that comes from outside is more than text."""
+
+import io
+import re
+from decimal import Decimal
+
+import attrs
+import pytest
+from rich.console import Console
+
+from balancekit import AccountFailure, TransportError, merge
+from balancekit.cli import terminal
+from balancekit.cli.render import accounts_csv, align, render_accounts, render_totals, totals_csv
+
+LONG = "-" + "9" * 60 + "." + "123456789" * 4
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Show what is rendered on a terminal, or in a pipe, of some width."""
+
+    def shown(rendered, *, width=80, attached=True):
+        out = io.StringIO()
+        monkeypatch.setattr(
+            terminal,
+            "console",
+            lambda stream: Console(file=out, width=width, force_terminal=attached, color_system=None, markup=False),
+        )
+        terminal.show(rendered)
+        return out.getvalue()
+
+    return shown
+
+
+@pytest.fixture
+def failure():
+    """Make the failure of one account."""
+    return AccountFailure("late", "fake", TransportError("reset", account="late", provider="fake"))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "expected"),
+    [
+        ([], []),
+        (["1", "250"], ["  1", "250"]),
+        (["1.50", "250", "0.125"], ["  1.50 ", "250    ", "  0.125"]),
+        (["-3.5", "10"], ["-3.5", "10  "]),
+        (["1E+3", "1E-3"], ["1000    ", "   0.001"]),
+    ],
+    ids=["none", "whole", "decimals", "negative", "exponents"],
+)
+def test_decimal_points_stand_in_one_column(amounts, expected):
+    """Amounts are written in plain notation and padded on both sides."""
+    assert align(map(Decimal, amounts)) == expected
+
+
+@pytest.mark.parametrize("attached", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+@pytest.mark.parametrize("render", [render_totals, render_accounts])
+def test_no_digit_is_cut_off_at_any_width(make_snapshot, shown, render, width, attached):
+    """An amount of a hundred characters stands in one line, whole, however narrow the terminal is."""
+    merged = merge([make_snapshot("an-account-with-a-name-of-some-length", ("BTC", LONG), ("ETH", "0.5"))])
+
+    text = shown(render(merged), width=width, attached=attached)
+
+    assert LONG in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(("width", "attached", "lines"), [(40, True, 2), (40, False, 1), (120, True, 1)])
+def test_labels_give_way_to_amounts(make_snapshot, shown, width, attached, lines):
+    """On a narrow terminal the list of accounts is wrapped; in a pipe a total is always one line."""
+    merged = merge([make_snapshot(f"account-{name}", ("BTC", "1.25")) for name in "ab"])
+
+    text = shown(render_totals(merged), width=width, attached=attached)
+
+    assert len(re.findall("account-", text)) == 2
+    assert len([line for line in text.splitlines() if "account-" in line]) == lines
+
+
+@pytest.mark.parametrize("render", [render_totals, render_accounts])
+def test_markup_is_only_text(make_snapshot, shown, render):
+    """A code or a label in square brackets, or with a name of an emoji, is shown as it is."""
+    merged = merge([make_snapshot("[red]shop[/red]", ("[BOLD]", "1"), (":SMILE:", "2"))])
+
+    text = shown(render(merged), width=200)
+
+    assert "[red]shop[/red]" in text
+    assert "[BOLD]" in text
+    assert ":SMILE:" in text
+
+
+def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
+    """An account whose balance is zero holds nothing; a total of nothing but zeros names none."""
+    merged = merge([make_snapshot("a", ("BTC", "1"), ("LTC", "0")), make_snapshot("b", ("BTC", "0"))])
+
+    rows = [line.split() for line in shown(render_totals(merged)).splitlines()]
+
+    assert ["BTC", "crypto", "1", "a"] in rows
+    assert ["LTC", "crypto", "0", "-"] in rows
+
+
+def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
+    """A table has no column that is empty."""
+    plain = merge([make_snapshot("a", ("BTC", "1"))])
+    renamed = merge([make_snapshot("a", ("USDCE", "1"))], aliases={"USDCE": "USDC"})
+
+    assert "Chain" not in shown(render_accounts(plain))
+    assert "Sent as" not in shown(render_accounts(plain))
+    assert ["a", "fake", "USDC", "USDCE", "1"] in [
+        line.split() for line in shown(render_accounts(renamed)).splitlines()
+    ]
+
+
+def test_an_account_that_holds_nothing_has_its_line(make_snapshot, shown):
+    """It was read, and that is worth knowing."""
+    rows = [line.split() for line in shown(render_accounts(merge([make_snapshot("a")]))).splitlines()]
+
+    assert ["a", "fake", "-"] in rows
+
+
+@pytest.mark.parametrize("render", [render_totals, render_accounts])
+def test_what_a_result_lacks_stands_above_the_table(make_snapshot, shown, failure, render):
+    """Whoever is shown the table alone is told as well."""
+    merged = merge([make_snapshot("a", ("BTC", "1"))], [failure])
+
+    lines = shown(render(merged, note="a note")).splitlines()
+
+    assert lines[0].rstrip().endswith("of 1 of 2 accounts, as of 2026-01-01 00:00:00 UTC")
+    assert lines[1] == "INCOMPLETE: 1 of 2 accounts could not be read; the totals lack late"
+    assert lines[-1] == "a note"
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_no_cell_of_the_csv_is_a_formula(make_snapshot, sign):
+    """A spreadsheet shows a hostile code or label as text; a negative amount stays a number."""
+    merged = merge([make_snapshot(f"{sign}shop", (f"{sign}CMD()", "-1.5"))])
+
+    assert totals_csv(merged).splitlines()[1] == f"'{sign}CMD(),crypto,-1.5"
+    assert accounts_csv(merged).splitlines()[1].startswith(f"'{sign}shop,fake,'{sign}CMD(),crypto,-1.5,,'{sign}CMD(),")
+
+
+def test_commas_and_quotes_are_quoted_in_the_csv(make_snapshot):
+    """A code with a comma is one cell."""
+    merged = merge([make_snapshot("a", ('X,"Y"', "1"))])
+
+    assert totals_csv(merged).splitlines()[1] == '"X,""Y""",crypto,1'
+
+
+def test_amounts_are_plain_in_the_csv(make_snapshot):
+    """No exponent, however small the amount."""
+    merged = merge([make_snapshot("a", ("BTC", "1E-18"))])
+
+    assert totals_csv(merged).splitlines()[1] == "BTC,crypto,0.000000000000000001"
+
+
+def test_a_chain_is_a_column_of_its_own(make_snapshot):
+    """The same code on another chain is told apart in the balances."""
+    snapshot = make_snapshot("a", ("USDC", "1"))
+    snapshot = attrs.evolve(snapshot, balances=[attrs.evolve(snapshot.balances[0], chain="polygon")])
+
+    assert accounts_csv(merge([snapshot])).splitlines()[1] == (
+        "a,fake,USDC,crypto,1,polygon,USDC,2026-01-01T00:00:00+00:00"
+    )

@@ -1,0 +1,121 @@
+"""`balancekit sandbox`: a stand-in in one terminal for a command in another."""
+
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from balancekit.cli import terminal
+
+CSV = "currency,asset_type,amount\nBTC,crypto,1.54000001\nETH,crypto,12.123456789012345679\n"
+
+
+def _read_until(stream, line):
+    lines = list(iter(lambda: stream.readline().rstrip("\n"), line))
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def stop_when_ready(monkeypatch):
+    """Press Ctrl-C as soon as the stand-in has said all that it says."""
+    say = terminal.say
+
+    def say_and_stop(text, style=""):
+        say(text, style)
+        if text.startswith("# Ctrl-C"):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(terminal, "say", say_and_stop)
+
+
+def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):
+    """A file, an environment, a command, and what it is going to show."""
+    result = run("sandbox")
+
+    assert result.exit_code == 0
+    assert '[accounts.shop-eu]\nprovider = "cryptoprocessing"\n' in result.stdout
+    assert 'secret = { env = "SHOP_EU_SECRET" }' in result.stdout
+    assert re.search("^export TREASURY_SIGNING_KEY='[A-Za-z0-9+/=]+'$", result.stdout, re.MULTILINE)
+    assert "12.123456789012345679" in result.stdout
+    assert result.stderr == "Stopped.\n"
+
+
+def test_it_writes_settings_instead(run, stop_when_ready, tmp_path):
+    """With --write no secret is printed."""
+    result = run("sandbox", "--write", tmp_path / "here")
+
+    assert result.exit_code == 0
+    assert f"balancekit balances --config {tmp_path / 'here' / 'accounts.toml'}" in result.stdout
+    assert "export" not in result.stdout
+
+
+def test_a_port_that_is_taken_is_told(run):
+    """Somebody else listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run("sandbox", "--port", port)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: --port: cannot listen on port {port} of 127.0.0.1: ")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])
+def test_it_listens_on_loopback_only(run, host):
+    """Its accounts are for whoever is at this machine."""
+    result = run("sandbox", "--host", host)
+
+    assert result.exit_code == 2
+    assert "expected a loopback address" in result.stderr
+
+
+def test_localhost_is_loopback(run, stop_when_ready):
+    """The name is as good as the address."""
+    assert "http://localhost:" in run("sandbox", "--host", "localhost").stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_it_cleanly(start, number):
+    """To stop it is no failure."""
+    process = start("sandbox")
+    _read_until(process.stdout, "# Ctrl-C stops it.")
+
+    process.send_signal(number)
+
+    assert process.communicate() == ("", "Stopped.\n")
+    assert process.returncode == 0
+
+
+def test_what_it_prints_is_all_that_the_other_terminal_needs(start, tmp_path):
+    """The printed file and environment give the same totals that it announced."""
+    stand_in = start("sandbox")
+    said = _read_until(stand_in.stdout, "# Ctrl-C stops it.")
+    (tmp_path / "accounts.toml").write_text(said.partition("[")[1] + said.partition("[")[2].partition("#")[0])
+    environ = {**os.environ, **dict(re.findall("^export (.*)='(.*)'$", said, re.MULTILINE))}
+
+    table = start("balances", cwd=tmp_path, env=environ).communicate()[0]
+    data = start("balances", "--format", "csv", cwd=tmp_path, env=environ).communicate()[0]
+
+    announced = [line for line in said.splitlines() if re.match(" [A-Z]+ ", line)]
+    assert announced == [line for line in table.splitlines() if re.match(" [A-Z]+ ", line)]
+    assert len(announced) == 5
+    assert data.startswith(CSV)
+
+
+def test_what_it_writes_is_all_that_the_other_terminal_needs(start, tmp_path):
+    """The written files give the same totals, and so they do after one secret is spoilt, but for its account."""
+    stand_in = start("sandbox", "--write", tmp_path)
+    _read_until(stand_in.stdout, "# Ctrl-C stops it.")
+    command = ("balances", "--config", tmp_path / "accounts.toml", "--format", "csv")
+
+    whole = start(*command).communicate()[0]
+    (tmp_path / "shop-us.secret").write_text("of-another-key")
+    process = start(*command)
+    part, said = process.communicate()
+
+    assert whole.startswith(CSV)
+    assert part.startswith("currency,asset_type,amount\nBTC,crypto,0.04\n")
+    assert process.returncode == 3
+    assert said.splitlines()[-1].endswith("the totals lack shop-us")

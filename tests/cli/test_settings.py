@@ -1,0 +1,77 @@
+"""Ready settings for the accounts of a sandbox."""
+
+import re
+import shlex
+import stat
+
+import pytest
+
+from balancekit import ConfigError
+from balancekit.cli.settings import exports, toml_by_variables, write_settings
+from balancekit.config import load_config
+
+
+@pytest.fixture
+def accounts(sandbox_in_thread):
+    """Add two accounts of known credentials; a label may hold what a variable's name may not."""
+    sandbox_in_thread.add_cryptoprocessing("shop-eu", key="pk_1", secret="it's")
+    sandbox_in_thread.add_getmany("treasury", signed=False)
+    return sandbox_in_thread.accounts
+
+
+def test_printed_settings_can_be_loaded(accounts, tmp_path):
+    """With the variables that are exported, the file is an accounts.toml."""
+    path = tmp_path / "accounts.toml"
+    path.write_text(toml_by_variables(accounts))
+    environ = dict(one.removeprefix("export ").split("=") for one in exports(accounts).splitlines())
+
+    providers = load_config(path, environ={name: shlex.split(value)[0] for name, value in environ.items()}).providers
+
+    assert [provider.account for provider in providers] == ["shop-eu", "treasury"]
+    assert list(environ) == ["SHOP_EU_SECRET"]
+    assert "it's" not in path.read_text()
+
+
+def test_a_secret_is_quoted_for_the_shell(accounts):
+    """What the shell reads is what was written."""
+    assert shlex.split(exports(accounts)) == ["export", "SHOP_EU_SECRET=it's"]
+
+
+def test_written_settings_can_be_loaded_and_are_private(accounts, tmp_path):
+    """Secrets are in files of their own, and nobody else can read any of them."""
+    path = write_settings(tmp_path / "new" / "folder", accounts)
+
+    assert len(load_config(path).providers) == 2
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert sorted(file.name for file in path.parent.iterdir()) == ["accounts.toml", "shop-eu.secret"]
+    assert "it's" not in path.read_text()
+
+
+def test_settings_that_were_written_before_are_replaced(accounts, tmp_path):
+    """The stand-in has new keys whenever it is started."""
+    write_settings(tmp_path, accounts)
+    (tmp_path / "shop-eu.secret").write_text("old")
+
+    write_settings(tmp_path, accounts)
+
+    assert (tmp_path / "shop-eu.secret").read_text() == "it's\n"
+
+
+@pytest.mark.parametrize("name", ["accounts.toml", "shop-eu.secret"])
+def test_somebody_s_own_files_are_left_alone(accounts, tmp_path, name):
+    """Real accounts, or the key of one, are not lost to a stand-in's."""
+    (tmp_path / name).write_text("mine")
+
+    with pytest.raises(ConfigError, match=re.escape(f"--write: {tmp_path / name} exists and is not of this command's")):
+        write_settings(tmp_path, accounts)
+
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_told(accounts, tmp_path):
+    """The operating system's reason is passed on."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigError, match=r"--write: .*file"):
+        write_settings(tmp_path / "file" / "folder", accounts)

@@ -1,0 +1,360 @@
+"""Reading accounts.toml: what is accepted, and which problem is told in which words."""
+
+import os
+import traceback
+
+import pytest
+
+from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Secret
+from balancekit.config import load_config
+
+CANARY = "canary3f9a"
+SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+SHOP = """
+[accounts.shop]
+provider = "cryptoprocessing"
+key = "pk_1"
+"""
+GOOD = SHOP + 'secret = { env = "SHOP_SECRET" }\n'
+ENVIRON = {"SHOP_SECRET": "s3cret", "EMPTY": "", "BROKEN": "\udcff", "lower": ""}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Write a text (or bytes) as accounts.toml and load it."""
+
+    def load(text, environ=ENVIRON):
+        path = tmp_path / "accounts.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_config(path, environ=environ)
+
+    return load
+
+
+@pytest.fixture
+def problem(load, tmp_path):
+    """Load a text that is wrong and return the message, with the name of the file taken off."""
+
+    def problem(text):
+        with pytest.raises(ConfigError) as caught:
+            load(text)
+        prefix = f"{tmp_path / 'accounts.toml'}: "
+        assert str(caught.value).startswith(prefix)
+        return str(caught.value).replace(prefix, "").replace(str(tmp_path), "")
+
+    return problem
+
+
+class TokenProvider(HttpProvider):
+    """An adapter of somebody else's, with settings of several types."""
+
+    provider = "token"
+    secret_settings = frozenset({"token"})
+
+    def __init__(
+        self,
+        account,
+        *,
+        token: "str | Secret",
+        timeout: float = 1.0,
+        pages: "int | None" = None,
+        base_url: str = "https://x.example",
+        **more: object,
+    ) -> None:
+        super().__init__(account, base_url=base_url)
+        self.token, self.timeout, self.pages = Secret.of(token), timeout, pages
+        if pages == 0:
+            raise RuntimeError(self.token.reveal())
+
+    def build_request(self, *, now, nonce):
+        """Build no request."""
+        raise NotImplementedError
+
+    def read_response(self, response):
+        """Read no response."""
+        raise NotImplementedError
+
+
+class UntypedProvider(TokenProvider):
+    """An adapter whose types are there for type checkers only."""
+
+    def __init__(self, account, *, pages: "Missing", token: str = "") -> None:  # noqa: F821 - as under TYPE_CHECKING
+        super().__init__(account, token=token, pages=pages)
+
+
+@pytest.fixture
+def token_provider(monkeypatch):
+    """Let every provider's name stand for the adapter of somebody else's."""
+    monkeypatch.setattr("balancekit.config.provider_class", lambda name: TokenProvider)
+
+
+def test_accounts_of_both_providers_are_made(load, tmp_path):
+    """Each table becomes the provider that it names, in the order of the file."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "treasury.key").write_text(f"{SIGNING_KEY}\n")
+
+    config = load(
+        GOOD + '[accounts.treasury]\nprovider = "getmany"\nkey_id = "key_1"\n'
+        'signing_key = { file = "secrets/treasury.key" }\nbase_url = "http://127.0.0.1:8080"'
+    )
+
+    shop, treasury = config.providers
+    assert isinstance(shop, CryptoprocessingProvider)
+    assert isinstance(treasury, GetManyProvider)
+    assert (shop.account, treasury.account) == ("shop", "treasury")
+    assert treasury.base_url == "http://127.0.0.1:8080"
+
+
+def test_aliases_and_client_settings_reach_the_client(load):
+    """The client is made with all that the file says."""
+    config = load(GOOD + '[aliases]\nusdce = "usdc"\n[client]\ndeadline = 10\nattempts = 1')
+
+    client = config.make_client()
+
+    assert isinstance(client, AggregateClient)
+    assert client.accounts == ("shop",)
+    assert config.aliases == {"USDCE": "USDC"}
+    assert config.client_settings == {"deadline": 10, "attempts": 1}
+
+
+def test_the_environment_is_the_process_s_own(load, monkeypatch):
+    """Without a mapping the variables are those of the process."""
+    monkeypatch.setenv("SHOP_SECRET", "s3cret")
+
+    assert load(GOOD, environ=None).providers[0].account == "shop"
+
+
+def test_a_public_setting_may_be_a_reference_too(load):
+    """A key that is nobody's secret may stand in the environment beside the one that is."""
+    config = load(GOOD.replace('"pk_1"', '{ env = "SHOP_KEY" }'), {**ENVIRON, "SHOP_KEY": "pk_env"})
+
+    request = config.providers[0].build_request(now=0, nonce="")
+    assert request.headers["X-Processing-Key"] == "pk_env"
+
+
+@pytest.mark.parametrize("content", ["s3cret", "s3cret\n", "s3cret\r\n", "\ufeffs3cret\n"])
+def test_one_line_break_at_the_end_of_a_secret_s_file_is_dropped(load, tmp_path, content):
+    """A file that an editor wrote holds the same secret as the variable."""
+    (tmp_path / "secret").write_bytes(content.encode())
+
+    from_file = load(SHOP + 'secret = { file = "secret" }').providers[0].build_request(now=0, nonce="")
+
+    from_variable = load(GOOD).providers[0].build_request(now=0, nonce="")
+    assert from_file.headers == from_variable.headers
+
+
+def test_a_byte_order_mark_before_the_file_is_no_problem(load):
+    """Editors on Windows put one there."""
+    assert load(b"\xef\xbb\xbf" + GOOD.encode()).providers[0].account == "shop"
+
+
+def test_an_adapter_of_somebody_else_s_says_itself_what_it_takes(load, token_provider):
+    """Its parameters, their types and its secrets come from its class."""
+    (provider,) = load(
+        '[accounts.a]\nprovider = "token"\ntoken = { env = "SHOP_SECRET" }\ntimeout = 2\npages = 3'
+    ).providers
+
+    assert provider.token.reveal() == "s3cret"
+    assert (provider.timeout, provider.pages) == (2, 3)
+
+
+def test_types_that_cannot_be_known_are_left_to_the_constructor(load, monkeypatch):
+    """An annotation that is there for type checkers only does not stop anybody."""
+    monkeypatch.setattr("balancekit.config.provider_class", lambda name: UntypedProvider)
+
+    assert load('[accounts.a]\nprovider = "token"\npages = [1]').providers[0].pages == [1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('timeout = "2"', "timeout: expected a number or a whole number, got a string"),
+        ("pages = true", "pages: expected a whole number, got a boolean"),
+        ('pages = { env = "SHOP_SECRET" }', "pages: expected a whole number, got a string"),
+        ("pages = 0", "TokenProvider refused the settings with RuntimeError"),
+        ("base_url = []", "base_url: expected text, got a list"),
+        ("more = 1", "'more' is unknown; there are provider, token, timeout, pages, base_url"),
+    ],
+    ids=["text for number", "bool for int", "reference for int", "constructor", "list for text", "var-keyword"],
+)
+def test_a_wrong_setting_of_another_adapter_is_named(problem, token_provider, setting, message):
+    """Types are checked before the constructor is called; what it raises is told without its words."""
+    text = f'[accounts.a]\nprovider = "token"\ntoken = {{ env = "SHOP_SECRET" }}\n{setting}'
+
+    assert problem(text) == f"account 'a': {message}"
+
+
+def test_an_adapter_that_cannot_be_imported_is_named(problem, monkeypatch):
+    """A broken plug-in is a problem of the account that uses it."""
+
+    def fail(name):
+        raise ImportError("no module named mybank")
+
+    monkeypatch.setattr("balancekit.config.provider_class", fail)
+
+    expected = "account 'shop': provider: importing 'cryptoprocessing' raised ImportError('no module named mybank')"
+    assert problem(GOOD) == expected
+
+
+HOW = '{ env = "NAME" } or { file = "path" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\xff", "the file is not UTF-8 text"),
+        ("x" * (2**20 + 1), "the file is larger than 1048576 bytes"),
+        ("[accounts.shop]\nsecret = canary", "not valid TOML at line 2, column 10"),
+        ("a = " + "9" * 5000, "not valid TOML"),
+        ("[account.shop]", "'account' is unknown; did you mean 'accounts'?"),
+        ("x = 1", "'x' is unknown; there are accounts, aliases, client"),
+        ("", "accounts: there are none; add a table such as [accounts.shop-eu]"),
+        ("[accounts]", "accounts: there are none; add a table such as [accounts.shop-eu]"),
+        ("accounts = 5", "accounts: expected a table, got a number"),
+        ("[accounts]\nshop = 5", "account 'shop': expected a table, got a number"),
+        ('[accounts." x"]', "account ' x': a label with blanks around it"),
+        ("[accounts.shop]", "account 'shop': provider: missing"),
+        ("[accounts.shop]\nprovider = 5", "account 'shop': provider: expected text, got a number"),
+        (
+            '[accounts.shop]\nprovider = "bank"',
+            "account 'shop': provider: no provider is named 'bank'; there are cryptoprocessing, getmany",
+        ),
+        (SHOP, f"account 'shop': secret: missing; give {HOW}"),
+        (GOOD.replace("key =", "kye ="), "account 'shop': 'kye' is unknown; did you mean 'key'?"),
+        (GOOD.replace('key = "pk_1"\n', ""), "account 'shop': key: missing"),
+        (GOOD.replace('"pk_1"', "5"), "account 'shop': key: expected text, got a number"),
+        (GOOD.replace('"pk_1"', '"p k"'), "account 'shop': key: expected visible ASCII characters without blanks"),
+        (
+            GOOD + 'base_url = "http://example.com"',
+            (
+                "account 'shop': base_url: http:// to example.com would send credentials in the clear: use https://, "
+                "or http:// to a loopback address such as 127.0.0.1"
+            ),
+        ),
+        (
+            '[accounts.t]\nprovider = "getmany"\nkey_id = "k"',
+            (
+                "account 't': signing_key: missing; give both key_id and signing_key, or neither for use "
+                "behind a gateway that signs"
+            ),
+        ),
+        (GOOD + "[aliases]\nUSDCE = 5", "aliases: 'USDCE': a code must be a string, not int"),
+        (GOOD + '[aliases]\nUSDCE = ""', "aliases: 'USDCE': an empty code"),
+        (
+            GOOD + '[aliases]\nA = "B"\nB = "C"',
+            "aliases: the alias 'A' leads to 'B', which is an alias itself: name the currency in the end",
+        ),
+        ("aliases = 1\n" + GOOD, "aliases: expected a table, got a number"),
+        (GOOD + "[client]\ndeadlin = 1", "client: 'deadlin' is unknown; did you mean 'deadline'?"),
+        (GOOD + '[client]\ndeadline = "1"', "client: deadline: expected seconds above zero, got '1'"),
+        (GOOD + "[client]\nconcurrency = 0", "client: concurrency: expected a whole number above zero, got 0"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) or len(value) > 999 else value[-40:],
+)
+def test_a_problem_is_told_with_file_account_and_key(problem, text, message):
+    """Every message says where to look and what was expected."""
+    assert problem(text) == message
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (f'"{CANARY}"', f"a secret does not belong in this file; give {HOW}"),
+        ("5", f"a secret does not belong in this file; give {HOW}"),
+        ("{}", f"expected {HOW}"),
+        ('{ env = "A", file = "b" }', f"expected {HOW}"),
+        ('{ evn = "A" }', "'evn' is unknown; did you mean 'env'?"),
+        ("{ env = 5 }", "env: expected text, got a number"),
+        ("{ file = {} }", "file: expected text, got a table"),
+        ('{ env = "UNSET" }', "the environment variable UNSET is not set"),
+        ('{ env = "EMPTY" }', "the environment variable EMPTY is empty"),
+        ('{ env = "BROKEN" }', "the environment variable BROKEN is not UTF-8 text"),
+        ('{ env = "lower" }', "the environment variable of that name is empty"),
+        (f'{{ env = "{CANARY}" }}', "the environment variable of that name is not set"),
+        (
+            f'{{ env = "{CANARY}==" }}',
+            "env: expected the name of an environment variable: letters, digits and underscores",
+        ),
+        ('{ file = "none" }', "the file '/none' cannot be read: No such file or directory"),
+        ('{ file = "" }', "the file '' cannot be read: Is a directory"),
+        ('{ file = "a\\u0000" }', "the file '/a\\x00' cannot be read: embedded null byte"),
+        ('{ file = "empty" }', "the file '/empty' is empty"),
+        ('{ file = "binary" }', "the file '/binary' is not UTF-8 text"),
+        ('{ file = "large" }', "the file '/large' is larger than 65536 bytes"),
+        ('{ file = "blank" }', "expected text without blanks around it"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_a_secret_that_cannot_be_had_is_told(problem, tmp_path, reference, message):
+    """Whatever is wrong with a reference, the message names the account and the key, and never shows a value."""
+    for name, content in {"empty": b"\n", "binary": b"\xff", "large": b"x" * 65537, "blank": b" s \n\n"}.items():
+        (tmp_path / name).write_bytes(content)
+
+    assert problem(f"{SHOP}secret = {reference}") == f"account 'shop': secret: {message}"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    """The most usual problem of all."""
+    with pytest.raises(ConfigError, match=r"none\.toml: the file cannot be read: No such file or directory"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_the_first_problem_of_each_account_is_told(problem):
+    """Three accounts to mend are three lines, not three tries."""
+    text = SHOP + SHOP.replace("shop", "shop-us") + 'secret = "x"\n' + GOOD.replace("shop", "shop-eu")
+
+    lines = problem(text).splitlines()
+
+    assert [line.split(": ")[:2] for line in lines] == [["account 'shop'", "secret"], ["account 'shop-us'", "secret"]]
+
+
+def _everything_shown_by(error):
+    """Return all that a tracker of errors would collect: messages and local variables, of every error in the chain."""
+    pending, shown = [error], []
+    while pending:
+        link = pending.pop()
+        shown += traceback.TracebackException.from_exception(link, capture_locals=True).format()
+        pending += [other for other in (link.__cause__, link.__context__) if other is not None]
+    return "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHOP + f'secret = "{CANARY}"',
+        SHOP + f'secret = "{CANARY}',
+        SHOP + f'secret = {{ env = "{CANARY}" }}',
+        SHOP + f'secret = {{ evn = "{CANARY}" }}',
+        SHOP + f'secret = ["{CANARY}"]',
+        GOOD + f'base_url = "https://user:{CANARY}@example.com"',
+        GOOD + f'[client]\ndeadline = 0\n[accounts.other]\nprovider = "getmany"\nsigning_key = "{CANARY}"',
+        '[accounts.t]\nprovider = "getmany"\nkey_id = "k"\nsigning_key = { env = "SHOP_SECRET" }',
+    ],
+    ids=["literal", "cut off", "as a name", "mistyped", "list", "URL", "another account", "no such key"],
+)
+def test_no_secret_is_in_an_error(tmp_path, text):
+    """Neither the message nor the local variables of its traceback show what the file or the environment holds."""
+    path = tmp_path / "accounts.toml"
+    path.write_text(text)
+    del text
+
+    error = _error_of(path)
+
+    assert isinstance(error, ConfigError)
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert CANARY not in _everything_shown_by(error)
+
+
+def _error_of(path):
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environ={"SHOP_SECRET": CANARY} | dict.fromkeys(os.environ, ""))
+    return caught.value
+
+
+def test_no_secret_is_in_a_config_s_repr(load):
+    """What was loaded can be logged."""
+    config = load(GOOD, {"SHOP_SECRET": CANARY})
+
+    assert CANARY not in repr(config)
+    assert "shop" in repr(config)
