@@ -93,6 +93,31 @@ def test_what_is_no_balance_is_refused():
         AccountBalances("shop", "fake", [{}], NOW)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("account", None),
+        ("provider", 5),
+        ("code", "\x1b[2J"),
+        ("asset_type", "gold"),
+        ("currency", ""),
+        ("reference", 7),
+    ],
+)
+def test_a_balance_cannot_be_wrong(make_balance, field, value):
+    """Every field is checked, so that whoever holds a balance need not."""
+    with pytest.raises((TypeError, ValueError)):
+        attrs.evolve(make_balance("BTC", "1"), **{field: value})
+
+
+def test_a_snapshot_and_a_failure_cannot_be_wrong(make_snapshot):
+    """A flag is a bool, and an error one of the tree."""
+    with pytest.raises(TypeError):
+        make_snapshot("shop", stale="yes")
+    with pytest.raises(TypeError):
+        AccountFailure("shop", "fake", ValueError("no"))
+
+
 @pytest.mark.parametrize("label", ["", " shop", "shop\n", "sh\x1bop"], ids=repr)
 def test_a_label_that_cannot_be_shown_is_refused(label):
     """An account is named so that everybody sees which one is meant."""

@@ -8,6 +8,7 @@ import logging
 import pickle
 import socket
 import traceback
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import aiohttp
@@ -29,6 +30,7 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
+    transport,
 )
 from balancekit.sandbox import Fault, Holding
 
@@ -340,3 +342,68 @@ async def test_a_result_read_over_http_survives_json_and_pickle(shop, till):
 
     assert MergedBalances.from_json(merged.to_json()) == merged
     assert pickle.loads(pickle.dumps(merged)) == merged
+
+
+async def test_a_refusal_whose_words_never_come_is_still_a_refusal(sandbox, shop, monkeypatch):
+    """A wrong key is not tried again because the body of its 403 stalls."""
+    monkeypatch.setattr(transport, "_ERROR_BODY_SECONDS", 0.05)
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n"
+    async with (
+        _stalling_server(head) as url,
+        AggregateClient([CryptoprocessingProvider("shop", **(shop.settings | {"base_url": url}))]) as client,
+    ):
+        (failure,) = (await client.fetch()).failures
+
+    assert isinstance(failure.error, AuthenticationError)
+
+
+@asynccontextmanager
+async def _stalling_server(head):
+    done = asyncio.Event()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        done.set()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_cancelled_request_carries_no_frames_of_the_one_below(sandbox, account):
+    """A caller's own timeout around one provider shows no header in its traceback."""
+    sandbox.fail(account.label, Fault(hang=True))
+    provider = PROVIDERS[account.provider](account.label, **account.settings)
+
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(TimeoutError) as caught:
+            await asyncio.wait_for(provider.fetch_balances(session), 0.1)
+
+    # Before anything secret is a variable of this test, whose frame is in the traceback as well.
+    shown = "".join(_shown(error) for error in _chain(caught.value))
+    (sent,) = sandbox.requests
+    canaries = {sent.headers.get("X-Processing-Signature"), sent.headers.get("Bs-Signature")} - {None}
+    assert canaries
+    assert not any(canary in shown for canary in canaries)
+
+
+async def test_an_adapters_own_mistake_shows_where_it_is_and_no_key(shop):
+    """A bug in building a request is named by file and line, without the variables around it."""
+
+    class Buggy(CryptoprocessingProvider):
+        def build_request(self, *, now, nonce):
+            key = self._key.reveal()
+            raise NameError(f"a bug after {len(key)} characters")
+
+    async with AggregateClient([Buggy("shop", **shop.settings)]) as client:
+        (failure,) = (await client.fetch()).failures
+
+    assert failure.error.message == "NameError while building the request"
+    assert "test_main_job.py" in failure.error.__notes__[0]
+    assert shop.settings["key"] not in "".join(_shown(error) for error in _chain(failure.error))

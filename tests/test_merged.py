@@ -13,6 +13,7 @@ from balancekit import (
     AmbiguousCurrencyError,
     AssetType,
     Balance,
+    CurrencyTotal,
     IncompleteError,
     ServiceUnavailableError,
     merge,
@@ -194,6 +195,33 @@ def test_membership_is_by_code_by_code_and_type_or_by_total(make_snapshot):
     assert ("BTC", AssetType.FIAT) not in merged
     assert merged["BTC"] in merged
     assert "ETH" not in merged
+
+
+@pytest.mark.parametrize("key", [None, 5, ("BTC",), ("BTC", "crypto", 1), b"BTC"], ids=repr)
+def test_what_is_no_key_names_no_total(make_snapshot, key):
+    """Looking up nonsense is a KeyError, as for any mapping."""
+    merged = merge([make_snapshot("shop", ("BTC", "1"))])
+
+    assert key not in merged
+    with pytest.raises(KeyError):
+        merged[key]
+
+
+def test_a_type_may_be_named_by_its_text(make_snapshot):
+    """AssetType is a StrEnum, and its text is the same key."""
+    merged = merge([make_snapshot("shop", ("BTC", "1"))])
+
+    assert merged["BTC", "crypto"].amount == 1
+    assert ("BTC", "crypto") in merged
+
+
+@pytest.mark.parametrize(
+    ("amount", "kind"), [(0.1, TypeError), ("1", TypeError), (Decimal("NaN"), ValueError), (Decimal("Inf"), ValueError)]
+)
+def test_a_total_is_a_finite_decimal(amount, kind):
+    """A total made by hand cannot be a float either."""
+    with pytest.raises(kind, match="an amount must be"):
+        CurrencyTotal("BTC", AssetType.CRYPTO, amount, ())
 
 
 def test_totals_are_sorted_and_iterated(make_snapshot):

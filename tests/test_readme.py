@@ -3,12 +3,13 @@
 import re
 import sys
 import tomllib
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from balancekit import CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
+from balancekit import ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -61,6 +62,10 @@ def test_the_adapter_reads_balances():
     assert isinstance(bank, HttpProvider)
     assert request.headers["Authorization"] == "Bearer canary"
     assert (balance.currency, str(balance.amount)) == ("EUR", "12.30")
+    with pytest.raises(ConfigError) as caught:
+        namespace["MyBankProvider"]("bank", token="canary", base_url="http://bank.example")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert "canary" not in repr([frame.f_locals for frame in frames])
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
 
 

@@ -117,9 +117,34 @@ def test_an_error_without_facts_keeps_its_class(kind):
         (lambda data: data["accounts"][0].update(stale="no"), "stale"),
         (lambda data: data["accounts"][0]["balances"][0].update(amount=True), "amount"),
         (lambda data: data["totals"][0].update(amount="0.2"), "do not add up"),
+        (lambda data: data["totals"][0].update(amount="0.20", balances=data["totals"][0]["balances"] * 2), "not those"),
+        (lambda data: data["totals"].append(data["totals"][0]), "not those of the accounts"),
+        (lambda data: data.update(accounts=[]), "not those of the accounts"),
+        (lambda data: data["accounts"].append(data["accounts"][0]), "would be counted twice"),
+        (lambda data: data["totals"][0].update(currency="ETH"), "of another currency"),
+        (lambda data: data["totals"][0].update(asset_type="fiat"), "of another currency or type"),
+        (lambda data: data["failures"][0]["error"].update(type="IncompleteError", retryable="yes"), "retryable"),
         (lambda data: data["failures"][0].update(error=None), "error"),
     ],
-    ids=["float", "nan", "missing", "code", "type", "moment", "stale", "bool", "sum", "error"],
+    ids=[
+        "float",
+        "nan",
+        "missing",
+        "code",
+        "type",
+        "moment",
+        "stale",
+        "bool",
+        "sum",
+        "doubled",
+        "total twice",
+        "no accounts",
+        "account twice",
+        "renamed",
+        "retyped",
+        "retryable",
+        "error",
+    ],
 )
 def test_what_is_no_result_is_refused(merged, change, reason):
     """A damaged or forged result is a ValueError that says where, never a wrong number."""
@@ -130,8 +155,25 @@ def test_what_is_no_result_is_refused(merged, change, reason):
         MergedBalances.from_dict(data)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "[]", "5", "null", '{"totals": 5}'])
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", "5", "null", '{"totals": 5}', "[" * 100_000])
 def test_text_that_is_no_result_is_refused(text):
     """Whatever the text is, it is read as a result or refused with a ValueError."""
     with pytest.raises(ValueError, match=r"not a merged result|Expecting value"):
         MergedBalances.from_json(text)
+
+
+def test_an_error_about_another_account_keeps_its_names():
+    """A provider that wraps another may fail with an error that names the inner account."""
+    error = ProviderError("odd", account="inner", provider="mybank")
+    merged = merge([], [AccountFailure("outer", "wrapper", error)])
+
+    assert MergedBalances.from_json(merged.to_json()) == merged
+
+
+@pytest.mark.parametrize("kind", ["IncompleteError", "annotations", "Any", "NoSuchError"])
+def test_a_class_that_is_no_error_of_an_account_is_read_as_one(merged, kind):
+    """Only a class of the tree is made from a name that was read."""
+    data = merged.to_dict()
+    data["failures"][0]["error"]["type"] = kind
+
+    assert type(MergedBalances.from_dict(data).failures[0].error) is ProviderError
