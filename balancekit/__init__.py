@@ -24,6 +24,7 @@ from balancekit.merged import CurrencyTotal, MergedBalances, merge
 from balancekit.provider import BalanceProvider, HttpProvider
 from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
 from balancekit.providers.getmany import GetManyProvider
+from balancekit.rate_limit import RateLimit
 from balancekit.retry import RetryPolicy
 from balancekit.secret import Secret
 from balancekit.version import __version__
@@ -51,6 +52,7 @@ __all__ = [
     "MergedBalances",
     "ProviderError",
     "ProviderTimeoutError",
+    "RateLimit",
     "RateLimitedError",
     "Request",
     "Response",

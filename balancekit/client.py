@@ -13,9 +13,11 @@ import aiohttp
 from balancekit.aliases import check_aliases
 from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.errors import ConfigError
+from balancekit.hosts import Hosts
 from balancekit.merged import MergedBalances, merge
 from balancekit.names import check_label
 from balancekit.provider import BalanceProvider
+from balancekit.rate_limit import RateLimit
 from balancekit.reading import Account, Outcome, Reading, Terms
 from balancekit.retry import RetryPolicy
 
@@ -26,7 +28,8 @@ class AggregateClient:
     `session` is used and left open; without one the client opens its own and closes it. `concurrency` is how many
     accounts are read at the same time. `timeout` bounds one attempt and `deadline` a whole fetch, in seconds;
     `attempts` is how often an account is tried, the first time included; `retry` says all of it, delays too, and takes
-    the place of `attempts`. `aliases` is passed to `merge`.
+    the place of `attempts`. `rate_limits` bounds the requests to a host, by its URL, over all accounts on it. `aliases`
+    is passed to `merge`.
 
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
@@ -41,6 +44,7 @@ class AggregateClient:
         deadline: float = 30.0,
         attempts: int = 3,
         retry: RetryPolicy | None = None,
+        rate_limits: Mapping[str, RateLimit] | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         # Set first: the finalizer runs for a client that could not be made, too.
@@ -49,7 +53,7 @@ class AggregateClient:
         self._slots = asyncio.Semaphore()
         self._closed = False
         self._readings: set[Reading] = set()
-        self._accounts = _by_label(providers)
+        self._accounts = _by_label(providers, Hosts({} if rate_limits is None else rate_limits))
         self._lent = _checked_session(session)
         self._terms = Terms(
             concurrency=_positive_int("concurrency", concurrency),
@@ -179,7 +183,7 @@ class AggregateClient:
             raise RuntimeError("the session lent to this client is closed")
 
 
-def _by_label(providers: object) -> dict[str, Account]:
+def _by_label(providers: object, hosts: Hosts) -> dict[str, Account]:
     if not isinstance(providers, Iterable):
         raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
     accounts: dict[str, Account] = {}
@@ -190,12 +194,13 @@ def _by_label(providers: object) -> dict[str, Account]:
                 f"providers[{index}]: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}"
             )
         try:
-            account = Account(check_label(source.account), check_label(source.provider), source)
+            account = Account(check_label(source.account), check_label(source.provider), source, hosts.of(source))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"providers[{index}]: {error}") from None
         if account.label in accounts:
             raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
         accounts[account.label] = account
+    hosts.refuse_unused_limits()
     return accounts
 
 

@@ -85,7 +85,13 @@ class ProviderError(BalancekitError):
 
 
 class AuthenticationError(ProviderError):
-    """The provider refused the credentials (401, 403)."""
+    """The provider refused the credentials (401, 403).
+
+    `clock_offset` is how many seconds the provider's clock is ahead of this machine's, where the request was signed
+    with the time and the answer told its own.
+    """
+
+    clock_offset: float | None = None
 
 
 class BadRequestError(ProviderError):

@@ -12,12 +12,14 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import aiohttp
+from yarl import URL
 
 from balancekit.amounts import parse_amount
 from balancekit.assets import AssetType
 from balancekit.balances import Balance
 from balancekit.causes import blame, disarm
 from balancekit.errors import (
+    AuthenticationError,
     BalancekitError,
     ConfigError,
     MalformedResponseError,
@@ -81,8 +83,14 @@ class HttpProvider(ABC):
     hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
     """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
 
+    signs_time: bool = False
+    """Whether a request is signed with the time, so that a wrong clock is refused as a wrong key is."""
+
     clock: Callable[[], float] = time.time
     """Tells the time in Unix seconds; replaced in tests."""
+
+    clock_offset: float = 0.0
+    """How many seconds the host's clock is ahead of this machine's; the client sets it when a refusal shows it."""
 
     def __init__(self, account: str, *, base_url: str | Secret) -> None:
         # Hidden before anything can raise, since somebody may have put a password into it.
@@ -110,6 +118,11 @@ class HttpProvider(ABC):
     def read_error(self, response: Response) -> ErrorDetail:
         """Read the provider's code and words from an answer that is an error, in the shapes that are usual."""
         return error_detail(response)
+
+    @property
+    def origin(self) -> str:
+        """The scheme, host and port that the requests go to: what limits and budgets are counted by."""
+        return str(URL(self.base_url).origin())
 
     def config_error(self, setting: str, problem: str) -> ConfigError:
         """Make the error of a setting of this account that cannot work."""
@@ -143,7 +156,7 @@ class HttpProvider(ABC):
         """Send one request and read its answer; raises a ProviderError if anything is wrong."""
         request: Request | None = None
         try:
-            request = self.build_request(now=int(self.clock()), nonce=_new_nonce())
+            request = self.build_request(now=int(self.clock() + self.clock_offset), nonce=_new_nonce())
             response = await send(session, request)
         except asyncio.CancelledError as error:
             # Nothing from below is let through as it is: its frames hold the headers.
@@ -201,16 +214,19 @@ class HttpProvider(ABC):
         except Exception:  # noqa: BLE001 - an answer that its adapter cannot read is still an error of its status
             detail = error_detail(safe)
         headers = response.headers
-        now = parse_date(headers.get("Date"))
+        here, there = self.clock(), parse_date(headers.get("Date"))
         said = " ".join(filter(None, (str(response.status), detail.code)))
-        return self._error(
+        failure = self._error(
             error_class(response.status),
             f"{said}: {detail.message}" if detail.message else said,
             status=response.status,
             code=detail.code,
             hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),
-            retry_after=parse_retry_after(headers.get("Retry-After"), now=self.clock() if now is None else now),
+            retry_after=parse_retry_after(headers.get("Retry-After"), now=here if there is None else there),
         )
+        if isinstance(failure, AuthenticationError) and self.signs_time and there is not None:
+            failure.clock_offset = there - here
+        return failure
 
 
 def _check_base_url(base_url: Secret) -> tuple[str, str]:

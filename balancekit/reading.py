@@ -1,6 +1,7 @@
 """Reading a set of accounts at once, so that each of them ends in exactly one outcome, whatever happens."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,14 +12,28 @@ import attrs
 
 from balancekit.balances import AccountBalances, AccountFailure, Balance
 from balancekit.causes import blame
-from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
-from balancekit.provider import BalanceProvider
+from balancekit.errors import (
+    BalancekitError,
+    MalformedResponseError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitedError,
+)
+from balancekit.hosts import Host
+from balancekit.provider import BalanceProvider, HttpProvider
+from balancekit.rate_limit import RateLimiter
 from balancekit.retry import RetryPolicy
-from balancekit.transport import translate
+from balancekit.transport import lost_connection, translate
 
 Outcome = AccountBalances | AccountFailure
 """What became of reading one account."""
 
+_log = logging.getLogger(__name__)
+
+# How often an account that waits for its turn under a limit asks for it again.
+_ASK_AGAIN: Final = 1.0
+# A `Date` is told in whole seconds, and some time passes on the way.
+_CLOCK_TOLERANCE: Final = 5.0
 # How long a cancelled request may take to end before it is left to itself.
 _GRACE: Final = 0.05
 _LATE_HINT: Final = "The provider is slow or out of reach. Try again later, or give it more time"
@@ -35,13 +50,21 @@ class Terms:
     retry: RetryPolicy
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Account:
-    """One account and how to read it; its label and its provider's name are read once and checked."""
+    """One account and how to read it; its label and its provider's name are read once and checked.
+
+    `down` is whether it could not be read the last time.
+    """
 
     label: str
     provider: str
     source: BalanceProvider
+    host: Host
+    down: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.provider})"
 
     def snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
         """Make a snapshot of what the provider returned; MalformedResponseError if it is no balances of the account."""
@@ -80,6 +103,10 @@ class Account:
 class _Job:
     account: Account
     attempts: int = 0
+    # Each is granted once, and is no attempt of the account's: neither is the account's fault.
+    reconnected: bool = False
+    resigned: bool = False
+    signed_with: float = 0.0
 
 
 class Reading:
@@ -128,6 +155,9 @@ class Reading:
         self._stopped = True
         for timer in self._timers:
             timer.cancel()
+        for job in self._pending.values():
+            if job.account.host.limiter is not None:
+                job.account.host.limiter.leave(job)
         for worker in self._workers:
             worker.cancel()
         if self._workers:
@@ -180,23 +210,90 @@ class Reading:
 
     async def _read(self, job: _Job) -> Outcome | None:
         """Make one attempt; None if the account waits for another, which comes after the first ones of all others."""
-        if not await self._slot_in_time():
-            return self._unread(job)
+        host = job.account.host
+        if host.limiter is not None:
+            turn_in = host.limiter.ask(job, self._loop.time())
+            if turn_in > 0:
+                return self._wait_for_turn(job, host.limiter, turn_in)
         try:
-            outcome = await self._attempt(job)
+            if not await self._slot_in_time():
+                return self._unread(job)
+            try:
+                outcome = await self._attempt(job)
+            finally:
+                self._slots.release()
         finally:
-            self._slots.release()
+            if host.limiter is not None:
+                host.limiter.end(self._loop.time())
         if isinstance(outcome, AccountBalances):
-            return outcome
+            host.budget.succeeded()
+            return self._final(job, outcome)
         error = outcome.error
-        if not isinstance(error, ProviderError) or not error.retryable:
-            return outcome
-        remaining = self._ends_at - self._loop.time()
-        wait = self._terms.retry.delay(job.attempts, retry_after=error.retry_after, remaining=remaining)
+        wait = self._wait_before_next(job, error) if isinstance(error, ProviderError) else None
         if wait is None:
-            return outcome
-        self._timers.add(self._loop.call_later(wait, self._jobs.put_nowait, job))
+            return self._final(job, outcome)
+        self._later(wait, job)
         return None
+
+    def _wait_for_turn(self, job: _Job, limiter: RateLimiter, wait: float) -> Outcome | None:
+        if self._loop.time() + wait < self._ends_at:
+            # Asked again from time to time, since a turn comes sooner when others give theirs up.
+            self._later(min(wait, _ASK_AGAIN), job)
+            return None
+        limiter.leave(job)
+        account = job.account
+        return self._final(
+            job,
+            account.failure(
+                RateLimitedError(
+                    f"no turn before the deadline of {self._terms.deadline:g} s under the limit of {limiter.limit}",
+                    account=account.label,
+                    provider=account.provider,
+                    hint=f"Come back in {wait:.0f} s, or ask for fewer accounts at a time",
+                    retry_after=wait,
+                )
+            ),
+        )
+
+    def _wait_before_next(self, job: _Job, error: ProviderError) -> float | None:
+        """Return the seconds to wait before the account is tried again, or None if it is not."""
+        host, now = job.account.host, self._loop.time()
+        if self._clock_was_wrong(job, error):
+            return 0.0
+        if not error.retryable:
+            return None
+        if lost_connection(error) and not job.reconnected and host.budget.take(now):
+            job.reconnected = True
+            job.attempts -= 1
+            return 0.0
+        wait = self._terms.retry.delay(job.attempts, retry_after=error.retry_after, remaining=self._ends_at - now)
+        return wait if wait is not None and host.budget.take(now) else None
+
+    def _clock_was_wrong(self, job: _Job, error: ProviderError) -> bool:
+        host, offset = job.account.host, getattr(error, "clock_offset", None)
+        if offset is None or job.resigned or abs(offset - job.signed_with) < _CLOCK_TOLERANCE:
+            return False
+        job.resigned = True
+        if abs(offset - host.clock_offset) >= _CLOCK_TOLERANCE:
+            host.clock_offset = offset
+            _log.warning("the clock of %s is %+.0f s from this machine's: requests are signed by it", host.name, offset)
+        job.attempts -= 1
+        return True
+
+    def _later(self, wait: float, job: _Job) -> None:
+        if wait <= 0:
+            self._jobs.put_nowait(job)
+        else:
+            self._timers.add(self._loop.call_later(wait, self._jobs.put_nowait, job))
+
+    def _final(self, job: _Job, outcome: Outcome) -> Outcome:
+        account, down = job.account, isinstance(outcome, AccountFailure)
+        if isinstance(outcome, AccountFailure) and not account.down:
+            _log.warning("%s is down: %s", account, _brief(outcome.error))
+        elif account.down and not down:
+            _log.info("%s is back", account)
+        account.down = down
+        return outcome
 
     async def _slot_in_time(self) -> bool:
         # Waiting for a slot is not the provider's fault, so it is outside the attempt's timeout.
@@ -209,17 +306,33 @@ class Reading:
 
     async def _attempt(self, job: _Job) -> Outcome:
         account = job.account
-        remaining = self._ends_at - self._loop.time()
+        job.signed_with = account.host.clock_offset
+        if isinstance(account.source, HttpProvider):
+            account.source.clock_offset = job.signed_with
+        started = self._loop.time()
+        remaining = self._ends_at - started
         fetched_at = datetime.now(UTC)
         job.attempts += 1
         scope = asyncio.timeout(min(self._terms.timeout, remaining))
         try:
             async with scope:
                 balances = await account.source.fetch_balances(self._session)
-            return account.snapshot(balances, fetched_at)
+            outcome: Outcome = account.snapshot(balances, fetched_at)
         except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
             if not scope.expired():
-                return account.failure(account.error(raised))
-        if remaining <= self._terms.timeout:
-            return self._unread(job)
-        return account.failure(account.late(f"no answer within {self._terms.timeout:g} s"))
+                outcome = account.failure(account.error(raised))
+            elif remaining <= self._terms.timeout:
+                outcome = self._unread(job)
+            else:
+                outcome = account.failure(account.late(f"no answer within {self._terms.timeout:g} s"))
+        if _log.isEnabledFor(logging.DEBUG):
+            said = _brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
+            took = 1e3 * (self._loop.time() - started)
+            _log.debug("%s: attempt %d: %s in %.0f ms", account, job.attempts, said, took)
+        return outcome
+
+
+def _brief(error: BalancekitError) -> str:
+    """Name an error by what is known to be harmless: no word of an answer's body is written to a log."""
+    facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
+    return " ".join(map(str, filter(None, (type(error).__name__, *facts))))

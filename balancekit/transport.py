@@ -87,6 +87,17 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         return Response(answer.status, answer.headers, bytes(body[:limit]))
 
 
+def lost_connection(error: BaseException) -> bool:
+    """Whether a request ended with its connection before any of the answer came.
+
+    That is what becomes of a request on a connection that was kept alive and closed by the server in the meantime;
+    aiohttp itself tries again only for methods that are idempotent by name.
+    """
+    cause = error.__cause__
+    broken = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return broken and not isinstance(cause, aiohttp.ClientConnectorError)
+
+
 def translate(
     error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
 ) -> ProviderError | None:

@@ -6,7 +6,9 @@ import hashlib
 import hmac
 import logging
 import pickle
+import re
 import socket
+import time
 import traceback
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -165,16 +167,60 @@ async def test_an_account_behind_a_signing_gateway_sends_no_credentials(sandbox)
     assert not [name for name in sandbox.requests[0].headers if name.lower().startswith("bs-")]
 
 
-async def test_a_wrong_clock_is_told_with_a_hint(sandbox, till):
-    """A refused timestamp is an error of authentication that names the clock."""
-    provider = GetManyProvider("till", **till.settings)
+async def test_a_wrong_clock_is_corrected_once_and_remembered(sandbox, till, caplog):
+    """A refused timestamp is signed anew with the provider's time, which is then known for all accounts of the host."""
+    caplog.set_level(logging.WARNING)
+    other = sandbox.add_getmany("other", {"USD": "1"})
+    providers = [GetManyProvider(one.label, **one.settings) for one in (till, other)]
+    for provider in providers:
+        provider.clock = lambda: time.time() - 3600
+
+    async with AggregateClient(providers, attempts=1) as client:
+        first, again = await client.fetch(["till"]), await client.fetch()
+
+    assert first.complete
+    assert again.complete
+    assert [request.error for request in sandbox.requests] == ["stale_timestamp", None, None, None]
+    (record,) = caplog.records
+    # A `Date` is told in whole seconds.
+    assert re.fullmatch(rf"the clock of {sandbox.address} is \+(3599|3600) s from .*", record.message)
+
+
+async def test_a_wrong_key_is_not_tried_again(sandbox, till):
+    """Where the clock is right, a refused signature is final."""
+    stranger = sandbox.add_getmany("stranger")
+    provider = GetManyProvider("till", **(till.settings | {"signing_key": stranger.settings["signing_key"]}))
+
+    async with AggregateClient([provider]) as client:
+        (failure,) = (await client.fetch()).failures
+
+    assert (failure.error.status, failure.error.code) == (401, "invalid_signature")
+    assert "clock" in failure.error.hint
+    assert len(sandbox.requests) == 1
+
+
+async def test_a_wrong_key_and_a_wrong_clock_are_tried_once_more(sandbox, till):
+    """After the clock is corrected the key is judged, and that is final."""
+    stranger = sandbox.add_getmany("stranger")
+    provider = GetManyProvider("till", **(till.settings | {"signing_key": stranger.settings["signing_key"]}))
     provider.clock = lambda: 0.0
 
     async with AggregateClient([provider]) as client:
         (failure,) = (await client.fetch()).failures
 
-    assert (failure.error.status, failure.error.code) == (401, "stale_timestamp")
-    assert "clock" in failure.error.hint
+    assert failure.error.code == "invalid_signature"
+    assert len(sandbox.requests) == 2
+
+
+async def test_a_connection_that_died_while_it_was_kept_is_replaced_at_once(sandbox, account):
+    """The first request after some idle time does not fail, and does not use up an attempt."""
+    async with _client(account, attempts=1) as client:
+        await client.fetch(strict=True)
+        sandbox.fail(account.label, Fault(raw=b""))
+        merged = await client.fetch()
+
+    assert merged.complete
+    assert len(sandbox.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -195,7 +241,7 @@ async def test_a_wrong_clock_is_told_with_a_hint(sandbox, till):
         (Fault(status=200, body='{"data": {}}'), MalformedResponseError, 1),
         (Fault(status=200, body="[" * 100_000), MalformedResponseError, 1),
         (Fault(cut_after=5), TransportError, 3),
-        (Fault(raw=b""), TransportError, 3),
+        (Fault(raw=b""), TransportError, 4),
         (Fault(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), TransportError, 3),
         (Fault(hang=True), ProviderTimeoutError, 3),
     ],
@@ -300,12 +346,12 @@ FAULTS = [
 async def test_no_secret_is_in_an_error_however_it_is_shown(sandbox, account, fault, caplog):
     """Message, repr, traceback with local variables, log and pickle of every failure show no key and no signature."""
     caplog.set_level(logging.DEBUG)
-    sandbox.fail(account.label, fault)
+    sandbox.fail(account.label, fault, times=2)
 
     async with _client(account, attempts=1, timeout=0.2) as client:
         merged = await client.fetch()
 
-    (sent,) = sandbox.requests
+    sent = sandbox.requests[-1]
     canaries = {account.settings.get("secret"), account.settings.get("signing_key"), account.settings.get("key")}
     canaries |= {sent.headers.get("X-Processing-Signature"), sent.headers.get("Bs-Signature")}
     (failure,) = merged.failures

@@ -115,6 +115,7 @@ class GetManyProvider(HttpProvider):
             )
         if key_id is not None and not key_id.is_header_text:
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
+        self.signs_time = key_id is not None
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:

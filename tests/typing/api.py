@@ -29,6 +29,7 @@ from balancekit import (
     MergedBalances,
     ProviderError,
     ProviderTimeoutError,
+    RateLimit,
     RateLimitedError,
     Request,
     Response,
@@ -97,6 +98,7 @@ async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
         deadline=20.0,
         attempts=2,
         retry=RetryPolicy(2, first=0.05, cap=5),
+        rate_limits={CryptoprocessingProvider.PRODUCTION: RateLimit(30, per=60)},
         aliases=CRYPTOPROCESSING_2026,
     )
     async with client:

@@ -1,0 +1,70 @@
+"""A limit on the rate of requests to one host, exact in any window: decisions only, nothing here waits."""
+
+import heapq
+import math
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+
+
+def _positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be above zero, not {value!r}")
+
+
+@attrs.frozen
+class RateLimit:
+    """At most `requests` to one host in any `per` seconds; ValueError or TypeError for what cannot be a limit."""
+
+    requests: int = attrs.field(validator=[attrs.validators.instance_of(int), _positive])
+    per: float = attrs.field(kw_only=True, validator=_positive)
+
+    def __str__(self) -> str:
+        return f"{self.requests} in {self.per:g} s"
+
+
+class RateLimiter:
+    """The turns under a `RateLimit`, first come, first served; moments are in seconds of any one clock.
+
+    It has as many slots as requests are allowed. A slot is free again `per` seconds after the request that held it has
+    *ended*. Whenever that request reached the server, the next one of the slot reaches it more than `per` later, so
+    that no window of that length, wherever it begins, has more requests than there are slots.
+    """
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._free_at = [-math.inf] * limit.requests
+        self._held = 0
+        # Keeps the order of arrival.
+        self._queue: dict[Hashable, None] = {}
+
+    def ask(self, ticket: Hashable, now: float) -> float:
+        """Return in how many seconds the ticket's turn can come at the earliest; 0 begins the turn.
+
+        A ticket that is new joins the end of the queue; one whose turn has begun leaves it.
+        """
+        self._queue.setdefault(ticket)
+        place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
+        wait = self._turn(place, now) - now
+        if wait > 0:
+            return wait
+        del self._queue[ticket]
+        heapq.heappop(self._free_at)
+        self._held += 1
+        return 0.0
+
+    def end(self, now: float) -> None:
+        """End a turn: its request was answered, or will not be."""
+        self._held -= 1
+        heapq.heappush(self._free_at, now + self.limit.per)
+
+    def leave(self, ticket: Hashable) -> None:
+        """Take a ticket out of the queue, if it is there."""
+        self._queue.pop(ticket, None)
+
+    def _turn(self, place: int, now: float) -> float:
+        # A slot that is held is free again `per` after now at the earliest, and each round takes `per`.
+        rounds, slot = divmod(place, self.limit.requests)
+        free_at = sorted([*self._free_at, *[now + self.limit.per] * self._held])
+        return max(free_at[slot], now) + rounds * self.limit.per
