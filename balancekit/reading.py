@@ -23,6 +23,7 @@ from balancekit.hosts import Host
 from balancekit.provider import BalanceProvider, HttpProvider
 from balancekit.rate_limit import RateLimiter
 from balancekit.retry import RetryPolicy
+from balancekit.telemetry import FetchSpan
 from balancekit.transport import lost_connection, translate
 
 Outcome = AccountBalances | AccountFailure
@@ -127,6 +128,7 @@ class Reading:
         self._timers: set[asyncio.TimerHandle] = set()
         self._stopped = False
         self._closed = False
+        self._span = FetchSpan(len(self._pending))
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Give each account's outcome as it arrives, and at the deadline those of the accounts that remain."""
@@ -134,16 +136,19 @@ class Reading:
             self._jobs.put_nowait(job)
         for _ in range(min(self._terms.concurrency, len(self._pending))):
             self._hire()
+        failures = 0
         try:
             while self._pending:
                 outcome = await self._next()
                 if outcome is None:
                     break
                 if self._pending.pop(outcome.account, None) is not None:
+                    failures += isinstance(outcome, AccountFailure)
                     yield outcome
             for job in list(self._pending.values()):
                 yield self._unread(job)
         finally:
+            self._span.end(failures + len(self._pending))
             await self._stop()
 
     def close(self) -> None:
@@ -314,17 +319,20 @@ class Reading:
         fetched_at = datetime.now(UTC)
         job.attempts += 1
         scope = asyncio.timeout(min(self._terms.timeout, remaining))
-        try:
-            async with scope:
-                balances = await account.source.fetch_balances(self._session)
-            outcome: Outcome = account.snapshot(balances, fetched_at)
-        except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
-            if not scope.expired():
-                outcome = account.failure(account.error(raised))
-            elif remaining <= self._terms.timeout:
-                outcome = self._unread(job)
-            else:
-                outcome = account.failure(account.late(f"no answer within {self._terms.timeout:g} s"))
+        outcome: Outcome
+        with self._span.attempt(account.label, account.provider, account.host.name, job.attempts) as told:
+            try:
+                async with scope:
+                    balances = await account.source.fetch_balances(self._session)
+                told.outcome = outcome = account.snapshot(balances, fetched_at)
+            except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
+                if not scope.expired():
+                    error = account.error(raised)
+                elif remaining <= self._terms.timeout:
+                    error = self._unread(job).error
+                else:
+                    error = account.late(f"no answer within {self._terms.timeout:g} s")
+                told.outcome = outcome = account.failure(error)
         if _log.isEnabledFor(logging.DEBUG):
             said = _brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
             took = 1e3 * (self._loop.time() - started)

@@ -31,7 +31,9 @@ def test_every_public_name_is_documented(name):
             assert member.__doc__, f"{name}.{attribute}"
 
 
-@pytest.mark.parametrize("heavy", ["cryptography", "click", "rich", "balancekit.sandbox", "balancekit.cli"])
+@pytest.mark.parametrize(
+    "heavy", ["cryptography", "click", "rich", "opentelemetry", "balancekit.sandbox", "balancekit.cli"]
+)
 def test_importing_the_package_leaves_heavy_parts_alone(heavy):
     """A service that awaits balances does not pay for the terminal, the sandbox or keys that it has not."""
     code = f"import sys, balancekit; print({heavy!r} in sys.modules)"

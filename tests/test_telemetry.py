@@ -1,0 +1,115 @@
+"""What OpenTelemetry is told of a fetch, and that nothing is told, or needed, without it."""
+
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from balancekit import AggregateClient, CryptoprocessingProvider, RetryPolicy, telemetry
+from balancekit.sandbox import Fault
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Collect spans and metrics in memory."""
+    spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(), MeterProvider([metrics])
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    instruments = telemetry._Instruments(
+        tracers.get_tracer("test"), meters.get_meter("test").create_histogram("balancekit.attempt.duration")
+    )
+    monkeypatch.setattr(telemetry, "_instruments", lambda: instruments)
+    yield spans, metrics
+    meters.shutdown()
+
+
+@pytest.fixture
+async def fetch(sandbox):
+    """Read an account that fails once before it answers."""
+    shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    sandbox.fail("shop", Fault(status=503, body='{"error": "down", "code": "outage"}'))
+    provider = CryptoprocessingProvider("shop", **shop.settings)
+
+    async def run(**settings):
+        async with AggregateClient([provider], retry=RetryPolicy(2, first=0), **settings) as client:
+            return await client.fetch()
+
+    return run
+
+
+async def test_a_fetch_is_a_span_with_one_for_each_attempt(told, fetch):
+    """The attempts are children of the fetch, and say what came of them by the semantic conventions."""
+    await fetch()
+
+    failed, answered, whole = told[0].get_finished_spans()
+    assert (whole.name, whole.attributes) == ("balancekit.fetch", {"balancekit.accounts": 1, "balancekit.failures": 0})
+    assert failed.parent.span_id == answered.parent.span_id == whole.context.span_id
+    assert (failed.kind, failed.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
+    assert failed.attributes["http.response.status_code"] == 503
+    assert failed.attributes["error.type"] == "ServiceUnavailableError"
+    assert failed.attributes["balancekit.error.code"] == "outage"
+    assert answered.attributes["http.request.resend_count"] == 1
+    assert answered.attributes["server.address"] == "127.0.0.1"
+
+
+async def test_every_attempt_is_measured(told, fetch):
+    """The histogram tells attempts apart by provider, host and result, and not by account."""
+    await fetch()
+
+    (metric,) = told[1].get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+    points = {point.attributes["http.response.status_code"]: point for point in metric.data.data_points}
+    assert {status: point.count for status, point in points.items()} == {503: 1, 200: 1}
+    assert "balancekit.account" not in points[200].attributes
+
+
+async def test_no_key_is_told(told, fetch, sandbox):
+    """No attribute, event or status of any span holds a header or a word of a body."""
+    await fetch()
+
+    text = "".join(span.to_json() for span in told[0].get_finished_spans())
+    sent = sandbox.requests[0]
+    assert sent.headers["X-Processing-Key"] not in text
+    assert sent.headers["X-Processing-Signature"] not in text
+    assert "down" not in text
+
+
+async def test_an_attempt_that_is_cancelled_says_so(told, sandbox):
+    """A deadline that ends an attempt is told as an error, and a fetch that is given up as well."""
+    shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    sandbox.fail("shop", Fault(hang=True), times=2)
+    async with AggregateClient([CryptoprocessingProvider("shop", **shop.settings)], deadline=0.1) as client:
+        await client.fetch()
+
+    attempt, whole = sorted(told[0].get_finished_spans(), key=lambda span: span.name)
+    assert attempt.attributes["error.type"] in {"ProviderTimeoutError", "cancelled"}
+    assert whole.attributes["balancekit.failures"] == 1
+
+
+def test_a_provider_that_tells_no_host_has_no_address():
+    """A name is no URL."""
+    assert telemetry._address("memory") == {}
+
+
+def test_without_opentelemetry_nothing_is_needed():
+    """The API is an extra: without it a fetch is the same, and imports none of it."""
+    code = """
+import asyncio, sys
+sys.modules["opentelemetry"] = None
+from balancekit import AggregateClient
+class Ledger:
+    account = "a"; provider = "p"
+    async def fetch_balances(self, session): return []
+async def main():
+    async with AggregateClient([Ledger()]) as client:
+        return (await client.fetch()).complete
+print(asyncio.run(main()))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "True"
