@@ -25,7 +25,7 @@ from balancekit.merged import MergedBalances, merge
 from balancekit.names import check_label
 from balancekit.provider import BalanceProvider
 from balancekit.retry import RetryPolicy
-from balancekit.transport import translate
+from balancekit.transport import Connector, translate
 
 Outcome = AccountBalances | AccountFailure
 """What became of reading one account."""
@@ -195,7 +195,7 @@ class AggregateClient:
         if self._owned is None:
             self._loop = loop
             self._owned = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._concurrency),
+                connector=Connector(limit=self._concurrency),
                 # The provider's answers depend on the request alone.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # The client's own timeouts govern.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from http import HTTPStatus
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -12,6 +12,9 @@ from yarl import URL
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http import Request, Response, excerpt, without
 from balancekit.version import __version__
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
 
 MAX_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
@@ -34,6 +37,28 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 class BodyTooLargeError(ValueError):
     """The body of an answer is larger than `MAX_BODY`."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that gives out no connection on which the server spoke unasked.
+
+    aiohttp looks at a connection when it comes back to the pool, but not when it leaves it, and would take what has
+    come in between for the answer of the next request, and that answer for the one after: with several accounts on a
+    host, the balances of one for those of another.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list["Trace"],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> aiohttp.connector.Connection:
+        """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError("the server spoke before it was asked")
+        return connection
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:
