@@ -108,7 +108,11 @@ def translate(
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None
-    message = excerpt(without(f"{type(error).__name__}: {error}".rstrip(": "), secrets))
+    said: object = error
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str):
+        # It holds what had come, as an object of aiohttp's parser.
+        said = "the connection ended in the head of the answer"
+    message = excerpt(without(f"{type(error).__name__}: {said}".rstrip(": "), secrets))
     translated = kind(message, account=account, provider=provider)
     disarm(error)
     quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in _chain(error))

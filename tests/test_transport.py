@@ -340,6 +340,16 @@ async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, or
     assert CANARY not in everything_said_by(failure)
 
 
+async def test_an_answer_cut_in_its_head_is_told_in_words(session, origin):
+    """The message is for people: it does not show how aiohttp keeps half an answer."""
+    origin.answer = b"HTTP/1.1 200 OK\r\nX-Some: thing\r\n"
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert failure.message == "ServerDisconnectedError: the connection ended in the head of the answer"
+
+
 async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session):
     """A host that does not listen is worth another try, and its error names host and port alone."""
     with socket.socket() as unused:
