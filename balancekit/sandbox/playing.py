@@ -31,8 +31,12 @@ async def play(fault: Fault, http: web.BaseRequest, answer: Callable[[], Answer]
         head, body = _written(fault, answer())
     else:
         return respond(answer())
-    await _send(http, head, fault.interval if fault.drip == "head" else 0.0)
-    await _send(http, body, fault.interval if fault.drip else 0.0)
+    if fault.drip == "body":
+        await _send(http, head, 0.0)
+        await _send(http, body, fault.interval)
+    else:
+        # In one write, since it can matter to a client whether the body comes with the head or later.
+        await _send(http, head + body, fault.interval if fault.drip else 0.0)
     while fault.endless is not None and http.transport is not None:
         await _send(http, fault.endless, 0.0)
     return await _end(fault, http)
