@@ -20,6 +20,7 @@ from balancekit.provider import BalanceProvider
 from balancekit.rate_limit import RateLimit
 from balancekit.reading import Account, Outcome, Reading, Terms
 from balancekit.retry import RetryPolicy
+from balancekit.transport import Connector
 
 
 class AggregateClient:
@@ -159,7 +160,7 @@ class AggregateClient:
             return self._lent
         if self._owned is None:
             self._owned = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._terms.concurrency),
+                connector=Connector(limit=self._terms.concurrency),
                 # The provider's answers depend on the request alone.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # The client's own timeouts govern.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,6 +15,9 @@ from balancekit.causes import chain, disarm
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http import Request, Response, excerpt, without
 from balancekit.version import __version__
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
 
 MAX_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
@@ -45,6 +48,28 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 class BodyTooLargeError(ValueError):
     """The body of an answer is larger than `MAX_BODY`."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that gives out no connection on which the server spoke unasked.
+
+    aiohttp looks at a connection when it comes back to the pool, but not when it leaves it, and would take what has
+    come in between for the answer of the next request, and that answer for the one after: with several accounts on a
+    host, the balances of one for those of another.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list["Trace"],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> aiohttp.connector.Connection:
+        """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError("the server spoke before it was asked")
+        return connection
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:
@@ -94,8 +119,13 @@ def lost_connection(error: BaseException) -> bool:
     aiohttp itself tries again only for methods that are idempotent by name.
     """
     cause = error.__cause__
-    broken = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-    return broken and not isinstance(cause, aiohttp.ClientConnectorError)
+    if isinstance(cause, aiohttp.ServerDisconnectedError):
+        return not _ended_in_the_head(cause)
+    return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
+
+
+def _ended_in_the_head(error: BaseException) -> bool:
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str)
 
 
 def translate(
@@ -109,9 +139,12 @@ def translate(
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None
-    message = excerpt(without(f"{type(error).__name__}: {error}".rstrip(": "), secrets))
-    hint = _HINTS.get(kind)
-    translated = kind(message, account=account, provider=provider, hint=hint)
+    said: object = error
+    if _ended_in_the_head(error):
+        # It holds what had come, as an object of aiohttp's parser.
+        said = "the connection ended in the head of the answer"
+    message = excerpt(without(f"{type(error).__name__}: {said}".rstrip(": "), secrets))
+    translated = kind(message, account=account, provider=provider, hint=_HINTS.get(kind))
     disarm(error)
     quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in chain(error))
     translated.__cause__ = None if quoted else error

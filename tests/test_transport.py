@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit import ProviderTimeoutError, Request, TransportError
-from balancekit.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, disarm, send, translate
+from balancekit.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, Connector, disarm, send, translate
 
 CANARY = "canary-3f9a"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -222,6 +222,35 @@ async def test_a_body_of_the_greatest_size_is_read(session, origin):
     assert len(response.body) == MAX_BODY
 
 
+@pytest.mark.parametrize("unasked", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "answer", "garbage"])
+async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(unasked):
+    """What it said would be taken for the answer, and the answer for that of the next request."""
+    connected = []
+
+    async def speak(reader, writer):
+        connected.append(writer)
+        writer.write(unasked)
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ServerDisconnectedError, match="before it was asked"):
+            await send(session, Request("POST", f"http://{host}:{port}"))
+    server.close()
+    for writer in connected:
+        writer.close()
+
+
+class SlowConnector(Connector):
+    """A connector that gives the server the time to speak first."""
+
+    async def _create_connection(self, *args):
+        protocol = await super()._create_connection(*args)
+        while not protocol.should_close:  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0)
+        return protocol
+
+
 @pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
 async def test_a_body_over_the_limit_is_refused(session, origin, encode):
     """The limit counts what is decompressed, so that a small answer cannot fill the memory."""
@@ -309,6 +338,16 @@ async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, or
 
     assert type(failure) is TransportError
     assert CANARY not in everything_said_by(failure)
+
+
+async def test_an_answer_cut_in_its_head_is_told_in_words(session, origin):
+    """The message is for people: it does not show how aiohttp keeps half an answer."""
+    origin.answer = b"HTTP/1.1 200 OK\r\nX-Some: thing\r\n"
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert failure.message == "ServerDisconnectedError: the connection ended in the head of the answer"
 
 
 async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session):

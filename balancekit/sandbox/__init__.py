@@ -6,8 +6,9 @@ async with Sandbox() as sandbox:
 """
 
 from balancekit.sandbox.accounts import Holding, SandboxAccount
+from balancekit.sandbox.certificates import Certificate
 from balancekit.sandbox.faults import Fault
 from balancekit.sandbox.requests import ReceivedRequest
 from balancekit.sandbox.server import Sandbox
 
-__all__ = ["Fault", "Holding", "ReceivedRequest", "Sandbox", "SandboxAccount"]
+__all__ = ["Certificate", "Fault", "Holding", "ReceivedRequest", "Sandbox", "SandboxAccount"]

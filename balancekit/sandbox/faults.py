@@ -1,22 +1,31 @@
-"""Scripted faults: what can go wrong with an answer, and how it is played."""
+"""Scripted faults: what can go wrong with an answer."""
 
-import asyncio
 import math
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from http.client import responses
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 import attrs
-from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from balancekit.sandbox.answers import Answer
 
+Part: TypeAlias = Literal["start", "head", "body"]
+"""How far an answer gets: not to its first byte, to the middle of its head, or to the middle of its body."""
+
+Ending: TypeAlias = Literal["close", "reset", "stall", "reset-next"]
+"""How a connection ends."""
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING: Final = ("Content-Length", "Transfer-Encoding")
 _BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_SHOWN: Final = 60
+_MEBIBYTE: Final = 2**20
+_FILLER: Final = 64 * 2**10
 
 
 def _as_headers(headers: Mapping[str, str]) -> CIMultiDictProxy[str]:
@@ -25,6 +34,10 @@ def _as_headers(headers: Mapping[str, str]) -> CIMultiDictProxy[str]:
 
 def _as_bytes(body: bytes | str | None) -> bytes | None:
     return body.encode() if isinstance(body, str) else body
+
+
+def _shortly(data: bytes | None) -> str:
+    return repr(data) if data is None or len(data) <= _SHOWN else f"<{len(data)} bytes: {data[:_SHOWN]!r}…>"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,18 +50,70 @@ class Fault:
     - `headers`: sent beside the others, in the place of those with the same names.
     - `cut_after`: the head announces the whole body, then the connection ends after that many bytes of it; a body that
       is not longer than that is announced one byte longer, so that it is always cut.
+    - `stop`: the same, told by the part of the answer: "start", "head" or "body"; see `cut`, `reset` and `stall`.
+    - `length_error`: how many bytes more, or fewer if it is negative, the head announces than there are.
+    - `drip`: from the "head" or the "body" on, the answer comes byte by byte, `interval` seconds apart.
     - `delay`: seconds before anything is sent; with nothing else, the usual answer follows.
     - `raw`: these bytes go out in the place of a response, and the connection ends.
+    - `endless`: these bytes follow `raw` again and again, until the client goes away.
+    - `ending`: the connection's end after what is sent, a whole answer too: "close" (FIN; so it is for all of the above
+      that send by themselves), "reset" (RST), "stall" (nothing more comes), or "reset-next": it is kept alive after a
+      whole answer, and reset by the next request on it.
     - `hang`: nothing is ever sent; it ends when the client goes away or the sandbox closes.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_headers)
-    body: bytes | None = attrs.field(default=None, converter=_as_bytes)
+    body: bytes | None = attrs.field(default=None, converter=_as_bytes, repr=_shortly)
     delay: float = 0.0
     cut_after: int | None = None
-    raw: bytes | None = None
+    stop: Part | None = None
+    length_error: int = 0
+    drip: Literal["head", "body"] | None = None
+    interval: float = 0.001
+    raw: bytes | None = attrs.field(default=None, repr=_shortly)
+    endless: bytes | None = attrs.field(default=None, repr=_shortly)
+    ending: Ending | None = None
     hang: bool = False
+
+    @classmethod
+    def cut(cls, part: Part) -> "Fault":
+        """Close the connection (FIN) before the answer or in the middle of its head or body."""
+        return cls(stop=part, ending="close")
+
+    @classmethod
+    def reset(cls, part: Part) -> "Fault":
+        """Reset the connection (RST) before the answer or in the middle of its head or body."""
+        return cls(stop=part, ending="reset")
+
+    @classmethod
+    def stall(cls, part: Part) -> "Fault":
+        """Fall silent before the answer or in the middle of its head or body, with the connection left open."""
+        return cls(stop=part, ending="stall")
+
+    @classmethod
+    def redirect(cls, to: str, *, status: int = 302) -> "Fault":
+        """Point to another URL; ValueError for a status that is no redirect."""
+        if status not in _REDIRECTS:
+            raise ValueError(f"status must be one of {_REDIRECTS}, not {status}")
+        return cls(status=status, headers={"Location": to})
+
+    @classmethod
+    def bomb(cls, *, mebibytes: int, encoding: Literal["gzip", "deflate"] = "gzip") -> "Fault":
+        """Answer with blanks that decompress to so many MiB from about a thousandth of that."""
+        if mebibytes < 1:
+            raise ValueError(f"mebibytes must be 1 or more, not {mebibytes}")
+        if encoding not in {"gzip", "deflate"}:
+            raise ValueError(f"encoding must be gzip or deflate, not {encoding!r}")
+        return cls(body=_bomb(mebibytes, encoding), headers={"Content-Encoding": encoding})
+
+    @classmethod
+    def flood(cls, *, chunked: bool = False) -> "Fault":
+        """Answer with blanks that never end, in chunks or as they come."""
+        framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n"
+        blanks = b" " * _FILLER
+        return cls(raw=head, endless=b"%x\r\n%b\r\n" % (_FILLER, blanks) if chunked else blanks)
 
     def __attrs_post_init__(self) -> None:
         problem = next(self._problems(), None)
@@ -56,32 +121,57 @@ class Fault:
             raise ValueError(problem)
 
     def _problems(self) -> Iterator[str]:
+        yield from self._wrong_values()
+        changed = self.replaces_answer or bool(self.headers)
+        framed = self.cuts or bool(self.length_error)
+        if self.raw is not None and (changed or framed or self.hang):
+            yield "raw bytes go out in the place of everything else"
+        if self.endless is not None and (self.raw is None or self.ending is not None):
+            yield "endless bytes follow raw ones, and no end follows them"
+        if self.hang and (changed or framed or self.delay or self.drip or self.ending):
+            yield "a fault that hangs sends nothing"
+        if (self.cut_after is not None) + (self.stop is not None) + bool(self.length_error) > 1:
+            yield "one of cut_after, stop and length_error says what is missing"
+        if self.ending == "reset-next" and (framed or self.raw is not None or self.drip):
+            yield "only a whole answer leaves a connection in the place where the next request may come"
+        if self.status in _BODILESS and (self.body or (framed and self.stop not in {"start", "head"})):
+            yield f"a response with status {self.status} has no body"
+        if not (changed or framed or self.delay or self.raw is not None or self.drip or self.ending or self.hang):
+            yield "a fault in which nothing goes wrong"
+
+    def _wrong_values(self) -> Iterator[str]:
         if self.status is not None and self.status not in range(200, 600):
             yield f"status must be from 200 to 599, not {self.status}"
         if not (math.isfinite(self.delay) and self.delay >= 0):
             yield f"delay must be a number of seconds, not {self.delay}"
+        if not (math.isfinite(self.interval) and self.interval > 0):
+            yield f"interval must be seconds above zero, not {self.interval}"
         if self.cut_after is not None and self.cut_after < 0:
             yield f"cut_after must be a number of bytes, not {self.cut_after}"
-        for name, value in self.headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
-                yield f"not a header: {name!r}"
+        for name, value, choices in (
+            ("stop", self.stop, get_args(Part)),
+            ("drip", self.drip, ("head", "body")),
+            ("ending", self.ending, get_args(Ending)),
+        ):
+            if value not in (None, *choices):
+                yield f"{name} must be one of {', '.join(choices)}, not {value!r}"
+        if self.endless == b"":
+            yield "endless must be a byte or more"
+        for header, text in self.headers.items():
+            if not _HEADER_NAME.fullmatch(header) or not text.isprintable():
+                yield f"not a header: {header!r}"
         if any(name in self.headers for name in _FRAMING):
-            yield "the framing of a body is not a header of a fault: use cut_after or raw"
-
-        changed = self.replaces_answer or bool(self.headers) or self.cut_after is not None
-        if self.raw is not None and (changed or self.hang):
-            yield "raw bytes go out in the place of everything else"
-        if self.hang and (changed or self.delay):
-            yield "a fault that hangs sends nothing"
-        if self.status in _BODILESS and (self.body or self.cut_after is not None):
-            yield f"a response with status {self.status} has no body"
-        if not (changed or self.delay or self.raw is not None or self.hang):
-            yield "a fault in which nothing goes wrong"
+            yield "the framing of a body is not a header of a fault: use cut_after, length_error or raw"
 
     @property
     def replaces_answer(self) -> bool:
         """Whether the usual answer, and with it the check of the credentials, is left out."""
         return self.status is not None or self.body is not None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a part of the answer is missing."""
+        return self.cut_after is not None or self.stop is not None
 
 
 def faulty(fault: Fault, *, usual: Callable[[], Answer], documented: Callable[[int], Answer | None]) -> Answer:
@@ -97,36 +187,19 @@ def faulty(fault: Fault, *, usual: Callable[[], Answer], documented: Callable[[i
     return answer.with_headers(fault.headers)
 
 
-async def play(fault: Fault, http: web.BaseRequest, answer: Callable[[], Answer]) -> web.StreamResponse:
-    """Play a fault on a connection; `answer` is called once, when the answer is due, unless none is sent."""
-    await asyncio.sleep(fault.delay)
-    if fault.hang:
-        await asyncio.get_running_loop().create_future()
-    if fault.raw is not None:
-        return _send_last(http, fault.raw)
-    if fault.cut_after is not None:
-        return _send_last(http, _cut(answer(), fault.cut_after))
-    return respond(answer())
-
-
-def respond(answer: Answer) -> web.Response:
-    """Return an answer as aiohttp sends it."""
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-
-
-def _cut(answer: Answer, length: int) -> bytes:
-    head = [
-        f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}",
-        *(f"{name}: {value}" for name, value in answer.headers.items()),
-        f"Content-Length: {max(len(answer.body), length + 1)}",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + answer.body[:length]
-
-
-def _send_last(http: web.BaseRequest, data: bytes) -> web.StreamResponse:
-    if http.transport is not None:
-        http.transport.write(data)
-        # Not abort(), which would drop what the socket has not taken yet.
-        http.transport.close()
-    # aiohttp wants a response; the closed transport swallows it.
-    return web.Response()
+def _bomb(mebibytes: int, encoding: str) -> bytes:
+    """Compress so many MiB of blanks, of which one is ever held."""
+    blanks = b" " * _MEBIBYTE
+    compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, wbits=-zlib.MAX_WBITS)
+    # Fully flushed, a block refers to nothing before it, so it can be repeated instead of compressed anew.
+    block = compressor.compress(blanks) + compressor.flush(zlib.Z_FULL_FLUSH)
+    deflated = block * mebibytes + compressor.flush()
+    checksum, start = (zlib.crc32, 0) if encoding == "gzip" else (zlib.adler32, 1)
+    for _ in range(mebibytes):
+        start = checksum(blanks, start)
+    if encoding == "gzip":
+        # RFC 1952: no name, no time, and the size modulo 2^32.
+        size = mebibytes * _MEBIBYTE % 2**32
+        return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + deflated + struct.pack("<II", start, size)
+    # RFC 1950, which is what HTTP calls deflate.
+    return b"\x78\xda" + deflated + struct.pack(">I", start)

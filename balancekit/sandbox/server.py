@@ -1,14 +1,17 @@
 """The sandbox: its lifetime, its accounts and faults, and the way of a request through it."""
 
 import asyncio
+import contextlib
 import secrets
+import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+from weakref import WeakSet
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -17,10 +20,15 @@ from yarl import URL
 from balancekit.http import is_loopback
 from balancekit.sandbox.accounts import Holdings, SandboxAccount
 from balancekit.sandbox.answers import Answer
+from balancekit.sandbox.certificates import Authority, Certificate
 from balancekit.sandbox.cryptoprocessing import CryptoprocessingAccount, CryptoprocessingApi
-from balancekit.sandbox.faults import Fault, faulty, play, respond
+from balancekit.sandbox.faults import Fault, faulty
 from balancekit.sandbox.getmany import GatewayAccount, GetManyApi, SignedAccount, new_signing_key
+from balancekit.sandbox.playing import play, reset, respond
 from balancekit.sandbox.requests import ReceivedRequest, RequestLog
+
+if TYPE_CHECKING:
+    import ssl
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
 """Seconds, since aiohttp takes zero for no limit; whatever was being answered has been cancelled by then."""
@@ -40,16 +48,26 @@ class Sandbox:
 
     It is started by `async with` or `start`. Accounts, holdings and faults can be set at any time, before the start
     too. `port` 0 means any that is free; `clock` gives Unix seconds, for the age of timestamps and the `Date` of
-    answers. Raises ValueError for a host that is not loopback.
+    answers. With a `certificate` it speaks TLS. Raises ValueError for a host that is not loopback.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.time,
+        certificate: Certificate | None = None,
+    ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the sandbox serves loopback addresses only, not {host!r}")
         self._host = host
         self._port = port
         self._clock = clock
+        self._authority = None if certificate is None else Authority()
+        self._certificate = certificate
         self._runner: web.ServerRunner | None = None
+        self._doomed = WeakSet[asyncio.Task[None]]()
         self._tasks: set[asyncio.Task[object]] = set()
         self._cryptoprocessing = CryptoprocessingApi()
         self._getmany = GetManyApi()
@@ -78,7 +96,7 @@ class Sandbox:
         self._runner = runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._server_context()).start()
         except BaseException:
             await self.aclose()
             raise
@@ -92,12 +110,38 @@ class Sandbox:
                 task.cancel()
             await runner.cleanup()
 
+    @contextlib.asynccontextmanager
+    async def refusing(self) -> AsyncGenerator[None, None]:
+        """Refuse connections, drop those that are open, and listen again on the same port when the block ends."""
+        await self.aclose()
+        try:
+            yield
+        finally:
+            await self.start()
+
+    @contextlib.asynccontextmanager
+    async def deaf(self) -> AsyncGenerator[None, None]:
+        """Accept connections and never read from them, until the block ends; those that are open are dropped."""
+        async with self.refusing():
+            # It is the kernel that accepts.
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            with socket.create_server((self._host, self._port), family=family):
+                yield
+
+    @property
+    def client_context(self) -> "ssl.SSLContext":
+        """The settings of a TLS client that trusts the sandbox's authority; RuntimeError without a certificate."""
+        if self._authority is None:
+            raise RuntimeError("the sandbox was given no certificate: it does not speak TLS")
+        return self._authority.client_context()
+
     @property
     def address(self) -> str:
         """The sandbox's origin, for example "http://127.0.0.1:8080"; RuntimeError before the port is known."""
         if not self._port:
             raise RuntimeError("the sandbox must be started first: its port is not known yet")
-        return str(URL.build(scheme="http", host=self._host, port=self._port))
+        scheme = "http" if self._certificate is None else "https"
+        return str(URL.build(scheme=scheme, host=self._host, port=self._port))
 
     @property
     def accounts(self) -> tuple[SandboxAccount, ...]:
@@ -187,6 +231,11 @@ class Sandbox:
         """Forget what was received."""
         self._log.clear()
 
+    def _server_context(self) -> "ssl.SSLContext | None":
+        if self._authority is None or self._certificate is None:
+            return None
+        return self._authority.server_context(self._certificate, self._host)
+
     def _free(self, label: str) -> str:
         if label in self._accounts:
             raise ValueError(f"two accounts are labelled {label!r}")
@@ -201,6 +250,9 @@ class Sandbox:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # One task of aiohttp's serves all requests of a connection.
+        if http.task in self._doomed:
+            return reset(http)
         body = await http.read()
         route = http.raw_path.partition("?")[0]
         api = next(api for api in self._apis if api.serves(route))
@@ -222,7 +274,11 @@ class Sandbox:
             self._log.answered(number, made)
             return made
 
-        return respond(answer()) if request.fault is None else await play(request.fault, http, answer)
+        if request.fault is None:
+            return respond(answer())
+        if request.fault.ending == "reset-next":
+            self._doomed.add(http.task)
+        return await play(request.fault, http, answer)
 
     def _answer(self, request: ReceivedRequest, api: _Api) -> Answer:
         if request.fault is None:

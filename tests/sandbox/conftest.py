@@ -75,6 +75,22 @@ def exchange(sandbox):
 
 
 @pytest.fixture
+async def connect(sandbox):
+    """Open plain connections that end with the test."""
+    writers = []
+
+    async def connect():
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.address.rpartition(":")[2]))
+        writers.append(writer)
+        return reader, writer
+
+    yield connect
+
+    for writer in writers:
+        writer.transport.abort()
+
+
+@pytest.fixture
 def send(http):
     """Send a request with exactly these headers, of which a value None is left out; the response is read whole."""
 

@@ -1,13 +1,18 @@
 """Scripted faults."""
 
 import asyncio
+import gzip
+import tracemalloc
 import types
+import zlib
+from unittest import mock
 
 import aiohttp
 import pytest
 
 from balancekit.sandbox import Fault
-from balancekit.sandbox.faults import play
+from balancekit.sandbox.answers import Answer
+from balancekit.sandbox.playing import play
 
 
 @pytest.fixture
@@ -37,12 +42,35 @@ def shop(sandbox):
         {"hang": True, "delay": 1},
         {"status": 204, "body": b"x"},
         {"status": 304, "cut_after": 1},
+        {"status": 204, "stop": "body"},
+        {"status": 204, "length_error": 1},
+        {"stop": "tail"},
+        {"drip": "start"},
+        {"drip": "body", "interval": 0},
+        {"drip": "body", "interval": float("inf")},
+        {"ending": "never"},
+        {"stop": "head", "cut_after": 1},
+        {"stop": "head", "length_error": 1},
+        {"cut_after": 1, "length_error": 1},
+        {"raw": b"", "stop": "start"},
+        {"raw": b"", "length_error": 1},
+        {"endless": b"x"},
+        {"raw": b"", "endless": b""},
+        {"raw": b"", "endless": b"x", "ending": "reset"},
+        {"raw": b"", "ending": "reset-next"},
+        {"cut_after": 1, "ending": "reset-next"},
+        {"drip": "body", "ending": "reset-next"},
+        {"hang": True, "drip": "head"},
+        {"hang": True, "ending": "reset"},
+        {"hang": True, "length_error": 1},
     ],
     ids=lambda parts: "+".join(parts) or "nothing",
 )
 def test_parts_that_contradict_each_other_are_refused(parts):
     """A fault that cannot be played, or in which nothing goes wrong, is no fault."""
-    with pytest.raises(ValueError, match=r"must be|header|place|sends nothing|no body|nothing goes wrong"):
+    with pytest.raises(
+        ValueError, match=r"must be|header|place|sends nothing|no body|nothing goes wrong|follow|what is missing"
+    ):
         Fault(**parts)
 
 
@@ -219,11 +247,16 @@ async def test_raw_bytes_need_not_be_http(sandbox, shop, ask_cryptoprocessing, r
         await ask_cryptoprocessing(shop)
 
 
-async def test_a_client_that_is_gone_gets_nothing():
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(raw=b"x"), Fault(raw=b"x", ending="reset"), Fault(raw=b"x", endless=b"x")],
+    ids=["close", "reset", "endless"],
+)
+async def test_a_client_that_is_gone_gets_nothing(fault):
     """A connection lost before its turn is no error."""
     gone = types.SimpleNamespace(transport=None)
 
-    response = await play(Fault(raw=b"x"), gone, pytest.fail)
+    response = await play(fault, gone, pytest.fail)
 
     assert not response.prepared
 
@@ -283,3 +316,190 @@ def test_a_fault_that_would_never_be_played_is_refused(sandbox, account, times):
     """A typo in a label must not make a test pass."""
     with pytest.raises(ValueError, match=r"no account is labelled 'shpo'|at least once"):
         sandbox.fail(account, Fault(status=503), times=times)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fault.redirect("/", status=304),
+        lambda: Fault.redirect("/\r\nA: b"),
+        lambda: Fault.bomb(mebibytes=0),
+        lambda: Fault.bomb(mebibytes=1, encoding="br"),
+        lambda: Fault.cut("end"),
+    ],
+    ids=["status", "target", "size", "encoding", "part"],
+)
+def test_a_fault_made_by_name_is_checked_too(make):
+    """What cannot be played is refused at once, not when it is due."""
+    with pytest.raises(ValueError, match=r"must be|not a header"):
+        make()
+
+
+def test_a_large_body_is_not_shown_whole():
+    """The repr of a bomb, which is in that of each request that it met, has the size of its body and its start."""
+    shown = repr(Fault(body="x" * 1_000_000))
+
+    assert len(shown) < 1_000
+    assert "body=<1000000 bytes: b'xxx" in shown
+
+
+ENDINGS = {"cut": b"", "reset": ConnectionResetError, "stall": TimeoutError}
+ASK = b"POST /api/v2/accounts/list HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("part", ["start", "head", "body"])
+@pytest.mark.parametrize("name", ENDINGS)
+async def test_an_answer_ends_in_the_part_that_is_said(sandbox, connect, name, part):
+    """What comes before the end is half of a head, or the head with half of its body, or nothing."""
+    sandbox.fail(None, getattr(Fault, name)(part))
+    reader, writer = await connect()
+
+    writer.write(ASK)
+    come, last = await read_on(reader)
+
+    head, ended, body = come.partition(b"\r\n\r\n")
+    assert last == ENDINGS[name]
+    assert (bool(head), bool(ended), bool(body)) == (part != "start", part == "body", part == "body")
+    if part == "body":
+        assert len(body) == int(head.rpartition(b"Content-Length: ")[2]) // 2
+
+
+async def test_the_end_of_an_answer_that_is_not_sent_needs_no_answer(sandbox, exchange):
+    """The log says that nothing was answered."""
+    sandbox.fail(None, Fault.cut("start"))
+
+    await exchange(ASK)
+
+    assert sandbox.requests[-1].status is None
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+async def test_a_connection_can_end_after_a_whole_answer(sandbox, connect, ending):
+    """The head does not say so, so that a client keeps a connection that is dead."""
+    sandbox.fail(None, Fault(ending=ending))
+    reader, writer = await connect()
+
+    writer.write(ASK)
+    come, last = await read_on(reader)
+
+    assert come.endswith(b'"code": "required_header_key"}')
+    assert b"Connection" not in come
+    assert last == (b"" if ending == "close" else ConnectionResetError)
+
+
+async def test_a_connection_can_be_reset_by_the_next_request(sandbox, connect):
+    """The second request on it meets a reset and is not in the log; another connection works."""
+    sandbox.fail(None, Fault(ending="reset-next"))
+    reader, writer = await connect()
+    writer.write(ASK)
+    first = await reader.readuntil(b"}")
+
+    writer.write(ASK)
+    come, last = await read_on(reader)
+
+    assert first.startswith(b"HTTP/1.1 403 ")
+    assert (come, last) == (b"", ConnectionResetError)
+    assert len(sandbox.requests) == 1
+    assert await (await ask_on(connect)).readline() == b"HTTP/1.1 403 Forbidden\r\n"
+
+
+@pytest.mark.parametrize(("error", "announced"), [(7, 17), (-7, 3), (-70, 0)])
+async def test_the_length_of_a_body_can_be_wrong(sandbox, exchange, error, announced):
+    """The head announces more or less than what comes."""
+    sandbox.fail(None, Fault(body="0123456789", length_error=error))
+
+    head, body = await exchange(ASK)
+
+    assert body == b"0123456789"
+    assert f"\r\nContent-Length: {announced}".encode() in head
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_an_answer_can_drip(part):
+    """From that part on, every byte is sent by itself."""
+    sent = []
+    transport = types.SimpleNamespace(write=sent.append, close=lambda: sent.append(b"end"))
+    http = types.SimpleNamespace(transport=transport, writer=mock.AsyncMock())
+
+    await play(Fault(drip=part, interval=0.000_001), http, lambda: Answer.of_text(200, "0123456789"))
+
+    head = b"".join(sent).index(b"0123")
+    assert sent[-11:] == [b"%d" % digit for digit in range(10)] + [b"end"]
+    assert [len(data) for data in sent[:-11]] == ([1] * head if part == "head" else [head])
+
+
+async def test_a_drip_comes_whole_in_the_end(sandbox, exchange):
+    """It is slow, not wrong."""
+    sandbox.fail(None, Fault(body="0123456789", drip="head", interval=0.000_001))
+
+    head, body = await exchange(ASK)
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b"0123456789"
+
+
+@pytest.mark.parametrize(("encoding", "decompress"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
+def test_a_bomb_is_small_and_valid(encoding, decompress):
+    """It decompresses to what is said, from a thousandth of it, with the right checksum."""
+    fault = Fault.bomb(mebibytes=8, encoding=encoding)
+
+    assert fault.headers["Content-Encoding"] == encoding
+    assert len(fault.body) < 10_000
+    assert decompress(fault.body) == b" " * 8 * 2**20
+
+
+def test_a_bomb_is_made_without_holding_what_is_in_it():
+    """A gigabyte takes no more memory than a few megabytes."""
+    tracemalloc.start()
+    try:
+        Fault.bomb(mebibytes=1024)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * 2**20
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["plain", "chunked"])
+async def test_a_flood_never_ends(sandbox, connect, until, chunked):
+    """It goes on for as long as the client listens, and no longer."""
+    sandbox.fail(None, Fault.flood(chunked=chunked))
+    reader, writer = await connect()
+
+    writer.write(ASK)
+    head = await reader.readuntil(b"\r\n\r\n")
+    flood = await reader.readexactly(4 * 2**20)
+    writer.transport.abort()
+    await until(lambda: not sandbox._tasks)
+
+    assert (b"chunked" in head) is chunked
+    assert flood.count(b"10000\r\n") == (64 if chunked else 0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_points_elsewhere(sandbox, shop, ask_cryptoprocessing, status):
+    """Status and target are those that were given."""
+    sandbox.fail("shop", Fault.redirect("https://other.example/", status=status))
+
+    response = await ask_cryptoprocessing(shop)
+
+    assert (response.status, response.headers["Location"]) == (status, "https://other.example/")
+
+
+async def read_on(reader):
+    """Return what comes, and how it ends: with nothing more, with an error, or not at all."""
+    come = b""
+    try:
+        async with asyncio.timeout(0.2):
+            while data := await reader.read(65536):
+                come += data
+    except (ConnectionResetError, TimeoutError) as error:
+        return come, type(error)
+    return come, b""
+
+
+async def ask_on(connect):
+    """Send a request on a new connection."""
+    reader, writer = await connect()
+    writer.write(ASK)
+    return reader

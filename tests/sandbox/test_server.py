@@ -1,11 +1,12 @@
 """The lifetime of a sandbox, and what it serves outside both APIs."""
 
 import asyncio
+import tempfile
 
 import aiohttp
 import pytest
 
-from balancekit.sandbox import Sandbox
+from balancekit.sandbox import Certificate, Sandbox
 
 
 async def test_it_listens_on_loopback():
@@ -151,3 +152,79 @@ async def test_what_is_outside_both_apis_is_not_found(sandbox, send, path):
     response = await send("POST", sandbox.address + path)
 
     assert (response.status, response.content_type) == (404, "text/plain")
+
+
+async def test_it_can_refuse_connections(sandbox, send):
+    """Nobody listens, an open connection is dropped, and the same address answers afterwards."""
+    await send("GET", f"{sandbox.address}/before")
+
+    async with sandbox.refusing():
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await send("GET", f"{sandbox.address}/during")
+
+    response = await send("GET", f"{sandbox.address}/after")
+    assert response.status == 404
+    assert [request.path for request in sandbox.requests] == ["/before", "/after"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_it_can_be_deaf(host):
+    """A connection is accepted, and what is sent on it is not read."""
+    async with Sandbox(host=host) as sandbox:
+        async with sandbox.deaf():
+            reader, writer = await asyncio.open_connection(host, int(sandbox.address.rpartition(":")[2]))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await reader.read()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+    assert sandbox.requests == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_it_can_speak_tls(send, host):
+    """A client that trusts the sandbox's authority is answered."""
+    async with Sandbox(host=host, certificate=Certificate.VALID) as sandbox:
+        connector = aiohttp.TCPConnector(ssl=sandbox.client_context)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            response = await http.get(f"{sandbox.address}/api/v2/ping")
+
+            assert response.status == 200
+    assert sandbox.address.startswith(f"https://{host}:")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "reason"),
+    [
+        (Certificate.EXPIRED, "certificate has expired"),
+        (Certificate.OTHER_HOST, "IP address mismatch"),
+        (Certificate.SELF_SIGNED, "self-signed certificate"),
+    ],
+)
+async def test_a_wrong_certificate_is_wrong_in_one_way(certificate, reason):
+    """A client that trusts the sandbox's authority refuses it for its own reason and asks nothing."""
+    async with Sandbox(certificate=certificate) as sandbox:
+        connector = aiohttp.TCPConnector(ssl=sandbox.client_context)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError, match=reason):
+                await http.get(f"{sandbox.address}/api/v2/ping")
+
+    assert sandbox.requests == ()
+
+
+def test_without_a_certificate_there_is_no_authority():
+    """A sandbox that speaks plain HTTP has nothing to trust."""
+    with pytest.raises(RuntimeError, match="does not speak TLS"):
+        _ = Sandbox().client_context
+
+
+def test_certificates_leave_no_file(tmp_path, monkeypatch):
+    """The private key is on the disk only while it is loaded."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    Sandbox(certificate=Certificate.VALID)._server_context()
+
+    assert list(tmp_path.iterdir()) == []
