@@ -29,8 +29,8 @@ class AggregateClient:
     `session` is used and left open; without one the client opens its own and closes it. `concurrency` is how many
     accounts are read at the same time. `timeout` bounds one attempt and `deadline` a whole fetch, in seconds;
     `attempts` is how often an account is tried, the first time included; `retry` says all of it, delays too, and takes
-    the place of `attempts`. `rate_limits` bounds the requests to a host, by its URL, over all accounts on it. `aliases`
-    is passed to `merge`.
+    the place of `attempts`. `rate_limits` bounds the requests to a host, by its URL, over all accounts on it.
+    With `trust_env` the client's own session takes proxies from the environment. `aliases` is passed to `merge`.
 
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
@@ -46,12 +46,14 @@ class AggregateClient:
         attempts: int = 3,
         retry: RetryPolicy | None = None,
         rate_limits: Mapping[str, RateLimit] | None = None,
+        trust_env: bool = False,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         # Set first: the finalizer runs for a client that could not be made, too.
         self._owned: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore()
+        self._trust_env = trust_env
         self._closed = False
         self._readings: set[Reading] = set()
         self._accounts = _by_label(providers, Hosts({} if rate_limits is None else rate_limits))
@@ -163,6 +165,7 @@ class AggregateClient:
                 connector=Connector(limit=self._terms.concurrency),
                 # The provider's answers depend on the request alone.
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._trust_env,
                 # The client's own timeouts govern.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             )

@@ -42,7 +42,7 @@ from balancekit.http import (
 from balancekit.names import check_label
 from balancekit.secret import Secret
 from balancekit.structuring import ShapeError
-from balancekit.transport import BodyTooLargeError, send, translate
+from balancekit.transport import BodyTooLargeError, ClearTextProxyError, send, translate
 
 
 @runtime_checkable
@@ -180,6 +180,8 @@ class HttpProvider(ABC):
             return blame(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
         if isinstance(error, BodyTooLargeError):
             return self._malformed(str(error))
+        if isinstance(error, ClearTextProxyError):
+            return self._error(TransportError, str(error), retryable=False, hint="Add the host to NO_PROXY")
         translated = translate(error, account=self.account, provider=self.provider, secrets=secrets_in(request))
         if translated is not None:
             return translated

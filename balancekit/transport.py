@@ -5,6 +5,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -72,11 +73,24 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
 
+class ClearTextProxyError(ValueError):
+    """The environment names a proxy for a request that is not encrypted."""
+
+
+def _is_proxied(url: URL) -> bool:
+    # For URLs without TLS alone: those are of loopback, where nobody means to use a proxy.
+    return "http" in getproxies() and not proxy_bypass(url.host or "")
+
+
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     """Send a request exactly as it is and read the whole answer.
 
     Raises BodyTooLargeError, and whatever aiohttp raises; see `translate`.
     """
+    # Already encoded: the path that was signed is the path that is sent.
+    url = URL(request.url, encoded=True)
+    if session.trust_env and url.scheme == "http" and _is_proxied(url):
+        raise ClearTextProxyError("http:// through a proxy would send credentials in the clear")
     # A session that is lent may leave bodies as they come; then they must come as they are.
     headers = CIMultiDict({"User-Agent": USER_AGENT})
     if not session.auto_decompress:
@@ -84,8 +98,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     headers.update(request.headers)
     async with session.request(
         request.method,
-        # Already encoded: the path that was signed is the path that is sent.
-        URL(request.url, encoded=True),
+        url,
         headers=headers,
         skip_auto_headers=("Content-Type",),
         data=request.body or None,

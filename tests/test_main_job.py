@@ -34,7 +34,7 @@ from balancekit import (
     UnexpectedRedirectError,
     transport,
 )
-from balancekit.sandbox import Fault, Holding
+from balancekit.sandbox import Fault, Holding, Sandbox
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
 LONG = "123456789012345678901234567890123456789012.345678901234567891"
@@ -453,3 +453,21 @@ async def test_an_adapters_own_mistake_shows_where_it_is_and_no_key(shop):
     assert failure.error.message == "NameError while building the request"
     assert "test_main_job.py" in failure.error.__notes__[0]
     assert shop.settings["key"] not in "".join(_shown(error) for error in _chain(failure.error))
+
+
+@pytest.mark.parametrize(("trust_env", "read"), [(False, True), (True, False)], ids=["by default", "asked for"])
+async def test_no_proxy_of_the_environment_sees_a_key_in_the_clear(sandbox, shop, monkeypatch, trust_env, read):
+    """Proxies are used only if they are asked for, and never for what is not encrypted."""
+    async with Sandbox() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.address)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        async with _client(shop, trust_env=trust_env) as client:
+            merged = await client.fetch()
+
+        assert proxy.requests == ()
+    assert merged.complete is read
+    assert [failure.error.message for failure in merged.failures] == (
+        [] if read else ["http:// through a proxy would send credentials in the clear"]
+    )

@@ -99,6 +99,7 @@ async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
         attempts=2,
         retry=RetryPolicy(2, first=0.05, cap=5),
         rate_limits={CryptoprocessingProvider.PRODUCTION: RateLimit(30, per=60)},
+        trust_env=True,
         aliases=CRYPTOPROCESSING_2026,
     )
     async with client:
