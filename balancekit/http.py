@@ -28,6 +28,9 @@ from balancekit.errors import (
 MAX_EXCERPT: Final = 200
 """How many characters of an answer a message may show."""
 
+MAX_ERROR_BODY: Final = 64 * 2**10
+"""How many bytes of an error's body are read at all: more than any message may show."""
+
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_CODE: Final = 64
 _SHORTEST_SECRET: Final = 8
@@ -198,11 +201,15 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 def blotted(response: Response, secrets: Iterable[str]) -> Response:
-    """Return a response without the secrets in its headers and body, however JSON may have escaped them there."""
-    text = response.body.decode("utf-8", "replace")
+    """Return a response without the secrets in its headers and body, however JSON may have escaped them there.
+
+    Of the body, the first `MAX_ERROR_BODY` bytes are kept.
+    """
+    body = response.body[:MAX_ERROR_BODY]
+    text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
-        text = json.dumps(response.json(), ensure_ascii=False)
+        text = json.dumps(wire.decode_json(body), ensure_ascii=False)
     headers = {name: without(value, secrets) for name, value in response.headers.items()}
     return Response(response.status, headers, without(text, secrets).encode("utf-8", "replace"))
 

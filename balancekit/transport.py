@@ -10,14 +10,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http import Request, Response, excerpt, without
+from balancekit.http import MAX_ERROR_BODY, Request, Response, excerpt, without
 from balancekit.version import __version__
 
 MAX_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
-
-_MAX_ERROR_BODY: Final = 64 * 2**10
-"""How many bytes of an error's body are read at all: more than any message may show."""
 
 USER_AGENT: Final = f"balancekit/{__version__}"
 
@@ -56,7 +53,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         raise_for_status=False,
     ) as answer:
         succeeded = answer.status == HTTPStatus.OK
-        limit = MAX_BODY if succeeded else _MAX_ERROR_BODY
+        limit = MAX_BODY if succeeded else MAX_ERROR_BODY
         body = bytearray()
         try:
             async for chunk in answer.content.iter_any():

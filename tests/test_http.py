@@ -18,6 +18,7 @@ from balancekit import (
     UnexpectedRedirectError,
 )
 from balancekit.http import (
+    MAX_ERROR_BODY,
     MAX_EXCERPT,
     blotted,
     check_base_url,
@@ -307,6 +308,11 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
     blot = blotted(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
 
     assert "canary" not in repr([blot.headers, blot.body, error_detail(blot)])
+
+
+def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
+    """What lies beyond is dropped before anything looks at it."""
+    assert blotted(Response(500, {}, b"a" * (MAX_ERROR_BODY + 1)), []).body == b"a" * MAX_ERROR_BODY
 
 
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
