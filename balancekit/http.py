@@ -38,6 +38,10 @@ _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
 
+# A run of backslashes is as many levels of quoting; `\\u005c` is a backslash itself, which may begin another escape.
+_ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
+_MOST_ESCAPES: Final = 4
+
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitedError}
 )
@@ -210,8 +214,22 @@ def blotted(response: Response, secrets: Iterable[str]) -> Response:
     with contextlib.suppress(ValueError, RecursionError):
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(wire.decode_json(body), ensure_ascii=False)
+    secrets = tuple(secrets)
+    text = without(text, secrets)
+    # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
+    bare_text, bare_secrets = _unescaped(text), tuple(map(_unescaped, secrets))
+    if any(secret in bare_text for secret in bare_secrets):
+        text = without(bare_text, bare_secrets)
     headers = {name: without(value, secrets) for name, value in response.headers.items()}
-    return Response(response.status, headers, without(text, secrets).encode("utf-8", "replace"))
+    return Response(response.status, headers, text.encode("utf-8", "replace"))
+
+
+def _unescaped(text: str) -> str:
+    for _ in range(_MOST_ESCAPES):
+        if "\\" not in text:
+            break
+        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
+    return text.replace("\\", "")
 
 
 def error_class(status: int) -> type[ProviderError]:
