@@ -217,11 +217,16 @@ def blotted(response: Response, secrets: Iterable[str]) -> Response:
     secrets = tuple(secrets)
     text = without(text, secrets)
     # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
-    bare_text, bare_secrets = _unescaped(text), tuple(map(_unescaped, secrets))
-    if any(secret in bare_text for secret in bare_secrets):
-        text = without(bare_text, bare_secrets)
+    for undo in (_without_backslashes, _unescaped):
+        bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
+        if any(secret in bare_text for secret in bare_secrets):
+            text = without(bare_text, bare_secrets)
     headers = {name: without(value, secrets) for name, value in response.headers.items()}
     return Response(response.status, headers, text.encode("utf-8", "replace"))
+
+
+def _without_backslashes(text: str) -> str:
+    return text.replace("\\", "")
 
 
 def _unescaped(text: str) -> str:
@@ -229,7 +234,7 @@ def _unescaped(text: str) -> str:
         if "\\" not in text:
             break
         text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
-    return text.replace("\\", "")
+    return _without_backslashes(text)
 
 
 def error_class(status: int) -> type[ProviderError]:

@@ -320,6 +320,7 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
         json.dumps({"error": json.dumps({"said": "canary/key+1"}).replace("/", "\\/")}).encode(),
         b'{"error": "{\\"said\\": \\"canary\\\\\\/key+1\\"}"}',
         b'{"error": "canary\\u005cu002fkey+1"}',
+        b'{"error": "\\u00canary\\/key+1',
     ],
     ids=[
         "cut",
@@ -329,6 +330,7 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
         "quoted",
         "quoted and escaped",
         "a backslash by number",
+        "half a number",
     ],
 )
 def test_a_response_is_blotted_where_escapes_are_left(body):
