@@ -258,7 +258,15 @@ def without_zeros(held):
     return {code: units for code, units in held.items() if units}
 
 
-SEEN = ContextVar("SEEN")
+@attrs.define
+class Reading:
+    """What one fetch or stream has asked for so far, and how many requests of it are under way."""
+
+    seen: set = attrs.field(factory=set)
+    running: int = 0
+
+
+READING = ContextVar("READING")
 
 
 class Counted:
@@ -274,11 +282,15 @@ class Counted:
 
     async def fetch_balances(self, session):
         """Count and pass on."""
-        seen = SEEN.get()
+        reading = READING.get()
         Counted.attempts += 1
-        Counted.retries += self.account in seen
-        seen.add(self.account)
-        return await self._wrapped.fetch_balances(session)
+        Counted.retries += self.account in reading.seen
+        reading.seen.add(self.account)
+        reading.running += 1
+        try:
+            return await self._wrapped.fetch_balances(session)
+        finally:
+            reading.running -= 1
 
 
 @attrs.define
@@ -373,10 +385,13 @@ class Soak:
             self.busy += 1
             try:
                 await self.line_up_faults()
-                SEEN.set(set())
+                reading = Reading()
+                READING.set(reading)
                 way = self.chance.choices(ways, weights=(6, 1, 2, 2))[0]
                 begun = time.monotonic()
-                await way(self.some_accounts())
+                tidy = await way(self.some_accounts())
+                if tidy is not False and reading.running:
+                    self.problem("requests of a fetch that has ended are under way")
                 self.slowest = max(self.slowest, time.monotonic() - begun)
             finally:
                 self.busy -= 1
@@ -454,7 +469,7 @@ class Soak:
         self.slowest_cancellation = max(self.slowest_cancellation, time.monotonic() - begun)
 
     async def leave(self, accounts):
-        """Leave a stream before its end, or at it."""
+        """Leave a stream before its end, or at it; False if its requests may go on for a moment."""
         self.done["streams"] += 1
         wanted = self.chance.randint(0, ACCOUNTS)
         stream = self.client.stream(accounts)
@@ -467,6 +482,7 @@ class Soak:
                 if wanted <= 0:
                     self.done["streams left early"] += 1
                     break
+        return tidy
 
     def check(self, accounts, merged):
         """Compare a result with the model, and with itself."""
@@ -501,7 +517,7 @@ class Soak:
     async def last_fetch(self):
         """With faults off, hold the totals against the model's."""
         await self.remote("clear_faults")
-        SEEN.set(set())
+        READING.set(Reading())
         merged = await self.client.fetch(strict=True)
         self.check(None, merged)
         expected = Counter()
