@@ -1,4 +1,4 @@
-"""What is checked before a change lands: `nox` runs all of it, `nox -s tests` a part."""
+"""What is checked before a change lands: `nox` runs all of it, `nox -s tests` a part; `fuzz` and `soak` run by name."""
 
 import shutil
 import subprocess
@@ -73,3 +73,19 @@ def build(session: nox.Session) -> None:
     shutil.copytree(".ci", here / "tree" / ".ci")
     session.chdir(here / "tree")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Search for an answer that breaks a promise: `nox -s fuzz -- 600`, in seconds; then time hostile megabytes."""
+    session.install("-e", ".", *_group("fuzz"))
+    seconds = session.posargs[0] if session.posargs else "600"
+    session.run("python", "tests/fuzz/read_responses.py", seconds, str(Path(session.create_tmp()) / "fuzz"))
+    session.run("python", "tests/fuzz/hostile_bodies.py", "20")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Fetch under random faults and account for everything: `nox -s soak -- 600`, in seconds."""
+    session.install("-e", ".", *_group("soak"))
+    session.run("python", "-X", "dev", "-W", "error", "tests/soak.py", *session.posargs)

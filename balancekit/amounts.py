@@ -36,6 +36,8 @@ _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
 
 # `[0-9]`, not `\d`: other scripts' digits are refused.
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
+# What may stand beside the digits of an amount: sign, point, the letter and sign of an exponent, and its four digits.
+_LONGEST_REST: Final = 8
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
@@ -49,6 +51,8 @@ def parse_amount(value: object, *, max_digits: int = MAX_DIGITS) -> Decimal:
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise ValueError("not a plain decimal number")
+    # Digits are counted one by one below, which a million of them must not reach.
+    _refuse_more_digits(len(text) - _LONGEST_REST, max_digits)
     exponent = match[1]
     mantissa = text if exponent is None else text[: match.start(1)]
     if exponent is not None and abs(int(exponent)) > MAX_EXPONENT:

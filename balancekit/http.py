@@ -28,12 +28,19 @@ from balancekit.errors import (
 MAX_EXCERPT: Final = 200
 """How many characters of an answer a message may show."""
 
+MAX_ERROR_BODY: Final = 64 * 2**10
+"""How many bytes of an error's body are read at all: more than any message may show."""
+
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_CODE: Final = 64
 _SHORTEST_SECRET: Final = 4
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
+
+# A run of backslashes is as many levels of quoting; `\\u005c` is a backslash itself, which may begin another escape.
+_ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
+_MOST_ESCAPES: Final = 4
 
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitedError}
@@ -203,14 +210,36 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 def blotted(response: Response, secrets: Iterable[str]) -> Response:
-    """Return a response without the secrets in its headers and body, however JSON may have escaped them there."""
-    text = response.body.decode("utf-8", "replace")
+    """Return a response without the secrets in its headers and body, however JSON may have escaped them there.
+
+    Of the body, the first `MAX_ERROR_BODY` bytes are kept.
+    """
+    body = response.body[:MAX_ERROR_BODY]
+    text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
-        text = json.dumps(response.json(), ensure_ascii=False)
+        text = json.dumps(wire.decode_json(body), ensure_ascii=False)
+    secrets = tuple(secrets)
+    text = without(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
+    # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
+    for undo in (_without_backslashes, _unescaped):
+        bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
+        if (blotted_text := without(bare_text, bare_secrets)) != bare_text:
+            text = blotted_text
     headers = {name: without(value, secrets) for name, value in response.headers.items()}
-    escaped = {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets}
-    return Response(response.status, headers, without(text, {*secrets, *escaped}).encode("utf-8", "replace"))
+    return Response(response.status, headers, text.encode("utf-8", "replace"))
+
+
+def _without_backslashes(text: str) -> str:
+    return text.replace("\\", "")
+
+
+def _unescaped(text: str) -> str:
+    for _ in range(_MOST_ESCAPES):
+        if "\\" not in text:
+            break
+        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
+    return _without_backslashes(text)
 
 
 def error_class(status: int) -> type[ProviderError]:

@@ -1,5 +1,6 @@
 """From decoded JSON to instances of attrs classes; what does not fit is named by its path."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast, get_args, get_origin
 
@@ -30,12 +31,13 @@ class _ItemError(Exception):
 class Structurer:
     """Checks decoded JSON against attrs classes; `readers` say how a field of a type is read.
 
-    Fields of other attrs classes, lists, tuples and optional fields need no reader. Unknown fields are ignored.
+    Fields of other attrs classes, lists, tuples and optional fields need no reader. Unknown fields are ignored. A list
+    or tuple of more than `most_items` is refused.
     """
 
-    def __init__(self, readers: Mapping[Any, Reader]) -> None:
-        self._fast = _make_converter(readers, detailed=False)
-        self._detailed = _make_converter(readers, detailed=True)
+    def __init__(self, readers: Mapping[Any, Reader], *, most_items: float = math.inf) -> None:
+        self._fast = _make_converter(readers, most_items, detailed=False)
+        self._detailed = _make_converter(readers, most_items, detailed=True)
 
     def structure(self, data: object, shape: type[_Shape]) -> _Shape:
         """Return an instance of the class.
@@ -54,11 +56,11 @@ class Structurer:
         raise ShapeError(f"{path}: {reason}" if path else reason)
 
 
-def _make_converter(readers: Mapping[Any, Reader], *, detailed: bool) -> cattrs.Converter:
+def _make_converter(readers: Mapping[Any, Reader], most_items: float, *, detailed: bool) -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=detailed)
 
     def list_hook(kind: Any) -> _Hook:  # noqa: ANN401 - a type form, such as list[X]
-        return _list_hook(converter, kind)
+        return _list_hook(converter, kind, most_items)
 
     def object_hook(kind: type[Any]) -> _Hook:
         return _object_hook(make_dict_structure_fn(kind, converter))
@@ -88,7 +90,11 @@ def _object_hook(read: _Hook) -> _Hook:
     return hook
 
 
-def _list_hook(converter: cattrs.Converter, kind: Any) -> _Hook:  # noqa: ANN401 - a type form, such as list[X]
+def _list_hook(
+    converter: cattrs.Converter,
+    kind: Any,  # noqa: ANN401 - a type form, such as list[X]
+    most_items: float,
+) -> _Hook:
     item_kind = get_args(kind)[0]
     read = converter.get_structure_hook(item_kind)
     frozen = get_origin(kind) is tuple
@@ -98,8 +104,11 @@ def _list_hook(converter: cattrs.Converter, kind: Any) -> _Hook:  # noqa: ANN401
     def hook(value: object, _: object) -> object:
         if not isinstance(value, list):
             raise TypeError(f"expected a list, got {describe(value)}")
+        listed = cast("list[object]", value)
+        if len(listed) > most_items:
+            raise ValueError(f"more than {most_items} entries")
         items: list[object] = []
-        for index, item in enumerate(cast("list[object]", value)):
+        for index, item in enumerate(listed):
             try:
                 items.append(read(item, item_kind))
             except Exception as error:

@@ -14,7 +14,7 @@ from yarl import URL
 
 from balancekit.causes import chain, disarm
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http import Request, Response, excerpt, without
+from balancekit.http import MAX_ERROR_BODY, Request, Response, excerpt, without
 from balancekit.version import __version__
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 MAX_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
-
-_MAX_ERROR_BODY: Final = 64 * 2**10
-"""How many bytes of an error's body are read at all: more than any message may show."""
 
 _ERROR_BODY_SECONDS: Final = 1.0
 """How long an error's body is waited for once its head is there."""
@@ -108,7 +105,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         raise_for_status=False,
     ) as answer:
         succeeded = answer.status == HTTPStatus.OK
-        limit = MAX_BODY if succeeded else _MAX_ERROR_BODY
+        limit = MAX_BODY if succeeded else MAX_ERROR_BODY
         body = bytearray()
         try:
             async with asyncio.timeout(None if succeeded else _ERROR_BODY_SECONDS):

@@ -10,6 +10,21 @@ from balancekit.json_values import NumberText, describe
 from balancekit.names import check_code, check_label
 from balancekit.structuring import ShapeError, Structurer
 
+MAX_NESTING: Final = 32
+"""How many lists and objects may stand within each other in a body; an answer that lists balances needs four."""
+
+MAX_VALUES: Final = 60_000
+"""How many values (of lists and objects, and those themselves) a body may hold: twelve for each of the most balances.
+
+The event loop stands still while a body is read, and a megabyte of brackets takes longer than one of balances.
+"""
+
+MAX_BALANCES: Final = 5_000
+"""How many balances one answer may hold, and entries any other list in it that is read."""
+
+_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
 Code = NewType("Code", str)
 """In a wire shape: a currency code, or the name of a chain."""
 
@@ -29,8 +44,10 @@ _Shape = TypeVar("_Shape")
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     """Decode UTF-8 JSON; integers become `int`, other numbers (and endless integers) `NumberText`.
 
-    Raises ShapeError for anything else, `NaN` and `Infinity` included.
+    Raises ShapeError for anything else, `NaN` and `Infinity` included, and for a body beyond `MAX_NESTING` or
+    `MAX_VALUES`.
     """
+    _refuse_beyond_bounds(body)
     try:
         return json.loads(
             body.decode("utf-8"), parse_float=NumberText, parse_int=_read_integer, parse_constant=_refuse_constant
@@ -38,11 +55,34 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     except UnicodeDecodeError:
         reason = "not UTF-8"
     except RecursionError:
+        # The bound is below the interpreter's, but the caller may have used that up.
         reason = "nested too deeply"
     except ValueError:
         reason = "not JSON" if body.strip() else "empty"
     # Raised out here, since the decoder's errors keep the whole body.
     raise ShapeError(f"the body is {reason}")
+
+
+def _refuse_beyond_bounds(body: bytes) -> None:
+    # Brackets and commas within strings count here, so that most bodies need no second look.
+    if body.count(b"[") + body.count(b"{") <= MAX_NESTING and _most_values(body) <= MAX_VALUES:
+        return
+    # What stands between strings: every other piece, once the quotes within strings are gone.
+    bare = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    if _most_values(bare) > MAX_VALUES:
+        raise ShapeError(f"the body holds more than {MAX_VALUES} values")
+    brackets = bare.translate(_AS_SQUARE, delete=_NO_BRACKETS)
+    for _ in range(MAX_NESTING):
+        # Takes away the innermost of every place, so a level each time.
+        brackets = brackets.replace(b"[]", b"")
+    # The second is for what is opened and never closed: the decoder would go down all the same.
+    if b"[]" in brackets or brackets.count(b"[") > MAX_NESTING:
+        raise ShapeError(f"the body is nested too deeply: more than {MAX_NESTING} levels")
+
+
+def _most_values(text: bytes) -> int:
+    # A value follows a comma or the start of a list or an object, but for the outermost.
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def structure(data: object, shape: type[_Shape]) -> _Shape:
@@ -63,7 +103,8 @@ def _structurer() -> Structurer:
             Reference: _read_reference,
             Units: check_units,
             Decimals: check_decimals,
-        }
+        },
+        most_items=MAX_BALANCES,
     )
 
 

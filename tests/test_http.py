@@ -18,6 +18,7 @@ from balancekit import (
     UnexpectedRedirectError,
 )
 from balancekit.http import (
+    MAX_ERROR_BODY,
     MAX_EXCERPT,
     blotted,
     check_base_url,
@@ -327,6 +328,54 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
     blot = blotted(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
 
     assert "canary" not in repr([blot.headers, blot.body, error_detail(blot)])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": "no such key canary\\/key+1',
+        b'{"error": "no such key canary\\u002fkey\\u002B1',
+        b'{"error": "no such key canary\\/key+1", "at": "\xff"}',
+        b'{"errors": {"canary\\/key+1": "\xff"}}',
+        json.dumps({"error": json.dumps({"said": "canary/key+1"}).replace("/", "\\/")}).encode(),
+        b'{"error": "{\\"said\\": \\"canary\\\\\\/key+1\\"}"}',
+        b'{"error": "canary\\u005cu002fkey+1"}',
+        b'{"error": "\\u00canary\\/key+1',
+    ],
+    ids=[
+        "cut",
+        "cut, by number",
+        "not UTF-8",
+        "a field, not UTF-8",
+        "quoted",
+        "quoted and escaped",
+        "a backslash by number",
+        "half a number",
+    ],
+)
+def test_a_response_is_blotted_where_escapes_are_left(body):
+    """JSON that is cut, broken or quoted in JSON hides no secret behind its escapes."""
+    blot = blotted(Response(403, {}, body), ["canary/key+1"])
+
+    assert "canary" not in repr([blot.body, error_detail(blot)])
+
+
+@pytest.mark.parametrize("secret", ['canary"key-1', "canary\\key-1", "canary\\u002fkey-1"])
+def test_a_secret_that_json_escapes_is_blotted_out(secret):
+    """A secret with a quote or a backslash in it stands in JSON with another backslash before."""
+    blot = blotted(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
+
+    assert "canary" not in repr([blot.body, error_detail(blot)])
+
+
+def test_escapes_stay_where_no_secret_is():
+    """Only an answer that sends a secret back is rewritten."""
+    assert blotted(Response(502, {}, b"C:\\proxy\\u002f"), ["canary-key"]).body == b"C:\\proxy\\u002f"
+
+
+def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
+    """What lies beyond is dropped before anything looks at it."""
+    assert blotted(Response(500, {}, b"a" * (MAX_ERROR_BODY + 1)), []).body == b"a" * MAX_ERROR_BODY
 
 
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))

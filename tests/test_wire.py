@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit.json_values import describe
-from balancekit.wire import Code, Decimals, NumberText, ShapeError, Units, decode_json, structure
+from balancekit.wire import (
+    MAX_BALANCES,
+    MAX_NESTING,
+    MAX_VALUES,
+    Code,
+    Decimals,
+    NumberText,
+    ShapeError,
+    Units,
+    decode_json,
+    structure,
+)
 
 
 @attrs.frozen
@@ -36,6 +47,20 @@ class Answer:
     """A list of shapes."""
 
     data: list[Entry]
+
+
+@attrs.frozen
+class Currency:
+    """The smallest shape."""
+
+    code: Code
+
+
+@attrs.frozen
+class Held:
+    """A list of small shapes."""
+
+    data: list[Currency]
 
 
 LINE = {"code": "BTC", "amount": "0.04", "units": "12", "decimals": 6, "note": "held", "chain": "bitcoin"}
@@ -112,8 +137,8 @@ def test_everything_else_is_decoded_as_usual():
         (b"\xef\xbb\xbf{}", "not JSON"),
         (b'{"a": "\xff"}', "not UTF-8"),
         ("{}".encode("utf-16"), "not UTF-8"),
-        (b"[" * 200_000, "nested too deeply"),
-        (b'{"a":' * 200_000, "nested too deeply"),
+        (b"[" * 50_000, "nested too deeply: more than 32 levels"),
+        (b'{"a":' * 50_000, "nested too deeply: more than 32 levels"),
     ],
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else value,
 )
@@ -124,6 +149,61 @@ def test_a_body_that_is_no_json_is_refused(body, reason):
 
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "tower",
+    [
+        lambda levels: b"[" * levels + b"]" * levels,
+        lambda levels: b'{"a":' * levels + b"1" + b"}" * levels,
+        lambda levels: b'["]",' * levels + b"1" + b',"["]' * levels,
+        lambda levels: b'["\\"]",' * levels + b"1" + b"]" * levels,
+        lambda levels: b'["\\\\",' * levels + b"1" + b"]" * levels,
+        lambda levels: b"[[]," * (levels - 1) + b"[]" + b"]" * (levels - 1),
+    ],
+    ids=["lists", "objects", "brackets in strings", "escaped quotes", "escaped backslashes", "lists side by side"],
+)
+def test_nesting_is_counted_exactly(tower):
+    """A body at the bound is decoded, one a level above it is not, whatever stands in its strings."""
+    decode_json(tower(MAX_NESTING))
+
+    with pytest.raises(ShapeError, match="more than 32 levels"):
+        decode_json(tower(MAX_NESTING + 1))
+
+
+def test_brackets_within_strings_are_no_nesting():
+    """Text may hold any number of brackets."""
+    body = json.dumps({"a": "[" * 100, "b": '"{\\"' * 100}).encode()
+
+    assert decode_json(body) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("opening", "piece", "closing"),
+    [(b"[", b"1", b"]"), (b"[", b"1.5", b"]"), (b"[", b'"a"', b"]"), (b"{", b'"a":1', b"}")],
+    ids=["integers", "fractions", "strings", "one key again and again"],
+)
+def test_the_number_of_values_is_bounded(opening, piece, closing):
+    """A body of as many values as are let in is decoded, itself included; with one more it is not."""
+    most = [piece] * (MAX_VALUES - 1)
+    decode_json(opening + b",".join(most) + closing)
+
+    with pytest.raises(ShapeError, match=r"^the body holds more than 60000 values$"):
+        decode_json(opening + b",".join([*most, piece]) + closing)
+
+
+def test_commas_within_strings_are_no_values():
+    """Text may hold any number of commas."""
+    assert decode_json(b'"' + b"," * MAX_VALUES + b'"') == "," * MAX_VALUES
+
+
+def test_the_number_of_balances_is_bounded():
+    """A list of as many entries as are let in is read; of a longer one nothing is."""
+    line = {"code": "BTC"}
+    assert len(structure({"data": [line] * MAX_BALANCES}, Held).data) == MAX_BALANCES
+
+    with pytest.raises(ShapeError, match=r"^data: more than 5000 entries$"):
+        structure({"data": [line] * (MAX_BALANCES + 1)}, Held)
 
 
 @given(BODIES)

@@ -1,0 +1,223 @@
+"""How long a hostile body of one megabyte takes: every case through both adapters, as an answer and as a refusal.
+
+    python tests/fuzz/hostile_bodies.py [least milliseconds to show]
+
+Prints the best of five in milliseconds. The aim is 50 ms for each, since the event loop stands still meanwhile.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from balancekit import CryptoprocessingProvider, GetManyProvider, HttpProvider, ProviderError, Response
+from balancekit.http import Request
+from balancekit.wire import MAX_BALANCES, MAX_VALUES
+
+AIM = 50.0
+MEGABYTE = 2**20
+ROUNDS = 5
+
+CRYPTO_LINE = b'{"currency":"BTC","type":"crypto","balance":"1"}'
+GETMANY_LINE = b'{"balance":{"value":"1","code":"BTC","decimals":8}}'
+
+REQUEST = Request("POST", "https://api.example", {"X-Key": "canary-key-1234", "X-Signature": "f" * 128})
+
+
+def repeated(piece: bytes, *, before: bytes = b"", after: bytes = b"", between: bytes = b",") -> bytes:
+    """Fill a megabyte with a piece between a start and an end."""
+    room = MEGABYTE - len(before) - len(after)
+    count = max(1, (room + len(between)) // (len(piece) + len(between)))
+    return before + between.join([piece] * count) + after
+
+
+def in_data(piece: bytes) -> bytes:
+    """Fill a megabyte with lines of one shape where both APIs have theirs."""
+    return repeated(piece, before=b'{"data":[', after=b"]}")
+
+
+def keys(form: str, *, before: bytes = b"{", after: bytes = b"}", value: str = "1") -> bytes:
+    """Fill a megabyte with one object of as many keys as fit."""
+    made, size, number = [], len(before) + len(after), 0
+    while size < MEGABYTE - 1:
+        made.append(f'"{form.format(number)}":{value}')
+        size += len(made[-1]) + 1
+        number += 1
+    return before + ",".join(made[:-1]).encode() + after
+
+
+def nested(opening: bytes, closing: bytes, depth: int) -> bytes:
+    """Fill a megabyte with towers of one height, side by side where they are low."""
+    return repeated(opening * depth + closing * depth, before=b'{"data":[', after=b"]}")
+
+
+def most(piece: bytes, count: int) -> bytes:
+    """Repeat a line as often as is let in."""
+    return b'{"data":[' + b",".join([piece] * count) + b"]}"
+
+
+def cases() -> Iterator[tuple[str, bytes]]:  # noqa: PLR0915 - a table
+    """Give every case's name and body."""
+    yield "valid lines, cryptoprocessing", in_data(CRYPTO_LINE)
+    yield "valid lines, getmany", in_data(GETMANY_LINE)
+    last_wrong = b',{"currency":"BTC"}]}'
+    yield "valid lines but for the last, cryptoprocessing", in_data(CRYPTO_LINE)[:-2] + last_wrong
+    yield "valid lines but for the last, getmany", in_data(GETMANY_LINE)[:-2] + last_wrong
+    yield "valid lines cut off, cryptoprocessing", in_data(CRYPTO_LINE)[:-2]
+    long = b"9" * 100
+    yield "lines of 100 digits, cryptoprocessing", in_data(CRYPTO_LINE.replace(b'"1"', b'"' + long + b'"'))
+    yield "lines of numbers of 100 digits, cryptoprocessing", in_data(CRYPTO_LINE.replace(b'"1"', long))
+    yield "lines of 100 digits, getmany", in_data(GETMANY_LINE.replace(b'"1"', b'"' + long + b'"'))
+    yield "lines of exponents, cryptoprocessing", in_data(CRYPTO_LINE.replace(b'"1"', b"1e-100"))
+    yield "lines of fractions, cryptoprocessing", in_data(CRYPTO_LINE.replace(b'"1"', b"1.5"))
+
+    yield "as many balances as are let in, cryptoprocessing", most(CRYPTO_LINE, MAX_BALANCES)
+    yield "as many balances as are let in, getmany", most(GETMANY_LINE, MAX_BALANCES)
+    values = MAX_VALUES - 3
+    yield "as many fractions as are let in", most(b"1.5", values)
+    yield "as many keys as are let in", b",".join(keys("{:x}", value="1.5").split(b",")[:values]) + b"}"
+    yield "as many arrays as are let in", most(b"[]", values // 2)
+    yield "as many arrays in arrays as are let in", most(b"[" * 30 + b"]" * 30, values // 31)
+
+    yield "arrays opened", b"[" * MEGABYTE
+    yield "objects opened", b'{"a":' * (MEGABYTE // 5)
+    yield "arrays opened within data", b'{"data":' + b"[" * MEGABYTE
+    yield "one array nested to the end", b"[" * (MEGABYTE // 2) + b"]" * (MEGABYTE // 2)
+    for depth in (10, 30, 31, 32, 60, 100, 500, 900):
+        yield f"arrays {depth} deep", nested(b"[", b"]", depth)
+        yield f"objects {depth} deep", nested(b'{"a":', b"}", depth).replace(b":}", b":1}")
+    yield "brackets within a string", b'{"data":"' + b"[" * MEGABYTE + b'"}'
+    yield "closing brackets", b"]" * MEGABYTE
+
+    yield "empty arrays", in_data(b"[]")
+    yield "empty objects", in_data(b"{}")
+    yield "empty strings", in_data(b'""')
+    yield "digits", in_data(b"1")
+    yield "digits, without data", repeated(b"1", before=b"[", after=b"]")
+    yield "strings, without data", repeated(b'"a"', before=b"[", after=b"]")
+    yield "fractions", in_data(b"1.5")
+    yield "exponents", in_data(b"1e9")
+    yield "exponents, without data", repeated(b"1e9", before=b"[", after=b"]")
+    yield "fractions beside data", repeated(b".5".join([b"1", b""]), before=b'{"x":[', after=b'],"data":[]}')
+    yield "huge exponents", in_data(b"1e999999999")
+    yield "strings", in_data(b'"a"')
+    yield "nulls", in_data(b"null")
+    yield "trues", in_data(b"true")
+    yield "NaNs", in_data(b"NaN")
+    yield "lines of the wrong fields", in_data(b'{"a":1}')
+    yield "lines of wrong types", in_data(b'{"currency":1,"type":1,"balance":[]}')
+    yield "objects beside data", repeated(b"{}", before=b'{"x":[', after=b'],"data":[]}')
+    yield "arrays beside data", repeated(b"[]", before=b'{"x":[', after=b'],"data":[]}')
+    yield "digits beside data", repeated(b"1", before=b'{"x":[', after=b'],"data":[]}')
+    yield "objects of one key beside data", repeated(b'{"a":1}', before=b'{"x":[', after=b'],"data":[]}')
+    yield (
+        "objects of other keys beside data",
+        (keys("{}", before=b'{"x":[{', after=b'}],"data":[]}').replace(b',"', b'},{"')[:MEGABYTE]),
+    )
+    yield "arrays in arrays beside data", repeated(b"[[],[]]", before=b'{"x":[', after=b'],"data":[]}')
+
+    for size in (640, 4300, 4301, MEGABYTE - 12):
+        yield f"integers of {size} digits", in_data(b"9" * size)
+    yield "a fraction of a million digits", in_data(b"0." + b"9" * (MEGABYTE - 20))
+    yield "a balance of a million digits", in_data(CRYPTO_LINE.replace(b'"1"', b'"' + b"9" * (MEGABYTE - 100) + b'"'))
+    yield "a value of a million digits", in_data(GETMANY_LINE.replace(b'"1"', b'"' + b"9" * (MEGABYTE - 100) + b'"'))
+    yield "a balance of a million numeric digits", in_data(CRYPTO_LINE.replace(b'"1"', b"0." + b"9" * (MEGABYTE - 100)))
+    yield "a balance of a million points", in_data(CRYPTO_LINE.replace(b'"1"', b'"' + b"." * (MEGABYTE - 100) + b'"'))
+    yield "a code of a million letters", in_data(CRYPTO_LINE.replace(b"BTC", b"B" * (MEGABYTE - 100)))
+    yield (
+        "a type of a million letters",
+        in_data(CRYPTO_LINE.replace(b'"crypto"', b'"' + b"c" * (MEGABYTE - 100) + b'"')),
+    )
+    yield "lines of long types", in_data(CRYPTO_LINE.replace(b'"crypto"', b'"' + b"c" * 1000 + b'"'))
+
+    yield "short keys", keys("{:x}")
+    yield "long keys", keys("{:064d}")
+    yield "one key again and again", repeated(b'"a":1', before=b"{", after=b"}")
+    yield "data again and again", repeated(b'"data":[]', before=b"{", after=b"}")
+    yield "keys within a line", keys("{:x}", before=b'{"data":[{', after=b"}]}")
+    yield "keys of strings", keys("{:x}", value='"a"')
+    yield "keys of objects", keys("{:x}", value="{}")
+    yield "keys of fractions", keys("{:x}", value="1.5")
+
+    yield "escapes", repeated(b"\\n", before=b'{"data":"', after=b'"}', between=b"")
+    yield "escapes by number", repeated(b"\\u00e9", before=b'{"data":"', after=b'"}', between=b"")
+    yield "escaped pairs", repeated(b"\\ud83d\\ude00", before=b'{"data":"', after=b'"}', between=b"")
+    yield "escaped halves", repeated(b"\\ud800", before=b'{"data":"', after=b'"}', between=b"")
+    yield "escaped strings", in_data(b'"\\n"')
+    yield "escaped keys", keys("\\u0061{:x}")
+    yield "quotes", b'"' * MEGABYTE
+    yield "backslashes", b"\\" * MEGABYTE
+    yield "blanks", b" " * MEGABYTE
+    yield "lines", b"\n" * MEGABYTE
+    yield "blanks before JSON", b" " * MEGABYTE + b'{"data":[]}'
+    yield "blanks within JSON", repeated(b"          ", before=b'{"data":[', after=b"]}", between=b"")
+    yield "zeros", b"\0" * MEGABYTE
+    yield "not UTF-8", b"\xff" * MEGABYTE
+    yield "not UTF-8 at the end", b'"' + b"a" * MEGABYTE + b"\xff"
+    yield "letters of two bytes", b'{"data":"' + "é".encode() * (MEGABYTE // 2) + b'"}'
+    yield "letters of four bytes", b'{"data":"' + "😀".encode() * (MEGABYTE // 4) + b'"}'
+    yield "plain text", b"a" * MEGABYTE
+    yield "the secret again and again", repeated(b'"canary-key-1234"', before=b"[", after=b"]")
+    yield "almost the secret", repeated(b"f" * 127, before=b'"', after=b'"', between=b"e")
+
+    for name, before, after in (
+        ("error", b'{"error":', b"}"),
+        ("message", b'{"error":{"code":"a","message":', b"}}"),
+        ("code", b'{"error":"a","code":', b"}"),
+        ("errors", b'{"errors":', b"}"),
+        ("errors by field", b'{"errors":{"a":', b"}}"),
+    ):
+        yield f"{name}: a long string", before + b'"' + b"a" * MEGABYTE + b'"' + after
+        yield f"{name}: blanks", before + b'"' + b" " * MEGABYTE + b'"' + after
+        yield f"{name}: strings", before + repeated(b'"a"', before=b"[", after=b"]") + after
+        yield f"{name}: keys", before + keys("{:x}", value='"a"') + after
+        yield f"{name}: keys of lists", before + keys("{:x}", value='["a"]') + after
+        yield f"{name}: an integer of 4300 digits", before + b"9" * 4300 + after
+
+
+def read(provider: HttpProvider, body: bytes) -> None:
+    """Read a body as the answer to a request that succeeded."""
+    provider._read(Response(200, body=body))
+
+
+def refuse(provider: HttpProvider, body: bytes) -> None:
+    """Read a body as that of an error."""
+    raise provider._refusal(REQUEST, Response(400, body=body))
+
+
+def best_of(run: Callable[[HttpProvider, bytes], None], provider: HttpProvider, body: bytes) -> tuple[float, str]:
+    """Return the milliseconds of the quickest run, and what came of it."""
+    times: list[float] = []
+    outcome = "balances"
+    for _ in range(ROUNDS):
+        gc.collect()
+        begun = time.perf_counter()
+        try:
+            run(provider, body)
+        except ProviderError as error:
+            outcome = error.message
+        times.append((time.perf_counter() - begun) * 1000)
+    return min(times), outcome
+
+
+def main() -> int:
+    """Print the figures; the exit code is 1 if any is above the aim."""
+    least = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    providers = (CryptoprocessingProvider("shop", key="key", secret="secret"), GetManyProvider("shop"))
+    print("best of five in milliseconds: answer and refusal at Cryptoprocessing, answer and refusal at getMany")
+    worst = 0.0
+    count = 0
+    for name, body in cases():
+        measured = [best_of(run, provider, body) for provider in providers for run in (read, refuse)]
+        figures = [figure for figure, _ in measured]
+        count += 1
+        worst = max(worst, *figures)
+        if max(figures) >= least:
+            shown = " ".join(f"{figure:7.1f}" for figure in figures)
+            print(f"{shown}  {name}: {measured[0][1][:50]!r}, {measured[2][1][:50]!r}")
+    print(f"{count} cases, the slowest {worst:.1f} ms")
+    return int(worst > AIM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
