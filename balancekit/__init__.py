@@ -19,12 +19,13 @@ from balancekit.errors import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.http import ErrorDetail, Request, Response
+from balancekit.http import Request, Response
 from balancekit.merged import CurrencyTotal, MergedBalances, merge
 from balancekit.provider import BalanceProvider, HttpProvider
 from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
 from balancekit.providers.getmany import GetManyProvider
 from balancekit.rate_limit import RateLimit
+from balancekit.refusals import ErrorDetail
 from balancekit.retry import RetryPolicy
 from balancekit.secret import Secret
 from balancekit.version import __version__

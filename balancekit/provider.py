@@ -17,6 +17,7 @@ from yarl import URL
 from balancekit.amounts import parse_amount
 from balancekit.assets import AssetType
 from balancekit.balances import Balance
+from balancekit.blotting import blotted, secrets_in
 from balancekit.causes import blame, disarm
 from balancekit.errors import (
     AuthenticationError,
@@ -26,20 +27,9 @@ from balancekit.errors import (
     ProviderError,
     TransportError,
 )
-from balancekit.http import (
-    ErrorDetail,
-    Request,
-    Response,
-    blotted,
-    check_base_url,
-    error_class,
-    error_detail,
-    parse_date,
-    parse_retry_after,
-    secrets_in,
-    usual_hint,
-)
+from balancekit.http import Request, Response, check_base_url, parse_date, parse_retry_after
 from balancekit.names import check_label
+from balancekit.refusals import ErrorDetail, error_class, error_detail, usual_hint
 from balancekit.secret import Secret
 from balancekit.structuring import ShapeError
 from balancekit.transport import BodyTooLargeError, ClearTextProxyError, send, translate

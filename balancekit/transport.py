@@ -12,9 +12,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
+from balancekit.blotting import without
 from balancekit.causes import chain, disarm
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http import MAX_ERROR_BODY, Request, Response, excerpt, without
+from balancekit.http import MAX_ERROR_BODY, Request, Response, excerpt
 from balancekit.version import __version__
 
 if TYPE_CHECKING:

@@ -31,16 +31,9 @@ with instrumented():
         MalformedResponseError,
         Response,
     )
-    from balancekit.http import (
-        MAX_EXCERPT,
-        Request,
-        blotted,
-        error_class,
-        error_detail,
-        excerpt,
-        parse_date,
-        parse_retry_after,
-    )
+    from balancekit.blotting import blotted
+    from balancekit.http import MAX_EXCERPT, Request, excerpt, parse_date, parse_retry_after
+    from balancekit.refusals import error_class, error_detail
 
 SECRET = "canary-key/1234"
 REQUEST = Request("POST", "https://api.example", {"X-Key": SECRET, "Content-Type": "application/json"})

@@ -1,0 +1,117 @@
+"""Keeping secrets out of what is shown."""
+
+import json
+
+import pytest
+from hypothesis import example, given, strategies as st
+
+from balancekit import (
+    Request,
+    Response,
+)
+from balancekit.blotting import blotted, secrets_in, without
+from balancekit.http import MAX_ERROR_BODY
+from balancekit.refusals import error_detail
+
+# Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
+ANY_TEXT = st.text(st.characters())
+
+
+def test_what_was_sent_as_a_secret_is_blotted_out():
+    """Every appearance of every secret goes, and the rest stays."""
+    text = "key canary-key-1, again canary-key-1, signature canary-sig-2, time 12"
+
+    assert without(text, ["canary-key-1", "canary-sig-2"]) == "key ***, again ***, signature ***, time 12"
+
+
+def test_secrets_are_the_values_of_headers_and_their_words():
+    """A token is a secret without the scheme before it, too; what everybody may know, or guess, is not blotted out."""
+    headers = {"Authorization": "Bearer canary-token", "Content-Type": "application/json", "X-Try": "1"}
+    request = Request("POST", "https://pay.example/?api_key=canary-query", headers, b"canary-body")
+
+    assert secrets_in(request) == {
+        "Bearer canary-token", "Bearer", "canary-token", "canary-query", "canary-body"
+    }  # fmt: skip
+
+
+def test_a_secret_is_blotted_out_in_either_case():
+    """A server may write a signature in upper case."""
+    assert without("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
+
+
+def test_a_secret_with_quotes_is_blotted_out_of_json():
+    """What JSON must escape is found, too."""
+    blot = blotted(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
+
+    assert blot.json() == {"error": "no key ***"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb"no key canary/key+1", rb'{"error": "no key canary\/key\u002b1", "code": "canary/key+1"}',
+        rb'["\u0063anary/key+1"]', b"\xff canary/key+1",
+    ],
+    ids=["text", "json", "list", "no text"],
+)  # fmt: skip
+def test_a_response_is_blotted_however_json_escapes_it(body):
+    """What was sent as a secret is found in whatever form it comes back."""
+    blot = blotted(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
+
+    assert "canary" not in repr([blot.headers, blot.body, error_detail(blot)])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": "no such key canary\\/key+1',
+        b'{"error": "no such key canary\\u002fkey\\u002B1',
+        b'{"error": "no such key canary\\/key+1", "at": "\xff"}',
+        b'{"errors": {"canary\\/key+1": "\xff"}}',
+        json.dumps({"error": json.dumps({"said": "canary/key+1"}).replace("/", "\\/")}).encode(),
+        b'{"error": "{\\"said\\": \\"canary\\\\\\/key+1\\"}"}',
+        b'{"error": "canary\\u005cu002fkey+1"}',
+        b'{"error": "\\u00canary\\/key+1',
+    ],
+    ids=[
+        "cut",
+        "cut, by number",
+        "not UTF-8",
+        "a field, not UTF-8",
+        "quoted",
+        "quoted and escaped",
+        "a backslash by number",
+        "half a number",
+    ],
+)
+def test_a_response_is_blotted_where_escapes_are_left(body):
+    """JSON that is cut, broken or quoted in JSON hides no secret behind its escapes."""
+    blot = blotted(Response(403, {}, body), ["canary/key+1"])
+
+    assert "canary" not in repr([blot.body, error_detail(blot)])
+
+
+@pytest.mark.parametrize("secret", ['canary"key-1', "canary\\key-1", "canary\\u002fkey-1"])
+def test_a_secret_that_json_escapes_is_blotted_out(secret):
+    """A secret with a quote or a backslash in it stands in JSON with another backslash before."""
+    blot = blotted(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
+
+    assert "canary" not in repr([blot.body, error_detail(blot)])
+
+
+def test_escapes_stay_where_no_secret_is():
+    """Only an answer that sends a secret back is rewritten."""
+    assert blotted(Response(502, {}, b"C:\\proxy\\u002f"), ["canary-key"]).body == b"C:\\proxy\\u002f"
+
+
+def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
+    """What lies beyond is dropped before anything looks at it."""
+    assert blotted(Response(500, {}, b"a" * (MAX_ERROR_BODY + 1)), []).body == b"a" * MAX_ERROR_BODY
+
+
+@given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
+@example(b"no such key", ["canary-\udce9"])
+@example(b"[" * 100_000, ["canary-key"])
+def test_blotting_out_any_text_raises_nothing(body, secrets):
+    """Whatever was sent as a header, what came back is read."""
+    assert isinstance(blotted(Response(500, {}, body), secrets), Response)
