@@ -147,6 +147,7 @@ def cases() -> Iterator[tuple[str, bytes]]:  # noqa: PLR0915 - a table
     yield "escaped keys", keys("\\u0061{:x}")
     yield "quotes", b'"' * MEGABYTE
     yield "backslashes", b"\\" * MEGABYTE
+    yield "backslashes by number", b"\\" + b"u005c" * (MEGABYTE // 5)
     yield "blanks", b" " * MEGABYTE
     yield "lines", b"\n" * MEGABYTE
     yield "blanks before JSON", b" " * MEGABYTE + b'{"data":[]}'
