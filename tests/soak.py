@@ -76,9 +76,21 @@ FAULTS = {
     "bad chunk": Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     "two answers": Fault(raw=2 * b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
     "hang": Fault(hang=True),
+    **{f"reset at the {part}": Fault.reset(part) for part in ("start", "head", "body")},
+    **{f"stalled at the {part}": Fault.stall(part) for part in ("head", "body")},
+    "dead kept-alive connection": Fault(ending="close"),
+    "reset kept-alive connection": Fault(ending="reset-next"),
+    "one byte more": Fault(length_error=1),
+    "one byte fewer": Fault(length_error=-1),
+    "drip": Fault(drip="body", interval=0.0001),
+    "bomb": Fault.bomb(mebibytes=20),
+    "flood": Fault.flood(),
+}
+COSTLY = {"hang", "too large", "delay beyond the timeout", "many values", "bomb", "flood"} | {
+    name for name in FAULTS if name.startswith("stalled")
 }
 # A hanging request costs all of a timeout, and a large body much of a second: rarely, or nothing else would happen.
-WEIGHTS = [0.2 if name in {"hang", "too large", "delay beyond the timeout", "many values"} else 1.0 for name in FAULTS]
+WEIGHTS = [0.2 if name in COSTLY else 1.0 for name in FAULTS]
 
 
 def plain(units):
@@ -577,8 +589,12 @@ class Soak:
     def report(self, before, points, after, requests, played):
         """Print the figures."""
         first, last = points[0], points[-1]
-        unplayed = {part.name for part in attrs.fields(Fault)} - {
-            *("status", "headers", "body", "delay", "cut_after", "raw", "hang")
+        plain = Fault(status=200)
+        unplayed = {
+            part.name
+            for part in attrs.fields(Fault)
+            if part.name != "status"
+            and all(getattr(fault, part.name) == getattr(plain, part.name) for fault in FAULTS.values())
         }
         print(f"seconds: {time.monotonic() - self.begun:.0f}, accounts: {ACCOUNTS}, at a time: {WORKERS}")
         print("done:", ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())))
@@ -598,7 +614,7 @@ class Soak:
             f"and {last.objects - first.objects} objects (bound {OBJECT_GROWTH})"
         )
         if unplayed:
-            print("parts of a fault that this program does not know:", ", ".join(sorted(unplayed)))
+            print("parts of a fault that are in none of those played:", ", ".join(sorted(unplayed)))
         for text, count in self.problems.items():
             print(f"PROBLEM: {text} ({count} times)")
         print("something is off" if self.problems else "all is accounted for")
