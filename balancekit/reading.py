@@ -146,7 +146,8 @@ class Reading:
                     failures += isinstance(outcome, AccountFailure)
                     yield outcome
             for job in list(self._pending.values()):
-                yield self._unread(job)
+                # A client that is closed says nothing of its accounts.
+                yield self._unread(job) if self._closed else self._final(job, self._unread(job))
         finally:
             self._span.end(failures + len(self._pending))
             await self._stop()

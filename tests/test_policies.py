@@ -175,6 +175,20 @@ def test_the_log_tells_once_when_an_account_goes_down_and_once_when_it_is_back(r
     ]
 
 
+def test_the_log_tells_of_an_account_that_missed_the_deadline(run_virtually, caplog):
+    """An account that never answers is down, and said to be so once."""
+    caplog.set_level(logging.INFO, logger="balancekit")
+
+    async def main():
+        async with AggregateClient([Bank("shop", takes=9e9)], deadline=1.0) as client:
+            for _ in range(2):
+                await client.fetch()
+
+    run_virtually(main())
+
+    assert [record.message for record in caplog.records] == ["shop (bank) is down: ProviderTimeoutError"]
+
+
 def test_the_log_tells_of_every_attempt_at_debug(run_virtually, caplog):
     """Account, attempt, what came of it and how long it took; nothing of the request or the answer."""
     caplog.set_level(logging.DEBUG, logger="balancekit")
