@@ -336,7 +336,7 @@ async def test_balances_that_change_are_read_anew(shop):
 
 
 FAULTS = [
-    Fault(status=403), Fault(status=503), Fault(status=302, headers={"Location": "https://evil.example/"}),
+    Fault(status=400), Fault(status=403), Fault(status=429), Fault(status=503), Fault(status=302, headers={"Location": "https://evil.example/"}),
     Fault(raw=b"nonsense\r\n\r\n"), Fault(raw=b""), Fault(cut_after=5), Fault(hang=True),
     Fault(body="{"), Fault(body="x" * 11 * 2**20),
 ]  # fmt: skip
