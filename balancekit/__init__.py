@@ -18,6 +18,7 @@ from balancekit.errors import (
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
+    WebhookVerificationError,
 )
 from balancekit.http import Request, Response
 from balancekit.merged import CurrencyTotal, MergedBalances, merge
@@ -28,7 +29,9 @@ from balancekit.rate_limit import RateLimit
 from balancekit.refusals import ErrorDetail
 from balancekit.retry import RetryPolicy
 from balancekit.secret import Secret
+from balancekit.stores.protocol import SnapshotStore
 from balancekit.version import __version__
+from balancekit.webhooks.event import WebhookEvent
 
 __all__ = [
     "CRYPTOPROCESSING_2026",
@@ -60,8 +63,11 @@ __all__ = [
     "RetryPolicy",
     "Secret",
     "ServiceUnavailableError",
+    "SnapshotStore",
     "TransportError",
     "UnexpectedRedirectError",
+    "WebhookEvent",
+    "WebhookVerificationError",
     "__version__",
     "merge",
 ]

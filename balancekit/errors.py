@@ -3,6 +3,7 @@
     BalancekitError
       ConfigError                    (also a ValueError) a setting that cannot work; raised before anything is sent
       AmbiguousCurrencyError         (also a KeyError) the code is held as more than one type of asset
+      WebhookVerificationError       a delivery is not the provider's, or not one that it would send
       ProviderError                  one account could not be read
         AuthenticationError          401, 403
         BadRequestError              400 and other 4xx
@@ -37,6 +38,13 @@ class AmbiguousCurrencyError(BalancekitError, KeyError):
 
     # KeyError would show the message in quotes.
     __str__ = Exception.__str__
+
+
+class WebhookVerificationError(BalancekitError):
+    """A webhook's delivery was refused: forged, malformed, too old, or for an account that takes none.
+
+    The message is for the log. Whoever sent the delivery gets the same answer whatever the reason was.
+    """
 
 
 class ProviderError(BalancekitError):

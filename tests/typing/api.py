@@ -36,8 +36,11 @@ from balancekit import (
     RetryPolicy,
     Secret,
     ServiceUnavailableError,
+    SnapshotStore,
     TransportError,
     UnexpectedRedirectError,
+    WebhookEvent,
+    WebhookVerificationError,
     __version__,
     merge,
 )
@@ -135,6 +138,14 @@ def use(merged: MergedBalances) -> dict[str, Decimal]:
     again = MergedBalances.from_dict(merged.to_dict()) | MergedBalances.from_json(merged.to_json())
     again = merge(again.accounts, again.failures, aliases={"USDCE": "USDC"}).nonzero()
     return {total.currency: total.amount for total in again} | {"ETH": again.amount("ETH", AssetType.CRYPTO)}
+
+
+def settled(event: WebhookEvent, store: SnapshotStore) -> str | None:
+    """Look at an event, and take any store."""
+    stores: list[SnapshotStore] = [store]
+    if event.settled and stores:
+        return f"{event.account} {event.provider} {event.event_id} {event.event_type}"
+    raise WebhookVerificationError(str(event.status))
 
 
 def explain(error: ProviderError) -> str:

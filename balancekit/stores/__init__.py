@@ -1,0 +1,5 @@
+"""Where snapshots are kept: in the memory of one client, or somewhere that many replicas share."""
+
+from balancekit.stores.protocol import Change, SnapshotStore, Stored
+
+__all__ = ["Change", "SnapshotStore", "Stored"]
