@@ -63,6 +63,10 @@ class AccountBalances:
     fetched_at: datetime = attrs.field(converter=_moment)
     stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
+    def age(self, now: datetime | None = None) -> float:
+        """Return how many seconds ago the request was sent; `now` is this moment by default."""
+        return ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds()
+
     def __attrs_post_init__(self) -> None:
         for index, balance in enumerate(cast("tuple[object, ...]", self.balances)):
             if not isinstance(balance, Balance):

@@ -4,12 +4,13 @@ import asyncio
 import math
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, cast
 
 import aiohttp
 
+from balancekit.account import Account, Outcome
 from balancekit.aliases import check_aliases
 from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.errors import ConfigError
@@ -18,8 +19,11 @@ from balancekit.merged import MergedBalances, merge
 from balancekit.names import check_label
 from balancekit.provider import BalanceProvider
 from balancekit.rate_limit import RateLimit
-from balancekit.reading import Account, Outcome, Reading, Terms
+from balancekit.reader import Reader, Terms
 from balancekit.retry import RetryPolicy
+from balancekit.stores.guard import GuardedStore
+from balancekit.stores.memory import MemoryStore
+from balancekit.stores.protocol import SnapshotStore
 from balancekit.transport import Connector
 
 
@@ -47,17 +51,20 @@ class AggregateClient:
         retry: RetryPolicy | None = None,
         rate_limits: Mapping[str, RateLimit] | None = None,
         trust_env: bool = False,
+        store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         # Set first: the finalizer runs for a client that could not be made, too.
         self._owned: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots = asyncio.Semaphore()
         self._trust_env = trust_env
         self._closed = False
-        self._readings: set[Reading] = set()
+        self._reader: Reader | None = None
+        self._guard: GuardedStore | None = None
+        self._memory = MemoryStore()
         self._accounts = _by_label(providers, Hosts({} if rate_limits is None else rate_limits))
         self._lent = _checked_session(session)
+        self._given_store = _checked_store(store)
         self._terms = Terms(
             concurrency=_positive_int("concurrency", concurrency),
             timeout=_positive_seconds("timeout", timeout),
@@ -71,42 +78,50 @@ class AggregateClient:
         """The labels of all accounts, in the order in which they were given."""
         return tuple(self._accounts)
 
-    async def fetch(self, accounts: Iterable[str] | None = None, *, strict: bool = False) -> MergedBalances:
+    async def fetch(
+        self,
+        accounts: Iterable[str] | None = None,
+        *,
+        max_age: float = 0.0,
+        stale_if_error: float = 0.0,
+        strict: bool = False,
+    ) -> MergedBalances:
         """Read the accounts (all, or those of the labels given) and merge their balances by currency.
 
-        An account that cannot be read is in `failures` and makes the result not `complete`; with `strict` it raises
-        IncompleteError, which carries the same result as `partial`. The deadline ends the fetch with what has arrived.
+        A snapshot that is no older than `max_age` seconds, and that no webhook has overtaken, is used as it is, and
+        callers that want the same account at the same time share one request.
 
-        Raises ConfigError for a label that no account has, RuntimeError if the client, or the session lent to it, is
-        closed.
+        An account that cannot be read is in `failures` and makes the result not `complete`; with `strict` it raises
+        IncompleteError, which carries the same result as `partial`. If its last snapshot is no older than
+        `stale_if_error` seconds, the totals hold that one instead, marked as `stale`; it stays a failure. The deadline
+        ends the fetch with what has arrived.
+
+        Raises ConfigError for a label that no account has or an age that is none, RuntimeError if the client, or the
+        session lent to it, is closed.
         """
-        snapshots: list[AccountBalances] = []
-        failures: list[AccountFailure] = []
-        async with aclosing(self.stream(accounts)) as outcomes:
-            async for outcome in outcomes:
-                if isinstance(outcome, AccountBalances):
-                    snapshots.append(outcome)
-                else:
-                    failures.append(outcome)
-        merged = merge(snapshots, failures, aliases=self._aliases)
+        self._refuse_closed()
+        selected, fresh, fair = self._select(accounts), _age("max_age", max_age), _age("stale_if_error", stale_if_error)
+        async with (await self._ready()).call(selected, fresh) as call:
+            outcomes = await call.all()
+        merged = self._merge(outcomes, fair)
         if strict:
             merged.raise_for_failures()
         return merged
 
-    def stream(self, accounts: Iterable[str] | None = None) -> AsyncGenerator[Outcome, None]:
+    def stream(self, accounts: Iterable[str] | None = None, *, max_age: float = 0.0) -> AsyncGenerator[Outcome, None]:
         """Read the accounts and give each outcome as it arrives; aliases are not applied.
 
-        Leaving the loop early ends every request that is under way; `contextlib.aclosing` does so at once. Raises as
-        `fetch` does, at the call.
+        Leaving the loop early ends every request that nobody else waits for; `contextlib.aclosing` does so at once.
+        `max_age` is that of `fetch`. Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
-        return self._stream(self._select(accounts))
+        return self._stream(self._select(accounts), _age("max_age", max_age))
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is its own; what is being read fails. Closing twice is fine."""
         self._closed = True
-        for reading in self._readings:
-            reading.close()
+        if self._reader is not None:
+            self._reader.close()
         owned, self._owned = self._owned, None
         if owned is not None:
             await owned.close()
@@ -142,26 +157,33 @@ class AggregateClient:
             selected[label] = self._accounts[label]
         return list(selected.values())
 
-    async def _stream(self, accounts: list[Account]) -> AsyncGenerator[Outcome, None]:
-        session = await self._session()
-        reading = Reading(accounts, self._terms, session, self._slots)
-        self._readings.add(reading)
-        try:
-            async with aclosing(reading.outcomes()) as outcomes:
-                async for outcome in outcomes:
-                    yield outcome
-        finally:
-            self._readings.discard(reading)
+    async def _stream(self, accounts: list[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
+        async with (await self._ready()).call(accounts, max_age) as call:
+            while (outcome := await call.next()) is not None:
+                yield outcome
 
-    async def _session(self) -> aiohttp.ClientSession:
+    def _merge(self, outcomes: Iterable[Outcome], stale_if_error: float) -> MergedBalances:
+        snapshots = [outcome for outcome in outcomes if isinstance(outcome, AccountBalances)]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, AccountFailure)]
+        now = datetime.now(UTC)
+        for failure in failures:
+            last = failure.last_known
+            if last is not None and last.age(now) <= stale_if_error:
+                snapshots.append(last)
+        return merge(snapshots, failures, aliases=self._aliases)
+
+    async def _ready(self) -> Reader:
+        """Return what reads in this event loop, with its session; made at the first use."""
         self._refuse_closed()
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            await self._move_to(loop)
-        if self._lent is not None:
-            return self._lent
-        if self._owned is None:
-            self._owned = aiohttp.ClientSession(
+        if self._reader is not None and self._loop is loop:
+            return self._reader
+        if self._loop is not None and self._loop is not loop:
+            await self._leave_loop(self._loop)
+        self._loop = loop
+        session = self._lent
+        if session is None:
+            session = self._owned = aiohttp.ClientSession(
                 connector=Connector(limit=self._terms.concurrency),
                 # The provider's answers depend on the request alone.
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -169,14 +191,15 @@ class AggregateClient:
                 # The client's own timeouts govern.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             )
-        return self._owned
+        self._guard = None if self._given_store is None else GuardedStore(self._given_store)
+        self._reader = Reader(self._terms, session, self._guard or self._memory)
+        return self._reader
 
-    async def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave the loop of an earlier use, which must have ended; nothing of it can be used in another."""
-        if self._readings or (self._owned is not None and self._loop is not None and not self._loop.is_closed()):
+        if (self._reader is not None and self._reader.busy) or (self._owned is not None and not loop.is_closed()):
             raise RuntimeError("the client is in use in another event loop")
-        self._loop, self._slots = loop, asyncio.Semaphore(self._terms.concurrency)
-        owned, self._owned = self._owned, None
+        owned, self._owned, self._reader = self._owned, None, None
         if owned is not None:
             await owned.close()
 
@@ -214,6 +237,12 @@ def _checked_session(session: object) -> aiohttp.ClientSession | None:
     raise ConfigError(f"session: expected an aiohttp.ClientSession, got {type(session).__name__}")
 
 
+def _checked_store(store: object) -> SnapshotStore | None:
+    if store is None or isinstance(store, SnapshotStore):
+        return store
+    raise ConfigError(f"store: expected a SnapshotStore, got {type(store).__name__}")
+
+
 def _positive_int(name: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -224,6 +253,12 @@ def _positive_seconds(name: str, value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
         return float(value)
     raise ConfigError(f"{name}: expected seconds above zero, got {value!r}")
+
+
+def _age(name: str, value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    raise ConfigError(f"{name}: expected seconds, zero or more, got {value!r}")
 
 
 def _checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:

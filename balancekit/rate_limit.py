@@ -59,6 +59,11 @@ class RateLimiter:
         self._held -= 1
         heapq.heappush(self._free_at, now + self.limit.per)
 
+    def give_back(self, now: float) -> None:
+        """End a turn in which no request was made."""
+        self._held -= 1
+        heapq.heappush(self._free_at, now)
+
     def leave(self, ticket: Hashable) -> None:
         """Take a ticket out of the queue, if it is there."""
         self._queue.pop(ticket, None)

@@ -67,6 +67,11 @@ class FetchSpan:
             # Handed on, not made current: the fetch is a generator, and its caller's context is not its own.
             self._context = set_span_in_context(self._span)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody is told anything."""
+        return self._instruments is None
+
     def end(self, failures: int) -> None:
         """End the span with the number of accounts that could not be read."""
         if self._span is not None:

@@ -1,6 +1,6 @@
 """What stands behind a client: snapshots, leases, invalidations and limits that several processes may share."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -68,7 +68,7 @@ class SnapshotStore(Protocol):
         """Give the lease back, if it is the owner's."""
         ...
 
-    def changes(self) -> AsyncIterator[Change]:
+    def changes(self) -> AsyncGenerator[Change, None]:
         """Give what happens from now on; the first change, which has no key, says that it has begun."""
         ...
 

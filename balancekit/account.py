@@ -1,0 +1,80 @@
+"""One account of a client: how to read it, what is known of it, and how its outcomes are made."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, cast
+
+import attrs
+
+from balancekit.balances import AccountBalances, AccountFailure, Balance
+from balancekit.causes import blame
+from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
+from balancekit.hosts import Host
+from balancekit.provider import BalanceProvider
+from balancekit.transport import translate
+
+Outcome = AccountBalances | AccountFailure
+"""What became of reading one account."""
+
+_LATE_HINT: Final = "The provider is slow or out of reach. Try again later, or give it more time"
+
+
+@attrs.define(eq=False)
+class Account:
+    """One account and how to read it; its label and its provider's name are read once and checked.
+
+    `down` is whether it could not be read the last time, `last` the latest snapshot that this process has seen.
+    `key` is what the account is called in a store, where one of the same label may be on another host.
+    """
+
+    label: str
+    provider: str
+    source: BalanceProvider
+    host: Host
+    down: bool = False
+    last: AccountBalances | None = None
+    key: str = attrs.field(
+        init=False, default=attrs.Factory(lambda self: f"{self.label}@{self.host.name}", takes_self=True)
+    )
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.provider})"
+
+    def saw(self, snapshot: AccountBalances | None) -> None:
+        """Remember a snapshot if it is the latest."""
+        if snapshot is not None and (self.last is None or self.last.fetched_at <= snapshot.fetched_at):
+            self.last = snapshot
+
+    def snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
+        """Make a snapshot of what the provider returned; MalformedResponseError if it is no balances of the account."""
+        if isinstance(balances, Iterable):
+            try:
+                return AccountBalances(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
+            except (TypeError, ValueError) as error:
+                reason = str(error)
+        else:
+            reason = f"expected balances, got {type(balances).__name__}"
+        raise MalformedResponseError(reason, account=self.label, provider=self.provider)
+
+    def failure(self, error: BalancekitError) -> AccountFailure:
+        """Return the outcome of reading the account in vain."""
+        last = None if self.last is None else attrs.evolve(self.last, stale=True)
+        return AccountFailure(self.label, self.provider, error, last)
+
+    def late(self, message: str, hint: str = _LATE_HINT) -> ProviderTimeoutError:
+        """Return the error of an account that gave no answer in time."""
+        return ProviderTimeoutError(message, account=self.label, provider=self.provider, hint=hint)
+
+    def error(self, raised: BaseException) -> BalancekitError:
+        """Return the error that reading the account ended with, whatever its provider raised."""
+        # An error of somebody's own that leaves out its constructor has none of its facts.
+        if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
+            return raised
+        error: ProviderError | None = None
+        with suppress(Exception):
+            error = translate(raised, account=self.label, provider=self.provider)
+        if error is None:
+            message = f"the adapter raised {type(raised).__name__}"
+            error = blame(ProviderError(message, account=self.label, provider=self.provider), raised)
+        return error

@@ -1,0 +1,56 @@
+"""One attempt to read one account: bounded in time, told to the log and to telemetry, and never an exception."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import aiohttp
+
+from balancekit.account import Account, Outcome
+from balancekit.balances import AccountFailure
+from balancekit.errors import BalancekitError, ProviderError
+from balancekit.provider import HttpProvider
+from balancekit.telemetry import FetchSpan
+
+_log = logging.getLogger(__name__)
+
+
+async def attempt(
+    account: Account, session: aiohttp.ClientSession, span: FetchSpan, *, number: int, seconds: float
+) -> Outcome:
+    """Ask the account's provider once, for no longer than `seconds`; `number` counts the attempts from 1.
+
+    Nothing but a cancellation, and what ends the whole program, is raised.
+    """
+    if isinstance(account.source, HttpProvider):
+        account.source.clock_offset = account.host.clock_offset
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    if span.silent:
+        outcome = await _ask(account, session, seconds)
+    else:
+        with span.attempt(account.label, account.provider, account.host.name, number) as told:
+            told.outcome = outcome = await _ask(account, session, seconds)
+    if _log.isEnabledFor(logging.DEBUG):
+        said = brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
+        _log.debug("%s: attempt %d: %s in %.0f ms", account, number, said, 1e3 * (loop.time() - started))
+    return outcome
+
+
+async def _ask(account: Account, session: aiohttp.ClientSession, seconds: float) -> Outcome:
+    fetched_at = datetime.now(UTC)
+    scope = asyncio.timeout(seconds)
+    try:
+        async with scope:
+            balances = await account.source.fetch_balances(session)
+        return account.snapshot(balances, fetched_at)
+    except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
+        if scope.expired():
+            return account.failure(account.late(f"no answer within {seconds:g} s"))
+        return account.failure(account.error(raised))
+
+
+def brief(error: BalancekitError) -> str:
+    """Name an error by what is known to be harmless: no word of an answer's body is written to a log."""
+    facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
+    return " ".join(map(str, filter(None, (type(error).__name__, *facts))))

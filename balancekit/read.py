@@ -1,0 +1,55 @@
+"""One read of one account: a request, and those that follow it if it fails, shared by all calls that wait for it."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from balancekit.account import Account
+from balancekit.call import Call
+from balancekit.errors import ProviderError
+
+if TYPE_CHECKING:
+    from balancekit.account import Outcome
+    from balancekit.telemetry import FetchSpan
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Read:
+    """One read of an account that is under way, or whose snapshot may still serve.
+
+    `version` is that of the account before the request was sent. No call that waits for it takes a snapshot whose
+    request was sent before `since` (in the time of the event loop). With `shares`, another process may do the reading.
+    """
+
+    account: Account
+    version: str
+    since: float
+    shares: bool
+    span: "FetchSpan"
+    calls: dict[Call, None] = attrs.field(factory=dict[Call, None])
+    attempts: int = 0
+    sent_at: float | None = None
+    # What the last attempt ended with, if another is to follow.
+    error: ProviderError | None = None
+    outcome: "Outcome | None" = None
+    worker: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    leased: bool = False
+    ticket: str = ""
+    # Each is granted once, and is no attempt of the account's: neither is the account's fault.
+    reconnected: bool = False
+    resigned: bool = False
+    signed_with: float = 0.0
+
+    @property
+    def ends_at(self) -> float:
+        """The deadline of the call that waits longest: the one that came last, since all have the same time."""
+        return next(reversed(self.calls)).ends_at if self.calls else self.since
+
+    def serves(self, version: str, since: float) -> bool:
+        """Whether its snapshot will do for a call that finds the account at that version.
+
+        A request that was sent before the balances may have changed does not, nor one that was sent before `since`.
+        """
+        return self.version == version and (self.sent_at is None or self.sent_at >= since)

@@ -1,0 +1,199 @@
+"""A store that is down or slow must cost nobody an answer: each call is bounded, and done without where it fails."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, Final, TypeVar
+
+from balancekit.balances import AccountBalances
+from balancekit.rate_limit import RateLimit
+from balancekit.stores.memory import MemoryStore
+from balancekit.stores.protocol import Change, SnapshotStore, Stored
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+_PATIENCE: Final = 0.5
+"""How many seconds one call to the store may take."""
+
+_LEFT_ALONE: Final = 1.0
+"""How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
+
+
+class _UnreachableError(Exception):
+    """The store did not answer, or is being left alone; it never leaves this module."""
+
+
+class GuardedStore:
+    """A store as a client uses it: no call raises, and none takes longer than half a second.
+
+    While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and turns
+    are granted. Invalidations are kept, and told to the store before anything else once it is back. The log says once
+    that the store is gone, and once that it is back.
+    """
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self._store = store
+        self._down = False
+        self._asks_at = 0.0
+        # Counts what makes a snapshot unfit while the store cannot say so.
+        self._epoch = 0
+        # Invalidations that the store has not been told of.
+        self._untold: dict[str, None] = {}
+        # Events are remembered here too, for the time without the store.
+        self._events = MemoryStore()
+        self._lookups: list[tuple[Sequence[str], asyncio.Future[dict[str, Stored]]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the store answered the last time."""
+        return not self._down
+
+    async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
+        """Return what is known of each account; callers that come at the same time are answered together."""
+        found: asyncio.Future[dict[str, Stored]] = asyncio.get_running_loop().create_future()
+        self._lookups.append((keys, found))
+        if self._looking is None or self._looking.done():
+            self._looking = self.soon(self._look())
+        known = await found
+        return [known[key] for key in keys]
+
+    async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
+        """Keep a snapshot, if the store can be reached."""
+        with suppress(_UnreachableError):
+            await self._ask(lambda: self._store.put(key, snapshot, version=version, age=age))
+
+    async def invalidate(self, key: str) -> None:
+        """Say that the balances may have changed, now or as soon as the store can be reached."""
+        try:
+            await self._ask(lambda: self._store.invalidate(key))
+        except _UnreachableError:
+            self._untold[key] = None
+            self._epoch += 1
+
+    async def lease(self, key: str, owner: str, *, seconds: float) -> float:
+        """Take, or renew, the right to read the account; without the store everybody has it."""
+        try:
+            return await self._ask(lambda: self._store.lease(key, owner, seconds=seconds))
+        except _UnreachableError:
+            return 0.0
+
+    async def release(self, key: str, owner: str) -> None:
+        """Give the lease back; what cannot be given back runs out."""
+        with suppress(_UnreachableError):
+            await self._ask(lambda: self._store.release(key, owner))
+
+    async def seen(self, event: str) -> bool:
+        """Whether the event has been remembered, here or in the store."""
+        if await self._events.seen(event):
+            return True
+        try:
+            return await self._ask(lambda: self._store.seen(event))
+        except _UnreachableError:
+            return False
+
+    async def remember(self, event: str, *, seconds: float) -> None:
+        """Remember an event, here and in the store."""
+        await self._events.remember(event, seconds=seconds)
+        with suppress(_UnreachableError):
+            await self._ask(lambda: self._store.remember(event, seconds=seconds))
+
+    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+        """Ask for a turn under the host's limit; without the store, the limit within this process is all there is."""
+        try:
+            return await self._ask(lambda: self._store.take_turn(host, limit, ticket, hold=hold))
+        except _UnreachableError:
+            return 0.0
+
+    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+        """End a turn; what cannot be ended is counted as held for the longest time."""
+        with suppress(_UnreachableError):
+            await self._ask(lambda: self._store.end_turn(host, limit, ticket))
+
+    def soon(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Make a call that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def listen(self, tell: Callable[[Change], None]) -> None:
+        """Have every change told from now on; returns once that has begun, or if the store cannot be reached."""
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen(tell))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._heard.wait()
+
+    async def aclose(self) -> None:
+        """End what is under way; the store itself is left open."""
+        if self._listening is not None:
+            self._listening.cancel()
+            self._tasks.add(self._listening)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
+            for task in late:
+                task.cancel()
+
+    async def _ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        now, was_down = asyncio.get_running_loop().time(), self._down
+        if was_down:
+            if now < self._asks_at:
+                raise _UnreachableError
+            # One caller finds out for all.
+            self._asks_at = now + _LEFT_ALONE
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                for key in list(self._untold):
+                    await self._store.invalidate(key)
+                    self._untold.pop(key, None)
+                answer = await call()
+        except Exception as error:  # noqa: BLE001 - a store may raise anything
+            self._fail(error)
+            raise _UnreachableError from None
+        # What was asked before the store went says nothing of it now.
+        if was_down and self._down:
+            self._down = False
+            _log.info("the store is back")
+        return answer
+
+    def _fail(self, error: Exception) -> None:
+        self._asks_at = asyncio.get_running_loop().time() + _LEFT_ALONE
+        if not self._down:
+            self._down = True
+            self._epoch += 1
+            # No more than the name: an address may hold a password.
+            _log.warning("the store is out of reach (%s): accounts are read without it", type(error).__name__)
+
+    async def _look(self) -> None:
+        while self._lookups:
+            asked, self._lookups = self._lookups, []
+            keys = list(dict.fromkeys(key for keys, _ in asked for key in keys))
+            known = await self._known(keys)
+            for _, found in asked:
+                if not found.done():
+                    found.set_result(known)
+
+    async def _known(self, keys: list[str]) -> dict[str, Stored]:
+        async def known() -> dict[str, Stored]:
+            return dict(zip(keys, await self._store.get(keys), strict=True))
+
+        try:
+            return await self._ask(known)
+        except _UnreachableError:
+            return dict.fromkeys(keys, Stored(f"unreachable {self._epoch}"))
+
+    async def _listen(self, tell: Callable[[Change], None]) -> None:
+        while True:
+            # The next attempt, or the next call, tells the log if the store is gone.
+            with suppress(Exception):
+                async with aclosing(self._store.changes()) as changes:
+                    async for change in changes:
+                        self._heard.set()
+                        tell(change)
+            await asyncio.sleep(_LEFT_ALONE)
