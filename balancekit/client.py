@@ -2,11 +2,12 @@
 
 import asyncio
 import math
+import random
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, cast
+from typing import Final, Self, cast
 
 import aiohttp
 
@@ -23,8 +24,21 @@ from balancekit.reader import Reader, Terms
 from balancekit.retry import RetryPolicy
 from balancekit.stores.guard import GuardedStore
 from balancekit.stores.memory import MemoryStore
-from balancekit.stores.protocol import SnapshotStore
+from balancekit.stores.protocol import Change, SnapshotStore
 from balancekit.transport import Connector
+from balancekit.watching import Watchers
+from balancekit.webhooks.event import WebhookEvent
+from balancekit.webhooks.protocols import RawHeaders
+from balancekit.webhooks.verifying import verify
+
+_LEAST_EVERY: Final = 60.0
+"""How many seconds lie at least between two reads that nothing but time has caused: both providers ask not to poll."""
+
+_TOGETHER: Final = 1.0
+"""How many seconds before its own a watch takes the read of another."""
+
+_REMEMBERED: Final = 48 * 3600.0
+"""How many seconds a webhook's delivery is remembered: Cryptoprocessing repeats one for a day."""
 
 
 class AggregateClient:
@@ -62,7 +76,9 @@ class AggregateClient:
         self._reader: Reader | None = None
         self._guard: GuardedStore | None = None
         self._memory = MemoryStore()
+        self._watchers = Watchers()
         self._accounts = _by_label(providers, Hosts({} if rate_limits is None else rate_limits))
+        self._labels = {account.key: account.label for account in self._accounts.values()}
         self._lent = _checked_session(session)
         self._given_store = _checked_store(store)
         self._terms = Terms(
@@ -112,16 +128,72 @@ class AggregateClient:
         """Read the accounts and give each outcome as it arrives; aliases are not applied.
 
         Leaving the loop early ends every request that nobody else waits for; `contextlib.aclosing` does so at once.
-        `max_age` is that of `fetch`. Raises as `fetch` does, at the call.
+        `max_age` is that of `fetch`; without it no snapshot is kept, so that any number of accounts takes little
+        memory. Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
         return self._stream(self._select(accounts), _age("max_age", max_age))
 
+    def watch(
+        self,
+        accounts: Iterable[str] | None = None,
+        *,
+        max_age: float = 0.0,
+        every: float | None = None,
+        stale_if_error: float = 0.0,
+    ) -> AsyncGenerator[MergedBalances, None]:
+        """Give what the accounts hold now, and again each time that it may have changed, until the client closes.
+
+        `max_age` is that of the first `fetch`. After that an account is read when a webhook, or `invalidate`, says that
+        its balances may have changed, here or in another process with the same store; changes within 50 ms are joined.
+        One that could not be read is tried again later. `every` reads all accounts that often, in seconds (60 at
+        least), for those that have no webhook. Whoever is slow gets the newest state and not each one.
+
+        Raises as `fetch` does, at the call.
+        """
+        self._refuse_closed()
+        if every is not None and not _LEAST_EVERY <= every < math.inf:
+            raise ConfigError(f"every: expected {_LEAST_EVERY:.0f} seconds or more, got {every!r}")
+        selected, fresh, fair = self._select(accounts), _age("max_age", max_age), _age("stale_if_error", stale_if_error)
+        return self._watch(selected, fresh, every, fair)
+
+    async def invalidate(self, account: str) -> None:
+        """Say that the account's balances may have changed: no snapshot from before now is taken for fresh.
+
+        Raises ConfigError for a label that no account has.
+        """
+        self._refuse_closed()
+        await self._invalidate(*self._select([account]))
+
+    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+        """Verify the delivery of a webhook and act on it; `headers` and `body` are exactly what was received.
+
+        An event after which balances may have changed does what `invalidate` does. Nothing that it says of amounts is
+        believed. Deliveries that come twice, late or out of order do no harm.
+
+        Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
+        not there; RuntimeError if the client is closed.
+        """
+        self._refuse_closed()
+        known = self._accounts.get(account)
+        event = verify(None if known is None else known.source, headers, body)
+        if known is not None and event.settled:
+            store = (await self._ready()).store
+            delivered = f"{known.key}#{event.event_id}"
+            if not await store.seen(delivered):
+                await self._invalidate(known)
+                # Only now: what fails before this is delivered again.
+                await store.remember(delivered, seconds=_REMEMBERED)
+        return event
+
     async def aclose(self) -> None:
         """Close the client, and its session if it is its own; what is being read fails. Closing twice is fine."""
         self._closed = True
+        self._watchers.close()
         if self._reader is not None:
             self._reader.close()
+        if self._guard is not None:
+            await self._guard.aclose()
         owned, self._owned = self._owned, None
         if owned is not None:
             await owned.close()
@@ -158,7 +230,7 @@ class AggregateClient:
         return list(selected.values())
 
     async def _stream(self, accounts: list[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
-        async with (await self._ready()).call(accounts, max_age) as call:
+        async with (await self._ready()).call(accounts, max_age, keeps=max_age > 0) as call:
             while (outcome := await call.next()) is not None:
                 yield outcome
 
@@ -171,6 +243,51 @@ class AggregateClient:
             if last is not None and last.age(now) <= stale_if_error:
                 snapshots.append(last)
         return merge(snapshots, failures, aliases=self._aliases)
+
+    async def _watch(
+        self, accounts: list[Account], max_age: float, every: float | None, stale_if_error: float
+    ) -> AsyncGenerator[MergedBalances, None]:
+        labels = tuple(account.label for account in accounts)
+        held: dict[str, Outcome] = {}
+        told: MergedBalances | None = None
+        await self._ready()
+        loop = asyncio.get_running_loop()
+        watcher = self._watchers.open(labels)
+        try:
+            if self._guard is not None:
+                await self._guard.listen()
+            while True:
+                async with (await self._ready()).call(accounts, max_age) as call:
+                    for outcome in await call.all():
+                        held[outcome.account] = outcome
+                        self._watchers.learn(outcome)
+                if self._closed:
+                    return
+                merged = self._merge(held.values(), stale_if_error)
+                if merged != told:
+                    told = merged
+                    yield merged
+                until = None if every is None else loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+                noted = await watcher.changes(until)
+                if noted is None:
+                    return
+                accounts = [self._accounts[label] for label in noted or labels]
+                # What was read since the change will do, and so will what is being read for another watch.
+                max_age = loop.time() - min(noted.values()) + _TOGETHER if noted else _TOGETHER
+        finally:
+            self._watchers.leave(watcher)
+
+    async def _invalidate(self, account: Account) -> None:
+        await (await self._ready()).store.invalidate(account.key)
+        self._told(Change(account.key, invalidated=True))
+
+    def _told(self, change: Change) -> None:
+        if self._reader is not None:
+            self._reader.changed(change.key)
+        if change.key is None:
+            self._watchers.note(None)
+        elif change.invalidated:
+            self._watchers.note(self._labels.get(change.key, ""))
 
     async def _ready(self) -> Reader:
         """Return what reads in this event loop, with its session; made at the first use."""
@@ -191,7 +308,7 @@ class AggregateClient:
                 # The client's own timeouts govern.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             )
-        self._guard = None if self._given_store is None else GuardedStore(self._given_store)
+        self._guard = None if self._given_store is None else GuardedStore(self._given_store, self._told)
         self._reader = Reader(self._terms, session, self._guard or self._memory)
         return self._reader
 

@@ -19,7 +19,8 @@ class Read:
     """One read of an account that is under way, or whose snapshot may still serve.
 
     `version` is that of the account before the request was sent. No call that waits for it takes a snapshot whose
-    request was sent before `since` (in the time of the event loop). With `shares`, another process may do the reading.
+    request was sent before `since` (in the time of the event loop). With `shares`, another process may do the reading;
+    with `keeps`, its snapshot is kept for later.
     """
 
     account: Account
@@ -27,6 +28,7 @@ class Read:
     since: float
     shares: bool
     span: "FetchSpan"
+    keeps: bool = False
     calls: dict[Call, None] = attrs.field(factory=dict[Call, None])
     attempts: int = 0
     sent_at: float | None = None

@@ -55,7 +55,7 @@ class Reader:
     def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | GuardedStore) -> None:
         self._terms = terms
         self._session = session
-        self._store = store
+        self.store = store
         self._shared = store if isinstance(store, GuardedStore) else None
         self._owner = secrets.token_hex(8)
         self._tickets = 0
@@ -76,24 +76,26 @@ class Reader:
         return bool(self._calls)
 
     @asynccontextmanager
-    async def call(self, accounts: Sequence[Account], max_age: float) -> AsyncGenerator[Call]:
+    async def call(self, accounts: Sequence[Account], max_age: float, *, keeps: bool = True) -> AsyncGenerator[Call]:
         """Ask for the accounts; on leaving, reads that no other call waits for are cancelled.
 
         A snapshot whose request was sent no more than `max_age` seconds before this, and that holds still, will do.
+        Without `keeps`, what is read for this call alone is not kept in this process.
         """
         started = self._loop.time()
         since = started - max_age
         call = Call(len(accounts), ends_at=started + self._terms.deadline, expire=self._expire)
         self._calls.add(call)
         try:
-            stored = await self._store.get([account.key for account in accounts])
+            stored = await self.store.get([account.key for account in accounts])
             now = self._loop.time()
             for account, known in zip(accounts, stored, strict=True):
-                account.saw(known.snapshot)
+                if keeps:
+                    account.saw(known.snapshot)
                 if known.valid and known.snapshot is not None and max_age > 0 and now - known.age >= since:
                     call.arrive(known.snapshot)
                 else:
-                    self._join(call, account, known.version, since, shares=max_age > 0)
+                    self._join(call, account, known.version, since, shares=max_age > 0).keeps |= keeps
             yield call
         finally:
             await self._leave(call)
@@ -117,7 +119,7 @@ class Reader:
                     read.timer.cancel()
                     self._enqueue(read)
 
-    def _join(self, call: Call, account: Account, version: str, since: float, *, shares: bool) -> None:
+    def _join(self, call: Call, account: Account, version: str, since: float, *, shares: bool) -> Read:
         """Have a call wait for a read of the account: one that is under way, if it serves, else a new one.
 
         A call that takes no earlier snapshot has a read of its own, whose answer others may share.
@@ -128,10 +130,11 @@ class Reader:
             self._enqueue(read)
         if read.outcome is not None:
             call.arrive(read.outcome)
-            return
+            return read
         read.calls[call] = None
         read.since = max(read.since, since)
         call.pending[account.label] = read
+        return read
 
     async def _leave(self, call: Call) -> None:
         call.end()
@@ -254,9 +257,11 @@ class Reader:
                 self._end_turn(read, limiter)
         if isinstance(outcome, AccountBalances):
             account.host.budget.succeeded()
-            account.saw(outcome)
-            age = self._loop.time() - sent_at
-            await self._store.put(account.key, outcome, version=read.version, age=age)
+            if read.keeps:
+                account.saw(outcome)
+            if read.keeps or self._shared is not None:
+                age = self._loop.time() - sent_at
+                await self.store.put(account.key, outcome, version=read.version, age=age)
             return outcome
         error = outcome.error
         wait = self._wait_before_next(read, error) if isinstance(error, ProviderError) else None
@@ -272,6 +277,8 @@ class Reader:
         # As long as one attempt can take: it is renewed by the next.
         held_for = await store.lease(key, self._owner, seconds=self._terms.timeout)
         read.leased = held_for <= 0
+        if not read.leased:
+            await store.listen()
         (stored,) = await store.get([key])
         sent_at = self._loop.time() - stored.age
         if stored.valid and stored.snapshot is not None and sent_at >= read.since:
@@ -377,8 +384,12 @@ class Reader:
         if not read.calls:
             return
         read.outcome = self._told(read.account, outcome)
-        if isinstance(outcome, AccountFailure) or (self._shared is not None and not self._shared.reachable):
+        if (
+            isinstance(outcome, AccountFailure)
+            or not read.keeps
             # Without the store nobody knows whether the snapshot still holds.
+            or (self._shared is not None and not self._shared.reachable)
+        ):
             self._forget(read)
         for call in read.calls:
             call.arrive(outcome)

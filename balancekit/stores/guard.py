@@ -30,11 +30,12 @@ class GuardedStore:
 
     While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and turns
     are granted. Invalidations are kept, and told to the store before anything else once it is back. The log says once
-    that the store is gone, and once that it is back.
+    that the store is gone, and once that it is back. Changes are told from the first `listen` on.
     """
 
-    def __init__(self, store: SnapshotStore) -> None:
+    def __init__(self, store: SnapshotStore, tell: Callable[[Change], None]) -> None:
         self._store = store
+        self._tell = tell
         self._down = False
         self._asks_at = 0.0
         # Counts what makes a snapshot unfit while the store cannot say so.
@@ -122,10 +123,10 @@ class GuardedStore:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def listen(self, tell: Callable[[Change], None]) -> None:
-        """Have every change told from now on; returns once that has begun, or if the store cannot be reached."""
+    async def listen(self) -> None:
+        """Have every change told; returns once that has begun, or if the store cannot be reached."""
         if self._listening is None:
-            self._listening = asyncio.get_running_loop().create_task(self._listen(tell))
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._heard.wait()
@@ -188,12 +189,12 @@ class GuardedStore:
         except _UnreachableError:
             return dict.fromkeys(keys, Stored(f"unreachable {self._epoch}"))
 
-    async def _listen(self, tell: Callable[[Change], None]) -> None:
+    async def _listen(self) -> None:
         while True:
             # The next attempt, or the next call, tells the log if the store is gone.
             with suppress(Exception):
                 async with aclosing(self._store.changes()) as changes:
                     async for change in changes:
                         self._heard.set()
-                        tell(change)
+                        self._tell(change)
             await asyncio.sleep(_LEFT_ALONE)

@@ -1,0 +1,122 @@
+"""Who is to look at which accounts again, and when: after a change, and after a failure."""
+
+import asyncio
+import random
+from typing import Final
+
+import attrs
+
+from balancekit.account import Outcome
+from balancekit.balances import AccountFailure
+from balancekit.errors import ProviderError
+
+BURST: Final = 0.05
+"""How many seconds after a change others are waited for, to be looked at together with it."""
+
+_FIRST_RETRY: Final = 5.0
+_LAST_RETRY: Final = 300.0
+
+
+class Watcher:
+    """One `watch`: the accounts that it is to look at again, and since when."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._watched = frozenset(labels)
+        self._noted: dict[str, float] = {}
+        self._woken = asyncio.Event()
+
+    def note(self, label: str | None) -> None:
+        """Note that something happened to an account, or without a label to any."""
+        for changed in self._labels if label is None else self._watched & {label}:
+            self._noted.setdefault(changed, self._loop.time())
+            self._woken.set()
+
+    def close(self) -> None:
+        """End the watch."""
+        self._closed = True
+        self._woken.set()
+
+    async def changes(self, until: float | None) -> dict[str, float] | None:
+        """Wait for changes: which accounts, and since when; none of them when the time has come, None at the end.
+
+        Changes that follow at once are joined to the first.
+        """
+        try:
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+        except TimeoutError:
+            return {}
+        if self._closed:
+            return None
+        await asyncio.sleep(BURST)
+        self._woken.clear()
+        noted, self._noted = self._noted, {}
+        return noted
+
+
+@attrs.define(eq=False)
+class _Retry:
+    delay: float
+    timer: asyncio.TimerHandle | None = None
+
+
+class Watchers:
+    """All watches of a client; what they cannot read they try again together, so that it costs one request."""
+
+    def __init__(self) -> None:
+        self._watchers: set[Watcher] = set()
+        self._retries: dict[str, _Retry] = {}
+
+    def open(self, labels: tuple[str, ...]) -> Watcher:
+        """Begin a watch of these accounts."""
+        watcher = Watcher(labels)
+        self._watchers.add(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """End a watch."""
+        self._watchers.discard(watcher)
+        if not self._watchers:
+            self._forget_retries()
+
+    def note(self, label: str | None) -> None:
+        """Tell all watches that something happened to an account, or without a label to any."""
+        for watcher in self._watchers:
+            watcher.note(label)
+
+    def learn(self, outcome: Outcome) -> None:
+        """Learn what became of an account: one that failed is looked at again later, and later each time."""
+        retry = self._retries.get(outcome.account)
+        if not isinstance(outcome, AccountFailure):
+            if retry is not None:
+                self._cancel(self._retries.pop(outcome.account))
+            return
+        if retry is not None and retry.timer is not None:
+            return
+        delay = _FIRST_RETRY if retry is None else min(retry.delay * 2, _LAST_RETRY)
+        asked = outcome.error.retry_after if isinstance(outcome.error, ProviderError) else None
+        wait = max(delay * random.uniform(0.5, 1.0), asked or 0.0)  # noqa: S311 - no secret hangs on it
+        loop = asyncio.get_running_loop()
+        self._retries[outcome.account] = _Retry(delay, loop.call_later(wait, self._look_again, outcome.account))
+
+    def close(self) -> None:
+        """End all watches."""
+        self._forget_retries()
+        for watcher in self._watchers:
+            watcher.close()
+
+    def _look_again(self, label: str) -> None:
+        self._retries[label].timer = None
+        self.note(label)
+
+    def _forget_retries(self) -> None:
+        for retry in self._retries.values():
+            self._cancel(retry)
+        self._retries.clear()
+
+    def _cancel(self, retry: _Retry) -> None:
+        if retry.timer is not None:
+            retry.timer.cancel()
