@@ -6,18 +6,26 @@ import random
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import is_not
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 import aiohttp
 
 from balancekit.account import Account, Outcome
-from balancekit.aliases import check_aliases
 from balancekit.balances import AccountBalances, AccountFailure
+from balancekit.checks import (
+    by_label,
+    checked_aliases,
+    checked_session,
+    checked_store,
+    positive_int,
+    positive_seconds,
+    seconds,
+)
 from balancekit.errors import ConfigError
 from balancekit.hosts import Hosts
 from balancekit.merged import MergedBalances, merge
-from balancekit.names import check_label
 from balancekit.provider import BalanceProvider
 from balancekit.rate_limit import RateLimit
 from balancekit.reader import Reader, Terms
@@ -77,17 +85,18 @@ class AggregateClient:
         self._guard: GuardedStore | None = None
         self._memory = MemoryStore()
         self._watchers = Watchers()
-        self._accounts = _by_label(providers, Hosts({} if rate_limits is None else rate_limits))
+        self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
+        self._accounts = by_label(providers, Hosts({} if rate_limits is None else rate_limits))
         self._labels = {account.key: account.label for account in self._accounts.values()}
-        self._lent = _checked_session(session)
-        self._given_store = _checked_store(store)
+        self._lent = checked_session(session)
+        self._given_store = checked_store(store)
         self._terms = Terms(
-            concurrency=_positive_int("concurrency", concurrency),
-            timeout=_positive_seconds("timeout", timeout),
-            deadline=_positive_seconds("deadline", deadline),
-            retry=retry or RetryPolicy(_positive_int("attempts", attempts)),
+            concurrency=positive_int("concurrency", concurrency),
+            timeout=positive_seconds("timeout", timeout),
+            deadline=positive_seconds("deadline", deadline),
+            retry=retry or RetryPolicy(positive_int("attempts", attempts)),
         )
-        self._aliases = _checked_aliases(aliases)
+        self._aliases = checked_aliases(aliases)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -116,7 +125,11 @@ class AggregateClient:
         session lent to it, is closed.
         """
         self._refuse_closed()
-        selected, fresh, fair = self._select(accounts), _age("max_age", max_age), _age("stale_if_error", stale_if_error)
+        selected, fresh, fair = (
+            self._select(accounts),
+            seconds("max_age", max_age),
+            seconds("stale_if_error", stale_if_error),
+        )
         async with (await self._ready()).call(selected, fresh) as call:
             outcomes = await call.all()
         merged = self._merge(outcomes, fair)
@@ -132,7 +145,7 @@ class AggregateClient:
         memory. Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
-        return self._stream(self._select(accounts), _age("max_age", max_age))
+        return self._stream(self._select(accounts), seconds("max_age", max_age))
 
     def watch(
         self,
@@ -154,7 +167,11 @@ class AggregateClient:
         self._refuse_closed()
         if every is not None and not _LEAST_EVERY <= every < math.inf:
             raise ConfigError(f"every: expected {_LEAST_EVERY:.0f} seconds or more, got {every!r}")
-        selected, fresh, fair = self._select(accounts), _age("max_age", max_age), _age("stale_if_error", stale_if_error)
+        selected, fresh, fair = (
+            self._select(accounts),
+            seconds("max_age", max_age),
+            seconds("stale_if_error", stale_if_error),
+        )
         return self._watch(selected, fresh, every, fair)
 
     async def invalidate(self, account: str) -> None:
@@ -240,9 +257,16 @@ class AggregateClient:
         now = datetime.now(UTC)
         for failure in failures:
             last = failure.last_known
-            if last is not None and last.age(now) <= stale_if_error:
+            if last is not None and stale_if_error > 0 and last.age(now) <= stale_if_error:
                 snapshots.append(last)
-        return merge(snapshots, failures, aliases=self._aliases)
+        if failures:
+            return merge(snapshots, failures, aliases=self._aliases)
+        # A thousand askers that are given the same snapshots are given the same result.
+        merged, of = self._merged
+        if merged is None or len(of) != len(snapshots) or any(map(is_not, of, snapshots)):
+            merged = merge(snapshots, aliases=self._aliases)
+            self._merged = merged, snapshots
+        return merged
 
     async def _watch(
         self, accounts: list[Account], max_age: float, every: float | None, stale_if_error: float
@@ -325,61 +349,3 @@ class AggregateClient:
             raise RuntimeError("the client is closed")
         if self._lent is not None and self._lent.closed:
             raise RuntimeError("the session lent to this client is closed")
-
-
-def _by_label(providers: object, hosts: Hosts) -> dict[str, Account]:
-    if not isinstance(providers, Iterable):
-        raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
-    accounts: dict[str, Account] = {}
-    for index, source in enumerate(cast("Iterable[object]", providers)):
-        if not isinstance(source, BalanceProvider):
-            lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
-            raise ConfigError(
-                f"providers[{index}]: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}"
-            )
-        try:
-            account = Account(check_label(source.account), check_label(source.provider), source, hosts.of(source))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"providers[{index}]: {error}") from None
-        if account.label in accounts:
-            raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
-        accounts[account.label] = account
-    hosts.refuse_unused_limits()
-    return accounts
-
-
-def _checked_session(session: object) -> aiohttp.ClientSession | None:
-    if session is None or isinstance(session, aiohttp.ClientSession):
-        return session
-    raise ConfigError(f"session: expected an aiohttp.ClientSession, got {type(session).__name__}")
-
-
-def _checked_store(store: object) -> SnapshotStore | None:
-    if store is None or isinstance(store, SnapshotStore):
-        return store
-    raise ConfigError(f"store: expected a SnapshotStore, got {type(store).__name__}")
-
-
-def _positive_int(name: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ConfigError(f"{name}: expected a whole number above zero, got {value!r}")
-
-
-def _positive_seconds(name: str, value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
-        return float(value)
-    raise ConfigError(f"{name}: expected seconds above zero, got {value!r}")
-
-
-def _age(name: str, value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    raise ConfigError(f"{name}: expected seconds, zero or more, got {value!r}")
-
-
-def _checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
-    try:
-        return check_aliases({} if aliases is None else aliases)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"aliases: {error}") from None

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from balancekit.errors import ProviderError, RateLimitedError
 from balancekit.rate_limit import RateLimiter
 from balancekit.read import Read
 from balancekit.retry import RetryPolicy
+from balancekit.sharing import Sharing
 from balancekit.stores.guard import GuardedStore
 from balancekit.stores.protocol import SnapshotStore
 from balancekit.transport import lost_connection
@@ -56,9 +56,7 @@ class Reader:
         self._terms = terms
         self._session = session
         self.store = store
-        self._shared = store if isinstance(store, GuardedStore) else None
-        self._owner = secrets.token_hex(8)
-        self._tickets = 0
+        self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, GuardedStore) else None
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
         # The latest read of each account, by label. One that has ended stays for its snapshot.
@@ -183,7 +181,8 @@ class Reader:
             self._workers.discard(read.worker)
             self._leaving.add(read.worker)
             call.leaving.add(read.worker)
-        self._release(read)
+        if self._sharing is not None:
+            self._sharing.release(read)
 
     def _forget(self, read: Read) -> None:
         if self._reads.get(read.account.label) is read:
@@ -236,8 +235,8 @@ class Reader:
     async def _step(self, read: Read) -> Outcome | None:
         """Bring a read one step on: one attempt at most; None if it goes on later, after the first steps of others."""
         account = read.account
-        if self._shared is not None and read.shares:
-            outcome = await self._share(read, self._shared)
+        if self._sharing is not None and read.shares:
+            outcome = await self._read_elsewhere(read, self._sharing)
             if outcome is not None or not read.leased:
                 return outcome
         limiter = account.host.limiter
@@ -259,7 +258,7 @@ class Reader:
             account.host.budget.succeeded()
             if read.keeps:
                 account.saw(outcome)
-            if read.keeps or self._shared is not None:
+            if read.keeps or self._sharing is not None:
                 age = self._loop.time() - sent_at
                 await self.store.put(account.key, outcome, version=read.version, age=age)
             return outcome
@@ -271,44 +270,23 @@ class Reader:
         self._later(wait, read)
         return None
 
-    async def _share(self, read: Read, store: GuardedStore) -> Outcome | None:
-        """Take the lease, or the snapshot that another process has read; without either, the read waits."""
-        key = read.account.key
-        # As long as one attempt can take: it is renewed by the next.
-        held_for = await store.lease(key, self._owner, seconds=self._terms.timeout)
-        read.leased = held_for <= 0
-        if not read.leased:
-            await store.listen()
-        (stored,) = await store.get([key])
-        sent_at = self._loop.time() - stored.age
-        if stored.valid and stored.snapshot is not None and sent_at >= read.since:
-            read.version, read.sent_at = stored.version, sent_at
-            read.account.saw(stored.snapshot)
-            return stored.snapshot
-        # Nothing has been sent yet, so that the present version is what the request will be of.
-        read.version = stored.version
-        if not read.leased:
-            self._elsewhere.setdefault(key, set()).add(read)
-            self._later(min(held_for, _ASK_AGAIN), read)
-        return None
-
-    def _release(self, read: Read) -> None:
-        if read.leased and self._shared is not None:
-            read.leased = False
-            self._shared.soon(self._shared.release(read.account.key, self._owner))
+    async def _read_elsewhere(self, read: Read, sharing: Sharing) -> Outcome | None:
+        snapshot, wait = await sharing.claim(read)
+        if snapshot is not None:
+            read.account.saw(snapshot)
+        elif wait > 0:
+            self._elsewhere.setdefault(read.account.key, set()).add(read)
+            self._later(min(wait, _ASK_AGAIN), read)
+        return snapshot
 
     async def _turn(self, read: Read, limiter: RateLimiter) -> float:
         wait = limiter.ask(read, self._loop.time())
-        if wait > 0 or self._shared is None:
+        if wait > 0 or self._sharing is None:
             return wait
         # The turn here is kept in mind even though the shared one rules: the store may go away in the middle.
-        self._tickets += 1
-        read.ticket = read.ticket or f"{self._owner}.{self._tickets}"
-        wait = 1.0
+        wait = _ASK_AGAIN
         try:
-            wait = await self._shared.take_turn(
-                read.account.host.name, limiter.limit, read.ticket, hold=self._terms.timeout + _GRACE
-            )
+            wait = await self._sharing.turn(read, limiter.limit)
         finally:
             if wait > 0:
                 limiter.give_back(self._loop.time())
@@ -316,9 +294,8 @@ class Reader:
 
     def _end_turn(self, read: Read, limiter: RateLimiter) -> None:
         limiter.end(self._loop.time())
-        if self._shared is not None and read.ticket:
-            self._shared.soon(self._shared.end_turn(read.account.host.name, limiter.limit, read.ticket))
-        read.ticket = ""
+        if self._sharing is not None:
+            self._sharing.end_turn(read, limiter.limit)
 
     def _wait_for_turn(self, read: Read, limiter: RateLimiter, wait: float) -> Outcome | None:
         if self._loop.time() + wait < read.ends_at:
@@ -380,7 +357,8 @@ class Reader:
         self._enqueue(read)
 
     def _finish(self, read: Read, outcome: Outcome) -> None:
-        self._release(read)
+        if self._sharing is not None:
+            self._sharing.release(read)
         if not read.calls:
             return
         read.outcome = self._told(read.account, outcome)
@@ -388,7 +366,7 @@ class Reader:
             isinstance(outcome, AccountFailure)
             or not read.keeps
             # Without the store nobody knows whether the snapshot still holds.
-            or (self._shared is not None and not self._shared.reachable)
+            or (self._sharing is not None and not self._sharing.reachable)
         ):
             self._forget(read)
         for call in read.calls:

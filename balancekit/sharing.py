@@ -1,0 +1,69 @@
+"""Reading together with other processes: one of them reads an account, and all keep a host's limit together."""
+
+import asyncio
+import secrets
+from typing import Final
+
+from balancekit.balances import AccountBalances
+from balancekit.rate_limit import RateLimit
+from balancekit.read import Read
+from balancekit.stores.guard import GuardedStore
+
+# A request may end a little after its time.
+_GRACE: Final = 0.5
+
+
+class Sharing:
+    """What one process of several may do now; `seconds` is the longest that one attempt takes."""
+
+    def __init__(self, store: GuardedStore, *, seconds: float) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._owner = secrets.token_hex(8)
+        self._tickets = 0
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the store can be asked."""
+        return self._store.reachable
+
+    async def claim(self, read: Read) -> tuple[AccountBalances | None, float]:
+        """Take the lease of the account, or the snapshot that another process has read.
+
+        Without either, returns for how many seconds at most another process holds the lease.
+        """
+        key = read.account.key
+        # As long as one attempt can take: the next renews it. A process that dies delays the others by no more.
+        wait = await self._store.lease(key, self._owner, seconds=self._seconds + _GRACE)
+        read.leased = wait <= 0
+        if not read.leased:
+            await self._store.listen()
+        # After the lease: whoever had it before has put its snapshot by now.
+        (stored,) = await self._store.get([key])
+        sent_at = self._loop.time() - stored.age
+        if stored.valid and stored.snapshot is not None and sent_at >= read.since:
+            read.version, read.sent_at = stored.version, sent_at
+            return stored.snapshot, 0.0
+        # Nothing has been sent yet, so that the present version is what the request will be of.
+        read.version = stored.version
+        return None, wait
+
+    def release(self, read: Read) -> None:
+        """Give the lease back, if the read has it."""
+        if read.leased:
+            read.leased = False
+            self._store.soon(self._store.release(read.account.key, self._owner))
+
+    async def turn(self, read: Read, limit: RateLimit) -> float:
+        """Ask for a turn at the account's host; 0 if it begins now, else the seconds after which to ask again."""
+        if not read.ticket:
+            self._tickets += 1
+            read.ticket = f"{self._owner}.{self._tickets}"
+        hold = self._seconds + _GRACE
+        return await self._store.take_turn(read.account.host.name, limit, read.ticket, hold=hold)
+
+    def end_turn(self, read: Read, limit: RateLimit) -> None:
+        """End the turn of a read, whatever became of it."""
+        self._store.soon(self._store.end_turn(read.account.host.name, limit, read.ticket))
+        read.ticket = ""

@@ -1,0 +1,356 @@
+"""Fresh without polling: snapshots that may serve, reads that are shared, and what is shown when a read fails."""
+
+import asyncio
+import math
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from balancekit import (
+    AccountBalances,
+    AggregateClient,
+    AssetType,
+    Balance,
+    ConfigError,
+    ServiceUnavailableError,
+)
+from balancekit.stores import MemoryStore
+
+
+class Till:
+    """A provider whose balance grows by one with each request; it answers after `takes` seconds."""
+
+    provider = "till"
+
+    def __init__(self, account="till", takes=1.0):
+        self.account = account
+        self.takes = takes
+        self.requests = 0
+        self.ended = 0
+        self.broken = False
+
+    async def fetch_balances(self, session):
+        """Answer with the number of the request."""
+        self.requests += 1
+        number = self.requests
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self.ended += 1
+        if self.broken:
+            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, retryable=False)
+        return [Balance("BTC", Decimal(number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
+
+
+@pytest.fixture
+def with_client(run_virtually):
+    """Run a test's steps with a client of one till, whose store measures ages in the loop's own time."""
+
+    def run(steps, *tills, **settings):
+        async def main():
+            client = AggregateClient(tills or [Till()], **settings)
+            client._memory = MemoryStore(clock=asyncio.get_running_loop().time, monotonic=lambda: 0.0)
+            async with client:
+                result = await steps(client, *(account.source for account in client._accounts.values()))
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result
+
+        return run_virtually(main())
+
+    return run
+
+
+def test_a_snapshot_that_is_young_enough_is_used(with_client):
+    """Somebody who looks again within `max_age` costs the provider nothing."""
+
+    async def steps(client, till):
+        first = await client.fetch(max_age=30)
+        await asyncio.sleep(28)
+        again = await client.fetch(max_age=30)
+        return till.requests, first == again, again.complete
+
+    assert with_client(steps) == (1, True, True)
+
+
+def test_an_age_is_counted_from_when_the_request_was_sent(with_client):
+    """A snapshot is never older than it says: what an answer took to come counts."""
+
+    async def steps(client, till):
+        await client.fetch(max_age=30)
+        await asyncio.sleep(29.5)
+        await client.fetch(max_age=30)
+        return till.requests
+
+    assert with_client(steps) == 2
+
+
+def test_without_an_age_every_fetch_reads(with_client):
+    """Nobody is given an earlier answer who has not said that one will do."""
+
+    async def steps(client, till):
+        await client.fetch(max_age=30)
+        await asyncio.gather(client.fetch(), client.fetch())
+        return till.requests
+
+    assert with_client(steps) == 3
+
+
+def test_only_what_is_too_old_is_read(with_client):
+    """An account that was read lately is left alone while the others are read."""
+
+    async def steps(client, shop, kiosk):
+        await client.fetch(["shop"])
+        merged = await client.fetch(max_age=30)
+        return shop.requests, kiosk.requests, len(merged.accounts)
+
+    assert with_client(steps, Till("shop"), Till("kiosk")) == (1, 1, 2)
+
+
+def test_a_stream_uses_young_snapshots_too(with_client):
+    """What need not be read comes at once."""
+
+    async def steps(client, shop, kiosk):
+        await client.fetch(["kiosk"])
+        return [outcome.account async for outcome in client.stream(max_age=30)], kiosk.requests
+
+    assert with_client(steps, Till("shop"), Till("kiosk")) == (["kiosk", "shop"], 1)
+
+
+def test_callers_at_the_same_time_share_one_request(with_client):
+    """Ten thousand askers on three accounts make three requests, and are given one and the same result."""
+
+    async def steps(client, *tills):
+        results = await asyncio.gather(*(client.fetch(max_age=5) for _ in range(10_000)))
+        return [till.requests for till in tills], len({id(merged) for merged in results})
+
+    assert with_client(steps, Till("a"), Till("b"), Till("c")) == ([1, 1, 1], 1)
+
+
+def test_a_caller_joins_a_request_that_is_young_enough(with_client):
+    """A request that was sent a second ago will do for a caller who takes what is five seconds old, and no less."""
+
+    async def steps(client, till):
+        first = asyncio.create_task(client.fetch())
+        await asyncio.sleep(1)
+        results = await asyncio.gather(client.fetch(max_age=5), client.fetch(max_age=0.5), first)
+        return till.requests, [merged.amount("BTC") for merged in results]
+
+    assert with_client(steps, Till(takes=3)) == (2, [1, 2, 1])
+
+
+def test_cancelling_one_caller_cancels_nobody_else(with_client):
+    """A request that somebody else waits for goes on, even if the one who began it has left."""
+
+    async def steps(client, till):
+        first, second = (asyncio.create_task(client.fetch(max_age=5)) for _ in range(2))
+        await asyncio.sleep(0.5)
+        first.cancel()
+        merged = await second
+        return till.requests, merged.complete, first.cancelled()
+
+    assert with_client(steps) == (1, True, True)
+
+
+def test_the_last_caller_to_leave_cancels_the_request(with_client):
+    """A request that nobody waits for is ended."""
+
+    async def steps(client, till):
+        callers = [asyncio.create_task(client.fetch(max_age=5)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        for caller in callers[:2]:
+            caller.cancel()
+        await asyncio.sleep(0.1)
+        going_on = till.ended
+        callers[2].cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        return going_on, till.ended
+
+    assert with_client(steps) == (0, 1)
+
+
+def test_each_caller_has_its_own_deadline(with_client):
+    """Whoever joins late is not cut off at the deadline of the one who came first."""
+
+    async def steps(client, till):
+        first = asyncio.create_task(client.fetch(max_age=60))
+        await asyncio.sleep(4)
+        second = await client.fetch(max_age=60)
+        return till.requests, (await first).complete, second.complete
+
+    assert with_client(steps, Till(takes=7), deadline=5.0) == (1, False, True)
+
+
+def test_an_invalidated_snapshot_is_not_used(with_client):
+    """However young it is."""
+
+    async def steps(client, till):
+        await client.fetch()
+        await client.invalidate("till")
+        merged = await client.fetch(max_age=math.inf)
+        return till.requests, merged.amount("BTC")
+
+    assert with_client(steps) == (2, 2)
+
+
+def test_a_request_from_before_an_invalidation_serves_nobody_who_came_after_it(with_client):
+    """What was asked before the change may not show it; those who asked before the change may have it all the same."""
+
+    async def steps(client, till):
+        before = asyncio.create_task(client.fetch(max_age=60))
+        await asyncio.sleep(0.5)
+        await client.invalidate("till")
+        after = await client.fetch(max_age=60)
+        later = await client.fetch(max_age=60)
+        return till.requests, [merged.amount("BTC") for merged in (await before, after, later)]
+
+    assert with_client(steps) == (2, [1, 2, 2])
+
+
+def test_a_late_answer_from_before_an_invalidation_is_not_kept(with_client):
+    """Even if it comes after the answer to a request from after it."""
+
+    async def steps(client, till):
+        before = asyncio.create_task(client.fetch())
+        await asyncio.sleep(0.5)
+        await client.invalidate("till")
+        till.takes = 0.1
+        await client.fetch()
+        await before
+        return (await client.fetch(max_age=60)).amount("BTC"), till.requests
+
+    assert with_client(steps) == (2, 2)
+
+
+def test_a_failure_is_shared_but_not_kept(with_client):
+    """Who waits for a request shares its failure; who comes after it has another try."""
+
+    async def steps(client, till):
+        till.broken = True
+        together = await asyncio.gather(client.fetch(max_age=5), client.fetch(max_age=5))
+        till.broken = False
+        after = await client.fetch(max_age=5)
+        return till.requests, [merged.complete for merged in (*together, after)]
+
+    assert with_client(steps) == (2, [False, False, True])
+
+
+def test_a_failure_tells_what_was_last_known(with_client):
+    """The last snapshot comes with the failure, marked as stale, and is no part of the totals."""
+
+    async def steps(client, till):
+        first = await client.fetch()
+        till.broken = True
+        return first, await client.fetch()
+
+    first, failed = with_client(steps)
+
+    (failure,) = failed.failures
+    assert failure.last_known.stale
+    assert failure.last_known.balances == first.accounts[0].balances
+    assert failure.last_known.fetched_at == first.accounts[0].fetched_at
+    assert (len(failed), failed.complete) == (0, False)
+
+
+def test_a_failure_of_an_account_that_was_never_read_knows_nothing(with_client):
+    """There is nothing to show, and nothing is made up."""
+
+    async def steps(client, till):
+        till.broken = True
+        return await client.fetch(stale_if_error=3600)
+
+    merged = with_client(steps)
+
+    assert merged.failures[0].last_known is None
+    assert len(merged) == 0
+
+
+def test_stale_totals_are_marked_and_never_complete(with_client):
+    """With `stale_if_error` the last snapshot is counted in, and the result says so."""
+
+    async def steps(client, till):
+        first = await client.fetch()
+        till.broken = True
+        return first, await client.fetch(stale_if_error=3600)
+
+    first, stale = with_client(steps)
+
+    assert stale.amount("BTC") == 1
+    assert [snapshot.stale for snapshot in stale.accounts] == [True]
+    assert not stale.complete
+    assert stale.as_of == first.as_of
+    assert [failure.account for failure in stale.failures] == ["till"]
+
+
+def test_what_is_too_old_is_not_counted_in(with_client):
+    """A snapshot older than `stale_if_error` is told with the failure and stays out of the totals."""
+
+    async def steps(client, till):
+        await client.fetch()
+        till.broken = True
+        return await client.fetch(stale_if_error=1e-9)
+
+    merged = with_client(steps)
+
+    assert len(merged) == 0
+    assert merged.failures[0].last_known is not None
+
+
+def test_a_stale_snapshot_is_not_taken_for_a_fresh_one(with_client):
+    """After a failure the next caller asks the provider again, whatever age would do."""
+
+    async def steps(client, till):
+        await client.fetch()
+        await client.invalidate("till")
+        till.broken = True
+        await client.fetch(max_age=60, stale_if_error=60)
+        till.broken = False
+        return await client.fetch(max_age=60)
+
+    merged = with_client(steps)
+
+    assert merged.complete
+    assert merged.amount("BTC") == 3
+
+
+def test_a_stream_without_an_age_keeps_nothing(with_client):
+    """So that any number of accounts can be streamed in little memory."""
+
+    async def steps(client, till):
+        async for outcome in client.stream():
+            assert isinstance(outcome, AccountBalances)
+        await client.fetch(max_age=60)
+        return till.requests
+
+    assert with_client(steps) == 2
+
+
+def test_a_snapshot_tells_its_age(make_snapshot):
+    """In seconds since its request was sent."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert make_snapshot("shop", fetched_at=moment).age(moment + timedelta(minutes=1)) == 60.0
+    assert make_snapshot("shop", fetched_at=datetime.now(UTC)).age() < 60.0
+
+
+@pytest.mark.parametrize("age", [-1, math.nan, True, "5", None], ids=str)
+@pytest.mark.parametrize("setting", ["max_age", "stale_if_error"])
+def test_an_age_that_is_none_is_refused(with_client, setting, age):
+    """Before anything is read."""
+
+    async def steps(client, till):
+        with pytest.raises(ConfigError, match=f"{setting}: expected seconds, zero or more"):
+            await client.fetch(**{setting: age})
+        return till.requests
+
+    assert with_client(steps) == 0
+
+
+def test_an_account_that_is_not_there_cannot_be_invalidated(with_client):
+    """A misspelt label is an error and no silence."""
+
+    async def steps(client, till):
+        with pytest.raises(ConfigError, match="no account is labelled 'tilll'"):
+            await client.invalidate("tilll")
+
+    with_client(steps)

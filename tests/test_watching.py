@@ -1,0 +1,370 @@
+"""Watching: the state now, then again after each change, for as long as the client is open."""
+
+import asyncio
+from contextlib import aclosing
+from decimal import Decimal
+
+import pytest
+
+from balancekit import (
+    AggregateClient,
+    AssetType,
+    Balance,
+    ConfigError,
+    ServiceUnavailableError,
+    WebhookEvent,
+    WebhookVerificationError,
+)
+from balancekit.stores import MemoryStore
+
+
+class Till:
+    """A provider that holds what it is told, counts its requests and believes every webhook."""
+
+    provider = "till"
+
+    def __init__(self, account="till"):
+        self.account = account
+        self.held = "1"
+        self.requests = 0
+        self.broken = False
+
+    async def fetch_balances(self, session):
+        """Answer, or fail, after a tenth of a second."""
+        self.requests += 1
+        await asyncio.sleep(0.1)
+        if self.broken:
+            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, retryable=False)
+        return [Balance("BTC", Decimal(self.held), AssetType.CRYPTO, self.account, self.provider, "BTC")]
+
+    def verify_webhook(self, headers, body, *, now=None):
+        """Take the body for the event's id; headers that say so make it no settlement, or raise what they hold."""
+        if isinstance(headers, Exception):
+            raise headers
+        return WebhookEvent(self.account, self.provider, body.decode(), "payment", None, settled=headers != "pending")
+
+
+class Seen:
+    """Collects what a watch gives."""
+
+    def __init__(self, client, *accounts, **settings):
+        self.states = []
+        self.task = asyncio.create_task(self._collect(client.watch(accounts or None, **settings)))
+
+    async def _collect(self, states):
+        async for merged in states:
+            self.states.append(merged)
+
+    @property
+    def amounts(self):
+        """What was held in all, each time."""
+        return [merged.amount("BTC") for merged in self.states]
+
+
+@pytest.fixture
+def with_client(run_virtually):
+    """Run a test's steps with a client whose store has the loop's own time; after it is closed, nothing may go on."""
+
+    def run(steps, *tills):
+        async def main():
+            client = AggregateClient(tills or [Till()])
+            client._memory = MemoryStore(clock=asyncio.get_running_loop().time, monotonic=lambda: 0.0)
+            async with client:
+                result = await steps(client, *(account.source for account in client._accounts.values()))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result
+
+        return run_virtually(main())
+
+    return run
+
+
+def test_a_watch_begins_with_the_state_now(with_client):
+    """Whoever watches sees at once what there is."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        return seen.amounts, till.requests
+
+    assert with_client(steps) == ([1], 1)
+
+
+def test_a_change_is_seen(with_client):
+    """After an invalidation the account is read again, and no other."""
+
+    async def steps(client, shop, kiosk):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        shop.held = "5"
+        await client.invalidate("shop")
+        await asyncio.sleep(0.2)
+        return seen.amounts, shop.requests, kiosk.requests
+
+    assert with_client(steps, Till("shop"), Till("kiosk")) == ([2, 6], 2, 1)
+
+
+def test_changes_that_come_together_are_read_once(with_client):
+    """A burst of events is one look at the accounts."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        for number in range(50):
+            till.held = str(number)
+            await client.invalidate("till")
+        await asyncio.sleep(1)
+        return seen.amounts, till.requests
+
+    assert with_client(steps) == ([1, 49], 2)
+
+
+def test_a_change_during_a_read_is_seen_as_well(with_client):
+    """A request that was under way when the balances changed is followed by another."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(0.05)
+        await client.invalidate("till")
+        await asyncio.sleep(1)
+        return len(seen.states), till.requests
+
+    assert with_client(steps) == (2, 2)
+
+
+def test_a_slow_reader_gets_the_newest_state(with_client):
+    """Nothing is queued for it: ten changes while it is busy are one state."""
+
+    async def steps(client, till):
+        amounts = []
+        async with aclosing(client.watch()) as states:
+            async for merged in states:
+                amounts.append(merged.amount("BTC"))
+                if len(amounts) == 2:
+                    break
+                for number in range(2, 12):
+                    till.held = str(number)
+                    await client.invalidate("till")
+                    await asyncio.sleep(10)
+        return amounts, till.requests
+
+    assert with_client(steps) == ([1, 11], 2)
+
+
+def test_watches_share_their_requests(with_client):
+    """A thousand watches of one account read it once after a change."""
+
+    async def steps(client, till):
+        watches = [Seen(client, max_age=5) for _ in range(1000)]
+        await asyncio.sleep(1)
+        till.held = "2"
+        await client.invalidate("till")
+        await asyncio.sleep(1)
+        return {tuple(seen.amounts) for seen in watches}, till.requests
+
+    assert with_client(steps) == ({(1, 2)}, 2)
+
+
+def test_a_watch_of_some_accounts_is_not_woken_for_others(with_client):
+    """What happens to an account that is not watched is not looked at."""
+
+    async def steps(client, shop, kiosk):
+        seen = Seen(client, "shop")
+        await asyncio.sleep(1)
+        await client.invalidate("kiosk")
+        await asyncio.sleep(1)
+        return seen.amounts, kiosk.requests
+
+    assert with_client(steps, Till("shop"), Till("kiosk")) == ([1], 0)
+
+
+def test_an_account_that_could_not_be_read_is_tried_again(with_client):
+    """The event will not come again, so the watch goes on trying, later each time, and tells when it has succeeded."""
+
+    async def steps(client, till):
+        seen = Seen(client, stale_if_error=3600)
+        await asyncio.sleep(1)
+        till.broken, till.held = True, "2"
+        await client.invalidate("till")
+        await asyncio.sleep(14)
+        till.broken = False
+        await asyncio.sleep(30)
+        return seen.amounts, [merged.complete for merged in seen.states], till.requests
+
+    amounts, complete, requests = with_client(steps)
+
+    assert (amounts, complete) == ([1, 1, 2], [True, False, True])
+    assert 4 <= requests <= 6
+
+
+def test_watches_try_again_together(with_client):
+    """A hundred watches of an account that is down make no more requests than one."""
+
+    async def steps(client, till):
+        till.broken = True
+        watches = [Seen(client, max_age=1) for _ in range(100)]
+        await asyncio.sleep(14)
+        assert all(len(seen.states) == 1 for seen in watches)
+        return till.requests
+
+    assert with_client(steps) <= 4
+
+
+def test_a_slow_refresh_reads_everything(with_client):
+    """Accounts without a webhook are read from time to time."""
+
+    async def steps(client, till):
+        seen = Seen(client, every=60)
+        await asyncio.sleep(1)
+        till.held = "2"
+        await asyncio.sleep(67)
+        return seen.amounts, till.requests
+
+    assert with_client(steps) == ([1, 2], 2)
+
+
+@pytest.mark.parametrize("every", [59.9, 0, -60, float("inf"), float("nan")], ids=str)
+def test_nobody_polls(with_client, every):
+    """A refresh that is more frequent than once a minute is refused, at the call."""
+
+    async def steps(client, till):
+        with pytest.raises(ConfigError, match="every: expected 60 seconds or more"):
+            client.watch(every=every)
+
+    with_client(steps)
+
+
+def test_a_watch_ends_with_the_client(with_client):
+    """Closing the client ends every loop over a watch, whether it waits or reads."""
+
+    async def steps(client, till):
+        waiting = Seen(client)
+        await asyncio.sleep(1)
+        reading = Seen(client)
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        await asyncio.gather(waiting.task, reading.task)
+        return waiting.amounts, reading.amounts
+
+    assert with_client(steps) == ([1], [])
+
+
+def test_a_watch_that_is_left_is_forgotten(with_client):
+    """No account is read for somebody who has gone, and nothing is left waiting."""
+
+    async def steps(client, till):
+        till.broken = True
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        seen.task.cancel()
+        await asyncio.sleep(600)
+        return till.requests, client._watchers._watchers, client._watchers._retries
+
+    assert with_client(steps) == (1, set(), {})
+
+
+def test_a_settled_event_invalidates(with_client):
+    """What a webhook says is not believed but looked up."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        till.held = "3"
+        event = await client.handle_webhook("till", {}, b"event-1")
+        await asyncio.sleep(1)
+        return event, seen.amounts, till.requests
+
+    event, amounts, requests = with_client(steps)
+
+    assert event == WebhookEvent("till", "till", "event-1", "payment", None, settled=True)
+    assert (amounts, requests) == ([1, 3], 2)
+
+
+def test_an_event_that_comes_twice_is_acted_on_once(with_client):
+    """Both deliveries are answered alike, and the account is read once."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        first = await client.handle_webhook("till", {}, b"event-1")
+        await asyncio.sleep(1)
+        second = await client.handle_webhook("till", {}, b"event-1")
+        await asyncio.sleep(1)
+        return first == second, len(seen.states), till.requests
+
+    assert with_client(steps) == (True, 2, 2)
+
+
+def test_events_of_two_accounts_may_have_one_id(with_client):
+    """Ids are unique at a provider's account, and nowhere else."""
+
+    async def steps(client, shop, kiosk):
+        await client.fetch()
+        await client.handle_webhook("shop", {}, b"1")
+        await client.handle_webhook("kiosk", {}, b"1")
+        await client.fetch(max_age=60)
+        return shop.requests, kiosk.requests
+
+    assert with_client(steps, Till("shop"), Till("kiosk")) == (2, 2)
+
+
+def test_an_event_that_is_not_settled_changes_nothing(with_client):
+    """A payment that has been announced has not been made."""
+
+    async def steps(client, till):
+        await client.fetch()
+        event = await client.handle_webhook("till", "pending", b"1")
+        await client.fetch(max_age=60)
+        return event.settled, till.requests
+
+    assert with_client(steps) == (False, 1)
+
+
+@pytest.mark.parametrize("raised", [WebhookVerificationError("forged"), ValueError("sk_live")], ids=repr)
+def test_a_delivery_that_is_refused_changes_nothing(with_client, raised):
+    """Whatever verifying it raises is one kind of error, without what was said."""
+
+    async def steps(client, till):
+        await client.fetch()
+        with pytest.raises(WebhookVerificationError) as refused:
+            await client.handle_webhook("till", raised, b"1")
+        await client.fetch(max_age=60)
+        return till.requests, "sk_live" in f"{refused.value!r} {refused.value.__context__!r}"
+
+    assert with_client(steps) == (1, False)
+
+
+def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_client):
+    """Who knocks learns nothing of which accounts there are."""
+
+    class Deaf:
+        account = "deaf"
+        provider = "deaf"
+
+        async def fetch_balances(self, session):
+            return []
+
+    async def steps(client, *_):
+        for account in ("deaf", "nobody"):
+            with pytest.raises(WebhookVerificationError, match="no account of that label takes webhooks"):
+                await client.handle_webhook(account, {}, b"1")
+
+    with_client(steps, Till(), Deaf())
+
+
+def test_a_closed_client_takes_no_delivery(run_virtually):
+    """The sender is to try again later, so that is another error than a refusal."""
+
+    async def main():
+        client = AggregateClient([Till()])
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.handle_webhook("till", {}, b"1")
+        with pytest.raises(RuntimeError, match="closed"):
+            client.watch()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.invalidate("till")
+
+    run_virtually(main())
