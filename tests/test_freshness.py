@@ -50,7 +50,7 @@ def with_client(run_virtually):
     def run(steps, *tills, **settings):
         async def main():
             client = AggregateClient(tills or [Till()], **settings)
-            client._memory = MemoryStore(clock=asyncio.get_running_loop().time, monotonic=lambda: 0.0)
+            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
             async with client:
                 result = await steps(client, *(account.source for account in client._accounts.values()))
             assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -68,7 +68,7 @@ def with_client(run_virtually):
     def run(steps, *tills):
         async def main():
             client = AggregateClient(tills or [Till()])
-            client._memory = MemoryStore(clock=asyncio.get_running_loop().time, monotonic=lambda: 0.0)
+            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
             async with client:
                 result = await steps(client, *(account.source for account in client._accounts.values()))
             for _ in range(5):

@@ -1,0 +1,291 @@
+"""A store that is down, slow or wrong costs nobody an answer, and nothing stale is taken for fresh meanwhile."""
+
+import asyncio
+import logging
+from decimal import Decimal
+
+import pytest
+
+from balancekit import AggregateClient, AssetType, Balance, ConfigError, RateLimit
+from balancekit.stores import MemoryStore
+
+
+class Till:
+    """A provider whose balance grows by one with each request, and which believes every webhook."""
+
+    provider = "till"
+
+    def __init__(self, account="till"):
+        self.account = account
+        self.requests = 0
+
+    async def fetch_balances(self, session):
+        """Answer after a second with the number of the request."""
+        self.requests += 1
+        number = self.requests
+        await asyncio.sleep(1)
+        return [Balance("BTC", Decimal(number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
+
+
+class Flaky(MemoryStore):
+    """A store that can be made to fail, or never to answer, at every call."""
+
+    fault = None
+
+    def __init__(self):
+        super().__init__(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
+
+    async def fail(self):
+        """Do what is the matter."""
+        if self.fault == "hangs":
+            await asyncio.sleep(9e9)
+        elif self.fault is not None:
+            raise self.fault
+
+    async def changes(self):
+        """Give changes until one cannot be given."""
+        async for change in super().changes():
+            await self.fail()
+            yield change
+
+
+def _failing(name):
+    method = getattr(MemoryStore, name)
+
+    async def call(self, *args, **kwargs):
+        await self.fail()
+        return await method(self, *args, **kwargs)
+
+    return call
+
+
+for _name in ("get", "put", "invalidate", "lease", "release", "seen", "remember", "take_turn", "end_turn"):
+    setattr(Flaky, _name, _failing(_name))
+
+
+FAULTS = {
+    "refuses": ConnectionError("redis://user:hunter2@host"),
+    "raises anything": ZeroDivisionError(),
+    "times out": TimeoutError(),
+    "hangs": "hangs",
+}
+
+
+@pytest.fixture
+def with_clients(run_virtually):
+    """Run a test's steps with a store and two clients that share it, each with a provider of its own."""
+
+    def run(steps, **settings):
+        async def main():
+            store, tills = Flaky(), (Till(), Till())
+            async with (
+                AggregateClient([tills[0]], store=store, **settings) as here,
+                AggregateClient([tills[1]], store=store, **settings) as there,
+            ):
+                result = await steps(store, here, there)
+            for _ in range(9):
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result, [till.requests for till in tills]
+
+        return run_virtually(main())
+
+    return run
+
+
+def test_a_snapshot_of_another_client_is_used(with_clients):
+    """What one replica has read, the other need not."""
+
+    async def steps(store, here, there):
+        return await here.fetch(max_age=30) == await there.fetch(max_age=30)
+
+    assert with_clients(steps) == (True, [1, 0])
+
+
+def test_clients_that_ask_at_the_same_time_make_one_request(with_clients):
+    """One of them has the lease, and the others wait for its answer."""
+
+    async def steps(store, here, there):
+        results = await asyncio.gather(*(client.fetch(max_age=30) for client in (here, there) * 100))
+        return {merged.amount("BTC") for merged in results}
+
+    result, requests = with_clients(steps)
+
+    assert (result, sum(requests)) == ({1}, 1)
+
+
+def test_a_caller_that_takes_nothing_earlier_waits_for_no_other_client(with_clients):
+    """A lease keeps nobody from asking who wants an answer of his own."""
+
+    async def steps(store, here, there):
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await asyncio.gather(here.fetch(max_age=30), there.fetch())
+        return loop.time() - started
+
+    took, requests = with_clients(steps)
+
+    assert took == pytest.approx(1.0)
+    assert requests == [1, 1]
+
+
+def test_the_lease_of_one_that_died_delays_by_no_more_than_the_lease(with_clients):
+    """A lease that is never given back runs out."""
+
+    async def steps(store, here, there):
+        loop = asyncio.get_running_loop()
+        await store.lease("till@till", "dead", seconds=4.0)
+        started = loop.time()
+        merged = await here.fetch(max_age=30)
+        return merged.complete, loop.time() - started
+
+    (complete, took), requests = with_clients(steps)
+
+    assert complete
+    assert took <= 4.0 + 1.0 + 1.1
+    assert sum(requests) == 1
+
+
+def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
+    """Whoever waits in vain for another's answer is told so."""
+
+    async def steps(store, here, there):
+        await store.lease("till@till", "busy", seconds=60.0)
+        return str((await here.fetch(max_age=30)).failures[0].error)
+
+    said, requests = with_clients(steps, deadline=3.0)
+
+    assert "another process has not read it before the deadline of 3 s" in said
+    assert sum(requests) == 0
+
+
+def test_an_invalidation_reaches_the_other_client(with_clients):
+    """A webhook that one replica receives makes the others' snapshots unfit, and wakes their watches."""
+
+    async def steps(store, here, there):
+        seen = []
+
+        async def watch():
+            seen.extend([merged.amount("BTC") async for merged in there.watch()])
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(2)
+        await here.invalidate("till")
+        await asyncio.sleep(2)
+        await there.aclose()
+        await watching
+        return seen
+
+    assert with_clients(steps) == ([1, 2], [0, 2])
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_every_call_answers_without_the_store(with_clients, fault):
+    """The providers are read, each time, and in time."""
+
+    async def steps(store, here, there):
+        await here.fetch(max_age=30)
+        store.fault = fault
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        results = [await here.fetch(max_age=30) for _ in range(3)]
+        return [merged.amount("BTC") for merged in results], loop.time() - started
+
+    (amounts, took), requests = with_clients(steps)
+
+    assert (amounts, requests) == ([2, 3, 4], [4, 0])
+    assert took <= 3 * (1.0 + 2 * 0.5)
+
+
+def test_callers_at_the_same_time_share_a_request_without_the_store_too(with_clients):
+    """An outage of the store is not passed on to the provider."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        results = await asyncio.gather(*(here.fetch(max_age=30) for _ in range(100)))
+        return {merged.amount("BTC") for merged in results}
+
+    assert with_clients(steps) == ({1}, [1, 0])
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_the_log_tells_once_that_the_store_is_gone_and_once_that_it_is_back(with_clients, fault, caplog):
+    """One line each, without the address, which may hold a password."""
+    caplog.set_level(logging.INFO, "balancekit.stores")
+
+    async def steps(store, here, there):
+        await here.fetch(max_age=30)
+        store.fault = fault
+        for _ in range(3):
+            await here.fetch(max_age=30)
+        store.fault = None
+        await asyncio.sleep(2)
+        await here.fetch(max_age=30)
+        return await here.fetch(max_age=30)
+
+    with_clients(steps)
+
+    gone, back = (record.getMessage() for record in caplog.records if record.name == "balancekit.stores.guard")
+    assert gone.startswith("the store is out of reach (")
+    assert "hunter2" not in caplog.text
+    assert back == "the store is back"
+
+
+def test_a_store_that_is_back_is_used_again(with_clients):
+    """By itself, after a second."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        await here.fetch(max_age=30)
+        store.fault = None
+        await asyncio.sleep(1)
+        await here.fetch(max_age=30)
+        return (await there.fetch(max_age=30)).amount("BTC")
+
+    assert with_clients(steps) == (2, [2, 0])
+
+
+def test_an_invalidation_during_an_outage_is_not_lost(with_clients):
+    """The store learns of it before it is asked for anything else."""
+
+    async def steps(store, here, there):
+        await here.fetch(max_age=30)
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        store.fault = None
+        await asyncio.sleep(1)
+        return (await here.fetch(max_age=30)).amount("BTC"), (await there.fetch(max_age=30)).amount("BTC")
+
+    assert with_clients(steps) == ((2, 2), [2, 0])
+
+
+def test_a_read_from_before_an_invalidation_serves_nobody_after_it_without_the_store(with_clients):
+    """The rule holds within the process, whatever the store is doing."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        before = asyncio.create_task(here.fetch(max_age=30))
+        await asyncio.sleep(0.5)
+        await here.invalidate("till")
+        after = await here.fetch(max_age=30)
+        return [(await before).amount("BTC"), after.amount("BTC")]
+
+    assert with_clients(steps) == ([1, 2], [2, 0])
+
+
+def test_a_limit_on_the_rate_holds_for_all_clients_together(with_clients):
+    """Two replicas with a limit of three requests a minute make three in all."""
+
+    async def steps(store, here, there):
+        together = await asyncio.gather(*(client.fetch() for client in (here, there) * 3))
+        return sum(merged.complete for merged in together)
+
+    complete, requests = with_clients(steps, rate_limits={"till": RateLimit(3, per=60)}, deadline=5.0)
+
+    assert (complete, sum(requests)) == (3, 3)
+
+
+def test_a_store_that_is_none_is_refused():
+    """At construction."""
+    with pytest.raises(ConfigError, match="store: expected a SnapshotStore, got dict"):
+        AggregateClient([Till()], store={})
