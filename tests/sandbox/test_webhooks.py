@@ -609,18 +609,22 @@ async def test_another_sandbox_s_account_is_not_this_one_s(sandbox, add):
         await sandbox.settle(Sandbox().add_getmany("shop"), "BTC", "1")
 
 
-async def test_webhooks_need_a_started_sandbox(receiver):
-    """Before the start and after the close nothing is sent, held deliveries included."""
+@pytest.mark.parametrize("closed", [False, True], ids=["before", "after"])
+async def test_webhooks_need_a_started_sandbox(receiver, closed):
+    """Before the start and after the close nothing is changed or sent, held deliveries included."""
     sandbox = Sandbox()
     account = sandbox.add_getmany("shop", webhook_url=receiver.url)
     held = await sandbox.announce(account, "BTC", "1", send=False)
+    if closed:
+        await sandbox.start()
+        await sandbox.aclose()
 
     with pytest.raises(RuntimeError, match="must be started to deliver"):
         await held.send()
     with pytest.raises(RuntimeError, match="must be started to deliver"):
         await sandbox.settle(account, "BTC", "1")
 
-    assert account.holdings == ()
+    assert (account.holdings, receiver.received) == ((), [])
 
 
 async def test_a_retry_goes_where_the_account_s_webhooks_go_then(sandbox, add, receiver):
