@@ -4,7 +4,7 @@ Source: docs.blacksheep.money, "Listing balances" and "Authentication".
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -80,7 +80,8 @@ class GetManyProvider(HttpProvider):
     """One account at the getMany (Blacksheep) API.
 
     `key_id` and `signing_key` (the Ed25519 private key as base64 of PKCS#8 DER, or as PEM) come together; with neither
-    the requests go unsigned, for use behind a gateway that signs. Raises ConfigError if a setting cannot work.
+    the requests go unsigned, for use behind a gateway that signs. `webhook_key` is the public key of its webhooks, or
+    several. Raises ConfigError if a setting cannot work.
     """
 
     provider = "getmany"
@@ -98,6 +99,7 @@ class GetManyProvider(HttpProvider):
         *,
         key_id: str | Secret | None = None,
         signing_key: str | Secret | None = None,
+        webhook_key: str | Sequence[str] | None = None,
         base_url: str = PRODUCTION,
     ) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
@@ -116,6 +118,7 @@ class GetManyProvider(HttpProvider):
         if key_id is not None and not key_id.is_header_text:
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
         self.signs_time = key_id is not None
+        self._webhook_key = webhook_key
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:

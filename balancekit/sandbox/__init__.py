@@ -3,12 +3,27 @@
 async with Sandbox() as sandbox:
     shop = sandbox.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000"})
     provider = CryptoprocessingProvider(shop.label, **shop.settings)
+    shop.webhook_url = "http://127.0.0.1:8080/webhooks/shop-eu"
+    delivery = await sandbox.settle(shop, "BTC", "0.01")
 """
 
-from balancekit.sandbox.accounts import Holding, SandboxAccount
+from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.certificates import Certificate
+from balancekit.sandbox.deliveries import Attempt, Delivery
 from balancekit.sandbox.faults import Fault
+from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.requests import ReceivedRequest
 from balancekit.sandbox.server import Sandbox
+from balancekit.sandbox.webhooks import Tamper
 
-__all__ = ["Certificate", "Fault", "Holding", "ReceivedRequest", "Sandbox", "SandboxAccount"]
+__all__ = [
+    "Attempt",
+    "Certificate",
+    "Delivery",
+    "Fault",
+    "Holding",
+    "ReceivedRequest",
+    "Sandbox",
+    "SandboxAccount",
+    "Tamper",
+]

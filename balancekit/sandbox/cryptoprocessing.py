@@ -1,9 +1,8 @@
 """The Cryptoprocessing v2 API as the sandbox plays it.
 
-Source: docs.cryptoprocessing.com, "List balances", "Authentication" and "Errors".
+Source: docs.cryptoprocessing.com, "List balances", "Authentication", "Errors" and "Callbacks".
 """
 
-import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
@@ -14,9 +13,12 @@ from typing import ClassVar, Final, cast
 import attrs
 from multidict import CIMultiDictProxy
 
-from balancekit.sandbox.accounts import Holding, SandboxAccount
+from balancekit.sandbox import callbacks
+from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.answers import Answer, RefusedError
+from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.requests import ReceivedRequest
+from balancekit.sandbox.webhooks import Event, Message, Tamper
 
 _BASE: Final = "/api/v2"
 
@@ -42,6 +44,10 @@ class CryptoprocessingAccount(SandboxAccount):
     """One account at Cryptoprocessing; `balances_as_numbers` sends balances as the page of March 2026 showed them."""
 
     provider: ClassVar[str] = "cryptoprocessing"
+    pending_status: ClassVar[str] = "not_confirmed"
+    settled_status: ClassVar[str] = "confirmed"
+    retry_delays: ClassVar[tuple[float, ...]] = callbacks.RETRY_DELAYS
+    tampers: ClassVar[frozenset[Tamper]] = callbacks.TAMPERS
 
     key: str
     secret: str
@@ -51,6 +57,10 @@ class CryptoprocessingAccount(SandboxAccount):
     def settings(self) -> dict[str, str]:
         """The keyword arguments of the adapter's constructor; RuntimeError as long as the port is not known."""
         return {"key": self.key, "secret": self.secret, "base_url": f"{self._address()}{_BASE}"}
+
+    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:  # noqa: ARG002 - callbacks have no time
+        """Write and sign a callback."""
+        return callbacks.write(callback_body(event), key=self.key, secret=self.secret, tamper=tamper)
 
 
 class CryptoprocessingApi:
@@ -99,6 +109,22 @@ class CryptoprocessingApi:
         return _DOCUMENTED.get(status)
 
 
+def callback_body(event: Event) -> bytes:
+    """Return the body of a callback: a deposit, or a withdrawal where the amount is negative.
+
+    Assumed: how the objects for currencies and amounts are called; documented is that there are such objects.
+    """
+    amount = {"currency": event.moved.currency, "amount": event.moved.plain.removeprefix("-")}
+    content = {
+        "id": event.number,
+        "type": "withdrawal" if event.moved.amount < 0 else "deposit",
+        "status": event.status,
+        "currency_sent": amount,
+        "currency_received": amount,
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
 def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) -> CryptoprocessingAccount:
     """Return the account that signed a request, of which `account` has the key; raises RefusedError otherwise."""
     if not request.headers.get("X-Processing-Key"):
@@ -108,7 +134,7 @@ def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) ->
     signature = request.headers.get("X-Processing-Signature")
     if not signature:
         raise RefusedError("required_header_signature")
-    expected = hmac.digest(account.secret.encode(), request.body, hashlib.sha512).hex()
+    expected = callbacks.sign(account.secret, request.body)
     if not hmac.compare_digest(expected.encode(), signature.encode(errors="surrogateescape")):
         raise RefusedError("bad_header_signature")
     return account

@@ -1,11 +1,12 @@
 """The getMany (Blacksheep) API as the sandbox plays it.
 
-Source: docs.blacksheep.money, "Listing balances" and "Authentication".
+Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactions" and "Webhook setup".
 """
 
 import base64
 import enum
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -26,9 +27,12 @@ from cryptography.hazmat.primitives.serialization import (
 from multidict import CIMultiDictProxy
 
 from balancekit.providers.getmany import NO_BODY_DIGEST
-from balancekit.sandbox.accounts import Holding, SandboxAccount
+from balancekit.sandbox import standard_webhooks
+from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.answers import Answer, RefusedError
+from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.requests import ReceivedRequest
+from balancekit.sandbox.webhooks import Event, Message, Tamper
 
 WINDOW: Final = 300
 """Assumed: how many seconds a timestamp may be off, either way."""
@@ -85,10 +89,33 @@ def _derive_verifying_key(account: "SignedAccount") -> Ed25519PublicKey:
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
-class SignedAccount(SandboxAccount):
-    """One account at getMany whose requests are signed; it remembers the nonces that it has seen."""
+class GetManyAccount(SandboxAccount):
+    """One account at getMany, with the key pair of its webhooks."""
 
     provider: ClassVar[str] = "getmany"
+    pending_status: ClassVar[str] = "PENDING"
+    settled_status: ClassVar[str] = "COMPLETED"
+    retry_delays: ClassVar[tuple[float, ...]] = standard_webhooks.RETRY_DELAYS
+    tampers: ClassVar[frozenset[Tamper]] = standard_webhooks.TAMPERS
+
+    _webhook_signing_key: Ed25519PrivateKey = attrs.field(init=False, factory=Ed25519PrivateKey.generate)
+
+    @property
+    def webhook_key(self) -> str:
+        """The public key that its webhooks are verified with."""
+        return standard_webhooks.encode_public_key(self._webhook_signing_key)
+
+    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:
+        """Write and sign a webhook."""
+        body = webhook_body(event)
+        return standard_webhooks.write(
+            body, event_id=event.event_id, now=now, key=self._webhook_signing_key, tamper=tamper
+        )
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class SignedAccount(GetManyAccount):
+    """One account at getMany whose requests are signed; it remembers the nonces that it has seen."""
 
     key_id: str
     signing_key: str
@@ -100,7 +127,12 @@ class SignedAccount(SandboxAccount):
     @property
     def settings(self) -> dict[str, str]:
         """The keyword arguments of the adapter's constructor; RuntimeError as long as the port is not known."""
-        return {"key_id": self.key_id, "signing_key": self.signing_key, "base_url": self._address()}
+        return {
+            "key_id": self.key_id,
+            "signing_key": self.signing_key,
+            "webhook_key": self.webhook_key,
+            "base_url": self._address(),
+        }
 
     def spend(self, nonce: str, timestamp: int, *, now: float) -> bool:
         """Remember a nonce; False if it was used before."""
@@ -114,15 +146,14 @@ class SignedAccount(SandboxAccount):
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
-class GatewayAccount(SandboxAccount):
+class GatewayAccount(GetManyAccount):
     """One account at getMany behind a gateway that signs: told by its path, since its requests carry no identity."""
-
-    provider: ClassVar[str] = "getmany"
 
     @property
     def settings(self) -> dict[str, str]:
         """The keyword arguments of the adapter's constructor; RuntimeError as long as the port is not known."""
-        return {"base_url": f"{self._address()}{_GATEWAY}{quote(self.label, safe='')}"}
+        base_url = f"{self._address()}{_GATEWAY}{quote(self.label, safe='')}"
+        return {"webhook_key": self.webhook_key, "base_url": base_url}
 
 
 class GetManyApi:
@@ -249,10 +280,28 @@ def _refused(code: str) -> Answer:
     return Answer.of_json(HTTPStatus.UNAUTHORIZED, {"error": code}, error=code)
 
 
-def _row(holding: Holding, account_id: uuid.UUID) -> dict[str, Any]:
-    balance: dict[str, Any] = {"value": str(holding.units), "code": holding.currency, "decimals": holding.scale}
+def webhook_body(event: Event) -> bytes:
+    """Return the body of a webhook; assumed are its shape and the name of the amount."""
+    content = {
+        "type": "transaction.created" if event.status == GetManyAccount.pending_status else "transaction.updated",
+        "data": {
+            "id": str(uuid.uuid5(_IDS, f"transaction {event.number}")),
+            "status": event.status,
+            "amount": _amount(event.moved),
+        },
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _amount(holding: Holding) -> dict[str, Any]:
+    amount: dict[str, Any] = {"value": str(holding.units), "code": holding.currency, "decimals": holding.scale}
     if holding.asset_type == "crypto":
-        balance["chain"] = holding.chain or DEFAULT_CHAIN
+        amount["chain"] = holding.chain or DEFAULT_CHAIN
+    return amount
+
+
+def _row(holding: Holding, account_id: uuid.UUID) -> dict[str, Any]:
+    balance = _amount(holding)
     row_id = uuid.uuid5(account_id, f"{holding.currency}:{balance.get('chain', '')}")
     return {"id": str(row_id), "account_id": str(account_id), "balance": balance}
 

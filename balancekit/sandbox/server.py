@@ -6,26 +6,29 @@ import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
 from email.utils import formatdate
-from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 from weakref import WeakSet
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from balancekit.http import is_loopback
-from balancekit.sandbox.accounts import Holdings, SandboxAccount
+from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.answers import Answer
+from balancekit.sandbox.apis import Api, Elsewhere
 from balancekit.sandbox.certificates import Authority, Certificate
 from balancekit.sandbox.cryptoprocessing import CryptoprocessingAccount, CryptoprocessingApi
+from balancekit.sandbox.deliveries import Courier, Delivery
 from balancekit.sandbox.faults import Fault, faulty
 from balancekit.sandbox.getmany import GatewayAccount, GetManyApi, SignedAccount, new_signing_key
+from balancekit.sandbox.holdings import Holdings
 from balancekit.sandbox.playing import play, reset, respond
 from balancekit.sandbox.requests import ReceivedRequest, RequestLog
+from balancekit.sandbox.webhooks import Tamper
 
 if TYPE_CHECKING:
     import ssl
@@ -34,21 +37,14 @@ _SHUTDOWN_TIMEOUT: Final = 0.01
 """Seconds, since aiohttp takes zero for no limit; whatever was being answered has been cancelled by then."""
 
 
-class _Api(Protocol):
-    @property
-    def provider(self) -> str | None: ...
-    def serves(self, route: str) -> bool: ...
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> SandboxAccount | None: ...
-    def answer(self, request: ReceivedRequest) -> Answer: ...
-    def documented(self, status: int) -> Answer | None: ...
-
-
 class Sandbox:
     """A server on loopback that plays both provider APIs, for tests, demos and trying things out.
 
     It is started by `async with` or `start`. Accounts, holdings and faults can be set at any time, before the start
     too. `port` 0 means any that is free; `clock` gives Unix seconds, for the age of timestamps and the `Date` of
-    answers. With a `certificate` it speaks TLS. Raises ValueError for a host that is not loopback.
+    answers and of webhooks. With a `certificate` it speaks TLS. `sleep` waits for so many seconds before a webhook is
+    tried again, and `webhook_timeout` is how many seconds a receiver has to answer. Raises ValueError for a host that
+    is not loopback.
     """
 
     def __init__(
@@ -58,6 +54,8 @@ class Sandbox:
         port: int = 0,
         clock: Callable[[], float] = time.time,
         certificate: Certificate | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        webhook_timeout: float = 5.0,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the sandbox serves loopback addresses only, not {host!r}")
@@ -71,10 +69,11 @@ class Sandbox:
         self._tasks: set[asyncio.Task[object]] = set()
         self._cryptoprocessing = CryptoprocessingApi()
         self._getmany = GetManyApi()
-        self._apis: tuple[_Api, ...] = (self._cryptoprocessing, self._getmany, _Elsewhere())
+        self._apis: tuple[Api, ...] = (self._cryptoprocessing, self._getmany, Elsewhere())
         self._accounts: dict[str, SandboxAccount] = {}
         self._faults: dict[str | None, deque[Fault]] = {None: deque()}
         self._log = RequestLog()
+        self._courier = Courier(clock=clock, sleep=sleep, timeout=webhook_timeout)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,6 +89,17 @@ class Sandbox:
 
         After `aclose` it can be started again and comes back on the same port, as a provider does after an outage.
         """
+        await self._listen()
+        self._courier.start()
+
+    async def aclose(self) -> None:
+        """Stop at once: what is being answered, hangs or is being delivered is dropped. Closing twice does nothing."""
+        try:
+            await self._courier.aclose()
+        finally:
+            await self._stop_listening()
+
+    async def _listen(self) -> None:
         if self._runner is not None:
             raise RuntimeError("the sandbox is started already")
         server = web.Server(self._serve, handler_cancellation=True, access_log=None, auto_decompress=False)
@@ -98,12 +108,11 @@ class Sandbox:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._server_context()).start()
         except BaseException:
-            await self.aclose()
+            await self._stop_listening()
             raise
         self._port = runner.addresses[0][1]
 
-    async def aclose(self) -> None:
-        """Stop at once: requests that are being answered, or hang, are dropped. Closing twice does nothing."""
+    async def _stop_listening(self) -> None:
         runner, self._runner = self._runner, None
         if runner is not None:
             for task in self._tasks:
@@ -112,12 +121,15 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncGenerator[None, None]:
-        """Refuse connections, drop those that are open, and listen again on the same port when the block ends."""
-        await self.aclose()
+        """Refuse connections, drop those that are open, and listen again on the same port when the block ends.
+
+        Webhooks go on.
+        """
+        await self._stop_listening()
         try:
             yield
         finally:
-            await self.start()
+            await self._listen()
 
     @contextlib.asynccontextmanager
     async def deaf(self) -> AsyncGenerator[None, None]:
@@ -156,11 +168,13 @@ class Sandbox:
         key: str | None = None,
         secret: str | None = None,
         balances_as_numbers: bool = False,
+        webhook_url: str | None = None,
     ) -> SandboxAccount:
         """Add an account at Cryptoprocessing; credentials that are not given are random.
 
-        `balances_as_numbers` sends bare JSON numbers, as the provider's page of March 2026 showed them. Raises
-        ValueError if the label or the key is taken.
+        `balances_as_numbers` sends bare JSON numbers, as the provider's page of March 2026 showed them.
+        `webhook_url` can be set later too. Raises ValueError if the label or the key is taken, or for a URL that is not
+        of this machine.
         """
         account = CryptoprocessingAccount(
             label=self._free(label),
@@ -169,6 +183,7 @@ class Sandbox:
             key=secrets.token_hex(16) if key is None else key,
             secret=secrets.token_hex(32) if secret is None else secret,
             balances_as_numbers=balances_as_numbers,
+            webhook_url=webhook_url,
         )
         self._cryptoprocessing.add(account)
         self._accounts[label] = account
@@ -182,12 +197,14 @@ class Sandbox:
         key_id: str | None = None,
         signing_key: str | None = None,
         signed: bool = True,
+        webhook_url: str | None = None,
     ) -> SandboxAccount:
         """Add an account at getMany; credentials that are not given are random.
 
         `signing_key` is base64 of PKCS#8 DER. With `signed=False` the account is behind a gateway that signs: it takes
-        unsigned requests, at a path of its own. Raises ValueError if the label or the key id is taken, or
-        if the key is no such key.
+        unsigned requests, at a path of its own. `webhook_url` can be set later too; its webhooks have a random key pair
+        of their own. Raises ValueError if the label or the key id is taken, if the key is no such key, or for a URL
+        that is not of this machine.
         """
         account: SignedAccount | GatewayAccount
         if signed:
@@ -197,9 +214,12 @@ class Sandbox:
                 address=lambda: self.address,
                 key_id=f"key_{secrets.token_hex(8)}" if key_id is None else key_id,
                 signing_key=new_signing_key() if signing_key is None else signing_key,
+                webhook_url=webhook_url,
             )
         elif key_id is None and signing_key is None:
-            account = GatewayAccount(label=self._free(label), holdings=holdings, address=lambda: self.address)
+            account = GatewayAccount(
+                label=self._free(label), holdings=holdings, address=lambda: self.address, webhook_url=webhook_url
+            )
         else:
             raise ValueError("an account behind a gateway has no credentials")
         self._getmany.add(account)
@@ -230,6 +250,85 @@ class Sandbox:
     def clear_requests(self) -> None:
         """Forget what was received."""
         self._log.clear()
+
+    async def settle(
+        self,
+        account: str | SandboxAccount,
+        currency: str,
+        amount: str | int | Decimal,
+        *,
+        chain: str | None = None,
+        transaction: int | None = None,
+        copies: int = 1,
+        tamper: Tamper | None = None,
+        send: bool = True,
+    ) -> Delivery:
+        """Add an amount to what an account holds, and deliver the webhook that tells it, as the provider would.
+
+        Returns when the receiver has answered or failed the first time; the provider's retries follow in the
+        background. A negative amount is one that leaves the account. `transaction` is the number of one that was
+        announced before; `copies` are delivered at once; `tamper` is done to every attempt; without `send` the delivery
+        is held until its `send()`. Raises TypeError for a float, ValueError for a label that no account has, for what
+        cannot be added, or for what cannot be done to a webhook of the provider, RuntimeError if there is nowhere to
+        send it; nothing is changed then.
+        """
+        found = self._account(account)
+        delivery = self._courier.prepare(
+            found,
+            found.movement(currency, amount, chain=chain),
+            status=found.settled_status,
+            transaction=transaction,
+            copies=copies,
+            tamper=tamper,
+            send=send,
+        )
+        found.add(currency, amount, chain=chain)
+        return await self._courier.dispatch(delivery, send=send)
+
+    async def announce(
+        self,
+        account: str | SandboxAccount,
+        currency: str,
+        amount: str | int | Decimal,
+        *,
+        chain: str | None = None,
+        status: str | None = None,
+        transaction: int | None = None,
+        copies: int = 1,
+        tamper: Tamper | None = None,
+        send: bool = True,
+    ) -> Delivery:
+        """Deliver the webhook of a transaction that changes nothing: pending, unless another `status` is given.
+
+        `status` is the provider's word, such as "FAILED" or "cancelled"; everything else is as in `settle`.
+        """
+        found = self._account(account)
+        delivery = self._courier.prepare(
+            found,
+            found.movement(currency, amount, chain=chain),
+            status=found.pending_status if status is None else status,
+            transaction=transaction,
+            copies=copies,
+            tamper=tamper,
+            send=send,
+        )
+        return await self._courier.dispatch(delivery, send=send)
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What `settle` and `announce` made, oldest first, what is held included: the latest 10 000 deliveries."""
+        return tuple(self._courier.log)
+
+    def clear_deliveries(self) -> None:
+        """Forget the deliveries; those that are under way go on."""
+        self._courier.log.clear()
+
+    def _account(self, account: str | SandboxAccount) -> SandboxAccount:
+        label = account if isinstance(account, str) else account.label
+        found = self._accounts.get(label)
+        if found is None or account not in (label, found):
+            raise ValueError(f"no account is labelled {label!r}")
+        return found
 
     def _server_context(self) -> "ssl.SSLContext | None":
         if self._authority is None or self._certificate is None:
@@ -280,7 +379,7 @@ class Sandbox:
             self._doomed.add(http.task)
         return await play(request.fault, http, answer)
 
-    def _answer(self, request: ReceivedRequest, api: _Api) -> Answer:
+    def _answer(self, request: ReceivedRequest, api: Api) -> Answer:
         if request.fault is None:
             made = api.answer(request)
         else:
@@ -288,23 +387,3 @@ class Sandbox:
         if "Date" in made.headers:
             return made
         return made.with_headers({"Date": formatdate(self._clock(), usegmt=True)})
-
-
-class _Elsewhere:
-    """What is asked for outside both APIs."""
-
-    @property
-    def provider(self) -> None:
-        pass
-
-    def serves(self, route: str) -> bool:  # noqa: ARG002 - whatever the APIs do not
-        return True
-
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> None:
-        pass
-
-    def answer(self, request: ReceivedRequest) -> Answer:  # noqa: ARG002 - always the same
-        return Answer.of_status(HTTPStatus.NOT_FOUND)
-
-    def documented(self, status: int) -> None:
-        pass

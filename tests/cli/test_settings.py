@@ -32,6 +32,13 @@ def test_printed_settings_can_be_loaded(accounts, tmp_path):
     assert "it's" not in path.read_text()
 
 
+def test_the_public_key_of_webhooks_is_printed_as_it_is(accounts):
+    """It is no secret, and whoever receives the webhooks needs it."""
+    text = toml_by_variables(accounts)
+
+    assert f'webhook_key = "{accounts[1].settings["webhook_key"]}"\n' in text
+
+
 def test_a_secret_is_quoted_for_the_shell(accounts):
     """What the shell reads is what was written."""
     assert shlex.split(exports(accounts)) == ["export", "SHOP_EU_SECRET=it's"]

@@ -127,6 +127,26 @@ def test_setting_adds_what_was_not_held():
     assert account.holdings == (Holding("BTC", "1"), Holding("EUR", "2"))
 
 
+def test_adding_is_exact_and_tells_what_was_added():
+    """The sum has the finer scale of the two, and what was added has the holding's form."""
+    account = Sandbox().add_getmany("till", [Holding("USDC", "1.50", chain="solana")])
+
+    added = account.add("USDC", "-0.125")
+
+    assert added == Holding("USDC", "-0.125", chain="solana")
+    assert account.holdings == (Holding("USDC", "1.375", chain="solana"),)
+
+
+def test_what_a_holding_cannot_take_is_not_added():
+    """A sum finer than the decimals is not rounded, and nothing is changed."""
+    account = Sandbox().add_getmany("till", [Holding("USD", "1", decimals=2)])
+
+    with pytest.raises(ValueError, match="finer than 2 decimals"):
+        account.add("USD", "0.005")
+
+    assert account.holdings == (Holding("USD", "1", decimals=2),)
+
+
 def test_the_chain_tells_holdings_apart():
     """The same code on another chain is another holding."""
     account = Sandbox().add_getmany("till", [Holding("USDC", "1", chain="ethereum")])

@@ -236,7 +236,7 @@ async def test_an_account_behind_a_gateway_needs_no_signature(sandbox, send, lab
 
     response = await send("POST", f"{account.settings['base_url']}/account.balance.getMany")
 
-    assert list(account.settings) == ["base_url"]
+    assert list(account.settings) == ["webhook_key", "base_url"]
     assert (await response.json())["data"][0]["balance"] == {"value": "250", "code": "USD", "decimals": 2}
     assert sandbox.requests[-1].account == label
 

@@ -1,0 +1,57 @@
+"""What an API that the sandbox plays is to the server, and what answers outside both APIs."""
+
+from http import HTTPStatus
+from typing import Protocol
+
+from multidict import CIMultiDictProxy
+
+from balancekit.sandbox.accounts import SandboxAccount
+from balancekit.sandbox.answers import Answer
+from balancekit.sandbox.requests import ReceivedRequest
+
+
+class Api(Protocol):
+    """One API: which paths and accounts are its own, and what it answers."""
+
+    @property
+    def provider(self) -> str | None:
+        """The provider's name."""
+        ...
+
+    def serves(self, route: str) -> bool:
+        """Whether a path, without its query, belongs to this API."""
+        ...
+
+    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> SandboxAccount | None:
+        """Return the account that a request says it comes from."""
+        ...
+
+    def answer(self, request: ReceivedRequest) -> Answer:
+        """Answer a request as the provider does."""
+        ...
+
+    def documented(self, status: int) -> Answer | None:
+        """Return the error that the provider documents for a status."""
+        ...
+
+
+class Elsewhere:
+    """What is asked for outside both APIs."""
+
+    @property
+    def provider(self) -> None:
+        """No provider."""
+
+    def serves(self, route: str) -> bool:  # noqa: ARG002 - whatever the APIs do not
+        """Whether a path is served here: any is."""
+        return True
+
+    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> None:
+        """Recognise nobody."""
+
+    def answer(self, request: ReceivedRequest) -> Answer:  # noqa: ARG002 - always the same
+        """Answer that nothing is found."""
+        return Answer.of_status(HTTPStatus.NOT_FOUND)
+
+    def documented(self, status: int) -> None:
+        """Document nothing."""
