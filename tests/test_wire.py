@@ -73,6 +73,9 @@ BODIES = (
     st.binary() | JSON.map(json.dumps).map(str.encode) | st.text('[]{}":,.0123456789eE+-NaInfty \ufeff').map(str.encode)
 )
 
+TRICKY = st.text('[]{}"\\\\,:é')
+NESTED = st.recursive(TRICKY, lambda inner: st.lists(inner) | st.dictionaries(TRICKY, inner), max_leaves=30)
+
 
 def types_in(value):
     """Return the types of a decoded value and of all values in it."""
@@ -83,6 +86,17 @@ def types_in(value):
             return {list}.union(*map(types_in, value))
         case _:
             return {type(value)}
+
+
+def levels_of(value):
+    """Return how many lists and objects stand within each other in a decoded value."""
+    match value:
+        case dict():
+            return 1 + max(map(levels_of, value.values()), default=0)
+        case list():
+            return 1 + max(map(levels_of, value), default=0)
+        case _:
+            return 0
 
 
 def shape_of(**changes):
@@ -169,6 +183,20 @@ def test_nesting_is_counted_exactly(tower):
 
     with pytest.raises(ShapeError, match="more than 32 levels"):
         decode_json(tower(MAX_NESTING + 1))
+
+
+@given(NESTED, st.integers(1, 6), st.booleans())
+def test_nesting_is_counted_exactly_in_any_body(value, most, escaped):
+    """A body is refused if it goes deeper than the bound, and for nothing else, whatever stands in its strings."""
+    body = json.dumps(value, ensure_ascii=escaped).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("balancekit.wire.MAX_NESTING", most)
+        if levels_of(value) <= most:
+            assert decode_json(body) == value
+        else:
+            with pytest.raises(ShapeError, match=f"more than {most} levels"):
+                decode_json(body)
 
 
 def test_brackets_within_strings_are_no_nesting():
