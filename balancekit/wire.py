@@ -2,12 +2,12 @@
 
 import json
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NewType, NoReturn, TypeVar
 
 from balancekit.amounts import check_decimals, check_units, parse_amount
 from balancekit.json_values import NumberText, describe
-from balancekit.names import check_code, check_label
+from balancekit.names import check_code, check_label, currency_of
 from balancekit.structuring import ShapeError, Structurer
 
 MAX_NESTING: Final = 32
@@ -99,33 +99,60 @@ def structure(data: object, shape: type[_Shape]) -> _Shape:
     return _structurer().structure(data, shape)
 
 
-@cache
-def _structurer() -> Structurer:
-    return Structurer(
-        {
-            str: _read_text,
-            Decimal: parse_amount,
-            Code: _read_code,
-            Reference: _read_reference,
-            Units: check_units,
-            Decimals: check_decimals,
-        },
-        most_items=MAX_BALANCES,
-    )
+def misfit(data: object, shape: type[object]) -> ShapeError:
+    """Return the error that says where decoded JSON does not fit an attrs class, once reading it has failed.
+
+    Checking every line in a way that could name it takes five times as long as reading it, which only data that does
+    not fit is worth.
+    """
+    try:
+        structure(data, shape)
+    except ShapeError as error:
+        return error
+    return ShapeError("expected something else")
 
 
-def _read_text(value: object) -> str:
+def lines_in(answer: Any) -> list[Any]:  # noqa: ANN401 - JSON is any of its types
+    """Return the entries of the list `data`; raises anything if there is no such list, or if it is too long."""
+    lines: list[Any] = answer["data"]
+    if describe(lines) != "a list" or len(lines) > MAX_BALANCES:
+        raise ShapeError("data")
+    return lines
+
+
+# The same few codes come again and again, and are checked and kept once. Bounded, since a provider may send any.
+@lru_cache(maxsize=2048)
+def read_code(value: object) -> tuple[str, str]:
+    """Return a code (or the name of a chain), and the currency that it names; TypeError or ValueError if it is none."""
+    code = check_code(read_text(value))
+    return code, currency_of(code)
+
+
+def read_text(value: object) -> str:
+    """Return a string; TypeError for anything else, a number's text included."""
     if isinstance(value, str) and not isinstance(value, NumberText):
         return value
     raise TypeError(f"expected a string, got {describe(value)}")
 
 
-def _read_code(value: object) -> str:
-    return check_code(_read_text(value))
+def read_reference(value: object) -> str:
+    """Return a provider's own id; TypeError or ValueError if it is none."""
+    return check_label(read_text(value))
 
 
-def _read_reference(value: object) -> str:
-    return check_label(_read_text(value))
+@cache
+def _structurer() -> Structurer:
+    return Structurer(
+        {
+            str: read_text,
+            Decimal: parse_amount,
+            Code: lambda value: read_code(read_text(value))[0],
+            Reference: read_reference,
+            Units: check_units,
+            Decimals: check_decimals,
+        },
+        most_items=MAX_BALANCES,
+    )
 
 
 def _read_integer(text: str) -> int | NumberText:

@@ -19,6 +19,8 @@ from balancekit.wire import (
     ShapeError,
     Units,
     decode_json,
+    misfit,
+    read_code,
     structure,
 )
 
@@ -373,6 +375,23 @@ def test_any_value_is_an_instance_or_a_shape_error(value):
     """Whatever stands in the JSON, nothing else comes of it."""
     with suppress(ShapeError):
         assert isinstance(structure(value, Answer), Answer)
+
+
+def test_data_that_fits_is_not_blamed():
+    """Should reading fail where the shape finds nothing wrong, that is an error all the same."""
+    assert str(misfit(shape_of(), Answer)) == "expected something else"
+    assert str(misfit(shape_of(units=None), Answer)) == "data[1].line.units: expected a decimal string, got null"
+
+
+def test_codes_are_remembered_within_a_bound():
+    """One string stands for a code in all answers, and a provider that makes up codes fills no memory."""
+    assert read_code("btc".upper())[0] is read_code("btc".upper())[0]
+    assert read_code("usdc") == ("usdc", "USDC")
+
+    for number in range(5000):
+        read_code(f"C{number}")
+
+    assert read_code.cache_info().currsize < 5000
 
 
 def test_an_endless_integer_is_named_where_it_stands():
