@@ -38,6 +38,7 @@ _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 # What may stand beside the digits of an amount: sign, point, the letter and sign of an exponent, and its four digits.
 _LONGEST_REST: Final = 8
+_EXPONENTS: Final = tuple(f"E-{decimals}" for decimals in range(MAX_EXPONENT + 1))
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
@@ -47,7 +48,10 @@ def parse_amount(value: object, *, max_digits: int = MAX_DIGITS) -> Decimal:
     Raises ValueError for anything but a plain ASCII decimal (optional sign, optional exponent) of at most
     `max_digits` digits with an exponent within plus or minus `MAX_EXPONENT`.
     """
-    text = _text_of(value)
+    text = value if isinstance(value, str) else _text_of(value)
+    # Nearly every amount is digits with a point or none: seeing that costs a tenth of matching and counting them.
+    if len(text) <= max_digits and text.isascii() and text.replace(".", "", 1).isdigit():
+        return Decimal(text)
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise ValueError("not a plain decimal number")
@@ -63,7 +67,10 @@ def parse_amount(value: object, *, max_digits: int = MAX_DIGITS) -> Decimal:
 
 def check_units(value: object) -> str:
     """Return a whole number of smallest units as text; ValueError for anything but ASCII digits with a sign or none."""
-    text = _text_of(value)
+    text = value if isinstance(value, str) else _text_of(value)
+    # As in `parse_amount`, this saves most of the time.
+    if len(text) <= MAX_DIGITS and text.isascii() and text.isdigit():
+        return text
     if _INTEGER.fullmatch(text) is None:
         raise ValueError("not a whole number of smallest units")
     _refuse_more_digits(len(text.lstrip("+-")), MAX_DIGITS)
@@ -82,7 +89,9 @@ def from_units(units: str, decimals: int) -> Decimal:
 
     Takes what `check_units` and `check_decimals` return.
     """
-    return _without_minus_zero(Decimal(f"{units}E-{decimals}"))
+    # Text that `Decimal` reads is faster than a shift afterwards, and the end of it faster looked up than written.
+    amount = Decimal(units + _EXPONENTS[decimals])
+    return amount or amount.copy_abs()
 
 
 def check_amount(amount: object) -> Decimal:
@@ -124,8 +133,6 @@ def format_amount(amount: Decimal) -> str:
 
 
 def _text_of(value: object) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, int) and not isinstance(value, bool):
         # `str` refuses integers of thousands of digits in words of its own.
         _refuse_more_digits(value.bit_length() // 4, MAX_DIGITS)

@@ -1,6 +1,8 @@
 """What a currency code names: the type of asset."""
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 
@@ -14,7 +16,8 @@ class AssetType(enum.StrEnum):
     @classmethod
     def reported(cls, value: str) -> "AssetType":
         """Read a type as a provider reported it: a value that is not known yet is `UNKNOWN`, not an error."""
-        return _TYPES.get(value, cls.UNKNOWN)
+        return KNOWN_TYPES.get(value) or cls.UNKNOWN
 
 
-_TYPES: Final = {"crypto": AssetType.CRYPTO, "fiat": AssetType.FIAT}
+KNOWN_TYPES: Final[Mapping[str, AssetType]] = MappingProxyType({"crypto": AssetType.CRYPTO, "fiat": AssetType.FIAT})
+"""The types of asset by the words for them."""

@@ -1,8 +1,9 @@
 """What one account holds: the balances that a provider reported, as frozen values that cannot be wrong."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 import attrs
 
@@ -30,7 +31,7 @@ def _moment(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Balance:
     """One currency held in one account, as one provider reported it.
 
@@ -49,7 +50,41 @@ class Balance:
     reference: str | None = attrs.field(default=None, converter=_optional_label)
 
 
-@attrs.frozen
+Row = tuple[str, Decimal, AssetType, str, str | None, str | None]
+"""A balance to be, of an account yet to be said: currency, amount, type of asset, code, chain, reference."""
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class _Draft:
+    """A balance before it is frozen; its fields are those of `Balance`."""
+
+    currency: str
+    amount: Decimal
+    asset_type: AssetType
+    account: str
+    provider: str
+    code: str
+    chain: str | None
+    reference: str | None
+
+
+def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
+    """Return the balances of one account from rows in which every field is checked already.
+
+    Nothing but the account and the provider is checked here: it is for adapters that read each field by a function of
+    `balancekit.wire`. Raises ValueError or TypeError for a label that is refused.
+    """
+    account, provider = check_label(account), check_label(provider)
+    balances: list[Any] = []  # a Draft, then a Balance
+    for currency, amount, asset_type, code, chain, reference in rows:
+        # Checking what is checked already, and setting the fields of a frozen object, would take six times as long.
+        balance = _Draft(currency, amount, asset_type, account, provider, code, chain, reference)
+        balance.__class__ = Balance  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        balances.append(balance)
+    return tuple(balances)
+
+
+@attrs.frozen(weakref_slot=False)
 class AccountBalances:
     """All balances of one account, read at one moment.
 

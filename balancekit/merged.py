@@ -1,5 +1,6 @@
 """Merging the snapshots of many accounts by currency: pure, exact, in any order and in any parts."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -160,9 +161,8 @@ def merge(
     Raises ValueError if an account occurs twice, or if an alias leads to another alias.
     """
     table = check_aliases(aliases or {})
-    accounts = tuple(
-        sorted((_renamed(snapshot, table) for snapshot in snapshots), key=lambda snapshot: snapshot.account)
-    )
+    renamed = (_renamed(snapshot, table) for snapshot in snapshots) if table else snapshots
+    accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
     failed = tuple(sorted(failures, key=lambda failure: failure.account))
     return MergedBalances(_totals(accounts), accounts, failed)
 
@@ -193,12 +193,16 @@ def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[Acc
 
 
 def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
-    by_currency: dict[str, dict[AssetType, list[Balance]]] = {}
+    # One look-up a balance: there are many of them, and few currencies.
+    held: defaultdict[tuple[str, AssetType], list[Balance]] = defaultdict(list)
     for snapshot in accounts:
         for balance in snapshot.balances:
-            by_currency.setdefault(balance.currency, {}).setdefault(balance.asset_type, []).append(balance)
+            held[balance.currency, balance.asset_type].append(balance)
+    by_currency: defaultdict[str, dict[AssetType, list[Balance]]] = defaultdict(dict)
+    for (currency, asset_type), balances in held.items():
+        by_currency[currency][asset_type] = balances
     return tuple(
-        CurrencyTotal(currency, asset_type, add_exactly(balance.amount for balance in balances), tuple(balances))
+        CurrencyTotal(currency, asset_type, add_exactly([balance.amount for balance in balances]), tuple(balances))
         for currency, by_type in sorted(by_currency.items())
         for asset_type, balances in sorted(_with_unknown_placed(by_type).items())
     )

@@ -33,7 +33,11 @@ def currency_of(code: str) -> str:
     Only ASCII letters are changed. Other scripts have letters that become ASCII ones in upper case, and a code with
     such a letter must not pass for another.
     """
-    return code.upper() if code.isascii() else code
+    if not code.isascii():
+        return code
+    currency = code.upper()
+    # Nearly every code is a currency already: kept as one string rather than as two that are equal.
+    return code if currency == code else currency
 
 
 def _check(name: object, kind: str, longest: int) -> str:

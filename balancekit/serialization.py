@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
-import cattrs
 
 from balancekit import errors
 from balancekit.amounts import add_exactly, format_amount, parse_amount
@@ -19,6 +18,9 @@ from balancekit.errors import BalancekitError, IncompleteError, ProviderError
 from balancekit.json_values import describe
 from balancekit.merged import MergedBalances
 from balancekit.structuring import Reader, ShapeError, Structurer
+
+if TYPE_CHECKING:
+    import cattrs
 
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
@@ -98,7 +100,9 @@ def _audit(merged: MergedBalances) -> None:
 
 
 @cache
-def _unstructurer() -> cattrs.Converter:
+def _unstructurer() -> "cattrs.Converter":
+    import cattrs
+
     converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
     converter.register_unstructure_hook(Decimal, format_amount)
     converter.register_unstructure_hook(datetime, datetime.isoformat)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_structure_fn
 
 from balancekit.json_values import describe
+
+if TYPE_CHECKING:
+    import cattrs
 
 _Shape = TypeVar("_Shape")
 _Hook = Callable[[Any, Any], Any]
@@ -56,7 +57,11 @@ class Structurer:
         raise ShapeError(f"{path}: {reason}" if path else reason)
 
 
-def _make_converter(readers: Mapping[Any, Reader], most_items: float, *, detailed: bool) -> cattrs.Converter:
+def _make_converter(readers: Mapping[Any, Reader], most_items: float, *, detailed: bool) -> "cattrs.Converter":
+    # Imported here, since a program whose answers are all well-formed never needs it.
+    import cattrs
+    from cattrs.gen import make_dict_structure_fn
+
     converter = cattrs.Converter(detailed_validation=detailed)
 
     def list_hook(kind: Any) -> _Hook:  # noqa: ANN401 - a type form, such as list[X]
@@ -91,7 +96,7 @@ def _object_hook(read: _Hook) -> _Hook:
 
 
 def _list_hook(
-    converter: cattrs.Converter,
+    converter: "cattrs.Converter",
     kind: Any,  # noqa: ANN401 - a type form, such as list[X]
     most_items: float,
 ) -> _Hook:
@@ -119,13 +124,15 @@ def _list_hook(
 
 
 def _first_misfit(error: BaseException) -> tuple[str, str]:
+    from cattrs import ClassValidationError
+
     path = ""
     while True:
         match error:
             case _ItemError(__cause__=BaseException() as cause):
                 path += f"[{error.index}]"
                 error = cause
-            case cattrs.ClassValidationError():
+            case ClassValidationError():
                 named, plain = error.group_exceptions()
                 if not named:
                     # Every field fits, but the class itself refuses them together.

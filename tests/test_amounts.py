@@ -1,5 +1,6 @@
 """Exact decimals."""
 
+import re
 from decimal import Decimal, Inexact, Rounded, localcontext
 
 import pytest
@@ -16,6 +17,10 @@ from balancekit.amounts import (
     parse_amount,
 )
 
+PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]{1,4}))?", re.ASCII)
+NEARLY_PLAIN = (
+    st.from_regex(PLAIN, fullmatch=True) | st.text("19.+-eE_ \n", max_size=12) | st.text("1.\u0661\u00b2", max_size=3)
+)
 INTEGERS = st.integers(min_value=-(10**100) + 1, max_value=10**100 - 1)
 
 
@@ -76,6 +81,31 @@ def test_an_amount_out_of_bounds_is_refused(text, reason):
     """No amount may be so large or so fine that adding it costs more than a moment."""
     with pytest.raises(ValueError, match=reason):
         parse_amount(text)
+
+
+@given(NEARLY_PLAIN, st.integers(1, 8))
+def test_any_text_is_its_decimal_or_refused(text, most):
+    """Plain decimals within the bounds are read as they are written, and nothing else is read at all."""
+    plain = PLAIN.fullmatch(text)
+    digits = sum(character.isdigit() for character in re.split("[eE]", text)[0])
+
+    if plain and digits <= most and abs(int(plain["exponent"] or 0)) <= 100:
+        amount = parse_amount(text, max_digits=most)
+        assert (abs(amount).as_tuple(), amount) == (abs(Decimal(text)).as_tuple(), Decimal(text))
+        assert amount or not amount.is_signed()
+    else:
+        with pytest.raises(ValueError, match=r"plain decimal|digits|exponent"):
+            parse_amount(text, max_digits=most)
+
+
+@given(NEARLY_PLAIN)
+def test_any_text_is_whole_units_or_refused(text):
+    """Units are ASCII digits with a sign or none, as they are written."""
+    if re.fullmatch(r"[+-]?[0-9]{1,100}", text):
+        assert check_units(text) == text
+    else:
+        with pytest.raises(ValueError, match=r"whole number|digits"):
+            check_units(text)
 
 
 @pytest.mark.parametrize("value", [None, True, False, 1.5, [], {}, b"1", Decimal(1)], ids=repr)

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
+from balancekit.balances import balances_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,6 +35,27 @@ def test_an_amount_is_a_decimal(amount):
     """Only a Decimal is an amount; a float would have been rounded before anybody looked."""
     with pytest.raises(TypeError, match="must be a Decimal"):
         Balance("USD", amount, AssetType.FIAT, "shop", "fake", "USD")
+
+
+def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
+    """Which way it was made is not to be told from its class, its fields or its copies."""
+    made = Balance("USDC", Decimal("1.50"), AssetType.CRYPTO, "shop", "fake", "usdc", "base", "b-1")
+
+    (balance,) = balances_of("shop", "fake", [("USDC", Decimal("1.50"), AssetType.CRYPTO, "usdc", "base", "b-1")])
+
+    assert type(balance) is Balance
+    assert (balance, hash(balance), repr(balance)) == (made, hash(made), repr(made))
+    assert pickle.loads(pickle.dumps(balance)) == attrs.evolve(balance) == made
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        balance.amount = Decimal(2)
+
+
+def test_balances_of_checked_fields_belong_to_an_account_that_can_be_named():
+    """The labels are not the adapter's to check."""
+    with pytest.raises(ValueError, match="label"):
+        balances_of("sh\nop", "fake", ())
+    with pytest.raises(ValueError, match="label"):
+        balances_of("shop", "", ())
 
 
 @pytest.mark.parametrize("field", ["currency", "amount", "account"])

@@ -19,6 +19,8 @@ from balancekit.wire import (
     ShapeError,
     Units,
     decode_json,
+    misfit,
+    read_code,
     structure,
 )
 
@@ -73,6 +75,9 @@ BODIES = (
     st.binary() | JSON.map(json.dumps).map(str.encode) | st.text('[]{}":,.0123456789eE+-NaInfty \ufeff').map(str.encode)
 )
 
+TRICKY = st.text('[]{}"\\\\,:é')
+NESTED = st.recursive(TRICKY, lambda inner: st.lists(inner) | st.dictionaries(TRICKY, inner), max_leaves=30)
+
 
 def types_in(value):
     """Return the types of a decoded value and of all values in it."""
@@ -83,6 +88,17 @@ def types_in(value):
             return {list}.union(*map(types_in, value))
         case _:
             return {type(value)}
+
+
+def levels_of(value):
+    """Return how many lists and objects stand within each other in a decoded value."""
+    match value:
+        case dict():
+            return 1 + max(map(levels_of, value.values()), default=0)
+        case list():
+            return 1 + max(map(levels_of, value), default=0)
+        case _:
+            return 0
 
 
 def shape_of(**changes):
@@ -169,6 +185,20 @@ def test_nesting_is_counted_exactly(tower):
 
     with pytest.raises(ShapeError, match="more than 32 levels"):
         decode_json(tower(MAX_NESTING + 1))
+
+
+@given(NESTED, st.integers(1, 6), st.booleans())
+def test_nesting_is_counted_exactly_in_any_body(value, most, escaped):
+    """A body is refused if it goes deeper than the bound, and for nothing else, whatever stands in its strings."""
+    body = json.dumps(value, ensure_ascii=escaped).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("balancekit.wire.MAX_NESTING", most)
+        if levels_of(value) <= most:
+            assert decode_json(body) == value
+        else:
+            with pytest.raises(ShapeError, match=f"more than {most} levels"):
+                decode_json(body)
 
 
 def test_brackets_within_strings_are_no_nesting():
@@ -345,6 +375,23 @@ def test_any_value_is_an_instance_or_a_shape_error(value):
     """Whatever stands in the JSON, nothing else comes of it."""
     with suppress(ShapeError):
         assert isinstance(structure(value, Answer), Answer)
+
+
+def test_data_that_fits_is_not_blamed():
+    """Should reading fail where the shape finds nothing wrong, that is an error all the same."""
+    assert str(misfit(shape_of(), Answer)) == "expected something else"
+    assert str(misfit(shape_of(units=None), Answer)) == "data[1].line.units: expected a decimal string, got null"
+
+
+def test_codes_are_remembered_within_a_bound():
+    """One string stands for a code in all answers, and a provider that makes up codes fills no memory."""
+    assert read_code("btc".upper())[0] is read_code("btc".upper())[0]
+    assert read_code("usdc") == ("usdc", "USDC")
+
+    for number in range(5000):
+        read_code(f"C{number}")
+
+    assert read_code.cache_info().currsize < 5000
 
 
 def test_an_endless_integer_is_named_where_it_stands():

@@ -6,20 +6,21 @@ hosts of other brands, so the base URL is a parameter.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from types import MappingProxyType
 from typing import ClassVar, Final
 
 import attrs
 
-from balancekit.assets import AssetType
-from balancekit.balances import Balance
+from balancekit.amounts import parse_amount
+from balancekit.assets import KNOWN_TYPES, AssetType
+from balancekit.balances import Balance, Row, balances_of
 from balancekit.http import Request, Response
-from balancekit.names import currency_of
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
-from balancekit.wire import Code, structure
+from balancekit.wire import Code, lines_in, misfit, read_code, read_text
 
 # "This endpoint does not accept any request parameters, but you must still send an empty JSON object."
 _BODY: Final = b"{}"
@@ -91,15 +92,15 @@ class CryptoprocessingProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer, zero balances included."""
-        answer = structure(response.json(), _Answer)
-        return tuple(
-            Balance(
-                currency_of(line.currency),
-                line.balance,
-                AssetType.reported(line.type),
-                self.account,
-                self.provider,
-                line.currency,
-            )
-            for line in answer.data
-        )
+        decoded = response.json()
+        with suppress(Exception):
+            return balances_of(self.account, self.provider, _rows(decoded))
+        raise misfit(decoded, _Answer)
+
+
+def _rows(decoded: object) -> Iterator[Row]:
+    """Give what each line says; raises anything unless all of it fits `_Answer`."""
+    for line in lines_in(decoded):
+        code, currency = read_code(line["currency"])
+        asset_type = KNOWN_TYPES.get(line["type"]) or AssetType.reported(read_text(line["type"]))
+        yield currency, parse_amount(line["balance"]), asset_type, code, None, None

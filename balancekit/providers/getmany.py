@@ -4,28 +4,31 @@ Source: docs.blacksheep.money, "Listing balances" and "Authentication".
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 from yarl import URL
 
-from balancekit.amounts import from_units
+from balancekit.amounts import check_decimals, check_units, from_units
 from balancekit.assets import AssetType
-from balancekit.balances import Balance
+from balancekit.balances import Balance, Row, balances_of
 from balancekit.http import Request, Response
 from balancekit.iso4217 import CODES
-from balancekit.names import currency_of
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
-from balancekit.wire import Code, Decimals, Reference, Units, structure
+from balancekit.wire import Code, Decimals, Reference, Units, lines_in, misfit, read_code, read_reference
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NO_BODY_DIGEST: Final = ""
 """Assumed: what stands in the signing string for `Content-Digest` when a request has no body."""
+
+# Looking a member up in its class takes longer than making the balance.
+_CRYPTO, _FIAT, _UNKNOWN = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -148,16 +151,22 @@ class GetManyProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer; the API lists only those that are not zero."""
-        answer = structure(response.json(), _Answer)
-        return tuple(self._read_line(line) for line in answer.data)
+        decoded = response.json()
+        with suppress(Exception):
+            return balances_of(self.account, self.provider, _rows(decoded))
+        raise misfit(decoded, _Answer)
 
-    def _read_line(self, line: _Line) -> Balance:
-        held = line.balance
-        if held.chain is not None:
-            asset_type = AssetType.CRYPTO
+
+def _rows(decoded: object) -> Iterator[Row]:
+    """Give what each line says; raises anything unless all of it fits `_Answer`."""
+    for line in lines_in(decoded):
+        held = line["balance"]
+        code, currency = read_code(held["code"])
+        chain, reference = held.get("chain"), line.get("id")
+        if chain is not None:
+            asset_type = _CRYPTO
+            chain, _ = read_code(chain)
         else:
-            asset_type = AssetType.FIAT if currency_of(held.code) in CODES else AssetType.UNKNOWN
-        amount = from_units(held.value, held.decimals)
-        return Balance(
-            currency_of(held.code), amount, asset_type, self.account, self.provider, held.code, held.chain, line.id
-        )
+            asset_type = _FIAT if currency in CODES else _UNKNOWN
+        amount = from_units(check_units(held["value"]), check_decimals(held["decimals"]))
+        yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
