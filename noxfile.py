@@ -1,4 +1,4 @@
-"""What is checked before a change lands: `nox` runs all of it, `nox -s tests` a part; `fuzz` and `soak` run by name."""
+"""What is checked before a change lands: `nox` runs all of it; `fuzz`, `soak` and `bench` are run by name."""
 
 import shutil
 import subprocess
@@ -67,7 +67,8 @@ def build(session: nox.Session) -> None:
     (wheel,) = (here / "dist").glob("*.whl")
     session.install(f"{wheel}[cli]", "--force-reinstall", "--no-deps")
     session.install(f"{wheel}[cli]")
-    shutil.copytree("tests", here / "tree" / "tests")
+    for name in ("tests", "benchmarks"):
+        shutil.copytree(name, here / "tree" / name)
     for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
         shutil.copy(name, here / "tree")
     shutil.copytree(".ci", here / "tree" / ".ci")
@@ -89,3 +90,10 @@ def soak(session: nox.Session) -> None:
     """Fetch under random faults and account for everything: `nox -s soak -- 600`, in seconds."""
     session.install("-e", ".", *_group("soak"))
     session.run("python", "-X", "dev", "-W", "error", "tests/soak.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against other ways to do the same: `nox -s bench -- --quick`; a whole run draws the README's chart."""
+    session.install("-e", ".[cli]", *_group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,0 +1,122 @@
+"""The invented accounts: what they hold, how they sign, and what their exact sums are."""
+
+import base64
+import hashlib
+import hmac
+import json
+import random
+import uuid
+from collections import defaultdict
+from decimal import Context, Decimal, Inexact, Rounded, localcontext
+from functools import cache
+from typing import Any, Final
+
+import attrs
+
+CRYPTOPROCESSING: Final = "cryptoprocessing"
+GETMANY: Final = "getmany"
+
+SECRET: Final = "an invented secret"
+SIGNING_KEY: Final = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+SIGNATURE: Final = hmac.new(SECRET.encode(), b"{}", hashlib.sha512).hexdigest()
+"""Of the body `{}`, which is that of every request to Cryptoprocessing."""
+
+EXACT: Final = Context(prec=200, traps=[Inexact, Rounded])
+DECIMALS: Final = 8
+
+_FIAT: Final = ("EUR", "USD", "GBP", "CHF", "JPY", "PLN")
+_CODES: Final = ("BTC", "ETH", "EUR", "USDT", "USD", "USDC", "LTC", "GBP", "BCH", "XRP", "TRX", "CHF", "DOGE")
+_MORE_CODES: Final = ("ADA", "SOL", "JPY", "BNB", "DAI", "PLN", "XLM")
+
+
+@attrs.frozen
+class Account:
+    """One invented account; its key id tells the server what to answer, and after how many milliseconds."""
+
+    index: int
+    currencies: int
+    delay: int
+
+    @property
+    def provider(self) -> str:
+        """Which of the two APIs it is at: each has half of the accounts."""
+        return GETMANY if self.index % 2 else CRYPTOPROCESSING
+
+    @property
+    def label(self) -> str:
+        """The account's name."""
+        return f"merchant-{self.index:05}"
+
+    @property
+    def key_id(self) -> str:
+        """What the server knows the account by."""
+        return f"{self.index}.{self.currencies}.{self.delay}"
+
+    @classmethod
+    def of_key(cls, key_id: str) -> "Account":
+        """Return the account of a key id."""
+        return cls(*map(int, key_id.split(".")))
+
+    def holdings(self) -> list[tuple[str, int]]:
+        """Return each currency that it holds, and how many units of the eighth decimal."""
+        chance = random.Random(self.index)
+        return [(code, chance.randrange(10 ** chance.randrange(1, 15))) for code in codes(self.currencies)]
+
+    def body(self) -> bytes:
+        """Return the answer of its API."""
+        lines = self._getmany() if self.provider == GETMANY else self._cryptoprocessing()
+        return json.dumps({"data": lines}, separators=(",", ":")).encode()
+
+    def _cryptoprocessing(self) -> list[dict[str, Any]]:
+        return [
+            {"currency": code, "type": "fiat" if code in _FIAT else "crypto", "balance": f"{amount(units):f}"}
+            for code, units in self.holdings()
+        ]
+
+    def _getmany(self) -> list[dict[str, Any]]:
+        chance = random.Random(self.index)
+        lines: list[dict[str, Any]] = []
+        for code, units in self.holdings():
+            held: dict[str, Any] = {"value": str(units), "code": code, "decimals": DECIMALS}
+            if code not in _FIAT:
+                held["chain"] = "ethereum"
+            lines.append({"id": str(uuid.UUID(int=chance.getrandbits(128))), "balance": held})
+        return lines
+
+
+@cache
+def codes(count: int) -> tuple[str, ...]:
+    """Return that many codes of currencies, one in four of them fiat at first, tokens after twenty."""
+    known = _CODES + _MORE_CODES
+    return known[:count] + tuple(f"TKN{number}" for number in range(count - len(known)))
+
+
+def amount(units: int) -> Decimal:
+    """Return units of the eighth decimal as an amount."""
+    return Decimal(units).scaleb(-DECIMALS, EXACT)
+
+
+def make_accounts(count: int, *, currencies: int = 20, delay: int = 0) -> tuple[Account, ...]:
+    """Return accounts that hold so many currencies each and are answered after so many milliseconds."""
+    return tuple(Account(index, currencies, delay) for index in range(count))
+
+
+@cache
+def exact_totals(accounts: tuple[Account, ...]) -> dict[str, Decimal]:
+    """Return what the accounts hold together, summed in whole units."""
+    totals: defaultdict[str, int] = defaultdict(int)
+    for account in accounts:
+        for code, units in account.holdings():
+            totals[code] += units
+    with localcontext(EXACT):
+        return {code: amount(units) for code, units in totals.items()}
+
+
+def signed_text(key_id: str, now: int, nonce: str) -> str:
+    """Return what a request to getMany signs."""
+    return f"{len(key_id)}:{key_id}:10:{now}:24:{nonce}:POST:24:/account.balance.getMany:"
+
+
+def signing_key_bytes() -> bytes:
+    """Return the Ed25519 key as PKCS#8 DER."""
+    return base64.b64decode(SIGNING_KEY)

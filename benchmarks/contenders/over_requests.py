@@ -1,0 +1,52 @@
+"""requests, in 100 threads with a session each."""
+
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal, localcontext
+
+import requests
+
+from benchmarks.accounts import EXACT, Account
+from benchmarks.contenders.contender import Contender, Fetched, Signer, make_signers
+from benchmarks.contenders.tuned import add
+
+
+class Requests(Contender):
+    """A pool of threads that stays; it blocks the event loop, in which nothing else is to be done."""
+
+    name = "requests, 100 threads"
+
+    def __init__(self, base_url: str, accounts: tuple[Account, ...]) -> None:
+        super().__init__(base_url, accounts)
+        self.signers = make_signers(base_url, accounts)
+        self._threads = ThreadPoolExecutor(self.concurrency, initializer=self._open)
+        self._own = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def _open(self) -> None:
+        self._own.session = session = requests.Session()
+        # Looking for proxies and a .netrc costs more than the request.
+        session.trust_env = False
+        self._sessions.append(session)
+
+    async def fetch(self) -> Fetched:
+        """Read all accounts once."""
+        totals: defaultdict[str, Decimal] = defaultdict(Decimal)
+        with localcontext(EXACT):
+            for signer, body in zip(self.signers, self._threads.map(self._read, self.signers), strict=True):
+                add(totals, signer.account, body)
+        return Fetched(totals)
+
+    def _read(self, signer: Signer) -> bytes:
+        answer = self._own.session.post(
+            signer.url, data=signer.body, headers=signer.headers(), timeout=10, allow_redirects=False
+        )
+        answer.raise_for_status()
+        return answer.content
+
+    async def aclose(self) -> None:
+        """End the threads and close their sessions."""
+        self._threads.shutdown()
+        for session in self._sessions:
+            session.close()

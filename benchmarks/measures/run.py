@@ -1,0 +1,30 @@
+"""One run of the program: how thorough it is, where the server is, and how other processes are started."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import attrs
+
+from benchmarks.site import Site
+
+
+@attrs.frozen
+class Run:
+    """How often each contender is timed, with how many accounts at most, and where they are read."""
+
+    site: Site
+    rounds: int
+    most_accounts: int = 10_000
+
+    def accounts(self, count: int) -> int:
+        """Return how many accounts to read where that many are meant."""
+        return min(count, self.most_accounts)
+
+
+def python(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run a new interpreter and return what it writes; whatever it says of errors is shown."""
+    environment = {**os.environ, **(environ or {})}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

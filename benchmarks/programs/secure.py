@@ -1,0 +1,40 @@
+"""Writes the seconds that https takes: `python -m benchmarks.programs.secure URL ACCOUNTS ROUNDS`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+
+from benchmarks.accounts import make_accounts
+from benchmarks.contenders.contender import Contender, Fetched
+from benchmarks.contenders.library import Library
+from benchmarks.contenders.tuned import Tuned
+from benchmarks.figures import in_turn
+
+
+async def _time(base_url: str, count: int, rounds: int) -> dict[str, list[float]]:
+    accounts = make_accounts(count)
+
+    def cold(kind: type[Contender]) -> Callable[[], Awaitable[Fetched]]:
+        async def fetch() -> Fetched:
+            contender = kind(base_url, accounts)
+            fetched = await contender.fetch()
+            await contender.aclose()
+            return fetched
+
+        return fetch
+
+    ours, theirs = Library(base_url, accounts), Tuned(base_url, accounts)
+    ways = {
+        "balancekit warm": ours.fetch,
+        "tuned warm": theirs.fetch,
+        "balancekit cold": cold(Library),
+        "tuned cold": cold(Tuned),
+    }
+    seconds = await in_turn(ways, rounds=rounds)
+    await ours.aclose()
+    await theirs.aclose()
+    return seconds
+
+
+print(json.dumps(asyncio.run(_time(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))))

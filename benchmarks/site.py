@@ -1,0 +1,64 @@
+"""The stand-in server as a process of its own, on a core of its own where the system lets one choose."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import attrs
+
+from benchmarks.certificate import write_certificate
+
+
+@attrs.define
+class Site:
+    """Where the stand-in listens, and where the certificate is that its clients are to trust."""
+
+    http: str
+    https: str
+    certificate: Path
+    _asked_at: float = 0.0
+    _used: float = 0.0
+
+    def usage(self) -> float:
+        """Return the share of a core that the server has used since this was asked before."""
+        with urlopen(f"{self.http}/usage") as answer:
+            used, now = json.load(answer), time.perf_counter()
+        share = (used - self._used) / (now - self._asked_at)
+        self._used, self._asked_at = used, now
+        return share
+
+
+@contextmanager
+def running_site() -> Iterator[Site]:
+    """Run the stand-in, keep this process off its core, and end it."""
+    core = _spare_core()
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, chain = write_certificate(Path(folder))
+        command = [sys.executable, "-m", "benchmarks.server", "--certificate", str(chain)]
+        if core is not None:
+            command += ["--core", str(core)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            ports = json.loads(process.stdout.readline())
+            try:
+                yield Site(f"http://127.0.0.1:{ports['http']}", f"https://127.0.0.1:{ports['https']}", certificate)
+            finally:
+                process.stdin.close()
+
+
+def _spare_core() -> int | None:
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        return None
+    os.sched_setaffinity(0, cores[:-1])
+    return cores[-1]
