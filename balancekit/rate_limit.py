@@ -44,6 +44,11 @@ class RateLimiter:
 
         A ticket that is new joins the end of the queue; one whose turn has begun leaves it.
         """
+        if not self._queue and self._free_at and self._free_at[0] <= now:
+            # Nobody is before it, and a slot is free: the way of most requests, whatever the size of the limit.
+            heapq.heappop(self._free_at)
+            self._held += 1
+            return 0.0
         self._queue.setdefault(ticket)
         place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
         wait = self._turn(place, now) - now
