@@ -1,0 +1,127 @@
+"""The store of a client by itself: everything in the memory of one process."""
+
+import itertools
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final
+
+import attrs
+
+from balancekit.balances import AccountBalances
+from balancekit.rate_limit import RateLimit
+from balancekit.stores.listeners import Listeners
+from balancekit.stores.protocol import Change, Stored
+from balancekit.stores.turns import Turns
+
+MOST_EVENTS: Final = 100_000
+"""How many ids of events are remembered; the oldest makes room for one more."""
+
+_UNTOUCHED: Final = Stored("0")
+
+
+@attrs.define
+class _Account:
+    version: str = _UNTOUCHED.version
+    # Of the snapshot: the version it was read at, and when its request was sent, by either clock.
+    read_at: str = ""
+    snapshot: AccountBalances | None = None
+    sent: float = 0.0
+    sent_monotonic: float = 0.0
+
+
+class MemoryStore:
+    """Keeps snapshots in this process; what it knows ends with it.
+
+    `clock` and `monotonic` tell seconds, and are replaced in tests. An age is the longer of what the two say: the
+    monotonic one stands still while the machine is suspended, and the other may be set back.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._accounts: dict[str, _Account] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._events: dict[str, float] = {}
+        self._turns: dict[str, Turns] = {}
+        self._listeners = Listeners()
+        self._versions = itertools.count(1)
+
+    async def get(self, keys: Sequence[str]) -> list[Stored]:
+        """Return what is known of each account, in the order of the keys."""
+        now, monotonic, accounts = self._clock(), self._monotonic(), self._accounts
+        return [
+            _UNTOUCHED
+            if (known := accounts.get(key)) is None
+            else Stored(known.version, known.snapshot, _age(known, now, monotonic), known.read_at == known.version)
+            for key in keys
+        ]
+
+    async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
+        """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
+        now, monotonic, age = self._clock(), self._monotonic(), max(age, 0.0)
+        known = self._accounts.setdefault(key, _Account())
+        if known.snapshot is not None:
+            held, offered = known.read_at == known.version, version == known.version
+            if held > offered or (held == offered and _age(known, now, monotonic) < age):
+                return
+        known.read_at, known.snapshot = version, snapshot
+        known.sent, known.sent_monotonic = now - age, monotonic - age
+        self._listeners.tell(Change(key))
+
+    async def invalidate(self, key: str) -> None:
+        """Say that the balances may have changed: no request that was sent before now shows them."""
+        self._accounts.setdefault(key, _Account()).version = str(next(self._versions))
+        self._listeners.tell(Change(key, invalidated=True))
+
+    async def lease(self, key: str, owner: str, *, seconds: float) -> float:
+        """Take, or renew, the right to read the account, for that many seconds; 0 if the owner has it now."""
+        now = self._monotonic()
+        holder, until = self._leases.get(key, (owner, now))
+        if holder != owner and until > now:
+            return until - now
+        self._leases[key] = owner, now + seconds
+        return 0.0
+
+    async def release(self, key: str, owner: str) -> None:
+        """Give the lease back, if it is the owner's."""
+        if self._leases.get(key, ("", 0.0))[0] == owner:
+            del self._leases[key]
+            self._listeners.tell(Change(key))
+
+    def changes(self) -> AsyncGenerator[Change]:
+        """Give what happens from now on; the first change, which has no key, says that it has begun.
+
+        A listener that falls far behind gets one change without a key for all that it missed.
+        """
+        return self._listeners.listen()
+
+    async def seen(self, event: str) -> bool:
+        """Whether the event of that id has been remembered."""
+        return self._events.get(event, self._monotonic()) > self._monotonic()
+
+    async def remember(self, event: str, *, seconds: float) -> None:
+        """Remember the id of an event for at least that long, but no more than `MOST_EVENTS`."""
+        now = self._monotonic()
+        until = max(self._events.pop(event, now), now + seconds)
+        for oldest in list(itertools.takewhile(lambda event: self._events[event] <= now, self._events)):
+            del self._events[oldest]
+        if len(self._events) >= MOST_EVENTS:
+            del self._events[next(iter(self._events))]
+        self._events[event] = until
+
+    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+        """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again."""
+        return self._turns.setdefault(host, Turns()).take(limit, ticket, self._monotonic(), hold)
+
+    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+        """End a turn: its request was answered, or will not be."""
+        self._turns.setdefault(host, Turns()).end(limit, ticket, self._monotonic())
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({len(self._accounts)} accounts)"
+
+
+def _age(known: _Account, now: float, monotonic: float) -> float:
+    return max(now - known.sent, monotonic - known.sent_monotonic)
