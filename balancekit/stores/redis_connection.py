@@ -20,7 +20,7 @@ except ImportError as _missing:
 __all__ = ["Redis", "ResponseError", "connect", "listen", "quietly"]
 
 # In seconds. Redis answers within milliseconds, and whoever waits for it could be reading the provider.
-_SOCKET_TIMEOUT: Final = 2.0
+_SOCKET_TIMEOUT: Final = 1.0
 _MOST_CONNECTIONS: Final = 20
 # After how many silent seconds a listener asks whether the other side is still there, and waits as long again.
 _HEARTBEAT: Final = 5.0
