@@ -77,6 +77,15 @@ class RedisServer:
             return False
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Report every test that lacks a server as skipped in one place, so that one line says it of them all."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(NO_SERVER):
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
+
+
 @pytest.fixture(scope="session")
 def running_server():
     """Run a server for all tests; without one they are skipped, but not where CI is to run them."""

@@ -274,6 +274,7 @@ class TestListening:
             await anext(changes)
             waiting = asyncio.ensure_future(anext(changes))
             with server.client() as client:
+                client.config_resetstat()
                 # Several heartbeats: each asks once whether the server is there.
                 while client.info("commandstats").get("cmdstat_ping", {"calls": 0})["calls"] < 5:  # noqa: ASYNC110 - the same
                     await asyncio.sleep(0.001)
