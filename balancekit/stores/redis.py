@@ -7,6 +7,7 @@ again. What a replica cannot read, since another release or somebody else wrote 
 A Redis that loses its data forgets the turns of the last window under a rate limit, too.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -36,8 +37,10 @@ class RedisStore:
     """Tells the time in Unix seconds in the place of Redis; set in tests."""
 
     def __init__(self, redis: Redis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
-        self._redis = redis
-        self._owned = False
+        self._client = redis
+        # Of one with connections of its own.
+        self._url: Secret | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
@@ -52,7 +55,7 @@ class RedisStore:
         """
         url = Secret.of(url)
         store = cls(connect(url), prefix=prefix, keep=keep)
-        store._owned = True
+        store._url = url
         return store
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
@@ -132,9 +135,10 @@ class RedisStore:
         await self._run(lua.END_TURN, self._key("turns", host), self._now(), per, ticket, secrets.token_hex(8))
 
     async def aclose(self) -> None:
-        """Close the connections, if they are the store's own."""
-        if self._owned:
+        """Close the connections, if they are the store's own; another use opens them anew."""
+        if self._url is not None:
             await self._redis.aclose()
+            self._loop = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,9 +154,17 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"RedisStore(prefix={self._prefix!r})"
 
+    @property
+    def _redis(self) -> Redis:
+        loop = asyncio.get_running_loop()
+        if self._url is not None and self._loop is not loop:
+            # Nothing of an earlier loop can be used in this one.
+            self._client, self._loop = connect(self._url), loop
+        return self._client
+
     async def _run(self, source: str, key: str, *args: str | int) -> Any:  # noqa: ANN401 - as the script returns it
         with quietly():
-            return await self._scripts[source]([key], args)
+            return await self._scripts[source]([key], args, self._redis)
 
     async def _read(self, keys: Sequence[str]) -> tuple[list[list[bytes | None]], int]:
         """Return the fields of each account, and the time thereafter."""

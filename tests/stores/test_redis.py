@@ -207,6 +207,18 @@ class TestLosses:
             assert await store.seen("msg_1") is False
 
 
+def test_a_store_serves_one_event_loop_after_another(server):
+    """A program may run several; each has connections of its own."""
+    store = RedisStore.from_url(server.url)
+
+    async def use():
+        async with store:
+            await store.remember("msg_1", seconds=10)
+            return await asyncio.gather(*(store.seen("msg_1") for _ in range(30)))
+
+    assert asyncio.run(use()) == asyncio.run(use()) == [True] * 30
+
+
 class TestListening:
     """Changes from a connection that may be lost."""
 
