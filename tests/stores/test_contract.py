@@ -329,17 +329,18 @@ class TestTurns:
 
     async def test_a_turn_that_is_asked_for_again_is_the_same(self, world):
         """An answer may be lost on its way."""
-        assert [await self._take(world, "a") for _ in range(3)] == [0, 0, 0]
+        assert [await self._take(world, ticket) for ticket in ("a", "a", "b", "a")] == [0, 0, 0, 0]
 
-        assert await self._take(world, "b") == 0
+        assert await self._take(world, "c") > 0
 
     async def test_a_ticket_may_have_another_turn(self, world):
         """One that ended keeps its slot until `per` later, and the new one has its own."""
-        await self._take(world, "a")
-        await world.store.end_turn("https://pay.example", LIMIT, "a")
+        for _ in range(2):
+            assert await self._take(world, "a") == 0
+            world.pass_time(1)
+            await world.store.end_turn("https://pay.example", LIMIT, "a")
 
-        assert await self._take(world, "a") == 0
-        assert await self._take(world, "b") > 0
+        assert await self._take(world, "a") == pytest.approx(9)
 
     async def test_ending_what_was_not_begun_changes_nothing(self, world):
         """Neither a slot is freed nor one taken."""

@@ -183,12 +183,14 @@ class TestLosses:
             assert {type(one) for one in ended} <= {exceptions.TimeoutError, exceptions.ConnectionError}
             assert (await _one(store)).snapshot == snapshot
 
-    async def test_more_callers_than_connections_wait_for_one(self, store, snapshot):
+    async def test_more_callers_than_connections_wait_for_one(self, server, store, snapshot):
         """A thousand at once do not open a thousand connections."""
         version = (await _one(store)).version
 
         await asyncio.gather(*(store.put("shop", snapshot, version=version, age=0) for _ in range(1000)))
 
+        with server.client() as client:
+            assert client.info("clients")["connected_clients"] < 30
         assert (await _one(store)).valid
 
     async def test_a_call_that_is_cancelled_leaves_the_store_usable(self, store, snapshot):
