@@ -39,7 +39,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict, in the package and in a file that uses every public name."""
-    session.install("-e", ".[cli]", *_group("typing"))
+    session.install("-e", ".[cli,redis]", *_group("typing"))
     session.run("mypy")
     session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin) or "python")
 
@@ -47,7 +47,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=PRESENT)
 def tests(session: nox.Session) -> None:
     """Run the tests on every interpreter that is present, with branch coverage."""
-    session.install("-e", ".[cli]", *_group("test"))
+    session.install("-e", ".[cli,redis]", *_group("test"))
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
@@ -65,8 +65,8 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(here / "dist"))
     session.run("twine", "check", "--strict", *map(str, (here / "dist").iterdir()))
     (wheel,) = (here / "dist").glob("*.whl")
-    session.install(f"{wheel}[cli]", "--force-reinstall", "--no-deps")
-    session.install(f"{wheel}[cli]")
+    session.install(f"{wheel}[cli,redis]", "--force-reinstall", "--no-deps")
+    session.install(f"{wheel}[cli,redis]")
     for name in ("tests", "benchmarks"):
         shutil.copytree(name, here / "tree" / name)
     for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):

@@ -60,6 +60,19 @@ def to_json(merged: MergedBalances) -> str:
     return json.dumps(to_dict(merged), ensure_ascii=False)
 
 
+def snapshot_to_dict(snapshot: AccountBalances) -> dict[str, Any]:
+    """Turn one snapshot into dicts, lists and strings ready for JSON."""
+    return cast("dict[str, Any]", _unstructurer().unstructure(snapshot))
+
+
+def snapshot_from_dict(data: object) -> AccountBalances:
+    """Turn dicts, lists and strings back into a snapshot; ValueError if they are none."""
+    try:
+        return _structurer().structure(data, AccountBalances)
+    except ShapeError as error:
+        raise ValueError(f"not a snapshot: {error}") from None
+
+
 def from_dict(data: Mapping[str, Any]) -> MergedBalances:
     """Turn dicts, lists and strings back into a result; see `MergedBalances.from_dict`."""
     try:

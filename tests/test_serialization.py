@@ -18,6 +18,7 @@ from balancekit import (
     ProviderError,
     RateLimitedError,
     merge,
+    serialization,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -177,3 +178,22 @@ def test_a_class_that_is_no_error_of_an_account_is_read_as_one(merged, kind):
     data["failures"][0]["error"]["type"] = kind
 
     assert type(MergedBalances.from_dict(data).failures[0].error) is ProviderError
+
+
+@given(st.lists(AMOUNTS, max_size=4))
+def test_a_snapshot_comes_back_exactly(amounts):
+    """One account is written and read as a whole result is."""
+    held = tuple(Balance("BTC", amount, AssetType.CRYPTO, "shop", "fake", "BTC") for amount in amounts)
+    snapshot = AccountBalances("shop", "fake", held, NOW, stale=True)
+
+    written = json.loads(json.dumps(serialization.snapshot_to_dict(snapshot)))
+
+    with localcontext(prec=5):
+        assert serialization.snapshot_from_dict(written) == snapshot
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"account": "shop", "balances": {}}], ids=str)
+def test_what_is_no_snapshot_is_refused(data):
+    """It is a ValueError that says where it is wrong."""
+    with pytest.raises(ValueError, match="not a snapshot: "):
+        serialization.snapshot_from_dict(data)

@@ -1,6 +1,20 @@
-"""Where snapshots are kept: in the memory of one client, or somewhere that many replicas share."""
+"""Where snapshots are kept: in the memory of one client, or in a Redis that many replicas share."""
+
+from typing import TYPE_CHECKING
 
 from balancekit.stores.memory import MemoryStore
 from balancekit.stores.protocol import Change, SnapshotStore, Stored
 
-__all__ = ["Change", "MemoryStore", "SnapshotStore", "Stored"]
+if TYPE_CHECKING:
+    from balancekit.stores.redis import RedisStore
+
+__all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "Stored"]
+
+
+def __getattr__(name: str) -> object:
+    # Only whoever asks for it needs the extra.
+    if name == "RedisStore":
+        from balancekit.stores.redis import RedisStore
+
+        return RedisStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

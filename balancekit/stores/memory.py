@@ -105,7 +105,7 @@ class MemoryStore:
         """Remember the id of an event for at least that long, but no more than `MOST_EVENTS`."""
         now = self._monotonic()
         until = max(self._events.pop(event, now), now + seconds)
-        for oldest in list(itertools.takewhile(self._is_past(now), self._events)):
+        for oldest in list(itertools.takewhile(lambda event: self._events[event] <= now, self._events)):
             del self._events[oldest]
         if len(self._events) >= MOST_EVENTS:
             del self._events[next(iter(self._events))]
@@ -121,9 +121,6 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"
-
-    def _is_past(self, now: float) -> Callable[[str], bool]:
-        return lambda event: self._events[event] <= now
 
 
 def _age(known: _Account, now: float, monotonic: float) -> float:

@@ -49,7 +49,8 @@ class SnapshotStore(Protocol):
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, when the account was at that version.
 
-        It is left out if a better one is there: one of the account's present version where this is not, or a later one.
+        It is left out if a better one is there: one of the account's present version where this is not, or a later one
+        where both are or neither is.
         """
         ...
 

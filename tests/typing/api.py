@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import aiohttp
+from redis.asyncio import Redis
 
 from balancekit import (
     CRYPTOPROCESSING_2026,
@@ -44,6 +45,7 @@ from balancekit import (
     __version__,
     merge,
 )
+from balancekit.stores import Change, MemoryStore, RedisStore, Stored
 
 
 class MyBank(HttpProvider):
@@ -159,3 +161,17 @@ def explain(error: ProviderError) -> str:
             return f"{error.account} at {error.provider}: {error.status} {error.code} {error.message}"
         case _:
             raise ConfigError(str(error.retryable))
+
+
+async def keep(url: str, redis: Redis, seen: AccountBalances) -> list[float]:
+    """Put a snapshot into every kind of store."""
+    async with RedisStore.from_url(url, prefix="shop", keep=3600) as owned:
+        stores: list[SnapshotStore] = [MemoryStore(), owned, RedisStore(redis, prefix="shop", keep=3600)]
+        for store in stores:
+            known: Sequence[Stored] = await store.get([seen.account])
+            await store.put(seen.account, seen, version=known[0].version, age=known[0].age)
+            async for change in store.changes():
+                what: Change = change
+                print(what.key, what.invalidated, known[0].snapshot, known[0].valid)
+        limit = RateLimit(30, per=60)
+        return [await store.take_turn("https://pay.example", limit, "ticket", hold=30) for store in stores]
