@@ -5,6 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 
 import aiohttp
+from aiohttp import web
+from fastapi import FastAPI
+from multidict import CIMultiDict
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from balancekit import (
     CRYPTOPROCESSING_2026,
@@ -44,6 +49,7 @@ from balancekit import (
     __version__,
     merge,
 )
+from balancekit.webhooks import RawHeaders, WebhookApp, WebhookHandler, WebhookProvider, webhook_routes
 
 
 class MyBank(HttpProvider):
@@ -159,3 +165,33 @@ def explain(error: ProviderError) -> str:
             return f"{error.account} at {error.provider}: {error.status} {error.code} {error.message}"
         case _:
             raise ConfigError(str(error.retryable))
+
+
+class Inbox:
+    """A handler of webhooks that is no client."""
+
+    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+        """Handle nothing."""
+        return WebhookEvent(account, "memory", str(len(body)), None, None, settled=bool(headers))
+
+
+def verify(provider: WebhookProvider, body: bytes) -> list[WebhookEvent]:
+    """Verify deliveries with headers of every kind."""
+    several: list[tuple[bytes, bytes]] = [(b"webhook-id", b"1")]
+    kinds: list[RawHeaders] = [{"webhook-id": "1"}, {b"webhook-id": b"1"}, several, CIMultiDict({"webhook-id": "1"})]
+    print(provider.account, provider.provider)
+    return [provider.verify_webhook(kind, body, now=0.0) for kind in kinds] + [provider.verify_webhook({}, body)]
+
+
+def receive() -> WebhookApp:
+    """Receive webhooks in every framework."""
+    handler: WebhookHandler = Inbox()
+    till: WebhookProvider = GetManyProvider("till", webhook_key=["k", Secret("l")])
+    shop: WebhookProvider = CryptoprocessingProvider("eu", key="k", secret="s")
+    print(verify(till, b""), verify(shop, b""))
+    site = web.Application()
+    site.add_routes(webhook_routes(handler))
+    site.add_routes(webhook_routes(handler, "/hook", account="till", max_body=1_000, body_timeout=5.0))
+    Starlette(routes=[Mount("/webhooks", WebhookApp(handler))])
+    FastAPI().mount("/webhooks", WebhookApp(handler, account="till"))
+    return WebhookApp(handler, account="till", max_body=1_000, body_timeout=5.0)

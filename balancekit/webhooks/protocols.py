@@ -1,0 +1,41 @@
+"""What takes part in a delivery: its headers as a server gives them, who verifies it, and who handles it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from balancekit.webhooks.event import WebhookEvent
+
+RawHeaders: TypeAlias = (
+    Mapping[str, str] | Mapping[str, bytes] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
+)
+"""The headers of a delivery as they were received, names in any case; pairs show repetitions, which a dict cannot."""
+
+
+@runtime_checkable
+class WebhookProvider(Protocol):
+    """A provider whose account receives webhooks."""
+
+    @property
+    def account(self) -> str:
+        """The label of the account."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The name of the payment processor's API."""
+        ...
+
+    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
+        """Return what a delivery says if it is the provider's; raise WebhookVerificationError, alone, if not.
+
+        `body` is exactly what was received. `now` is in Unix seconds, the present unless given.
+        """
+        ...
+
+
+class WebhookHandler(Protocol):
+    """What a receiver hands deliveries to, such as an `AggregateClient`."""
+
+    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+        """Verify a delivery and act on it; raise WebhookVerificationError, and nothing else, if it is refused."""
+        ...
