@@ -3,9 +3,11 @@
 import asyncio
 import selectors
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +79,26 @@ def make_snapshot(make_balance: Callable[..., Balance]) -> Callable[..., Account
         return AccountBalances(account, "fake", balances, fetched_at, stale)
 
     return make
+
+
+@pytest.fixture
+def everything_said_by() -> Callable[[BaseException], str]:
+    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
+
+    def collect(error: BaseException) -> str:
+        said, pending, seen = "", [error], []
+        while pending:
+            link = pending.pop()
+            if link is None or link in seen:
+                continue
+            seen.append(link)
+            pending += [link.__cause__, link.__context__]
+            frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
+            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
+            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
+        return said
+
+    return collect
 
 
 @pytest.fixture

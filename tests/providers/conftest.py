@@ -1,6 +1,5 @@
 """What the tests of all adapters share: samples of what the providers send, and a network that is not there."""
 
-import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,23 +57,3 @@ def read_sample():
         return Response(int(path.stem), body=path.read_bytes())
 
     return read
-
-
-@pytest.fixture
-def everything_said_by():
-    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
-
-    def collect(error):
-        said, pending, seen = "", [error], []
-        while pending:
-            link = pending.pop()
-            if link is None or link in seen:
-                continue
-            seen.append(link)
-            pending += [link.__cause__, link.__context__]
-            frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
-            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
-        return said
-
-    return collect
