@@ -36,10 +36,6 @@ def webhook_routes(
         label = request.match_info["account"] if account is None else account
         status = await receiver.receive(request.method, label, request.raw_headers, request.content.iter_any())
         headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
-        response = web.Response(status=status, headers=headers)
-        if not request.content.at_eof():
-            # What is left of the body is nobody's request.
-            response.force_close()
-        return response
+        return web.Response(status=status, headers=headers)
 
     return [web.route(hdrs.METH_ANY, path, receive)]

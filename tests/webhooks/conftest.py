@@ -68,7 +68,8 @@ class Servers:
         site.add_routes(webhook_routes(self.inbox))
         site.add_routes(webhook_routes(self.inbox, "/narrow/{account}", **narrow))
         site.add_routes(webhook_routes(self.inbox, "/fixed", account="shop"))
-        runner = web.AppRunner(site)
+        # How long it waits for the rest of a body before it ends a connection: ten seconds are too long for a test.
+        runner = web.AppRunner(site, lingering_time=0.5)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self._ports["aiohttp"] = runner.addresses[0][1]
