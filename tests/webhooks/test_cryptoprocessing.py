@@ -102,6 +102,8 @@ def test_a_duplicate_has_the_same_id(shop):
 
 @given(st.lists(st.fixed_dictionaries({"id": st.integers() | st.text("a/%", min_size=1)}, optional={
     "type": st.text("a/%", min_size=1), "status": st.text("a/%", min_size=1)}), min_size=2, max_size=2))  # fmt: skip
+@example([{"id": "a/b", "type": "c"}, {"id": "a", "type": "b/c"}])
+@example([{"id": "a%2Fb"}, {"id": "a/b"}])
 def test_events_that_differ_have_different_ids(events):
     """Whatever is in the words, and wherever they end, no two transactions or statuses share an id."""
     provider = CryptoprocessingProvider("shop", key="key-0123", secret=SECRET)
