@@ -19,10 +19,10 @@ import inspect
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, cast, get_args, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -184,32 +184,48 @@ def _class(name: object) -> type[HttpProvider]:
 
 
 def _setting(cls: type[HttpProvider], key: str, value: object, vault: _Vault) -> object:
+    several = _as_list(value)
+    if several is None or key in cls.secret_settings or not _takes_several(cls, key):
+        return _one_setting(cls, key, key, value, vault)
+    return tuple(_one_setting(cls, key, f"{key}[{index}]", item, vault) for index, item in enumerate(several))
+
+
+def _one_setting(cls: type[HttpProvider], key: str, named: str, value: object, vault: _Vault) -> object:
     secret = key in cls.secret_settings
     if isinstance(value, dict):
         try:
             value = vault.follow(cast("dict[str, object]", value))
         except _Problem as error:
-            raise error.at(key) from None
+            raise error.at(named) from None
     elif secret:
-        raise _Problem(f"{key}: a secret does not belong in this file; give {_HOW_TO_REFER}")
+        raise _Problem(f"{named}: a secret does not belong in this file; give {_HOW_TO_REFER}")
     if secret:
         return Secret(value)
     admitted = _admitted(cls, key)
     # By the exact type, since a bool is an int too.
     if admitted and type(value) not in admitted:
         expected = " or ".join(_SCALARS[kind] for kind in admitted)
-        raise _Problem(f"{key}: expected {expected}, got {_kind(value)}")
+        raise _Problem(f"{named}: expected {expected}, got {_kind(value)}")
     return value
 
 
 def _admitted(cls: type[HttpProvider], key: str) -> tuple[type, ...]:
+    kinds = tuple(kind for kind in _hints(cls, key) if kind in _SCALARS)
+    return (*kinds, int) if float in kinds and int not in kinds else kinds
+
+
+def _takes_several(cls: type[HttpProvider], key: str) -> bool:
+    return any(get_origin(hint) in {list, tuple, Sequence} for hint in _hints(cls, key))
+
+
+def _hints(cls: type[HttpProvider], key: str) -> tuple[Any, ...]:
     try:
         hint: Any = get_type_hints(cls.__init__).get(key)
     except NameError:
         # It names a type that is imported for type checkers only; the constructor is the judge then.
         return ()
-    kinds = tuple(kind for kind in get_args(hint) or (hint,) if kind in _SCALARS)
-    return (*kinds, int) if float in kinds and int not in kinds else kinds
+    # Of a union its members; but the arguments of a list are what is in it.
+    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
 def _aliases(table: Mapping[str, object]) -> dict[str, str]:
@@ -277,6 +293,10 @@ def _as_table(value: object) -> dict[str, object]:
     if isinstance(value, dict):
         return cast("dict[str, object]", value)
     raise _Problem(f"expected a table, got {_kind(value)}")
+
+
+def _as_list(value: object) -> list[object] | None:
+    return cast("list[object]", value) if isinstance(value, list) else None
 
 
 def _kind(value: object) -> str:

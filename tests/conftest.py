@@ -82,6 +82,26 @@ def make_snapshot(make_balance: Callable[..., Balance]) -> Callable[..., Account
 
 
 @pytest.fixture
+def everything_said_by() -> Callable[[BaseException], str]:
+    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
+
+    def collect(error: BaseException) -> str:
+        said, pending, seen = "", [error], []
+        while pending:
+            link = pending.pop()
+            if link is None or link in seen:
+                continue
+            seen.append(link)
+            pending += [link.__cause__, link.__context__]
+            frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
+            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
+            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
+        return said
+
+    return collect
+
+
+@pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """Start a stand-in of both APIs on loopback, in the test's own loop."""
     async with Sandbox() as running:
@@ -103,23 +123,3 @@ def sandbox_in_thread() -> Iterator[Sandbox]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-@pytest.fixture
-def everything_said_by():
-    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
-
-    def collect(error):
-        said, pending, seen = "", [error], []
-        while pending:
-            link = pending.pop()
-            if link is None or link in seen:
-                continue
-            seen.append(link)
-            pending += [link.__cause__, link.__context__]
-            frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
-            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
-        return said
-
-    return collect

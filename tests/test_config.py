@@ -7,6 +7,8 @@ import pytest
 
 from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Secret
 from balancekit.config import load_config
+from balancekit.webhooks import WebhookProvider
+from balancekit.webhooks.standard import KEY_HINT
 
 CANARY = "canary3f9a"
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -358,3 +360,49 @@ def test_no_secret_is_in_a_config_s_repr(load):
 
     assert CANARY not in repr(config)
     assert "shop" in repr(config)
+
+
+WEBHOOK_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+TILL = """
+[accounts.till]
+provider = "getmany"
+webhook_key = """
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{WEBHOOK_KEY}"',
+        '{ env = "WEBHOOK_KEY" }',
+        f'["{WEBHOOK_KEY}", "whpk_{WEBHOOK_KEY}"]',
+        f'["{WEBHOOK_KEY}", {{ env = "WEBHOOK_KEY" }}]',
+    ],
+    ids=["text", "reference", "texts", "text and reference"],
+)
+def test_a_webhook_key_may_stand_in_the_file(load, text):
+    """It is public; several are given while they are exchanged, and each may be named by where it is."""
+    config = load(f"{TILL}{text}\n", environ={"WEBHOOK_KEY": WEBHOOK_KEY})
+
+    assert isinstance(config.providers[0], WebhookProvider)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("7", "webhook_key: expected text, got a number"),
+        (f'["{WEBHOOK_KEY}", 7]', "webhook_key[1]: expected text, got a number"),
+        ('["x", { env = "NONE" }]', "webhook_key[1]: the environment variable NONE is not set"),
+        ('["x", ["x"]]', "webhook_key[1]: expected text, got a list"),
+        ("[]", "webhook_key: expected 1 to 8 keys, got 0"),
+        ('"x"', f"webhook_key: expected {KEY_HINT}"),
+    ],
+    ids=["number", "number in a list", "no variable", "list in a list", "no key", "no key in it"],
+)
+def test_a_webhook_key_that_cannot_work_is_named(problem, text, message):
+    """The place in a list is told too."""
+    assert problem(f"{TILL}{text}\n") == f"account 'till': {message}"
+
+
+def test_a_list_is_for_settings_that_take_several(problem):
+    """A setting of one text is not given several."""
+    assert problem(f'{TILL}"x"\nkey_id = ["k"]\n') == "account 'till': key_id: expected text, got a list"

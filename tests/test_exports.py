@@ -84,7 +84,17 @@ def test_every_public_name_is_documented(name):
 
 
 @pytest.mark.parametrize(
-    "heavy", ["cryptography", "click", "rich", "opentelemetry", "redis", "balancekit.sandbox", "balancekit.cli"]
+    "heavy",
+    [
+        "aiohttp.web",
+        "cryptography",
+        "click",
+        "rich",
+        "opentelemetry",
+        "redis",
+        "balancekit.sandbox",
+        "balancekit.cli",
+    ],
 )
 def test_importing_the_package_leaves_heavy_parts_alone(heavy):
     """A service that awaits balances does not pay for the terminal, the sandbox or keys that it has not."""

@@ -1,26 +1,34 @@
-"""The Cryptoprocessing v2 API: `POST /accounts/list`, signed with HMAC-SHA512.
+"""The Cryptoprocessing v2 API: `POST /accounts/list`, signed with HMAC-SHA512, and its callbacks, signed alike.
 
-Source: docs.cryptoprocessing.com, "List balances", "Authentication" and "Errors". The same API is served under the
-hosts of other brands, so the base URL is a parameter.
+Source: docs.cryptoprocessing.com, "List balances", "Authentication", "Errors" and "Callbacks". The same API is
+served under the hosts of other brands, so the base URL is a parameter.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from types import MappingProxyType
 from typing import ClassVar, Final
+from urllib.parse import quote
 
 import attrs
 
 from balancekit.amounts import parse_amount
 from balancekit.assets import KNOWN_TYPES, AssetType
 from balancekit.balances import Balance, Row, balances_of
+from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
+from balancekit.webhooks import hmac_sha512
+from balancekit.webhooks.bodies import read_object, read_word
+from balancekit.webhooks.event import WebhookEvent
+from balancekit.webhooks.protocols import RawHeaders
+from balancekit.webhooks.refusing import refusing
 from balancekit.wire import Code, lines_in, misfit, read_code, read_text
+
+NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
+"""Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""
 
 # "This endpoint does not accept any request parameters, but you must still send an empty JSON object."
 _BODY: Final = b"{}"
@@ -37,11 +45,6 @@ class _Line:
 @attrs.frozen
 class _Answer:
     data: list[_Line]
-
-
-def sign(secret: str, body: bytes) -> str:
-    """Return the lower-case hex HMAC-SHA512 of the exact body, keyed with the secret."""
-    return hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
 
 
 class CryptoprocessingProvider(HttpProvider):
@@ -78,8 +81,10 @@ class CryptoprocessingProvider(HttpProvider):
         if not secret.is_text:
             raise self.config_error("secret", "expected text without blanks around it")
         self._key = key
+        # Kept in place of the secret, for webhooks: it signs, but its key cannot be read from it.
+        self._keyed_hash = hmac_sha512.keyed_hash(secret)
         # The body never changes, so neither does its signature, which is therefore as secret as the key.
-        self._signature = Secret(sign(secret.reveal(), _BODY))
+        self._signature = Secret(hmac_sha512.hex_signature(self._keyed_hash, _BODY))
 
     def build_request(self, *, now: int, nonce: str) -> Request:  # noqa: ARG002 - this API signs the body alone
         """Build the signed request; it is the same every time."""
@@ -96,6 +101,30 @@ class CryptoprocessingProvider(HttpProvider):
         with suppress(Exception):
             return balances_of(self.account, self.provider, _rows(decoded))
         raise misfit(decoded, _Answer)
+
+    @refusing
+    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time
+        """Return what a callback says if it is the provider's; raise WebhookVerificationError, alone, if not.
+
+        `body` is exactly what was received. The same callback passes every time: it has nothing that grows old.
+        """
+        hmac_sha512.verify(headers, body, key=self._key, keyed=self._keyed_hash)
+        data = read_object(body)
+        transaction, kind, status = _read_id(data), read_word(data, "type"), read_word(data, "status")
+        # The id alone would make all that happens to one transaction a single event.
+        event_id = "/".join(quote(part, safe="") for part in (transaction, kind or "", status or ""))
+        settled = status is None or status.lower() not in NOT_FINAL
+        return WebhookEvent(self.account, self.provider, event_id, kind, status, settled)
+
+
+def _read_id(data: Mapping[str, object]) -> str:
+    value = data.get("id")
+    if type(value) is int:
+        return str(value)
+    text = read_word(data, "id")
+    if text is None:
+        raise WebhookVerificationError("id: missing")
+    return text
 
 
 def _rows(decoded: object) -> Iterator[Row]:

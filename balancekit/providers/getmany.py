@@ -1,13 +1,13 @@
-"""The getMany (Blacksheep) API: `POST /account.balance.getMany`, signed with an Ed25519 envelope.
+"""The getMany (Blacksheep) API: `POST /account.balance.getMany`, signed with an Ed25519 envelope, and its webhooks.
 
-Source: docs.blacksheep.money, "Listing balances" and "Authentication".
+Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactions" and "Webhook setup".
 """
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import attrs
 from yarl import URL
@@ -15,20 +15,37 @@ from yarl import URL
 from balancekit.amounts import check_decimals, check_units, from_units
 from balancekit.assets import AssetType
 from balancekit.balances import Balance, Row, balances_of
+from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
 from balancekit.iso4217 import CODES
 from balancekit.provider import HttpProvider
 from balancekit.secret import Secret
+from balancekit.webhooks import standard
+from balancekit.webhooks.bodies import is_word, read_object, read_word
+from balancekit.webhooks.event import WebhookEvent
+from balancekit.webhooks.protocols import RawHeaders
+from balancekit.webhooks.refusing import refusing
 from balancekit.wire import Code, Decimals, Reference, Units, lines_in, misfit, read_code, read_reference
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 NO_BODY_DIGEST: Final = ""
 """Assumed: what stands in the signing string for `Content-Digest` when a request has no body."""
 
 # Looking a member up in its class takes longer than making the balance.
 _CRYPTO, _FIAT, _UNKNOWN = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
+SETTLED: Final = frozenset({("transaction.updated", "COMPLETED"), ("transaction.updated", None)})
+"""Which events, with which status, say that balances have changed.
+
+Where the status is, is assumed; without one, looking in vain is better than not looking.
+"""
+
+EVENT_FIELDS: Final = ("type", "event")
+"""Assumed: where a webhook's body names its event, the first that is there."""
+
+STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
+"""Assumed: in which objects of a webhook's body, by their path, the `status` is, the first that has one."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -83,8 +100,9 @@ class GetManyProvider(HttpProvider):
     """One account at the getMany (Blacksheep) API.
 
     `key_id` and `signing_key` (the Ed25519 private key as base64 of PKCS#8 DER, or as PEM) come together; with neither
-    the requests go unsigned, for use behind a gateway that signs. `webhook_key` is the public key of its webhooks, or
-    several. Raises ConfigError if a setting cannot work.
+    the requests go unsigned, for use behind a gateway that signs. `webhook_key` is the webhook's Ed25519 public key
+    (base64 of its 32 bytes, with or without `whpk_` before it, base64 of SPKI DER, or PEM), or several while they are
+    exchanged; without it no webhook is accepted. Raises ConfigError if a setting cannot work.
     """
 
     provider = "getmany"
@@ -102,15 +120,16 @@ class GetManyProvider(HttpProvider):
         *,
         key_id: str | Secret | None = None,
         signing_key: str | Secret | None = None,
-        webhook_key: str | Sequence[str] | None = None,
+        webhook_key: str | Secret | Sequence[str | Secret] | None = None,
         base_url: str = PRODUCTION,
     ) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
         # The id too, in case the two are mistaken for each other.
         key_id = None if key_id is None else Secret.of(key_id)
         signing_key = None if signing_key is None else Secret.of(signing_key)
-        hidden_url = Secret.of(base_url)
-        del base_url
+        # The public key too, in case it is the private one.
+        webhook_keys, hidden_url = _hidden_keys(webhook_key), Secret.of(base_url)
+        del base_url, webhook_key
         super().__init__(account, base_url=hidden_url)
         if (key_id is None) != (signing_key is None):
             missing = "key_id" if key_id is None else "signing_key"
@@ -121,11 +140,13 @@ class GetManyProvider(HttpProvider):
         if key_id is not None and not key_id.is_header_text:
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
         self.signs_time = key_id is not None
-        self._webhook_key = webhook_key
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", f"expected {_KEY_HINT}")
+        if webhook_keys is not None and not 1 <= len(webhook_keys) <= standard.MAX_KEYS:
+            raise self.config_error("webhook_key", f"expected 1 to {standard.MAX_KEYS} keys, got {len(webhook_keys)}")
+        self._webhook_keys = tuple(self._load_webhook_key(key) for key in webhook_keys or ())
 
     def build_request(self, *, now: int, nonce: str) -> Request:
         """Build the request, signed anew with the time and the nonce, or unsigned where there is no key."""
@@ -156,6 +177,31 @@ class GetManyProvider(HttpProvider):
             return balances_of(self.account, self.provider, _rows(decoded))
         raise misfit(decoded, _Answer)
 
+    @refusing
+    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
+        """Return what a webhook says if it is the provider's; raise WebhookVerificationError, alone, if not.
+
+        `body` is exactly what was received. `now` is in Unix seconds, the present unless given: a delivery is accepted
+        for 300 s, as often as it comes.
+        """
+        if not self._webhook_keys:
+            raise WebhookVerificationError(
+                "the account has no webhook_key; give GetManyProvider the webhook's public key"
+            )
+        moment = self.clock() + self.clock_offset if now is None else now
+        event_id = standard.verify(headers, body, keys=self._webhook_keys, now=moment)
+        data = read_object(body)
+        event_type = next(filter(None, (read_word(data, field) for field in EVENT_FIELDS)), None)
+        status = _read_status(data)
+        settled = (event_type, status) in SETTLED
+        return WebhookEvent(self.account, self.provider, event_id, event_type, status, settled)
+
+    def _load_webhook_key(self, key: Secret) -> "Ed25519PublicKey":
+        loaded = standard.load_verifying_key(key)
+        if loaded is None:
+            raise self.config_error("webhook_key", f"expected {standard.KEY_HINT}")
+        return loaded
+
 
 def _rows(decoded: object) -> Iterator[Row]:
     """Give what each line says; raises anything unless all of it fits `_Answer`."""
@@ -170,3 +216,22 @@ def _rows(decoded: object) -> Iterator[Row]:
             asset_type = _FIAT if currency in CODES else _UNKNOWN
         amount = from_units(check_units(held["value"]), check_decimals(held["decimals"]))
         yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
+
+
+def _hidden_keys(given: object) -> tuple[Secret, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        return tuple(map(Secret.of, cast("Sequence[object]", given)))
+    return (Secret.of(given),)
+
+
+def _read_status(data: Mapping[str, object]) -> str | None:
+    for path in STATUS_PLACES:
+        place: object = data
+        for name in path:
+            place = cast("Mapping[str, object]", place).get(name) if isinstance(place, dict) else None
+        # Events that are not known here may have anything in these places.
+        if isinstance(place, dict) and is_word(cast("dict[str, object]", place).get("status")):
+            return read_word(cast("dict[str, object]", place), "status")
+    return None

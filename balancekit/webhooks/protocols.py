@@ -8,7 +8,7 @@ from balancekit.webhooks.event import WebhookEvent
 RawHeaders: TypeAlias = (
     Mapping[str, str] | Mapping[str, bytes] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
 )
-"""The headers of a delivery as they were received, names in any case; pairs show what a plain dict hides: repetitions."""
+"""The headers of a delivery as they were received, names in any case; pairs show repetitions, which a dict cannot."""
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class WebhookProvider(Protocol):
         ...
 
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
-        """Return what a delivery says if it is the provider's; raise WebhookVerificationError, and nothing else, if not.
+        """Return what a delivery says if it is the provider's; raise WebhookVerificationError, alone, if not.
 
         `body` is exactly what was received. `now` is in Unix seconds, the present unless given.
         """

@@ -24,8 +24,8 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.providers.cryptoprocessing import sign
 from balancekit.structuring import ShapeError
+from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
 
 URL = "https://app.cryptoprocessing.com/api/v2/accounts/list"
 CANARY = "canary-3f9a"
@@ -67,7 +67,7 @@ def answer(*lines):
 )
 def test_the_signature_is_that_of_the_vectors(body, signature):
     """HMAC-SHA512 of the exact bytes, in lower-case hex."""
-    assert sign(SECRET, body) == signature
+    assert hex_signature(keyed_hash(Secret(SECRET)), body) == signature
 
 
 def test_the_request_is_exactly_this(provider):
@@ -142,7 +142,7 @@ def test_an_account_shows_no_secret(everything_said_by):
     shown = repr([provider, vars(provider), provider.build_request(now=0, nonce="n")])
 
     assert CANARY not in shown
-    assert sign(f"{CANARY}-secret", b"{}") not in shown
+    assert hex_signature(keyed_hash(Secret(f"{CANARY}-secret")), b"{}") not in shown
 
 
 def test_the_secret_may_be_held_by_reference_only():

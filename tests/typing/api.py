@@ -5,7 +5,12 @@ from datetime import datetime
 from decimal import Decimal
 
 import aiohttp
+from aiohttp import web
+from fastapi import FastAPI
+from multidict import CIMultiDict
 from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from balancekit import (
     CRYPTOPROCESSING_2026,
@@ -46,6 +51,7 @@ from balancekit import (
     merge,
 )
 from balancekit.stores import Change, MemoryStore, RedisStore, Stored
+from balancekit.webhooks import RawHeaders, WebhookApp, WebhookHandler, WebhookProvider, webhook_routes
 
 
 class MyBank(HttpProvider):
@@ -175,3 +181,33 @@ async def keep(url: str, redis: Redis, seen: AccountBalances) -> list[float]:
                 print(what.key, what.invalidated, known[0].snapshot, known[0].valid)
         limit = RateLimit(30, per=60)
         return [await store.take_turn("https://pay.example", limit, "ticket", hold=30) for store in stores]
+
+
+class Inbox:
+    """A handler of webhooks that is no client."""
+
+    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+        """Handle nothing."""
+        return WebhookEvent(account, "memory", str(len(body)), None, None, settled=bool(headers))
+
+
+def verify(provider: WebhookProvider, body: bytes) -> list[WebhookEvent]:
+    """Verify deliveries with headers of every kind."""
+    several: list[tuple[bytes, bytes]] = [(b"webhook-id", b"1")]
+    kinds: list[RawHeaders] = [{"webhook-id": "1"}, {b"webhook-id": b"1"}, several, CIMultiDict({"webhook-id": "1"})]
+    print(provider.account, provider.provider)
+    return [provider.verify_webhook(kind, body, now=0.0) for kind in kinds] + [provider.verify_webhook({}, body)]
+
+
+def receive() -> WebhookApp:
+    """Receive webhooks in every framework."""
+    handler: WebhookHandler = Inbox()
+    till: WebhookProvider = GetManyProvider("till", webhook_key=["k", Secret("l")])
+    shop: WebhookProvider = CryptoprocessingProvider("eu", key="k", secret="s")
+    print(verify(till, b""), verify(shop, b""))
+    site = web.Application()
+    site.add_routes(webhook_routes(handler))
+    site.add_routes(webhook_routes(handler, "/hook", account="till", max_body=1_000, body_timeout=5.0))
+    Starlette(routes=[Mount("/webhooks", WebhookApp(handler))])
+    FastAPI().mount("/webhooks", WebhookApp(handler, account="till"))
+    return WebhookApp(handler, account="till", max_body=1_000, body_timeout=5.0)

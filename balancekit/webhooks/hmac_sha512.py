@@ -1,0 +1,52 @@
+"""The scheme of Cryptoprocessing's callbacks: a keyed hash of the raw body, made exactly as for requests.
+
+Source: docs.cryptoprocessing.com, "Callbacks" and "Authentication". There is no time in it, so a replay is told only by
+what the body says.
+"""
+
+import hashlib
+import hmac
+import re
+from typing import Final
+
+from balancekit.errors import WebhookVerificationError
+from balancekit.secret import Secret
+from balancekit.webhooks.bodies import check_body
+from balancekit.webhooks.headers import sole_headers
+from balancekit.webhooks.protocols import RawHeaders
+from balancekit.webhooks.refusing import refusing
+
+KEY_HEADER: Final = "X-Processing-Key"
+SIGNATURE_HEADER: Final = "X-Processing-Signature"
+
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
+
+
+def keyed_hash(secret: Secret) -> hmac.HMAC:
+    """Return an HMAC-SHA512 that has hashed nothing yet; the text of the secret cannot be had from it."""
+    return hmac.new(secret.reveal().encode(), digestmod=hashlib.sha512)
+
+
+def hex_signature(keyed: hmac.HMAC, body: bytes) -> str:
+    """Return the lower-case hex HMAC-SHA512 of the exact body."""
+    mac = keyed.copy()
+    mac.update(body)
+    return mac.hexdigest()
+
+
+@refusing
+def verify(headers: RawHeaders, body: bytes, *, key: Secret, keyed: hmac.HMAC) -> None:
+    """Check that a delivery has the key, and the signature that the keyed hash gives its body.
+
+    Raises WebhookVerificationError, and nothing else, if not.
+    """
+    check_body(body)
+    claimed, signature = sole_headers(headers, KEY_HEADER, SIGNATURE_HEADER)
+    if not _SIGNATURE.fullmatch(signature):
+        raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not 128 lower-case hexadecimal digits")
+    # Both in constant time: neither the key nor a signature that would fit can be felt for, byte by byte.
+    same_key = hmac.compare_digest(claimed.encode(), key.reveal().encode())
+    if not hmac.compare_digest(signature, hex_signature(keyed, body)):
+        raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not that of this body under the account's secret")
+    if not same_key:
+        raise WebhookVerificationError(f"{KEY_HEADER}: not the account's key")

@@ -1,0 +1,157 @@
+"""The ASGI application by itself: what servers may send, in every form that the specification has."""
+
+import asyncio
+
+import pytest
+
+from balancekit.webhooks import WebhookApp
+from balancekit.webhooks.asgi import account_label
+
+START = {"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"0")]}
+END = {"type": "http.response.body", "body": b""}
+
+
+def http(path="/shop", **more):
+    """Make the scope of a request."""
+    return {"type": "http", "method": "POST", "path": path, "headers": []} | more
+
+
+@pytest.fixture
+def serve(inbox):
+    """Serve one connection with these messages, and return what was sent; then nothing comes any more."""
+
+    async def serve(scope, *messages, send=None, **settings):
+        pending, sent = list(messages), []
+
+        async def receive():
+            return pending.pop(0) if pending else await asyncio.get_running_loop().create_future()
+
+        async def keep(message):
+            sent.append(message)
+
+        await WebhookApp(inbox, **settings)(scope, receive, send or keep)
+        return sent
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("scope", "label"),
+    [
+        (http("/shop"), "shop"),
+        (http("/webhooks/shop"), "shop"),
+        (http("/webhooks/shop", root_path="/webhooks"), "shop"),
+        (http("/shop", root_path="/webhooks"), "shop"),
+        (http("/shop", root_path="/webhooks/"), "shop"),
+        (http("/shop", root_path=None), "shop"),
+        (http("/api/webhooks/shop", root_path="/api/webhooks", raw_path=b"/api/webhooks/shop"), "shop"),
+        (http("/webhooks/a/b", root_path="/webhooks", raw_path=b"/webhooks/a%2Fb"), "a/b"),
+        (http("/a b", raw_path=b"/a%20b?c"), "a b"),
+        (http("/shop", raw_path=None), "shop"),
+        (http("/shop", raw_path=b"/behind/a/proxy/that/rewrote/it"), "shop"),
+        (http("/webhooks", root_path="/webhooks", raw_path=b"/webhooks"), ""),
+        (http("/webhooks/", root_path="/webhooks", raw_path=b"/webhooks/"), ""),
+        (http("/\ufffd", raw_path=b"/%ff"), ""),
+        (http(""), ""),
+        (http("/"), ""),
+    ],
+    ids=[
+        "alone", "deep", "mounted", "older servers", "slash after the root", "no root", "two mounts",
+        "slash in the label", "query in the raw path", "no raw path", "other raw path",
+        "mount alone", "mount and slash", "not utf-8", "empty", "root",
+    ],
+)  # fmt: skip
+def test_the_label_is_the_last_segment_below_the_mount(scope, label):
+    """The name of the mount itself is never taken for an account."""
+    assert account_label(scope) == label
+
+
+async def test_a_body_comes_in_messages(serve, inbox):
+    """Both fields of a message may be left out, and headers may be lists."""
+    messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"{}"}]
+
+    sent = await serve(http(headers=[[b"Content-Length", b"2"]]), *messages)
+
+    assert sent == [START, END]
+    assert inbox.labels == ["shop"]
+
+
+async def test_a_sender_that_leaves_is_not_answered(serve, inbox, caplog):
+    """Nothing is handed on of half a body."""
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    sent = await serve(http(), *messages)
+
+    assert sent == []
+    assert inbox.labels == []
+    assert caplog.messages == ["refused a webhook for shop: the body broke off: ConnectionResetError"]
+
+
+async def test_a_server_that_cannot_answer_any_more_is_left(serve):
+    """It may raise OSError once the sender has gone."""
+    calls = []
+
+    async def send(message):
+        calls.append(message)
+        raise OSError
+
+    await serve(http(), {"type": "http.request"}, send=send)
+
+    assert calls == [START]
+
+
+@pytest.mark.parametrize(
+    "length", [b"101", b"-1", b"+1", b"1_0", b"", b"9" * 100_000], ids=lambda value: repr(value[:9])
+)
+async def test_a_length_that_is_none_or_too_much_is_refused_unread(serve, caplog, length):
+    """Nothing is received for it."""
+    sent = await serve(http(headers=[(b"content-length", length)]), max_body=100)
+
+    assert sent == [START, END]
+    assert caplog.messages == ["refused a webhook for shop: the body is larger than 100 bytes"]
+
+
+def test_a_slow_body_ends_at_the_timeout(serve, run_virtually, caplog):
+    """Ten seconds for all of it, unless said otherwise."""
+    trickle = {"type": "http.request", "body": b"{", "more_body": True}
+
+    sent = run_virtually(serve(http(), trickle, trickle))
+
+    assert sent == [START, END]
+    assert caplog.messages == ["refused a webhook for shop: the body took longer than 10.0 s"]
+
+
+async def test_a_task_that_is_cancelled_ends(serve):
+    """A server that shuts down is not held up."""
+    task = asyncio.ensure_future(serve(http()))
+    await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_lifespan_is_lived(serve):
+    """By itself under a server, the application starts and stops as others do; the client is its owner's."""
+    sent = await serve({"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(
+    ("message", "answers"),
+    [("websocket.connect", [{"type": "websocket.close", "code": 1000}]), ("websocket.disconnect", [])],
+)
+async def test_a_websocket_is_never_accepted(serve, inbox, message, answers):
+    """Closed before it is open, so that the server answers 403."""
+    sent = await serve({"type": "websocket", "path": "/shop"}, {"type": message})
+
+    assert sent == answers
+    assert inbox.labels == []
+
+
+async def test_another_kind_of_connection_is_an_error(serve):
+    """As the specification has it: the server is to know."""
+    with pytest.raises(ValueError, match="'telepathy'"):
+        await serve({"type": "telepathy"})

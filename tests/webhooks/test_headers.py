@@ -1,0 +1,105 @@
+"""The headers of a delivery, in whatever a framework has them."""
+
+import pytest
+from hypothesis import example, given, strategies as st
+from multidict import CIMultiDict
+from starlette.datastructures import Headers
+
+from balancekit import CryptoprocessingProvider, GetManyProvider, WebhookVerificationError
+from balancekit.webhooks.headers import sole_headers
+
+PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+NAMES = ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "x-processing-key", "X-Processing-Signature"]
+
+texts = st.text() | st.binary() | st.from_regex(r"[0-9]{1,20}|v1a,[A-Za-z0-9+/]{86}==|[0-9a-f]{128}", fullmatch=True)
+names = st.sampled_from(NAMES) | st.sampled_from(NAMES).map(str.encode) | texts
+anything = texts | st.none() | st.integers() | st.lists(texts)
+pairs = st.lists(st.tuples(names, texts) | st.lists(names | texts, max_size=3) | anything)
+mappings = st.dictionaries(names, anything)
+full = st.fixed_dictionaries(dict.fromkeys(NAMES, texts))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Webhook-Id": "msg"},
+        {b"WEBHOOK-ID": b"msg", "accept": b"\xff"},
+        [("webhook-id", "msg"), ("webhook-i\u0434", "x")],
+        [[b"webhook-id", b"msg"], [b"\xff", b"x"], (7, 7)],
+        iter([("webhook-id", "msg")]),
+        CIMultiDict({"WebHook-ID": "msg"}),
+        Headers({"webhook-id": "msg"}),
+    ],
+    ids=["dict", "dict of bytes", "pairs", "lists of bytes", "iterator", "aiohttp", "starlette"],
+)
+def test_a_header_is_found_in_every_kind_of_headers(headers):
+    """Whatever its case is, and whatever else is there."""
+    assert sole_headers(headers, "webhook-id") == ("msg",)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([("webhook-id", "a"), ("Webhook-Id", "a")], "webhook-id: repeated"),
+        ({"webhook-id": "a", b"webhook-id": b"a"}, "webhook-id: repeated"),
+        (CIMultiDict([("webhook-id", "a"), ("webhook-id", "b")]), "webhook-id: repeated"),
+        (Headers(raw=[(b"webhook-id", b"a"), (b"webhook-id", b"b")]), "webhook-id: repeated"),
+        ({}, "webhook-id: missing"),
+        ([], "webhook-id: missing"),
+        ({"\u212a": "kelvin", "webhook_id": "a"}, "webhook-id: missing"),
+        ({"webhook-id": None}, "webhook-id: expected a string, got null"),
+        ({"webhook-id": ["a"]}, "webhook-id: expected a string, got a list"),
+        ({"webhook-id": "a\n"}, "webhook-id: not of printable ASCII characters"),
+        ({"webhook-id": b"\xff"}, "webhook-id: not of printable ASCII characters"),
+        ({"webhook-id": "\udcff"}, "webhook-id: not of printable ASCII characters"),
+        ({"webhook-id": "a" * 2_049}, "webhook-id: longer than 2048 characters"),
+        ([("accept", "x")] * 501, "more than 500 headers"),
+        (None, "headers: expected a mapping or pairs, got NoneType"),
+        (7, "headers: expected a mapping or pairs, got int"),
+        ("webhook-id: a", "headers: expected pairs of a name and a value"),
+        ([("webhook-id",)], "headers: expected pairs of a name and a value"),
+    ],
+    ids=[
+        "repeated", "as text and bytes", "aiohttp", "starlette", "empty dict", "no pairs", "other names", "null",
+        "list", "line break", "not ascii", "surrogate", "long", "many", "none", "number", "text", "single",
+    ],
+)  # fmt: skip
+def test_headers_that_are_not_plain_are_refused(headers, reason):
+    """The message names the header and shows nothing of it."""
+    with pytest.raises(WebhookVerificationError) as caught:
+        sole_headers(headers, "webhook-id")
+
+    assert str(caught.value) == reason
+
+
+def test_letters_of_other_scripts_are_no_ascii_ones():
+    """The sign for kelvin is a k in lower case, and a header with it is another header."""
+    headers = [("webhoo\u212a-id", "forged"), ("webhook-id", "msg")]
+
+    assert sole_headers(headers, "webhook-id") == ("msg",)
+
+
+@given(pairs | mappings | full | anything, st.binary() | anything)
+@example([("webhook-id", "\ud800")], b"")
+def test_arbitrary_headers_and_bodies_are_refused_and_nothing_else(headers, body):
+    """For both schemes, and never by an error that was not foreseen."""
+    shop = CryptoprocessingProvider("shop", key="key-0123", secret="s3cret")
+    till = GetManyProvider("till", webhook_key=PUBLIC_KEY)
+
+    for provider in (shop, till):
+        with pytest.raises(WebhookVerificationError) as caught:
+            provider.verify_webhook(headers, body)
+        assert "while it was verified" not in str(caught.value)
+
+
+def test_headers_that_raise_are_refused(shop):
+    """A framework's object may be closed, or broken."""
+
+    def broken():
+        yield ("accept", "x")
+        raise RuntimeError("canary")
+
+    with pytest.raises(WebhookVerificationError, match=r"^RuntimeError while it was verified$") as caught:
+        shop.verify_webhook(broken(), b"{}")
+
+    assert caught.value.__cause__ is caught.value.__context__ is None
