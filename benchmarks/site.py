@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from urllib.request import urlopen
 
 import attrs
 
 from benchmarks.certificate import write_certificate
+
+_ROOT: Final = Path(__file__).parents[1]
 
 
 @attrs.define
@@ -38,13 +41,14 @@ class Site:
 @contextmanager
 def running_site() -> Iterator[Site]:
     """Run the stand-in, keep this process off its core, and end it."""
-    core = _spare_core()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with tempfile.TemporaryDirectory() as folder:
         certificate, chain = write_certificate(Path(folder))
         command = [sys.executable, "-m", "benchmarks.server", "--certificate", str(chain)]
-        if core is not None:
-            command += ["--core", str(core)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if len(cores) > 1:
+            command += ["--core", str(cores[-1])]
+            os.sched_setaffinity(0, cores[:-1])
+        with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             ports = json.loads(process.stdout.readline())
@@ -52,13 +56,5 @@ def running_site() -> Iterator[Site]:
                 yield Site(f"http://127.0.0.1:{ports['http']}", f"https://127.0.0.1:{ports['https']}", certificate)
             finally:
                 process.stdin.close()
-
-
-def _spare_core() -> int | None:
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) == 1:
-        return None
-    os.sched_setaffinity(0, cores[:-1])
-    return cores[-1]
+                if cores:
+                    os.sched_setaffinity(0, cores)

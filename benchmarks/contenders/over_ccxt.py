@@ -1,5 +1,6 @@
 """ccxt: an exchange of its kind for these two APIs, one object an account; its amounts are floats."""
 
+import asyncio
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator
@@ -75,6 +76,6 @@ class Ccxt(Contender):
 
     async def aclose(self) -> None:
         """Close the exchanges and their session."""
-        for exchange in self.exchanges:
-            await exchange.close()
+        # Together, since each sleeps for a quarter of a second.
+        await asyncio.gather(*(exchange.close() for exchange in self.exchanges))
         await self.session.close()
