@@ -137,7 +137,7 @@ def read_text(value: object) -> str:
 
 def read_reference(value: object) -> str:
     """Return a provider's own id; TypeError or ValueError if it is none."""
-    return check_label(read_text(value))
+    return check_label(value if type(value) is str else read_text(value))
 
 
 @cache
