@@ -63,8 +63,9 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
 
 
 def _refuse_beyond_bounds(body: bytes) -> None:
-    # Brackets and commas within strings count here, so that most bodies need no second look.
-    bounded = _most_values(body) <= MAX_VALUES
+    # Brackets and commas within strings count here, so that most bodies need no second look; no body has more values
+    # than bytes.
+    bounded = len(body) < MAX_VALUES or _most_values(body) <= MAX_VALUES
     if bounded and body.count(b"[") + body.count(b"{") <= MAX_NESTING:
         return
     # Strings without a bracket leave an even number of quotes between brackets. Taking them away in pairs costs a third
@@ -137,7 +138,7 @@ def read_text(value: object) -> str:
 
 def read_reference(value: object) -> str:
     """Return a provider's own id; TypeError or ValueError if it is none."""
-    return check_label(read_text(value))
+    return check_label(value if type(value) is str else read_text(value))
 
 
 @cache

@@ -1,25 +1,23 @@
 """`balancekit balances`: what the accounts of a configuration file hold."""
 
-import asyncio
 import logging
 import sys
-from collections.abc import Iterable
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.cli.exits import code_of_result
 from balancekit.cli.verbose import verbose_option
-from balancekit.merged import MergedBalances, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
+    from balancekit.balances import AccountFailure
     from balancekit.cli.view import View
     from balancekit.config import Config
+    from balancekit.merged import MergedBalances
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +70,8 @@ def balances(
     it back. CSV holds the totals, or with --by-account the balances; a text that a spreadsheet would take for a formula
     has a ' in front.
     """
+    import asyncio
+
     from balancekit.cli.terminal import tell, tell_failures
     from balancekit.cli.view import View
     from balancekit.config import load_config
@@ -87,7 +87,10 @@ def balances(
     context.exit(code_of_result(merged))
 
 
-async def _read(config: "Config", labels: Iterable[str]) -> MergedBalances:
+async def _read(config: "Config", labels: "Iterable[str]") -> "MergedBalances":
+    from balancekit.balances import AccountBalances
+    from balancekit.merged import merge
+
     snapshots: list[AccountBalances] = []
     failures: list[AccountFailure] = []
     chosen = list(dict.fromkeys(labels)) or None
@@ -122,7 +125,7 @@ def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
         yield lambda: progress.advance(task)
 
 
-def _show(merged: MergedBalances, view: "View", form: str, *, by_account: bool) -> None:
+def _show(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
     from balancekit.cli import render, terminal
     from balancekit.cli.words import describe_hidden
 

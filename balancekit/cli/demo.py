@@ -1,6 +1,5 @@
 """`balancekit demo`: the main job, against a stand-in of both APIs."""
 
-import asyncio
 import time
 from typing import Final
 
@@ -24,6 +23,8 @@ def demo(context: click.Context) -> None:
     It starts a stand-in of both APIs on this machine, so no key is needed and nothing leaves it. The requests, the
     signatures and the arithmetic are real.
     """
+    import asyncio
+
     context.exit(asyncio.run(_run()))
 
 

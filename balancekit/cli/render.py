@@ -4,18 +4,18 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Final
-
-from rich import box
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final
 
 from balancekit.amounts import format_amount
 from balancekit.balances import Balance
 from balancekit.cli.words import describe_gap, describe_result
 from balancekit.merged import MergedBalances
 from balancekit.names import currency_of
+
+# Imported where a table is made, since CSV needs none of it.
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
 
 _LOUD: Final = "bold red"
 _NOTHING: Final = "-"
@@ -32,8 +32,10 @@ def align(amounts: Iterable[Decimal]) -> list[str]:
     return [f"{whole:>{before}}{point + rest:<{after}}" for whole, point, rest in halves]
 
 
-def render_totals(merged: MergedBalances, *, note: str = "") -> Group:
+def render_totals(merged: MergedBalances, *, note: str = "") -> "Group":
     """Return the totals as a table, one row for each currency, with what the result lacks above it."""
+    from rich.text import Text
+
     amounts = align(total.amount for total in merged.totals)
     table = _table("Currency", "Type", ("Total", amounts), "Accounts")
     for total, amount in zip(merged.totals, amounts, strict=True):
@@ -43,8 +45,10 @@ def render_totals(merged: MergedBalances, *, note: str = "") -> Group:
     return _framed("Totals of", merged, table, note)
 
 
-def render_accounts(merged: MergedBalances, *, note: str = "") -> Group:
+def render_accounts(merged: MergedBalances, *, note: str = "") -> "Group":
     """Return the balances as a table, account by account, those that could not be read included."""
+    from rich.text import Text
+
     balances = [balance for snapshot in merged.accounts for balance in snapshot.balances]
     amounts = align(balance.amount for balance in balances)
     chains = any(balance.chain for balance in balances)
@@ -88,7 +92,11 @@ def accounts_csv(merged: MergedBalances) -> str:
     return _csv(("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at"), rows)
 
 
-def _table(*columns: str | tuple[str, Sequence[str]]) -> Table:
+def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
         if isinstance(column, str):
@@ -101,7 +109,10 @@ def _table(*columns: str | tuple[str, Sequence[str]]) -> Table:
     return table
 
 
-def _framed(what: str, merged: MergedBalances, table: Table, note: str) -> Group:
+def _framed(what: str, merged: MergedBalances, table: "Table", note: str) -> "Group":
+    from rich.console import Group
+    from rich.text import Text
+
     gap = describe_gap(merged)
     above = (Text(f"{what} {describe_result(merged)}", "bold"), *([Text(gap, _LOUD)] if gap else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))

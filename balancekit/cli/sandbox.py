@@ -1,6 +1,5 @@
 """`balancekit sandbox`: a stand-in of both APIs that runs until it is stopped."""
 
-import asyncio
 import signal
 from contextlib import suppress
 from ipaddress import ip_address
@@ -42,10 +41,14 @@ def sandbox(*, host: str, port: int, folder: Path | None) -> None:
     Prints an accounts.toml and the environment for it, to be copied to another terminal, and the totals that
     `balancekit balances` shows with them. Runs until Ctrl-C or SIGTERM.
     """
+    import asyncio
+
     asyncio.run(_run(host, port, folder))
 
 
 async def _run(host: str, port: int, folder: Path | None) -> None:
+    import asyncio
+
     from balancekit.cli.example import add_example_accounts
     from balancekit.cli.terminal import tell
     from balancekit.sandbox import Sandbox

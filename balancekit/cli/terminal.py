@@ -3,16 +3,17 @@
 import errno
 import os
 import sys
-from typing import Final, NoReturn, TextIO
-
-from rich.console import Console, RenderableType
-from rich.measure import Measurement
-from rich.text import Text
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from balancekit.cli.streams import abandon_closed
 from balancekit.cli.words import describe_failure, describe_gap
 from balancekit.http import excerpt
-from balancekit.merged import MergedBalances
+
+# JSON and CSV need nothing of it, and it takes a fifth of the time that the command does.
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from balancekit.merged import MergedBalances
 
 LOUD: Final = "bold red"
 _LONGEST_LINE: Final = 2000
@@ -20,23 +21,28 @@ _LONGEST_LINE: Final = 2000
 _UNBOUNDED: Final = 100_000
 
 
-class _Console(Console):
-    # rich would exit with 1, which here means that nothing could be read.
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-
-def console(stream: TextIO) -> Console:
+def console(stream: TextIO) -> "Console":
     """Return a console that takes no text for markup and writes no escape codes to a pipe, or where NO_COLOR is set."""
+    from rich.console import Console
+
+    class HonestConsole(Console):
+        # rich would exit with 1, which here means that nothing could be read.
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     plain = bool(os.environ.get("NO_COLOR"))
-    return _Console(file=stream, markup=False, highlight=False, emoji=False, color_system=None if plain else "auto")
+    return HonestConsole(
+        file=stream, markup=False, highlight=False, emoji=False, color_system=None if plain else "auto"
+    )
 
 
-def show(table: RenderableType) -> None:
+def show(table: "RenderableType") -> None:
     """Write a table to stdout, wider than the terminal if that is what its numbers need.
 
     A terminal wraps lines that are too long for it, so no digit is lost; in a pipe nothing is wrapped at all.
     """
+    from rich.measure import Measurement
+
     out = console(sys.stdout)
     needed = Measurement.get(out, out.options.update_width(_UNBOUNDED), table)
     out.width = max(out.width, needed.minimum if out.is_terminal else needed.maximum)
@@ -46,6 +52,8 @@ def show(table: RenderableType) -> None:
 
 def say(text: str, style: str = "") -> None:
     """Write text of the program's own to stdout, with a line break; nothing is wrapped."""
+    from rich.text import Text
+
     console(sys.stdout).print(Text(text, style), soft_wrap=True)
     sys.stdout.flush()
 
@@ -58,10 +66,12 @@ def write(data: str) -> None:
 
 def tell(message: str, style: str = "") -> None:
     """Write one line to stderr; what is not printable in it is shown as `?`, and nothing is wrapped."""
+    from rich.text import Text
+
     console(sys.stderr).print(Text(excerpt(message, _LONGEST_LINE), style), soft_wrap=True)
 
 
-def tell_failures(merged: MergedBalances) -> None:
+def tell_failures(merged: "MergedBalances") -> None:
     """Write to stderr which accounts could not be read and why; the last line says what the totals lack."""
     for failure in merged.failures:
         tell(describe_failure(failure))
