@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from balancekit.account import Account, Outcome
+from balancekit.alarm import Alarm
 from balancekit.balances import AccountFailure
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.provider import HttpProvider
@@ -16,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 async def attempt(
-    account: Account, session: aiohttp.ClientSession, span: FetchSpan, *, number: int, seconds: float
+    account: Account, session: aiohttp.ClientSession, span: FetchSpan, alarm: Alarm, *, number: int
 ) -> Outcome:
-    """Ask the account's provider once, for no longer than `seconds`; `number` counts the attempts from 1.
+    """Ask the account's provider once, until the alarm; `number` counts the attempts from 1.
 
     Nothing but a cancellation, and what ends the whole program, is raised.
     """
@@ -27,26 +28,26 @@ async def attempt(
     loop = asyncio.get_running_loop()
     started = loop.time()
     if span.silent:
-        outcome = await _ask(account, session, seconds)
+        outcome = await _ask(account, session, alarm)
     else:
         with span.attempt(account.label, account.provider, account.host.name, number) as told:
-            told.outcome = outcome = await _ask(account, session, seconds)
+            told.outcome = outcome = await _ask(account, session, alarm)
     if _log.isEnabledFor(logging.DEBUG):
         said = brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
         _log.debug("%s: attempt %d: %s in %.0f ms", account, number, said, 1e3 * (loop.time() - started))
     return outcome
 
 
-async def _ask(account: Account, session: aiohttp.ClientSession, seconds: float) -> Outcome:
+async def _ask(account: Account, session: aiohttp.ClientSession, alarm: Alarm) -> Outcome:
     fetched_at = datetime.now(UTC)
-    scope = asyncio.timeout(seconds)
+    bound = alarm.attempt()
     try:
-        async with scope:
+        with bound:
             balances = await account.source.fetch_balances(session)
         return account.snapshot(balances, fetched_at)
     except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
-        if scope.expired():
-            return account.failure(account.late(f"no answer within {seconds:g} s"))
+        if bound.expired:
+            return account.failure(account.late(f"no answer within {alarm.seconds:g} s"))
         return account.failure(account.error(raised))
 
 

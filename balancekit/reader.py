@@ -11,6 +11,7 @@ import aiohttp
 import attrs
 
 from balancekit.account import Account, Outcome
+from balancekit.alarm import Alarm
 from balancekit.attempt import attempt, brief
 from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.call import Call
@@ -58,6 +59,7 @@ class Reader:
         self.store = store
         self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, GuardedStore) else None
         self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(terms.timeout)
         self._calls: set[Call] = set()
         # The latest read of each account, by label. One that has ended stays for its snapshot.
         self._reads: dict[str, Read] = {}
@@ -248,9 +250,7 @@ class Reader:
         read.attempts += 1
         read.sent_at = sent_at = self._loop.time()
         try:
-            outcome = await attempt(
-                account, self._session, read.span, number=read.attempts, seconds=self._terms.timeout
-            )
+            outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
         finally:
             if limiter is not None:
                 self._end_turn(read, limiter)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,6 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
 from yarl import URL
 
 from balancekit.blotting import without
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
+
+_NO_CONTENT_TYPE: Final = ("Content-Type",)
 
 _ERROR_BODY_SECONDS: Final = 1.0
 """How long an error's body is waited for once its head is there."""
@@ -89,38 +91,48 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     url = URL(request.url, encoded=True)
     if session.trust_env and url.scheme == "http" and _is_proxied(url):
         raise ClearTextProxyError("http:// through a proxy would send credentials in the clear")
+    headers = {"User-Agent": USER_AGENT, **request.headers}
     # A session that is lent may leave bodies as they come; then they must come as they are.
-    headers = CIMultiDict({"User-Agent": USER_AGENT})
     if not session.auto_decompress:
-        headers["Accept-Encoding"] = "identity"
-    headers.update(request.headers)
+        headers.setdefault("Accept-Encoding", "identity")
     async with session.request(
         request.method,
         url,
         headers=headers,
-        skip_auto_headers=("Content-Type",),
+        # Skipping what is there anyway costs aiohttp two more copies of the headers.
+        skip_auto_headers=None if "Content-Type" in request.headers else _NO_CONTENT_TYPE,
         data=request.body or None,
         # aiohttp would carry the credentials to wherever a redirect points.
         allow_redirects=False,
         # A session that is lent may say otherwise; the provider's own words stand in the body of an error.
         raise_for_status=False,
     ) as answer:
-        succeeded = answer.status == HTTPStatus.OK
-        limit = MAX_BODY if succeeded else MAX_ERROR_BODY
+        if answer.status == HTTPStatus.OK:
+            return Response(answer.status, answer.headers, await _read(answer.content))
         body = bytearray()
-        try:
-            async with asyncio.timeout(None if succeeded else _ERROR_BODY_SECONDS):
-                async for chunk in answer.content.iter_any():
-                    body += chunk
-                    if len(body) > limit:
-                        break
-        except (aiohttp.ClientError, TimeoutError):
-            # A refusal is a refusal, even if its words did not arrive whole, or not at all.
-            if succeeded:
-                raise
-        if succeeded and len(body) > limit:
-            raise BodyTooLargeError(f"the body is larger than {limit} bytes")
-        return Response(answer.status, answer.headers, bytes(body[:limit]))
+        # A refusal is a refusal, even if its words did not arrive whole, or not at all.
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(_ERROR_BODY_SECONDS):
+                await _read_into(body, answer.content, MAX_ERROR_BODY)
+        return Response(answer.status, answer.headers, bytes(body[:MAX_ERROR_BODY]))
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    chunk = await content.readany()
+    # Most bodies have come whole by now, and need no copy.
+    if content.at_eof() and len(chunk) <= MAX_BODY:
+        return chunk
+    body = bytearray(chunk)
+    await _read_into(body, content, MAX_BODY)
+    if len(body) > MAX_BODY:
+        raise BodyTooLargeError(f"the body is larger than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+async def _read_into(body: bytearray, content: aiohttp.StreamReader, limit: int) -> None:
+    """Read to the end, or a little beyond the limit."""
+    while len(body) <= limit and (chunk := await content.readany()):
+        body += chunk
 
 
 def lost_connection(error: BaseException) -> bool:

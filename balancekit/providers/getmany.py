@@ -139,6 +139,8 @@ class GetManyProvider(HttpProvider):
             )
         if key_id is not None and not key_id.is_header_text:
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
+        self._url = f"{self.base_url}/account.balance.getMany"
+        self._path = URL(self._url, encoded=True).raw_path_qs
         self.signs_time = key_id is not None
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
@@ -150,16 +152,15 @@ class GetManyProvider(HttpProvider):
 
     def build_request(self, *, now: int, nonce: str) -> Request:
         """Build the request, signed anew with the time and the nonce, or unsigned where there is no key."""
-        url = f"{self.base_url}/account.balance.getMany"
         if self._key_id is None or self._signing_key is None:
-            return Request("POST", url)
+            return Request("POST", self._url)
         key_id = self._key_id.reveal()
         text = signing_string(
             key_id=key_id,
             timestamp=str(now),
             nonce=nonce,
             method="POST",
-            path=URL(url, encoded=True).raw_path_qs,
+            path=self._path,
             digest=NO_BODY_DIGEST,
         )
         headers = {
@@ -168,7 +169,7 @@ class GetManyProvider(HttpProvider):
             "Bs-Nonce": nonce,
             "Bs-Signature": base64.b64encode(self._signing_key.sign(text.encode())).decode(),
         }
-        return Request("POST", url, headers)
+        return Request("POST", self._url, headers)
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer; the API lists only those that are not zero."""

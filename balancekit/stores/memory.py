@@ -68,7 +68,9 @@ class MemoryStore:
                 return
         known.read_at, known.snapshot = version, snapshot
         known.sent, known.sent_monotonic = now - age, monotonic - age
-        self._listeners.tell(Change(key))
+        # Most clients have nobody who listens, and put a thousand snapshots at a time.
+        if self._listeners:
+            self._listeners.tell(Change(key))
 
     async def invalidate(self, key: str) -> None:
         """Say that the balances may have changed: no request that was sent before now shows them."""
