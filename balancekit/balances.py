@@ -28,7 +28,7 @@ def _optional_label(value: object) -> str | None:
 def _moment(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a moment must say its time zone")
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 @attrs.frozen(weakref_slot=False)

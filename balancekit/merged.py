@@ -194,18 +194,25 @@ def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[Acc
 
 def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
     # One look-up a balance: there are many of them, and few currencies.
-    held: defaultdict[tuple[str, AssetType], list[Balance]] = defaultdict(list)
+    held: defaultdict[str, list[Balance]] = defaultdict(list)
     for snapshot in accounts:
         for balance in snapshot.balances:
-            held[balance.currency, balance.asset_type].append(balance)
-    by_currency: defaultdict[str, dict[AssetType, list[Balance]]] = defaultdict(dict)
-    for (currency, asset_type), balances in held.items():
-        by_currency[currency][asset_type] = balances
+            held[balance.currency].append(balance)
     return tuple(
         CurrencyTotal(currency, asset_type, add_exactly([balance.amount for balance in balances]), tuple(balances))
-        for currency, by_type in sorted(by_currency.items())
-        for asset_type, balances in sorted(_with_unknown_placed(by_type).items())
+        for currency, together in sorted(held.items())
+        for asset_type, balances in sorted(_by_type(together).items())
     )
+
+
+def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:
+    types = [balance.asset_type for balance in together]
+    if types.count(types[0]) == len(types):
+        return {types[0]: together}
+    by_type: defaultdict[AssetType, list[Balance]] = defaultdict(list)
+    for balance in together:
+        by_type[balance.asset_type].append(balance)
+    return _with_unknown_placed(by_type)
 
 
 def _with_unknown_placed(by_type: dict[AssetType, list[Balance]]) -> dict[AssetType, list[Balance]]:

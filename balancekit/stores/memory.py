@@ -61,7 +61,9 @@ class MemoryStore:
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
         now, monotonic, age = self._clock(), self._monotonic(), max(age, 0.0)
-        known = self._accounts.setdefault(key, _Account())
+        known = self._accounts.get(key)
+        if known is None:
+            known = self._accounts[key] = _Account()
         if known.snapshot is not None:
             held, offered = known.read_at == known.version, version == known.version
             if held > offered or (held == offered and _age(known, now, monotonic) < age):
