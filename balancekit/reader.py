@@ -63,7 +63,8 @@ class Reader:
         self._calls: set[Call] = set()
         # The latest read of each account, by label. One that has ended stays for its snapshot.
         self._reads: dict[str, Read] = {}
-        self._queue: deque[Read] = deque()
+        # Reads whose turn it is, and calls whose unasked accounts are each to have theirs.
+        self._queue: deque[Read | Call] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         # Those that were cancelled and have not ended yet.
         self._leaving: set[asyncio.Task[None]] = set()
@@ -83,8 +84,14 @@ class Reader:
         Without `keeps`, what is read for this call alone is not kept in this process.
         """
         started = self._loop.time()
-        since = started - max_age
-        call = Call(len(accounts), ends_at=started + self._terms.deadline, expire=self._expire)
+        call = Call(
+            len(accounts),
+            since=started - max_age,
+            ends_at=started + self._terms.deadline,
+            shares=max_age > 0,
+            keeps=keeps,
+            expire=self._expire,
+        )
         self._calls.add(call)
         try:
             stored = await self.store.get([account.key for account in accounts])
@@ -92,10 +99,12 @@ class Reader:
             for account, known in zip(accounts, stored, strict=True):
                 if keeps:
                     account.saw(known.snapshot)
-                if known.valid and known.snapshot is not None and max_age > 0 and now - known.age >= since:
+                if known.valid and known.snapshot is not None and call.shares and now - known.age >= call.since:
                     call.arrive(known.snapshot)
                 else:
-                    self._join(call, account, known.version, since, shares=max_age > 0).keeps |= keeps
+                    call.put_off(account, known.version)
+            del stored
+            self._begin(call)
             yield call
         finally:
             await self._leave(call)
@@ -103,8 +112,7 @@ class Reader:
     def close(self) -> None:
         """End all calls now: what has not arrived fails, since the client was closed."""
         for call in self._calls:
-            for read in self._give_up(call):
-                account = read.account
+            for account, _ in self._give_up(call):
                 # A client that is closed says nothing of its accounts in the log.
                 message = "the client was closed before there was an answer"
                 error = ProviderError(message, account=account.label, provider=account.provider)
@@ -119,42 +127,59 @@ class Reader:
                     read.timer.cancel()
                     self._enqueue(read)
 
-    def _join(self, call: Call, account: Account, version: str, since: float, *, shares: bool) -> Read:
-        """Have a call wait for a read of the account: one that is under way, if it serves, else a new one.
+    def _begin(self, call: Call) -> None:
+        if len(call.unasked) <= self._terms.concurrency:
+            while call.unasked:
+                read = self._join(call, *call.take())
+                if read is not None:
+                    self._enqueue(read)
+            return
+        # So many wait anyway, and are not all made into reads before their turn.
+        self._queue.append(call)
+        for _ in range(self._terms.concurrency):
+            self._hire()
 
-        A call that takes no earlier snapshot has a read of its own, whose answer others may share.
-        """
-        read = self._reads.get(account.label)
-        if read is None or not shares or not read.serves(version, since):
-            read = self._reads[account.label] = Read(account, version, since, shares, call.span)
-            self._enqueue(read)
-        if read.outcome is not None:
-            call.arrive(read.outcome)
-            return read
-        read.calls[call] = None
-        read.since = max(read.since, since)
-        call.pending[account.label] = read
-        return read
+    def _join(self, call: Call, account: Account, version: str) -> Read | None:
+        """Have a call wait for a read of the account: one that is under way, if it serves, or the new one returned."""
+        known = self._reads.get(account.label)
+        new = None
+        if known is None or not call.shares or not known.serves(version, call.since):
+            known = new = self._reads[account.label] = Read(account, version, call.since, call.shares, call.span)
+        known.keeps = known.keeps or call.keeps
+        if known.outcome is not None:
+            call.arrive(known.outcome)
+        else:
+            known.calls[call] = None
+            known.since = max(known.since, call.since)
+            call.pending[account.label] = known
+        return new
 
     async def _leave(self, call: Call) -> None:
         call.end()
         self._calls.discard(call)
-        self._give_up(call)
+        for read in call.pending.values():
+            self._part(call, read)
+        call.unasked.clear()
         if call.leaving:
             # Not for ever: a provider that refuses to be cancelled must not keep the caller.
             await asyncio.wait(call.leaving, timeout=_GRACE)
 
     def _expire(self, call: Call) -> None:
-        unread = [(read, self._unread(read)) for read in call.pending.values()]
-        self._give_up(call)
-        for read, outcome in unread:
-            call.arrive(self._told(read.account, outcome))
+        for account, outcome in self._give_up(call):
+            call.arrive(self._told(account, outcome))
 
-    def _give_up(self, call: Call) -> list[Read]:
-        reads = list(call.pending.values())
-        for read in reads:
+    def _give_up(self, call: Call) -> list[tuple[Account, AccountFailure]]:
+        """Take a call out of all that it waits for; returns the failures that it is to be told at its deadline."""
+        left = [(read.account, self._unread(read)) for read in call.pending.values()]
+        for read in call.pending.values():
             self._part(call, read)
-        return reads
+        left += [(account, self._unasked(account)) for account in call.unasked]
+        call.unasked.clear()
+        return left
+
+    def _unasked(self, account: Account) -> AccountFailure:
+        deadline = f"before the deadline of {self._terms.deadline:g} s"
+        return account.failure(account.late(f"not asked {deadline}", _UNASKED_HINT))
 
     def _unread(self, read: Read) -> AccountFailure:
         account, deadline = read.account, f"before the deadline of {self._terms.deadline:g} s"
@@ -164,7 +189,7 @@ class Reader:
             return account.failure(account.late(f"no answer {deadline}"))
         if account.key in self._elsewhere:
             return account.failure(account.late(f"another process has not read it {deadline}"))
-        return account.failure(account.late(f"not asked {deadline}", _UNASKED_HINT))
+        return self._unasked(account)
 
     def _part(self, call: Call, read: Read) -> None:
         read.calls.pop(call, None)
@@ -215,10 +240,7 @@ class Reader:
 
     async def _work(self) -> None:
         worker = asyncio.current_task()
-        while self._queue and worker in self._workers:
-            read = self._queue.popleft()
-            if not read.calls:
-                continue
+        while worker in self._workers and (read := self._next()) is not None:
             read.worker = worker
             try:
                 outcome = await self._step(read)
@@ -233,6 +255,19 @@ class Reader:
                 read.worker = None
         # Now, and not when the task is seen to have ended: whatever is queued meanwhile needs another.
         self._workers.discard(worker)
+
+    def _next(self) -> Read | None:
+        while self._queue:
+            head = self._queue[0]
+            if isinstance(head, Call) and head.unasked:
+                read = self._join(head, *head.take())
+                if read is not None:
+                    return read
+                continue
+            self._queue.popleft()
+            if isinstance(head, Read) and head.calls:
+                return head
+        return None
 
     async def _step(self, read: Read) -> Outcome | None:
         """Bring a read one step on: one attempt at most; None if it goes on later, after the first steps of others."""

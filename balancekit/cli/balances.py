@@ -78,7 +78,7 @@ def balances(
 
     config = load_config(path)
     _log.debug("%s lists %d accounts", path, len(config.providers))
-    merged = asyncio.run(_read(config, labels))
+    merged = asyncio.run(_read(config, labels, tables=form == "table"))
     view = View(currencies, zeros=zeros)
     _show(merged, view, form, by_account=by_account)
     for code in view.not_held(merged):
@@ -87,7 +87,9 @@ def balances(
     context.exit(code_of_result(merged))
 
 
-async def _read(config: "Config", labels: "Iterable[str]") -> "MergedBalances":
+async def _read(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
+    import asyncio
+
     from balancekit.balances import AccountBalances
     from balancekit.merged import merge
 
@@ -95,6 +97,8 @@ async def _read(config: "Config", labels: "Iterable[str]") -> "MergedBalances":
     failures: list[AccountFailure] = []
     chosen = list(dict.fromkeys(labels)) or None
     async with config.make_client() as client, aclosing(client.stream(chosen)) as outcomes:
+        # Importing what draws tables takes a tenth of a second, in which there is nothing to do but to wait.
+        importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
         count = len(client.accounts) if chosen is None else len(chosen)
         with _progress(count) as advance:
             async for outcome in outcomes:
@@ -107,7 +111,14 @@ async def _read(config: "Config", labels: "Iterable[str]") -> "MergedBalances":
                     )
                     failures.append(outcome)
                 advance()
+        if importing is not None:
+            await importing
     return merge(snapshots, failures, aliases=config.aliases)
+
+
+def _import_tables() -> None:
+    import rich.console
+    import rich.table  # noqa: F401 - imported here so that it is there when it is needed
 
 
 @contextmanager

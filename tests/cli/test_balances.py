@@ -256,7 +256,7 @@ def test_progress_is_shown_on_a_terminal_for_many_accounts(
     terminal = Terminal() if attached else io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
 
-    merged = asyncio.run(_read(load_config(accounts_toml), ()))
+    merged = asyncio.run(_read(load_config(accounts_toml), (), tables=False))
 
     assert len(merged.accounts) == count
     assert ("Reading accounts" in terminal.getvalue()) is shown
