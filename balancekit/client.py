@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import is_not
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
@@ -35,9 +35,10 @@ from balancekit.stores.memory import MemoryStore
 from balancekit.stores.protocol import Change, SnapshotStore
 from balancekit.transport import Connector
 from balancekit.watching import Watchers
-from balancekit.webhooks.event import WebhookEvent
-from balancekit.webhooks.protocols import RawHeaders
-from balancekit.webhooks.verifying import verify
+
+if TYPE_CHECKING:
+    from balancekit.webhooks.event import WebhookEvent
+    from balancekit.webhooks.protocols import RawHeaders
 
 _LEAST_EVERY: Final = 60.0
 """How many seconds lie at least between two reads that nothing but time has caused: both providers ask not to poll."""
@@ -182,7 +183,7 @@ class AggregateClient:
         self._refuse_closed()
         await self._invalidate(*self._select([account]))
 
-    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+    async def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
         """Verify the delivery of a webhook and act on it; `headers` and `body` are exactly what was received.
 
         An event after which balances may have changed does what `invalidate` does. Nothing that it says of amounts is
@@ -191,6 +192,8 @@ class AggregateClient:
         Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
         not there; RuntimeError if the client is closed.
         """
+        from balancekit.webhooks.verifying import verify
+
         self._refuse_closed()
         known = self._accounts.get(account)
         event = verify(None if known is None else known.source, headers, body)

@@ -3,9 +3,26 @@
 `webhook_routes` is for `aiohttp.web`, `WebhookApp` for ASGI (Starlette, FastAPI); both hand what arrives to the client.
 """
 
-from balancekit.webhooks.aiohttp_routes import webhook_routes
-from balancekit.webhooks.asgi import WebhookApp
+from typing import TYPE_CHECKING
+
 from balancekit.webhooks.event import WebhookEvent
 from balancekit.webhooks.protocols import RawHeaders, WebhookHandler, WebhookProvider
 
+if TYPE_CHECKING:
+    from balancekit.webhooks.aiohttp_routes import webhook_routes
+    from balancekit.webhooks.asgi import WebhookApp
+
 __all__ = ["RawHeaders", "WebhookApp", "WebhookEvent", "WebhookHandler", "WebhookProvider", "webhook_routes"]
+
+
+def __getattr__(name: str) -> object:
+    # The adapters import their schemes from here, and few programs receive webhooks.
+    if name == "webhook_routes":
+        from balancekit.webhooks.aiohttp_routes import webhook_routes
+
+        return webhook_routes
+    if name == "WebhookApp":
+        from balancekit.webhooks.asgi import WebhookApp
+
+        return WebhookApp
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
