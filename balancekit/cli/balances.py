@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import aclosing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -117,8 +118,8 @@ async def _read(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "
 
 
 def _import_tables() -> None:
-    import rich.console
-    import rich.table  # noqa: F401 - imported here so that it is there when it is needed
+    for name in ("rich.console", "rich.table"):
+        import_module(name)
 
 
 @contextmanager
