@@ -41,6 +41,14 @@ class Account:
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"
 
+    def own(self, snapshot: AccountBalances | None) -> AccountBalances | None:
+        """Return a snapshot that a store gave if it is of this account: a store may hold anything."""
+        return (
+            None
+            if snapshot is None or (snapshot.account, snapshot.provider) != (self.label, self.provider)
+            else snapshot
+        )
+
     def saw(self, snapshot: AccountBalances | None) -> None:
         """Remember a snapshot if it is the latest."""
         if snapshot is not None and (self.last is None or self.last.fetched_at <= snapshot.fetched_at):

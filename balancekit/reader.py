@@ -97,10 +97,11 @@ class Reader:
             stored = await self.store.get([account.key for account in accounts])
             now = self._loop.time()
             for account, known in zip(accounts, stored, strict=True):
+                snapshot = account.own(known.snapshot)
                 if keeps:
-                    account.saw(known.snapshot)
-                if known.valid and known.snapshot is not None and call.shares and now - known.age >= call.since:
-                    call.arrive(known.snapshot)
+                    account.saw(snapshot)
+                if known.valid and snapshot is not None and call.shares and now - known.age >= call.since:
+                    call.arrive(snapshot)
                 else:
                     call.put_off(account, known.version)
             del stored

@@ -42,9 +42,10 @@ class Sharing:
         # After the lease: whoever had it before has put its snapshot by now.
         (stored,) = await self._store.get([key])
         sent_at = self._loop.time() - stored.age
-        if stored.valid and stored.snapshot is not None and sent_at >= read.since:
+        snapshot = read.account.own(stored.snapshot)
+        if stored.valid and snapshot is not None and sent_at >= read.since:
             read.version, read.sent_at = stored.version, sent_at
-            return stored.snapshot, 0.0
+            return snapshot, 0.0
         # Nothing has been sent yet, so that the present version is what the request will be of.
         read.version = stored.version
         return None, wait
@@ -61,7 +62,12 @@ class Sharing:
             self._tickets += 1
             read.ticket = f"{self._owner}.{self._tickets}"
         hold = self._seconds + _GRACE
-        return await self._store.take_turn(read.account.host.name, limit, read.ticket, hold=hold)
+        try:
+            return await self._store.take_turn(read.account.host.name, limit, read.ticket, hold=hold)
+        except asyncio.CancelledError:
+            # It may have begun all the same.
+            self.end_turn(read, limit)
+            raise
 
     def end_turn(self, read: Read, limit: RateLimit) -> None:
         """End the turn of a read, whatever became of it."""

@@ -17,6 +17,9 @@ _Answer = TypeVar("_Answer")
 _PATIENCE: Final = 0.5
 """How many seconds one call to the store may take."""
 
+_AT_ONCE: Final = 100
+"""How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
+
 _LEFT_ALONE: Final = 1.0
 """How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
 
@@ -181,6 +184,12 @@ class GuardedStore:
                     found.set_result(known)
 
     async def _known(self, keys: list[str]) -> dict[str, Stored]:
+        known: dict[str, Stored] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            known |= await self._some_known(keys[start : start + _AT_ONCE])
+        return known
+
+    async def _some_known(self, keys: list[str]) -> dict[str, Stored]:
         async def known() -> dict[str, Stored]:
             return dict(zip(keys, await self._store.get(keys), strict=True))
 

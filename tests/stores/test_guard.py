@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from balancekit import AggregateClient, AssetType, Balance, ConfigError, RateLimit
+from balancekit import AccountBalances, AggregateClient, AssetType, Balance, ConfigError, RateLimit
 from balancekit.stores import MemoryStore
 
 
@@ -283,6 +284,20 @@ def test_a_limit_on_the_rate_holds_for_all_clients_together(with_clients):
     complete, requests = with_clients(steps, rate_limits={"till": RateLimit(3, per=60)}, deadline=5.0)
 
     assert (complete, sum(requests)) == (3, 3)
+
+
+@pytest.mark.parametrize(("account", "provider"), [("other", "till"), ("till", "other")])
+def test_a_snapshot_of_another_account_is_not_taken(with_clients, account, provider):
+    """A store may hold anything under an account's key, and money of somebody else is none of ours."""
+
+    async def steps(store, here, there):
+        foreign = AccountBalances(account, provider, (), datetime.now(UTC))
+        (known,) = await store.get(["till@till"])
+        await store.put("till@till", foreign, version=known.version, age=0.0)
+        merged = await here.fetch(max_age=30)
+        return [snapshot.account for snapshot in merged.accounts], merged.amount("BTC")
+
+    assert with_clients(steps) == ((["till"], 1), [1, 0])
 
 
 def test_a_store_that_is_none_is_refused():
