@@ -259,6 +259,34 @@ def test_an_invalidation_during_an_outage_is_not_lost(with_clients):
     assert with_clients(steps) == ((2, 2), [2, 0])
 
 
+def test_an_invalidation_during_an_outage_is_told_without_being_asked(with_clients):
+    """A replica that only takes in webhooks tells the others when the store is back, whether or not it is used."""
+
+    async def steps(store, here, there):
+        await there.fetch(max_age=30)
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        await asyncio.sleep(10)
+        store.fault = None
+        await asyncio.sleep(1)
+        return (await there.fetch(max_age=30)).amount("BTC")
+
+    assert with_clients(steps) == (2, [0, 2])
+
+
+def test_a_client_that_closes_during_an_outage_leaves_nothing_behind(with_clients):
+    """What it could not tell the store keeps nobody waiting."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        started = asyncio.get_running_loop().time()
+        await here.aclose()
+        return asyncio.get_running_loop().time() - started
+
+    assert with_clients(steps) == (0, [0, 0])
+
+
 def test_a_read_from_before_an_invalidation_serves_nobody_after_it_without_the_store(with_clients):
     """The rule holds within the process, whatever the store is doing."""
 
