@@ -8,12 +8,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 import pytest
 import pytest_asyncio
 
 from balancekit import AggregateClient, CryptoprocessingProvider
-from balancekit.sandbox import Sandbox
+from balancekit.sandbox import Fault, Sandbox
 
 # Processes take a while to start: they are the same in all tests, and so is the loop that talks to them.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -135,10 +136,13 @@ class Service:
         """Have every process fetch at the same moment."""
         return await self.all_do("fetch", at=time.time() + 0.1, **settings)
 
-    async def all_logged(self, line):
-        """Wait until every process has logged a line."""
+    async def all_logged(self, lines):
+        """Wait until every process has logged so many lines, and return them all."""
         async with asyncio.timeout(10):
-            while not all(line in log for log in await self.all_do("log")):  # noqa: ASYNC110 - it is logged elsewhere
+            while True:
+                logs = await self.all_do("log")
+                if min(map(len, logs)) >= lines:
+                    return logs
                 await asyncio.sleep(0.01)
 
 
@@ -157,6 +161,13 @@ def three_accounts(sandbox):
     sandbox.add_cryptoprocessing("shop", {"BTC": "1.5"})
     sandbox.add_cryptoprocessing("kiosk", {"BTC": "2.5"})
     sandbox.add_getmany("till", {"EUR": "3.50"})
+
+
+async def until(condition):
+    """Wait for something that happens elsewhere."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.001)
 
 
 def asked(sandbox):
@@ -206,3 +217,140 @@ async def test_processes_keep_a_limit_together(service, sandbox):
     assert min(windows) > 0.5
     assert len(arrivals) >= 0.75 * 10 * (3 / 0.5)
     assert {result[1] for answer in fetched for result in answer["results"]} == {True}
+
+
+async def test_stopping_and_starting_redis_loses_no_answer(service, sandbox, server, three_accounts):
+    """Every fetch is complete and in time, the log has two lines of each outage, and then the replicas share."""
+    processes = await service.open(deadline=5.0)
+    await service.all_do("fetch_again_and_again", callers=5, pause=0.01, max_age=0.05)
+
+    for outage in range(2):
+        sandbox.clear_requests()
+        await until(lambda: len(sandbox.requests) >= 6)
+        await asyncio.to_thread(server.stop)
+        await service.all_logged(2 * outage + 1)
+        await asyncio.to_thread(server.start)
+        logs = await service.all_logged(2 * outage + 2)
+    fetched = await service.all_do("stop_fetching")
+
+    log.info("the longest fetch took %.3f s", max(answer["longest"] for answer in fetched))
+    assert logs == [[GONE, BACK] * 2] * 4
+    for answer in fetched:
+        assert [result[:3] for result in answer["results"]] == [[{"BTC": "4.0", "EUR": "3.50"}, True, []]]
+    for account in sandbox.accounts:
+        await processes[0].do("invalidate", account=account.label)
+    sandbox.clear_requests()
+    await service.fetch_at_once(times=100, max_age=30)
+    assert sorted(asked(sandbox)) == ["kiosk", "shop", "till"]
+
+
+async def test_a_settlement_reaches_a_watch_in_another_process(service, sandbox):
+    """What one replica is told of, another shows, after one request for the one account."""
+    sandbox.add_cryptoprocessing("shop", {"BTC": "0"})
+    sandbox.add_getmany("till", {"EUR": "0"})
+    here, there, *_ = await service.open()
+    url = await here.do("serve")
+    for account in sandbox.accounts:
+        account.webhook_url = f"{url}{account.label}"
+    await there.do("watch")
+    await there.watched()
+    sandbox.clear_requests()
+
+    settled, delays = [], []
+    for number, (account, currency) in itertools.product(range(1, 11), [("shop", "BTC"), ("till", "EUR")]):
+        delivery = await sandbox.settle(account, currency, 1)
+        held, at = await there.watched()
+        settled.append(account)
+        delays.append(at - delivery.attempts[0].at)
+        assert held[currency] == str(number)
+
+    log.info("after %.0f ms, %.0f ms at most", 1e3 * median(delays), 1e3 * max(delays))
+    assert asked(sandbox) == settled
+    assert not there.watched_more
+
+
+@pytest.mark.parametrize("kind", ["cryptoprocessing", "getmany"])
+async def test_a_duplicate_at_another_replica_costs_nothing(service, sandbox, kind):
+    """An event that one replica has acted on is known to all: no snapshot is forgotten for it again."""
+    account = getattr(sandbox, f"add_{kind}")("shop", {"BTC": "1"})
+    here, there, *_ = await service.open()
+    urls = [await process.do("serve") for process in (here, there)]
+    account.webhook_url = f"{urls[0]}shop"
+    delivery = await sandbox.settle("shop", "BTC", 1)
+    await service.fetch_at_once(max_age=60)
+    account.webhook_url = f"{urls[1]}shop"
+
+    await delivery.send()
+    answers = await service.fetch_at_once(max_age=60)
+
+    assert [attempt.status for attempt in delivery.attempts] == [204, 204]
+    assert [answer["results"] for answer in answers] == [[[{"BTC": "2"}, True, [], 1]]] * 4
+    assert asked(sandbox) == ["shop"]
+
+
+async def test_an_invalidation_without_redis_is_told_when_it_is_back(service, sandbox, server):
+    """A replica that was cut off when the webhook came tells the others later, without being asked for anything."""
+    account = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    line = server.socket.with_name("line.sock")
+    line.symlink_to(server.socket)
+    here, there, *_ = await service.open(urls=[f"unix://{line}?client_name=here"])
+    account.webhook_url = f"{await here.do('serve')}shop"
+    await there.do("watch")
+    await there.watched()
+    await here.do("fetch", max_age=60)
+    with server.client() as client:
+        line.unlink()
+        for connection in client.client_list():
+            if connection["name"] == "here":
+                client.client_kill_filter(_id=connection["id"])
+    sandbox.clear_requests()
+
+    delivery = await sandbox.settle("shop", "BTC", 1)
+    assert delivery.accepted
+    assert not there.watched_more
+    line.symlink_to(server.socket)
+    held, _ = await there.watched()
+    line.unlink()
+
+    assert held == {"BTC": "2"}
+    assert asked(sandbox) == ["shop"]
+
+
+async def test_what_settles_while_redis_is_down_is_seen_when_it_is_back(service, sandbox, server):
+    """A watch whose store was lost looks again: anything may have happened meanwhile."""
+    account = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    here, there, *_ = await service.open()
+    account.webhook_url = f"{await here.do('serve')}shop"
+    await there.do("watch")
+    await there.watched()
+
+    await asyncio.to_thread(server.stop)
+    delivery = await sandbox.settle("shop", "BTC", 1)
+    await asyncio.to_thread(server.start)
+    held, _ = await there.watched()
+
+    assert delivery.accepted
+    assert held == {"BTC": "2"}
+
+
+async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(service, sandbox, server):
+    """One of the others reads the account when the lease has run out, and all have its answer."""
+    sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    dies, *others = await service.open(timeout=1.0)
+    sandbox.fail("shop", Fault(hang=True))
+    lost = asyncio.create_task(dies.do("fetch", max_age=60))
+    await until(lambda: sandbox.requests)
+    waiting = [asyncio.create_task(process.do("fetch", max_age=60)) for process in others]
+    with server.client() as client:
+        # Whoever waits for another's answer listens for it.
+        await until(lambda: client.pubsub_numsub("balancekit:changes")[0][1] == len(others))
+
+    await dies.kill()
+    answers = await asyncio.gather(*waiting)
+    lost.cancel()
+
+    first, second = sandbox.requests
+    log.info("asked again after %.3f s", second.at - first.at)
+    assert [answer["results"] for answer in answers] == [[[{"BTC": "1"}, True, [], 1]]] * 3
+    # The lease is as long as the timeout and half a second; the rest is what a busy machine may take.
+    assert second.at - first.at < 1.5 + 0.5
