@@ -179,6 +179,40 @@ def test_an_invalidation_reaches_the_other_client(with_clients):
     assert with_clients(steps) == ([1, 2], [0, 2])
 
 
+def test_a_watch_that_has_just_begun_reads_once(with_clients):
+    """That changes are told from now on is no change."""
+
+    async def steps(store, here, there):
+        async def watch():
+            return [merged.amount("BTC") async for merged in here.watch()]
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(1.01)
+        # What is looked at without a store is read.
+        store.fault = ConnectionError()
+        await asyncio.sleep(2)
+        await here.aclose()
+        return await watching
+
+    assert with_clients(steps) == ([1], [1, 0])
+
+
+def test_a_watch_that_cannot_listen_yet_ends_with_the_client(with_clients):
+    """A store that does not answer does not turn the end into an error."""
+
+    async def steps(store, here, there):
+        async def watch():
+            return [merged async for merged in here.watch()]
+
+        store.fault = "hangs"
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0.2)
+        await here.aclose()
+        return await watching
+
+    assert with_clients(steps) == ([], [0, 0])
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_every_call_answers_without_the_store(with_clients, fault):
     """The providers are read, each time, and in time."""
