@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 import sys
 import time
 from contextlib import suppress
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Figures that no test depends on: `pytest --log-cli-level=INFO` shows them.
 log = logging.getLogger(__name__)
+
+# The headers that hold keys and signatures, of both providers' requests and webhooks.
+SIGNED = re.compile(r"key|signature|nonce|authorization", re.IGNORECASE)
 
 GONE, BACK = "the store is out of reach (ConnectionError): accounts are read without it", "the store is back"
 
@@ -326,11 +330,52 @@ async def test_what_settles_while_redis_is_down_is_seen_when_it_is_back(service,
 
     await asyncio.to_thread(server.stop)
     delivery = await sandbox.settle("shop", "BTC", 1)
+    seen_without = there.watched_more
     await asyncio.to_thread(server.start)
     held, _ = await there.watched()
 
     assert delivery.accepted
+    assert not seen_without
     assert held == {"BTC": "2"}
+
+
+async def test_nothing_secret_is_sent_to_redis(service, sandbox, server, three_accounts):
+    """Whatever the replicas do, no command holds a key or a signature, and nor does anything that is kept."""
+    with server.client() as client, client.monitor() as monitor:
+        here, there, *_ = await service.open(rate_limit=[100, 1.0])
+        url = await here.do("serve")
+        await there.do("watch")
+        await there.watched()
+        for account in sandbox.accounts:
+            account.webhook_url = f"{url}{account.label}"
+            await sandbox.settle(account, "BTC", 1, copies=2)
+            await there.watched()
+        await service.fetch_at_once(times=10, max_age=60)
+        client.echo("that is all")
+        commands = list(itertools.takewhile(lambda sent: sent != "ECHO that is all", map(_command, monitor.listen())))
+        kept = {key: content(client, key) for key in client.scan_iter()}
+
+    settings = [account.settings for account in sandbox.accounts]
+    messages = [attempt for delivery in sandbox.deliveries for attempt in delivery.attempts]
+    headers = [message.headers for message in (*sandbox.requests, *messages)]
+    secrets = {value for one in settings for name, value in one.items() if name != "base_url"}
+    secrets |= {value for one in headers for name, value in one.items() if SIGNED.search(name)}
+    assert len(secrets) >= 3 * 2 + len(sandbox.requests)
+    assert {key.split(":")[1] for key in kept} == {"account", "event", "turns"}
+    assert {sent.split(" ")[0] for sent in commands} >= {"EVALSHA", "HSET", "PUBLISH", "ZADD"}
+    assert [secret for secret in secrets if secret in f"{commands} {kept}"] == []
+
+
+def _command(sent):
+    return sent["command"]
+
+
+def content(client, key):
+    """Return all that is kept under a key."""
+    kind = client.type(key)
+    if kind == "hash":
+        return client.hgetall(key)
+    return client.zrange(key, 0, -1) if kind == "zset" else client.get(key)
 
 
 async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(service, sandbox, server):
