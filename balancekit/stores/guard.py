@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from balancekit.balances import AccountBalances
@@ -16,6 +16,9 @@ _Answer = TypeVar("_Answer")
 
 _PATIENCE: Final = 0.5
 """How many seconds one call to the store may take."""
+
+_LAST_LOOK: Final = 0.05
+"""How many of them are its last, counted anew from when a busy event loop finds the time to look for the answer."""
 
 _LEFT_ALONE: Final = 1.0
 """How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
@@ -154,7 +157,7 @@ class GuardedStore:
             # One caller finds out for all.
             self._asks_at = now + _LEFT_ALONE
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with _patience():
                 for key in list(self._untold):
                     await self._store.invalidate(key)
                     self._untold.pop(key, None)
@@ -210,6 +213,18 @@ class GuardedStore:
                         self._heard.set()
                         self._tell(change)
             await asyncio.sleep(_LEFT_ALONE)
+
+
+@asynccontextmanager
+async def _patience() -> AsyncGenerator[None]:
+    """Allow a call its time; what this process itself was too busy to take in is not the store's fault."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+        timer = loop.call_later(_PATIENCE - _LAST_LOOK, lambda: bound.reschedule(loop.time() + _LAST_LOOK))
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 async def _nothing() -> None:

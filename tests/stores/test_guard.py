@@ -37,7 +37,9 @@ class Flaky(MemoryStore):
 
     async def fail(self):
         """Do what is the matter."""
-        if self.fault == "hangs":
+        if isinstance(self.fault, float):
+            await asyncio.sleep(self.fault)
+        elif self.fault == "hangs":
             await asyncio.sleep(9e9)
         elif self.fault is not None:
             raise self.fault
@@ -229,6 +231,22 @@ def test_every_call_answers_without_the_store(with_clients, fault):
 
     assert (amounts, requests) == ([2, 3, 4], [4, 0])
     assert took <= 3 * (1.0 + 2 * 0.5)
+
+
+def test_a_busy_process_does_not_take_the_store_for_lost(with_clients, caplog):
+    """An answer that came while nobody had the time to look is an answer."""
+
+    async def steps(store, here, there):
+        await there.fetch(max_age=30)
+        store.fault = 0.1
+        fetching = asyncio.create_task(here.fetch(max_age=30))
+        await asyncio.sleep(0.05)
+        # Something else keeps the loop for three seconds.
+        asyncio.get_running_loop().now += 3
+        return (await fetching).amount("BTC")
+
+    assert with_clients(steps) == (1, [0, 1])
+    assert not caplog.records
 
 
 def test_callers_at_the_same_time_share_a_request_without_the_store_too(with_clients):
