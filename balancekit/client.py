@@ -279,10 +279,11 @@ class AggregateClient:
         told: MergedBalances | None = None
         await self._ready()
         loop = asyncio.get_running_loop()
+        if not await self._listens():
+            return
+        # After that, which is told as a change of anything.
         watcher = self._watchers.open(labels)
         try:
-            if self._guard is not None:
-                await self._guard.listen()
             while True:
                 async with (await self._ready()).call(accounts, max_age) as call:
                     for outcome in await call.all():
@@ -303,6 +304,12 @@ class AggregateClient:
                 max_age = loop.time() - min(noted.values()) + _TOGETHER if noted else _TOGETHER
         finally:
             self._watchers.leave(watcher)
+
+    async def _listens(self) -> bool:
+        """Begin to hear of changes, if others may make them; False if the client was closed meanwhile."""
+        if self._guard is not None:
+            await self._guard.listen()
+        return not self._closed
 
     async def _invalidate(self, account: Account) -> None:
         await (await self._ready()).store.invalidate(account.key)

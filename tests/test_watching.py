@@ -251,6 +251,22 @@ def test_a_watch_ends_with_the_client(with_client):
     assert with_client(steps) == ([1], [])
 
 
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1], ids=["at once", "joining", "joined", "reading"])
+def test_a_watch_of_a_change_ends_with_the_client(with_client, after):
+    """Whether it waits for others to join the change or for the answer: it gives no more, and raises nothing."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        await client.invalidate("till")
+        await asyncio.sleep(after)
+        await client.aclose()
+        await seen.task
+        return seen.amounts
+
+    assert with_client(steps) == [1]
+
+
 def test_a_watch_that_is_left_is_forgotten(with_client):
     """No account is read for somebody who has gone, and nothing is left waiting."""
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from balancekit.balances import AccountBalances
@@ -19,6 +19,8 @@ _PATIENCE: Final = 0.5
 
 _AT_ONCE: Final = 100
 """How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
+_LAST_LOOK: Final = 0.05
+"""How many of them are its last, counted anew from when a busy event loop finds the time to look for the answer."""
 
 _LEFT_ALONE: Final = 1.0
 """How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
@@ -32,8 +34,9 @@ class GuardedStore:
     """A store as a client uses it: no call raises, and none takes longer than half a second.
 
     While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and turns
-    are granted. Invalidations are kept, and told to the store before anything else once it is back. The log says once
-    that the store is gone, and once that it is back. Changes are told from the first `listen` on.
+    are granted. Invalidations are kept, and told to the store once it is back: before anything else, and even if nobody
+    asks it for anything. The log says once that the store is gone, and once that it is back. Changes are told from the
+    first `listen` on.
     """
 
     def __init__(self, store: SnapshotStore, tell: Callable[[Change], None]) -> None:
@@ -51,6 +54,7 @@ class GuardedStore:
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
 
     @property
@@ -79,6 +83,8 @@ class GuardedStore:
         except _UnreachableError:
             self._untold[key] = None
             self._epoch += 1
+            if self._telling is None or self._telling.done():
+                self._telling = self.soon(self._tell_untold())
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store everybody has it."""
@@ -136,9 +142,10 @@ class GuardedStore:
 
     async def aclose(self) -> None:
         """End what is under way; the store itself is left open."""
-        if self._listening is not None:
-            self._listening.cancel()
-            self._tasks.add(self._listening)
+        for endless in (self._listening, self._telling):
+            if endless is not None:
+                endless.cancel()
+                self._tasks.add(endless)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
             for task in late:
@@ -152,7 +159,7 @@ class GuardedStore:
             # One caller finds out for all.
             self._asks_at = now + _LEFT_ALONE
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with _patience():
                 for key in list(self._untold):
                     await self._store.invalidate(key)
                     self._untold.pop(key, None)
@@ -165,6 +172,13 @@ class GuardedStore:
             self._down = False
             _log.info("the store is back")
         return answer
+
+    async def _tell_untold(self) -> None:
+        # A replica that only takes in webhooks may ask for nothing else for hours.
+        while self._untold:
+            await asyncio.sleep(_LEFT_ALONE)
+            with suppress(_UnreachableError):
+                await self._ask(_nothing)
 
     def _fail(self, error: Exception) -> None:
         self._asks_at = asyncio.get_running_loop().time() + _LEFT_ALONE
@@ -207,3 +221,19 @@ class GuardedStore:
                         self._heard.set()
                         self._tell(change)
             await asyncio.sleep(_LEFT_ALONE)
+
+
+@asynccontextmanager
+async def _patience() -> AsyncGenerator[None]:
+    """Allow a call its time; what this process itself was too busy to take in is not the store's fault."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+        timer = loop.call_later(_PATIENCE - _LAST_LOOK, lambda: bound.reschedule(loop.time() + _LAST_LOOK))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+async def _nothing() -> None:
+    """Ask for nothing: what the store has not been told of is told before."""

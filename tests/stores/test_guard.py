@@ -38,7 +38,9 @@ class Flaky(MemoryStore):
 
     async def fail(self):
         """Do what is the matter."""
-        if self.fault == "hangs":
+        if isinstance(self.fault, float):
+            await asyncio.sleep(self.fault)
+        elif self.fault == "hangs":
             await asyncio.sleep(9e9)
         elif self.fault is not None:
             raise self.fault
@@ -180,6 +182,40 @@ def test_an_invalidation_reaches_the_other_client(with_clients):
     assert with_clients(steps) == ([1, 2], [0, 2])
 
 
+def test_a_watch_that_has_just_begun_reads_once(with_clients):
+    """That changes are told from now on is no change."""
+
+    async def steps(store, here, there):
+        async def watch():
+            return [merged.amount("BTC") async for merged in here.watch()]
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(1.01)
+        # What is looked at without a store is read.
+        store.fault = ConnectionError()
+        await asyncio.sleep(2)
+        await here.aclose()
+        return await watching
+
+    assert with_clients(steps) == ([1], [1, 0])
+
+
+def test_a_watch_that_cannot_listen_yet_ends_with_the_client(with_clients):
+    """A store that does not answer does not turn the end into an error."""
+
+    async def steps(store, here, there):
+        async def watch():
+            return [merged async for merged in here.watch()]
+
+        store.fault = "hangs"
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0.2)
+        await here.aclose()
+        return await watching
+
+    assert with_clients(steps) == ([], [0, 0])
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_every_call_answers_without_the_store(with_clients, fault):
     """The providers are read, each time, and in time."""
@@ -196,6 +232,22 @@ def test_every_call_answers_without_the_store(with_clients, fault):
 
     assert (amounts, requests) == ([2, 3, 4], [4, 0])
     assert took <= 3 * (1.0 + 2 * 0.5)
+
+
+def test_a_busy_process_does_not_take_the_store_for_lost(with_clients, caplog):
+    """An answer that came while nobody had the time to look is an answer."""
+
+    async def steps(store, here, there):
+        await there.fetch(max_age=30)
+        store.fault = 0.1
+        fetching = asyncio.create_task(here.fetch(max_age=30))
+        await asyncio.sleep(0.05)
+        # Something else keeps the loop for three seconds.
+        asyncio.get_running_loop().now += 3
+        return (await fetching).amount("BTC")
+
+    assert with_clients(steps) == (1, [0, 1])
+    assert not caplog.records
 
 
 def test_callers_at_the_same_time_share_a_request_without_the_store_too(with_clients):
@@ -258,6 +310,34 @@ def test_an_invalidation_during_an_outage_is_not_lost(with_clients):
         return (await here.fetch(max_age=30)).amount("BTC"), (await there.fetch(max_age=30)).amount("BTC")
 
     assert with_clients(steps) == ((2, 2), [2, 0])
+
+
+def test_an_invalidation_during_an_outage_is_told_without_being_asked(with_clients):
+    """A replica that only takes in webhooks tells the others when the store is back, whether or not it is used."""
+
+    async def steps(store, here, there):
+        await there.fetch(max_age=30)
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        await asyncio.sleep(10)
+        store.fault = None
+        await asyncio.sleep(1)
+        return (await there.fetch(max_age=30)).amount("BTC")
+
+    assert with_clients(steps) == (2, [0, 2])
+
+
+def test_a_client_that_closes_during_an_outage_leaves_nothing_behind(with_clients):
+    """What it could not tell the store keeps nobody waiting."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        started = asyncio.get_running_loop().time()
+        await here.aclose()
+        return asyncio.get_running_loop().time() - started
+
+    assert with_clients(steps) == (0, [0, 0])
 
 
 def test_a_read_from_before_an_invalidation_serves_nobody_after_it_without_the_store(with_clients):
