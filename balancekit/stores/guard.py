@@ -17,10 +17,11 @@ _Answer = TypeVar("_Answer")
 _PATIENCE: Final = 0.5
 """How many seconds one call to the store may take."""
 
-_AT_ONCE: Final = 100
-"""How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
 _LAST_LOOK: Final = 0.05
 """How many of them are its last, counted anew from when a busy event loop finds the time to look for the answer."""
+
+_AT_ONCE: Final = 100
+"""How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
 
 _LEFT_ALONE: Final = 1.0
 """How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
