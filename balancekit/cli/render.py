@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from balancekit.amounts import format_amount
+from balancekit.amounts import add_exactly, format_amount
 from balancekit.balances import Balance
 from balancekit.cli.words import describe_gap, describe_result
-from balancekit.merged import MergedBalances
+from balancekit.merged import CurrencyTotal, MergedBalances
 from balancekit.names import currency_of
 
 # Imported where a table is made, since CSV needs none of it.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LOUD: Final = "bold red"
+_CHANGED: Final = "bold green"
 _NOTHING: Final = "-"
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
@@ -32,16 +33,21 @@ def align(amounts: Iterable[Decimal]) -> list[str]:
     return [f"{whole:>{before}}{point + rest:<{after}}" for whole, point, rest in halves]
 
 
-def render_totals(merged: MergedBalances, *, note: str = "") -> "Group":
-    """Return the totals as a table, one row for each currency, with what the result lacks above it."""
+def render_totals(merged: MergedBalances, *, note: str = "", before: MergedBalances | None = None) -> "Group":
+    """Return the totals as a table, one row for each currency, with what the result lacks above it.
+
+    With an earlier result, a column says how much each total has changed since.
+    """
     from rich.text import Text
 
     amounts = align(total.amount for total in merged.totals)
-    table = _table("Currency", "Type", ("Total", amounts), "Accounts")
-    for total, amount in zip(merged.totals, amounts, strict=True):
+    changes = [] if before is None else [_change(total, before) for total in merged.totals]
+    table = _table("Currency", "Type", ("Total", amounts), *([("Change", changes)] if changes else []), "Accounts")
+    for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
-        cells = (total.asset_type, amount, ", ".join(holders) or _NOTHING)
-        table.add_row(Text(total.currency, "bold"), *map(Text, cells))
+        cells = (total.asset_type, amount, *changes[index : index + 1], ", ".join(holders) or _NOTHING)
+        changed = bool(changes and changes[index])
+        table.add_row(Text(total.currency, "bold"), *map(Text, cells), style=_CHANGED if changed else "")
     return _framed("Totals of", merged, table, note)
 
 
@@ -116,6 +122,12 @@ def _framed(what: str, merged: MergedBalances, table: "Table", note: str) -> "Gr
     gap = describe_gap(merged)
     above = (Text(f"{what} {describe_result(merged)}", "bold"), *([Text(gap, _LOUD)] if gap else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))
+
+
+def _change(total: CurrencyTotal, before: MergedBalances) -> str:
+    was = before.amount(total.currency, total.asset_type)
+    change = add_exactly((total.amount, was.copy_negate()))
+    return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
 
 
 def _sent_as(balance: Balance) -> str:

@@ -100,6 +100,19 @@ def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
     assert ["LTC", "crypto", "0", "-"] in rows
 
 
+def test_a_total_that_has_changed_since_says_by_how_much(make_snapshot, shown):
+    """With an earlier result to compare with, exactly and with its sign; what is new has changed by all of it."""
+    before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
+    after = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "1.50"), ("LTC", "3"), ("XRP", "7"))])
+
+    rows = [line.split() for line in shown(render_totals(after, before=before), width=200).splitlines()]
+
+    assert ["BTC", "crypto", LONG, "a"] in rows
+    assert ["ETH", "crypto", "1.50", "-0.50", "a"] in rows
+    assert ["LTC", "crypto", "3", "a"] in rows
+    assert ["XRP", "crypto", "7", "+7", "a"] in rows
+
+
 def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
     """A table has no column that is empty."""
     plain = merge([make_snapshot("a", ("BTC", "1"))])
