@@ -58,10 +58,11 @@ def count_accounts(merged: MergedBalances) -> int:
 
 
 def _describe_lack(merged: MergedBalances, stale: dict[str, AccountBalances]) -> str:
-    lacking = len(stale.keys() | {failure.account for failure in merged.failures})
+    lacking = sorted(stale.keys() | {failure.account for failure in merged.failures})
     count = count_accounts(merged)
+    accounts = f"{len(lacking)} of {count} account{'' if count == 1 else 's'}"
     head = "INCOMPLETE" if merged.accounts else "NOTHING READ"
-    return f"{head}: {lacking} of {count} account{'' if count == 1 else 's'} could not be read now"
+    return f"{head}: {accounts} could not be read now: {', '.join(lacking)}"
 
 
 def _duration(seconds: float) -> str:

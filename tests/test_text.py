@@ -33,7 +33,7 @@ def test_an_old_amount_says_how_old_it_is(make_snapshot):
         "BTC 2.5 (as of 14:02 UTC, 3 h old)",
         "EUR 5",
         "b: as of 14:02 UTC, 3 h old",
-        "INCOMPLETE: 1 of 2 accounts could not be read now",
+        "INCOMPLETE: 1 of 2 accounts could not be read now: b",
     ]
 
 
@@ -55,15 +55,15 @@ def test_an_account_that_is_missing_is_named(make_snapshot):
 
     text = merge([make_snapshot("a", ("BTC", "1"))], [failure]).to_text(now=NOW)
 
-    assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now"
+    assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"
 
 
 @pytest.mark.parametrize(
     ("held", "failed", "expected"),
     [
         (["a"], [], "Nothing held"),
-        (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now"),
-        ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read now"),
+        (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"),
+        ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read now: b"),
         ([], [], ""),
     ],
     ids=["nothing", "nothing that is known of", "nothing read", "no accounts"],
