@@ -111,6 +111,16 @@ class MergedBalances:
 
         return serialization.to_json(self)
 
+    def to_text(self, *, now: datetime | None = None) -> str:
+        """Return the result as a few plain lines, for a chat: `BTC 1.5`, `EUR 20 (as of 14:02 UTC, 3 h old)`.
+
+        A total with a `stale` balance in it tells the age of the oldest. A line for each account that is old or missing
+        follows, and a last one that says INCOMPLETE, unless the result is `complete`. `now` is this moment by default.
+        """
+        from balancekit import text
+
+        return text.to_text(self, now)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "MergedBalances":
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""

@@ -1,21 +1,27 @@
 """The README: every code block is run, every output shown is the output, every command is the one that CI runs."""
 
+import asyncio
 import re
+import socket
 import sys
 import tomllib
 import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import aiohttp
 import pytest
+import uvicorn
 
-from balancekit import ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
+from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = [(kind, code) for kind, code in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
 PROGRAMS = [code for kind, code in BLOCKS if kind == "python" and "asyncio.run(main())" in code]
 OUTPUTS = [code for kind, code in BLOCKS if kind == "text"]
+# One of them is run where there is a Redis: tests/stores/test_readme.py.
+WITHOUT_REDIS = [number for number, code in enumerate(PROGRAMS) if "RedisStore" not in code]
 
 
 def _run(program):
@@ -36,7 +42,7 @@ def first_programs_accounts(monkeypatch, sandbox_in_thread):
 
 
 @pytest.mark.usefixtures("first_programs_accounts")
-@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+@pytest.mark.parametrize("number", WITHOUT_REDIS)
 def test_a_program_prints_what_the_readme_shows(number, capsys):
     """Each program runs as it stands, and its output is the block below it."""
     _run(PROGRAMS[number])
@@ -46,7 +52,44 @@ def test_a_program_prints_what_the_readme_shows(number, capsys):
 
 def test_every_program_has_its_output():
     """No program is shown without what it prints."""
-    assert len(PROGRAMS) == len(OUTPUTS) == 3
+    assert len(PROGRAMS) == len(OUTPUTS) == 7
+    assert len(WITHOUT_REDIS) == 6
+
+
+def test_every_block_is_run_by_a_test_here():
+    """Blocks of Python are programs, the adapter of one's own, and the application to mount; no other is shown."""
+    rest = [code for kind, code in BLOCKS if kind == "python" and code not in PROGRAMS]
+
+    assert ["HttpProvider" in code for code in rest] == [False, True]
+    assert ["FastAPI" in code for code in rest] == [True, False]
+
+
+async def test_the_application_takes_webhooks(sandbox):
+    """Served as FastAPI is, it answers with what is held after a settlement."""
+    (code,) = [code for kind, code in BLOCKS if kind == "python" and "FastAPI" in code]
+    namespace = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+
+    async with AggregateClient([CryptoprocessingProvider("shop", **shop.settings)]) as client:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            config = uvicorn.Config(namespace["make_app"](client), http="h11", ws="none", log_config=None)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            shop.webhook_url = f"{address}/webhooks/shop"
+            async with aiohttp.ClientSession() as session:
+                amounts = []
+                for settled in (0, "0.25"):
+                    if settled:
+                        delivery = await sandbox.settle("shop", "BTC", settled)
+                    async with session.get(f"{address}/balances") as answer:
+                        amounts.append((await answer.json())["totals"][0]["amount"])
+            server.should_exit = True
+            await serving
+
+    assert delivery.attempts[0].status == 204
+    assert amounts == ["1", "1.25"]
 
 
 def test_the_adapter_reads_balances():

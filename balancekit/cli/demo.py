@@ -1,48 +1,69 @@
 """`balancekit demo`: the main job, against a stand-in of both APIs."""
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from balancekit.cli.exits import code_of_result
 from balancekit.cli.verbose import verbose_option
 
-_NEXT: Final = """
-Next:
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from balancekit.cli.exits import ExitCode
+    from balancekit.sandbox import Sandbox, SandboxAccount
+
+_NEXT: Final = "\nNext:"
+_WATCH: Final = "  balancekit demo --watch   shows settlements arriving, and the totals changing"
+_OTHERS: Final = """\
   balancekit sandbox        keeps the stand-in running and prints an accounts.toml for it
   balancekit balances       reads the accounts that an accounts.toml lists: your own, or those of the stand-in"""
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Then show settlements arriving, and the totals changing.")
 @verbose_option
 @click.pass_context
-def demo(context: click.Context) -> None:
+def demo(context: click.Context, *, watch: bool) -> None:
     """See it work: read three invented accounts at both providers and merge them.
 
     It starts a stand-in of both APIs on this machine, so no key is needed and nothing leaves it. The requests, the
-    signatures and the arithmetic are real.
+    signatures and the arithmetic are real. With --watch, so are the webhooks; it ends by itself after two seconds.
     """
     import asyncio
 
-    context.exit(asyncio.run(_run()))
+    context.exit(asyncio.run(_run(watch=watch)))
 
 
-async def _run() -> int:
-    from balancekit.cli.example import add_example_accounts, read_accounts
-    from balancekit.cli.render import render_accounts, render_totals
-    from balancekit.cli.terminal import say, show, tell_failures
-    from balancekit.cli.view import View
-    from balancekit.cli.words import describe_hidden
+async def _run(*, watch: bool) -> "ExitCode":
+    from balancekit.cli.example import add_example_accounts
+    from balancekit.cli.terminal import say
     from balancekit.sandbox import Sandbox
 
     async with Sandbox() as sandbox:
         accounts = add_example_accounts(sandbox)
-        say(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
-        started = time.perf_counter()
-        merged = await read_accounts(accounts)
-        took = (time.perf_counter() - started) * 1000
-        requests = len(sandbox.requests)
+        code = await _read(sandbox, accounts)
+        if watch and not code:
+            from balancekit.cli.settlements import watch_settlements
+
+            code = await watch_settlements(sandbox, accounts)
+    say("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)))
+    return code
+
+
+async def _read(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> "ExitCode":
+    from balancekit.cli.example import read_accounts
+    from balancekit.cli.render import render_accounts, render_totals
+    from balancekit.cli.terminal import say, show, tell_failures
+    from balancekit.cli.view import View
+    from balancekit.cli.words import describe_hidden
+
+    say(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
+    started = time.perf_counter()
+    merged = await read_accounts(accounts)
+    took = (time.perf_counter() - started) * 1000
+    requests = len(sandbox.requests)
     say(f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.")
     view = View()
     totals, balances = view.hidden(merged)
@@ -51,5 +72,4 @@ async def _run() -> int:
     say("")
     show(render_accounts(view.of(merged), note=describe_hidden(balances)))
     tell_failures(merged)
-    say(_NEXT)
     return code_of_result(merged)

@@ -3,22 +3,28 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from balancekit.amounts import format_amount
-from balancekit.balances import Balance
+from balancekit.amounts import add_exactly, format_amount
+from balancekit.balances import AccountBalances, Balance
 from balancekit.cli.words import describe_gap, describe_result
-from balancekit.merged import MergedBalances
+from balancekit.merged import CurrencyTotal, MergedBalances
 from balancekit.names import currency_of
+from balancekit.text import describe_age, oldest_stale, stale_accounts
 
 # Imported where a table is made, since CSV needs none of it.
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 _LOUD: Final = "bold red"
+_CHANGED: Final = "bold green"
 _NOTHING: Final = "-"
+_AGE: Final = "Not fresh"
+_STALE: Final = "stale_as_of"
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA: Final = ("=", "+", "-", "@")
@@ -32,64 +38,101 @@ def align(amounts: Iterable[Decimal]) -> list[str]:
     return [f"{whole:>{before}}{point + rest:<{after}}" for whole, point, rest in halves]
 
 
-def render_totals(merged: MergedBalances, *, note: str = "") -> "Group":
-    """Return the totals as a table, one row for each currency, with what the result lacks above it."""
+def render_totals(
+    merged: MergedBalances, *, note: str = "", before: MergedBalances | None = None, now: datetime | None = None
+) -> "Group":
+    """Return the totals as a table, one row for each currency, with what the result lacks above it.
+
+    With an earlier result, a column says how much each total has changed since. A total that is not fresh says how old
+    it is at the moment `now`, by default this one.
+    """
     from rich.text import Text
 
+    moment = datetime.now(UTC) if now is None else now
+    stale = stale_accounts(merged)
     amounts = align(total.amount for total in merged.totals)
-    table = _table("Currency", "Type", ("Total", amounts), "Accounts")
-    for total, amount in zip(merged.totals, amounts, strict=True):
+    changes = [] if before is None else [_change(total, before) for total in merged.totals]
+    more = [("Change", changes)] if changes else []
+    table = _table("Currency", "Type", ("Total", amounts), *more, *([_AGE] if stale else []), "Accounts")
+    for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
-        cells = (total.asset_type, amount, ", ".join(holders) or _NOTHING)
-        table.add_row(Text(total.currency, "bold"), *map(Text, cells))
-    return _framed("Totals of", merged, table, note)
+        cells = map(Text, (total.asset_type, amount, *changes[index : index + 1]))
+        ages = [_age(oldest_stale(total.balances, stale), moment)] if stale else []
+        accounts = Text(", ".join(holders) or _NOTHING)
+        changed = bool(changes and changes[index])
+        table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED if changed else "")
+    return _framed("Totals of", merged, table, note, moment)
 
 
-def render_accounts(merged: MergedBalances, *, note: str = "") -> "Group":
-    """Return the balances as a table, account by account, those that could not be read included."""
+def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | None = None) -> "Group":
+    """Return the balances as a table, account by account, those that could not be read included.
+
+    A balance that is not fresh says how old it is at the moment `now`, by default this one.
+    """
     from rich.text import Text
 
+    moment = datetime.now(UTC) if now is None else now
+    stale = stale_accounts(merged)
     balances = [balance for snapshot in merged.accounts for balance in snapshot.balances]
     amounts = align(balance.amount for balance in balances)
     chains = any(balance.chain for balance in balances)
     codes = any(map(_sent_as, balances))
     optional = [name for name, used in (("Sent as", codes), ("Chain", chains)) if used]
-    table = _table("Account", "Provider", "Currency", *optional, ("Amount", amounts))
+    table = _table("Account", "Provider", "Currency", *optional, ("Amount", amounts), *([_AGE] if stale else []))
     remaining = iter(amounts)
     for snapshot in merged.accounts:
         # Named in its first row only, so that it is seen where an account begins.
         head = (Text(snapshot.account, "bold"), Text(snapshot.provider))
+        ages = [_age(stale.get(snapshot.account), moment)] if stale else []
         for balance in snapshot.balances:
             extra = [cell for cell, used in ((_sent_as(balance), codes), (balance.chain or "", chains)) if used]
-            table.add_row(*head, *map(Text, (balance.currency, *extra, next(remaining))))
+            table.add_row(*head, *map(Text, (balance.currency, *extra, next(remaining))), *ages)
             head = (Text(), Text())
         if not snapshot.balances:
-            table.add_row(*head, Text(_NOTHING))
+            table.add_row(*head, Text(_NOTHING), *[Text()] * (len(optional) + 1), *ages)
         table.add_section()
     for failure in merged.failures:
-        table.add_row(Text(failure.account, _LOUD), Text(failure.provider), Text("not read", _LOUD))
-    return _framed("Balances of", merged, table, note)
+        if failure.account not in stale:
+            table.add_row(Text(failure.account, _LOUD), Text(failure.provider), Text("not read", _LOUD))
+    return _framed("Balances of", merged, table, note, moment)
 
 
 def totals_csv(merged: MergedBalances) -> str:
-    """Return the totals as CSV: currency, type of asset, amount."""
-    rows = ([*_cells(total.currency, total.asset_type), format_amount(total.amount)] for total in merged.totals)
-    return _csv(("currency", "asset_type", "amount"), rows)
+    """Return the totals as CSV: currency, type of asset, amount.
+
+    If any is not fresh, a last column holds the moment of the oldest balance in it that is not, in UTC.
+    """
+    stale = stale_accounts(merged)
+    rows = (
+        [
+            *_cells(total.currency, total.asset_type),
+            format_amount(total.amount),
+            *([_moment(oldest_stale(total.balances, stale))] if stale else []),
+        ]
+        for total in merged.totals
+    )
+    return _csv(("currency", "asset_type", "amount", *([_STALE] if stale else [])), rows)
 
 
 def accounts_csv(merged: MergedBalances) -> str:
-    """Return the balances as CSV, one row for each in each account; `fetched_at` is in UTC."""
+    """Return the balances as CSV, one row for each in each account; `fetched_at` is in UTC.
+
+    If any is not fresh, a last column holds the moment of those that are not.
+    """
+    stale = stale_accounts(merged)
     rows = (
         [
             *_cells(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),
             format_amount(balance.amount),
             *_cells(balance.chain or "", balance.code),
             snapshot.fetched_at.isoformat(),
+            *([_moment(stale.get(snapshot.account))] if stale else []),
         ]
         for snapshot in merged.accounts
         for balance in snapshot.balances
     )
-    return _csv(("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at"), rows)
+    header = ("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at")
+    return _csv((*header, *([_STALE] if stale else [])), rows)
 
 
 def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
@@ -109,13 +152,29 @@ def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
     return table
 
 
-def _framed(what: str, merged: MergedBalances, table: "Table", note: str) -> "Group":
+def _framed(what: str, merged: MergedBalances, table: "Table", note: str, now: datetime) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    gap = describe_gap(merged)
+    gap = describe_gap(merged, now)
     above = (Text(f"{what} {describe_result(merged)}", "bold"), *([Text(gap, _LOUD)] if gap else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))
+
+
+def _age(snapshot: AccountBalances | None, now: datetime) -> "Text":
+    from rich.text import Text
+
+    return Text() if snapshot is None else Text(describe_age(snapshot, now), _LOUD)
+
+
+def _moment(snapshot: AccountBalances | None) -> str:
+    return "" if snapshot is None else snapshot.fetched_at.isoformat()
+
+
+def _change(total: CurrencyTotal, before: MergedBalances) -> str:
+    was = before.amount(total.currency, total.asset_type)
+    change = add_exactly((total.amount, was.copy_negate()))
+    return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
 
 
 def _sent_as(balance: Balance) -> str:

@@ -1,8 +1,11 @@
 """What is said of a result in words: how much of it there is, what it lacks, and why."""
 
+from datetime import UTC, datetime
+
 from balancekit.balances import AccountFailure
 from balancekit.errors import ProviderError
 from balancekit.merged import MergedBalances
+from balancekit.text import count_accounts, describe_age, stale_accounts
 
 
 def counted(count: int, noun: str) -> str:
@@ -12,7 +15,7 @@ def counted(count: int, noun: str) -> str:
 
 def describe_result(merged: MergedBalances) -> str:
     """Return how many accounts a result is of, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
-    count = _count(merged)
+    count = count_accounts(merged)
     accounts = counted(count, "account") if count == len(merged.accounts) else _of(len(merged.accounts), count)
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -33,28 +36,23 @@ def describe_hidden(count: int, remedy: str = "") -> str:
     return f"{counted(count, 'zero')} not shown{remedy}" if count else ""
 
 
-def describe_gap(merged: MergedBalances) -> str | None:
-    """Return what a result lacks, loudly; None if it lacks nothing."""
+def describe_gap(merged: MergedBalances, now: datetime | None = None) -> str | None:
+    """Return what a result lacks, and what in it is old, loudly; None if it is complete."""
     if merged.complete:
         return None
-    failed = [failure.account for failure in merged.failures]
-    stale = [snapshot.account for snapshot in merged.accounts if snapshot.stale]
-    count = _count(merged)
+    moment = datetime.now(UTC) if now is None else now
+    stale = stale_accounts(merged)
+    lacking = [failure.account for failure in merged.failures if failure.account not in stale]
+    count = count_accounts(merged)
     if not merged.accounts:
         return f"NOTHING READ: {_of(count, count)} could not be read"
     parts: list[str] = []
-    lacking = [label for label in failed if label not in stale]
     if lacking:
         parts.append(f"{_of(len(lacking), count)} could not be read; the totals lack {', '.join(lacking)}")
     if stale:
-        parts.append(f"{_of(len(stale), count)} could not be read anew; the totals hold an earlier {', '.join(stale)}")
+        old = ", ".join(f"{label} ({describe_age(snapshot, moment)})" for label, snapshot in stale.items())
+        parts.append(f"{_of(len(stale), count)} could not be read anew; the totals hold an earlier {old}")
     return f"INCOMPLETE: {'; '.join(parts)}"
-
-
-def _count(merged: MergedBalances) -> int:
-    # An account that failed may have an earlier snapshot as well.
-    read = {snapshot.account for snapshot in merged.accounts}
-    return len(read | {failure.account for failure in merged.failures})
 
 
 def _of(part: int, whole: int) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import attrs
@@ -12,6 +13,7 @@ from balancekit import AccountFailure, TransportError, merge
 from balancekit.cli import terminal
 from balancekit.cli.render import accounts_csv, align, render_accounts, render_totals, totals_csv
 
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
 
 
@@ -100,6 +102,19 @@ def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
     assert ["LTC", "crypto", "0", "-"] in rows
 
 
+def test_a_total_that_has_changed_since_says_by_how_much(make_snapshot, shown):
+    """With an earlier result to compare with, exactly and with its sign; what is new has changed by all of it."""
+    before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
+    after = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "1.50"), ("LTC", "3"), ("XRP", "7"))])
+
+    rows = [line.split() for line in shown(render_totals(after, before=before), width=200).splitlines()]
+
+    assert ["BTC", "crypto", LONG, "a"] in rows
+    assert ["ETH", "crypto", "1.50", "-0.50", "a"] in rows
+    assert ["LTC", "crypto", "3", "a"] in rows
+    assert ["XRP", "crypto", "7", "+7", "a"] in rows
+
+
 def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
     """A table has no column that is empty."""
     plain = merge([make_snapshot("a", ("BTC", "1"))])
@@ -129,6 +144,69 @@ def test_what_a_result_lacks_stands_above_the_table(make_snapshot, shown, failur
     assert lines[0].rstrip().endswith("of 1 of 2 accounts, as of 2026-01-01 00:00:00 UTC")
     assert lines[1] == "INCOMPLETE: 1 of 2 accounts could not be read; the totals lack late"
     assert lines[-1] == "a note"
+
+
+@pytest.fixture
+def partly_old(make_snapshot, failure):
+    """Merge a fresh account with two that could not be read anew: one of two hours ago, one of three hours ago."""
+    return merge(
+        [
+            make_snapshot("a", ("BTC", "1"), ("EUR", "5", "fiat"), fetched_at=NOW),
+            make_snapshot("b", ("BTC", "1.5"), ("ETH", "2"), fetched_at=NOW - timedelta(hours=2), stale=True),
+            make_snapshot("late", ("BTC", "0"), fetched_at=NOW - timedelta(hours=3), stale=True),
+        ],
+        [failure],
+    )
+
+
+def test_a_total_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
+    """As old as the oldest balance in it, zeros included; one that is fresh says nothing."""
+    text = shown(render_totals(partly_old, now=NOW), width=200)
+
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    assert ["BTC", "crypto", "2.5", "as of 09:00 UTC, 3 h old", "a, b"] in rows
+    assert ["ETH", "crypto", "2", "as of 10:00 UTC, 2 h old", "b"] in rows
+    assert ["EUR", "fiat", "5", "a"] in rows
+    assert rows[1][0].startswith("INCOMPLETE: 2 of 3 accounts could not be read anew; the totals hold an earlier b (as")
+
+
+def test_a_balance_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
+    """Each of them, not only the first of its account."""
+    text = shown(render_accounts(partly_old, now=NOW), width=200)
+
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    assert ["a", "fake", "BTC", "1"] in rows
+    assert ["b", "fake", "BTC", "1.5", "as of 10:00 UTC, 2 h old"] in rows
+    assert ["ETH", "2", "as of 10:00 UTC, 2 h old"] in rows
+    assert ["late", "fake", "BTC", "0", "as of 09:00 UTC, 3 h old"] in rows
+    assert "not read" not in text.partition("Account")[2]
+
+
+def test_an_old_account_whose_balances_are_hidden_says_how_old_it_is(make_snapshot, shown):
+    """It has its line, as any account that holds nothing."""
+    merged = merge([make_snapshot("a", fetched_at=NOW, stale=True)])
+
+    rows = [line.split() for line in shown(render_accounts(merged, now=NOW), width=200).splitlines()]
+
+    assert ["a", "fake", "-", "as", "of", "12:00", "UTC,", "0", "s", "old"] in rows
+
+
+def test_what_is_not_fresh_has_a_column_of_the_csv(partly_old):
+    """The moment of the oldest balance; without any there is no column."""
+    assert totals_csv(partly_old).splitlines() == [
+        "currency,asset_type,amount,stale_as_of",
+        "BTC,crypto,2.5,2026-01-01T09:00:00+00:00",
+        "ETH,crypto,2,2026-01-01T10:00:00+00:00",
+        "EUR,fiat,5,",
+    ]
+    assert [line.split(",")[-1] for line in accounts_csv(partly_old).splitlines()] == [
+        "stale_as_of",
+        "",
+        "",
+        "2026-01-01T10:00:00+00:00",
+        "2026-01-01T10:00:00+00:00",
+        "2026-01-01T09:00:00+00:00",
+    ]
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@"])

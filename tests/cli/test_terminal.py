@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from balancekit import merge
 from balancekit.cli import streams, terminal
 
 
@@ -51,3 +52,12 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
     terminal.say("₿")
 
     assert raw.getvalue() == b"\\u20bf\n"
+
+
+def test_the_last_line_on_stderr_says_what_is_old(make_snapshot, capsys):
+    """An earlier snapshot in the totals is told with its moment and its age."""
+    terminal.tell_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier shop (as of ")
+    assert "2026-01-01 00:00 UTC, " in last

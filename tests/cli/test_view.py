@@ -1,9 +1,13 @@
 """Which part of a result is shown."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from balancekit import merge
 from balancekit.cli.view import View
+
+NOW = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -54,3 +58,13 @@ def test_a_choice_of_currencies_is_taken_in_any_case(merged):
 def test_only_what_nobody_holds_is_not_held(merged):
     """A currency that is held as zero is known all the same."""
     assert View(("xyz", "btc", "ltc", "abc")).not_held(merged) == ["ABC", "XYZ"]
+
+
+def test_a_view_hides_no_age(make_snapshot):
+    """An old zero is not shown, and the total that it is part of is as old as before."""
+    fresh, old = make_snapshot("a", ("BTC", "1"), fetched_at=NOW), make_snapshot("b", ("BTC", "0"), stale=True)
+
+    shown = View().of(merge([fresh, old]))
+
+    assert [snapshot.stale for snapshot in shown.accounts] == [False, True]
+    assert shown.to_text(now=NOW).splitlines()[0] == "BTC 1 (as of 00:00 UTC, 3 h old)"

@@ -1,9 +1,13 @@
 """What is said of a result in words."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from balancekit import AccountFailure, BadRequestError, ConfigError, ServiceUnavailableError, merge
 from balancekit.cli.words import describe_failure, describe_gap, describe_hidden, describe_result
+
+NOW = datetime(2026, 1, 1, 3, 4, tzinfo=UTC)
 
 
 def _failure(account, error=None):
@@ -31,9 +35,9 @@ def test_an_earlier_snapshot_is_no_fresh_one(make_snapshot):
     """A total with an old balance in it is not complete either, and lacks nothing but the news."""
     merged = merge([make_snapshot("a"), make_snapshot("b", stale=True)], [_failure("b"), _failure("c")])
 
-    assert describe_gap(merged) == (
+    assert describe_gap(merged, NOW) == (
         "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack c; "
-        "1 of 3 accounts could not be read anew; the totals hold an earlier b"
+        "1 of 3 accounts could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old)"
     )
 
 
@@ -41,7 +45,17 @@ def test_only_earlier_snapshots_are_told_alone(make_snapshot):
     """Without anything missing there is one reason."""
     merged = merge([make_snapshot("b", stale=True)], [_failure("b")])
 
-    assert describe_gap(merged) == "INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier b"
+    assert describe_gap(merged, NOW) == (
+        "INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old)"
+    )
+
+
+def test_without_a_moment_an_age_is_that_of_now(make_snapshot):
+    """Whoever does not say when asks now."""
+    minutes = datetime.now(UTC) - timedelta(minutes=5, seconds=1)
+    merged = merge([make_snapshot("b", stale=True, fetched_at=minutes)])
+
+    assert describe_gap(merged).endswith(", 5 min old)")
 
 
 def test_a_result_of_nothing_says_so():

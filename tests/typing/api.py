@@ -1,6 +1,7 @@
 """Every way to call the public surface; it is type-checked, strictly, and never run."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import datetime
 from decimal import Decimal
 
@@ -93,13 +94,13 @@ def providers() -> list[BalanceProvider]:
         CryptoprocessingProvider("eu", key="k", secret="s"),
         CryptoprocessingProvider("us", key=Secret("k"), secret=Secret("s"), base_url=CryptoprocessingProvider.SANDBOX),
         GetManyProvider("till", key_id="k", signing_key="s", base_url=GetManyProvider.PRODUCTION),
-        GetManyProvider("gateway", base_url="http://127.0.0.1:8080"),
+        GetManyProvider("gateway", webhook_key="k", base_url="http://127.0.0.1:8080"),
         MyBank("bank", base_url="https://bank.example"),
         Ledger(),
     ]
 
 
-async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
+async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedBalances:
     """Read accounts in every way."""
     client = AggregateClient(
         providers(),
@@ -111,23 +112,39 @@ async def fetch(session: aiohttp.ClientSession) -> MergedBalances:
         retry=RetryPolicy(2, first=0.05, cap=5),
         rate_limits={CryptoprocessingProvider.PRODUCTION: RateLimit(30, per=60)},
         trust_env=True,
+        store=store,
         aliases=CRYPTOPROCESSING_2026,
     )
     async with client:
-        async for outcome in client.stream(["eu"]):
+        async for outcome in client.stream(["eu"], max_age=5):
             match outcome:
                 case AccountBalances():
                     moment: datetime = outcome.fetched_at
                     balances: tuple[Balance, ...] = outcome.balances
-                    print(moment, balances, outcome.stale)
+                    seconds: float = outcome.age() + outcome.age(moment)
+                    print(moment, balances, outcome.stale, seconds)
                 case AccountFailure():
                     error: BalancekitError = outcome.error
                     known: AccountBalances | None = outcome.last_known
                     print(error, known)
         labels: tuple[str, ...] = client.accounts
-        merged = await client.fetch(labels, strict=False)
+        merged = await client.fetch(labels, max_age=30.0, stale_if_error=3600, strict=False)
     await client.aclose()
     return merged
+
+
+async def follow(client: AggregateClient, headers: RawHeaders, body: bytes) -> MergedBalances | None:
+    """Hear of changes in every way."""
+    handler: WebhookHandler = client
+    event: WebhookEvent = await handler.handle_webhook("till", headers, body)
+    await client.invalidate(event.account)
+    latest: MergedBalances | None = None
+    async with aclosing(client.watch(["eu"], max_age=30, every=600, stale_if_error=3600)) as states:
+        async for latest in states:
+            print(latest.complete)
+    async for latest in client.watch():
+        print(latest.as_of)
+    return latest
 
 
 def use(merged: MergedBalances) -> dict[str, Decimal]:
@@ -135,7 +152,8 @@ def use(merged: MergedBalances) -> dict[str, Decimal]:
     total: CurrencyTotal = merged["BTC"]
     same: CurrencyTotal = merged["BTC", AssetType.CRYPTO]
     oldest: datetime | None = merged.as_of
-    print(total == same, oldest, merged.complete, len(merged), "BTC" in merged, __version__)
+    text: str = merged.to_text() + merged.to_text(now=oldest)
+    print(total == same, text, merged.complete, len(merged), "BTC" in merged, __version__)
     try:
         merged.raise_for_failures()
     except IncompleteError as error:

@@ -1,0 +1,141 @@
+"""Results as plain lines: exact amounts, and never an old one that looks fresh."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, strategies as st
+
+from balancekit import AccountBalances, AccountFailure, ServiceUnavailableError, merge
+
+NOW = datetime(2026, 1, 1, 17, 5, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=3, minutes=3)
+
+
+def _failure(account):
+    return AccountFailure(account, "fake", ServiceUnavailableError("503", account=account, provider="fake"))
+
+
+def test_a_complete_result_is_a_line_for_each_currency(make_snapshot):
+    """Every digit, in plain notation, and nothing else."""
+    merged = merge([make_snapshot("a", ("BTC", "1E-8"), ("EUR", "10.50", "fiat")), make_snapshot("b", ("BTC", "2"))])
+
+    assert merged.to_text(now=NOW) == "BTC 2.00000001\nEUR 10.50"
+
+
+def test_an_old_amount_says_how_old_it_is(make_snapshot):
+    """On its own line, on that of its account, and at the end."""
+    fresh = make_snapshot("a", ("EUR", "5", "fiat"), fetched_at=NOW)
+    old = make_snapshot("b", ("BTC", "2.5"), fetched_at=EARLIER, stale=True)
+
+    text = merge([fresh, old], [_failure("b")]).to_text(now=NOW)
+
+    assert text.splitlines() == [
+        "BTC 2.5 (as of 14:02 UTC, 3 h old)",
+        "EUR 5",
+        "b: as of 14:02 UTC, 3 h old",
+        "INCOMPLETE: 1 of 2 accounts could not be read now: b",
+    ]
+
+
+def test_a_total_is_as_old_as_the_oldest_balance_in_it(make_snapshot):
+    """A fresh part makes it no fresher, and an old zero makes it old: there may be more by now."""
+    parts = [
+        make_snapshot("a", ("BTC", "1"), fetched_at=NOW),
+        make_snapshot("b", ("BTC", "1"), fetched_at=NOW - timedelta(minutes=5), stale=True),
+        make_snapshot("c", ("BTC", "0"), fetched_at=NOW - timedelta(minutes=90), stale=True),
+    ]
+
+    assert merge(parts).to_text(now=NOW).splitlines()[0] == "BTC 2 (as of 15:35 UTC, 90 min old)"
+
+
+def test_an_account_that_is_missing_is_named(make_snapshot):
+    """What is known of it from before, and is no part of the totals, is not told."""
+    known = make_snapshot("b", ("BTC", "7"), stale=True)
+    failure = AccountFailure("b", "fake", _failure("b").error, known)
+
+    text = merge([make_snapshot("a", ("BTC", "1"))], [failure]).to_text(now=NOW)
+
+    assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"
+
+
+@pytest.mark.parametrize(
+    ("held", "failed", "expected"),
+    [
+        (["a"], [], "Nothing held"),
+        (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"),
+        ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read now: b"),
+        ([], [], ""),
+    ],
+    ids=["nothing", "nothing that is known of", "nothing read", "no accounts"],
+)
+def test_what_is_held_is_told_apart_from_what_is_not_known(make_snapshot, held, failed, expected):
+    """An empty till is no failure, and a failure no empty till."""
+    assert merge(map(make_snapshot, held), map(_failure, failed)).to_text(now=NOW) == expected
+
+
+def test_one_code_of_two_types_says_which(make_snapshot):
+    """As in every other place, they are two currencies."""
+    merged = merge([make_snapshot("a", ("MNT", "1"), ("MNT", "2", "fiat"), ("BTC", "3"))])
+
+    assert merged.to_text(now=NOW) == "BTC 3\nMNT (crypto) 1\nMNT (fiat) 2"
+
+
+def test_a_view_without_zeros_is_told_without_them(make_snapshot):
+    """The text is that of the totals that are there."""
+    merged = merge([make_snapshot("a", ("BTC", "1"), ("ETH", "0"))])
+
+    assert merged.to_text(now=NOW) == "BTC 1\nETH 0"
+    assert merged.nonzero().to_text(now=NOW) == "BTC 1"
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (timedelta(seconds=-5), "as of 17:05 UTC, 0 s old"),
+        (timedelta(seconds=119), "as of 17:03 UTC, 119 s old"),
+        (timedelta(seconds=120), "as of 17:03 UTC, 2 min old"),
+        (timedelta(minutes=119), "as of 15:06 UTC, 119 min old"),
+        (timedelta(hours=2), "as of 15:05 UTC, 2 h old"),
+        (timedelta(hours=18), "as of 2025-12-31 23:05 UTC, 18 h old"),
+        (timedelta(hours=47, minutes=59), "as of 2025-12-30 17:06 UTC, 47 h old"),
+        (timedelta(days=2), "as of 2025-12-30 17:05 UTC, 2 days old"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else str(value),
+)
+def test_an_age_is_told_in_a_unit_that_suits_it(make_snapshot, age, expected):
+    """With the date where it is not today's."""
+    merged = merge([make_snapshot("a", fetched_at=NOW - age, stale=True)])
+
+    assert merged.to_text(now=NOW).splitlines()[1] == f"a: {expected}"
+
+
+def test_the_day_is_that_of_utc(make_snapshot):
+    """Wherever the moment was taken."""
+    merged = merge([make_snapshot("a", fetched_at=NOW, stale=True)])
+    far_east = NOW.astimezone(timezone(timedelta(hours=13)))
+
+    assert merged.to_text(now=far_east) == merged.to_text(now=NOW)
+
+
+def test_without_a_moment_it_is_now(make_snapshot):
+    """Whoever does not say when asks now."""
+    merged = merge([make_snapshot("a", fetched_at=datetime.now(UTC) - timedelta(days=3), stale=True)])
+
+    assert ", 3 days old\n" in merged.to_text()
+
+
+@given(st.lists(st.sampled_from(["fresh", "old", "missing"]), max_size=5))
+def test_nothing_but_a_complete_result_looks_complete(states):
+    """The last line says INCOMPLETE, or NOTHING READ, exactly if the result is not complete."""
+    moments = {"fresh": NOW, "old": EARLIER}
+    accounts = [
+        AccountBalances(str(number), "fake", (), moments[state], stale=state == "old")
+        for number, state in enumerate(states)
+        if state in moments
+    ]
+    failures = [_failure(str(number)) for number, state in enumerate(states) if state != "fresh"]
+
+    merged = merge(accounts, failures)
+
+    last = merged.to_text(now=NOW).rpartition("\n")[2]
+    assert last.startswith(("INCOMPLETE: ", "NOTHING READ: ")) is not merged.complete
