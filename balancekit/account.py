@@ -11,7 +11,7 @@ from balancekit.balances import AccountBalances, AccountFailure, Balance
 from balancekit.causes import blame
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.hosts import Host
-from balancekit.provider import BalanceProvider
+from balancekit.provider import BalanceProvider, HttpProvider
 from balancekit.transport import translate
 
 Outcome = AccountBalances | AccountFailure
@@ -25,7 +25,7 @@ class Account:
     """One account and how to read it; its label and its provider's name are read once and checked.
 
     `down` is whether it could not be read the last time, `last` the latest snapshot that this process has seen.
-    `key` is what the account is called in a store, where one of the same label may be on another host.
+    `key` is what the account is called in a store, where another may have the same label.
     """
 
     label: str
@@ -35,7 +35,8 @@ class Account:
     down: bool = False
     last: AccountBalances | None = None
     key: str = attrs.field(
-        init=False, default=attrs.Factory(lambda self: f"{self.label}@{self.host.name}", takes_self=True)
+        init=False,
+        default=attrs.Factory(lambda self: _key_of(self.label, self.host, self.source), takes_self=True),
     )
 
     def __str__(self) -> str:
@@ -86,3 +87,8 @@ class Account:
             message = f"the adapter raised {type(raised).__name__}"
             error = blame(ProviderError(message, account=self.label, provider=self.provider), raised)
         return error
+
+
+def _key_of(label: str, host: Host, source: BalanceProvider) -> str:
+    fingerprint = source.fingerprint if isinstance(source, HttpProvider) else ""
+    return f"{label}@{host.name}#{fingerprint}" if fingerprint else f"{label}@{host.name}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -75,6 +76,9 @@ class HttpProvider(ABC):
 
     signs_time: bool = False
     """Whether a request is signed with the time, so that a wrong clock is refused as a wrong key is."""
+
+    fingerprint: str = ""
+    """Tells accounts of one label and host apart in a store that is shared; see `fingerprint_of`."""
 
     clock: Callable[[], float] = time.time
     """Tells the time in Unix seconds; replaced in tests."""
@@ -229,6 +233,11 @@ def _check_base_url(base_url: Secret) -> tuple[str, str]:
         return "", "expected a string"
     except ValueError as error:
         return "", str(error)
+
+
+def fingerprint_of(key: Secret) -> str:
+    """Return a text that is the same for the same public key, and from which the key cannot be read."""
+    return hashlib.sha256(key.reveal().encode()).hexdigest()[:16]
 
 
 def _new_nonce() -> str:

@@ -18,7 +18,7 @@ from balancekit.assets import KNOWN_TYPES, AssetType
 from balancekit.balances import Balance, Row, balances_of
 from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
-from balancekit.provider import HttpProvider
+from balancekit.provider import HttpProvider, fingerprint_of
 from balancekit.secret import Secret
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.bodies import read_object, read_word
@@ -81,6 +81,7 @@ class CryptoprocessingProvider(HttpProvider):
         if not secret.is_text:
             raise self.config_error("secret", "expected text without blanks around it")
         self._key = key
+        self.fingerprint = fingerprint_of(key)
         # Kept in place of the secret, for webhooks: it signs, but its key cannot be read from it.
         self._keyed_hash = hmac_sha512.keyed_hash(secret)
         # The body never changes, so neither does its signature, which is therefore as secret as the key.

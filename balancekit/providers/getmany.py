@@ -18,7 +18,7 @@ from balancekit.balances import Balance, Row, balances_of
 from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
 from balancekit.iso4217 import CODES
-from balancekit.provider import HttpProvider
+from balancekit.provider import HttpProvider, fingerprint_of
 from balancekit.secret import Secret
 from balancekit.webhooks import standard
 from balancekit.webhooks.bodies import is_word, read_object, read_word
@@ -143,6 +143,8 @@ class GetManyProvider(HttpProvider):
         self._path = URL(self._url, encoded=True).raw_path_qs
         self.signs_time = key_id is not None
         self._key_id = key_id
+        if key_id is not None:
+            self.fingerprint = fingerprint_of(key_id)
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", f"expected {_KEY_HINT}")

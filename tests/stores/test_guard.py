@@ -7,8 +7,19 @@ from decimal import Decimal
 
 import pytest
 
-from balancekit import AccountBalances, AggregateClient, AssetType, Balance, ConfigError, RateLimit
+from balancekit import (
+    AccountBalances,
+    AggregateClient,
+    AssetType,
+    Balance,
+    ConfigError,
+    CryptoprocessingProvider,
+    GetManyProvider,
+    RateLimit,
+)
 from balancekit.stores import MemoryStore
+
+SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
 class Till:
@@ -378,6 +389,20 @@ def test_a_snapshot_of_another_account_is_not_taken(with_clients, account, provi
         return [snapshot.account for snapshot in merged.accounts], merged.amount("BTC")
 
     assert with_clients(steps) == ((["till"], 1), [1, 0])
+
+
+def test_accounts_of_other_keys_have_other_places_in_a_store():
+    """Two services with one label at one provider do not take each other's money for their own."""
+    shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
+    tills = [GetManyProvider("shop", key_id=key, signing_key=SIGNING_KEY) for key in ("key-one", "key-two")]
+
+    one, two, again, till, other = (
+        next(iter(AggregateClient([source])._accounts.values())).key for source in (*shops, *tills)
+    )
+
+    assert one == again
+    assert len({one, two, till, other}) == 4
+    assert "key-one" not in one + till
 
 
 def test_a_store_that_is_none_is_refused():
