@@ -191,9 +191,13 @@ class AggregateClient:
         Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
         not there; RuntimeError if the client is closed.
         """
-        self._refuse_closed()
-        known = self._accounts.get(account)
-        event = verify(None if known is None else known.source, headers, body)
+        try:
+            self._refuse_closed()
+            known = self._accounts.get(account)
+            event = verify(None if known is None else known.source, headers, body)
+        finally:
+            # An error keeps this frame, and the headers of a delivery may hold the account's key.
+            del headers, body
         if known is not None and event.settled:
             store = (await self._ready()).store
             delivered = f"{known.key}#{event.event_id}"
@@ -274,12 +278,16 @@ class AggregateClient:
         labels = tuple(account.label for account in accounts)
         held: dict[str, Outcome] = {}
         told: MergedBalances | None = None
+        until: float | None = None
+        noted: dict[str, float] | None = {}
         await self._ready()
         loop = asyncio.get_running_loop()
         watcher = self._watchers.open(labels)
         try:
             if self._guard is not None:
                 await self._guard.listen()
+                if self._closed:
+                    return
             while True:
                 async with (await self._ready()).call(accounts, max_age) as call:
                     for outcome in await call.all():
@@ -291,7 +299,9 @@ class AggregateClient:
                 if merged != told:
                     told = merged
                     yield merged
-                until = None if every is None else loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+                # Not after a change: those of one account must not put off the others for ever.
+                if every is not None and not noted:
+                    until = loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
                 noted = await watcher.changes(until)
                 if noted is None:
                     return

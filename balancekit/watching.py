@@ -49,9 +49,10 @@ class Watcher:
                 await self._woken.wait()
         except TimeoutError:
             return {}
+        if not self._closed:
+            await asyncio.sleep(BURST)
         if self._closed:
             return None
-        await asyncio.sleep(BURST)
         self._woken.clear()
         noted, self._noted = self._noted, {}
         return noted
