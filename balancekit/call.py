@@ -17,10 +17,12 @@ class Call:
     """What one `fetch` or `stream` waits for; each account ends in exactly one outcome.
 
     `ends_at` is in the time of the event loop; then `expire` is called, which must end what is pending.
+    `late` is whether that time has come.
     """
 
     def __init__(self, accounts: int, *, ends_at: float, expire: Callable[["Call"], None]) -> None:
         self.ends_at = ends_at
+        self.late = False
         self.span = FetchSpan(accounts)
         self.pending: dict[str, Read] = {}
         self.leaving: set[asyncio.Task[None]] = set()
