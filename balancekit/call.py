@@ -19,7 +19,7 @@ class Call:
     Accounts are `unasked` until somebody reads them, and `pending` until their outcome arrives.
     `since` and `ends_at` are in the time of the event loop: no snapshot from before `since` will do, and at `ends_at`
     the function `expire` is called, which must end what is left. Unless it `shares`, it has reads of its own; unless it
-    `keeps`, what is read for it alone is not kept.
+    `keeps`, what is read for it alone is not kept. `late` is whether `ends_at` has come.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Call:
         # Side by side, and no read for each of them yet, for the sake of those who stream ten thousand accounts.
         self.unasked: deque[Account] = deque()
         self._versions: deque[str] = deque()
+        self.late = False
         self.span = FetchSpan(accounts)
         self.pending: dict[str, Read] = {}
         self.leaving: set[asyncio.Task[None]] = set()

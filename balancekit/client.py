@@ -194,9 +194,13 @@ class AggregateClient:
         """
         from balancekit.webhooks.verifying import verify
 
-        self._refuse_closed()
-        known = self._accounts.get(account)
-        event = verify(None if known is None else known.source, headers, body)
+        try:
+            self._refuse_closed()
+            known = self._accounts.get(account)
+            event = verify(None if known is None else known.source, headers, body)
+        finally:
+            # An error keeps this frame, and the headers of a delivery may hold the account's key.
+            del headers, body
         if known is not None and event.settled:
             store = (await self._ready()).store
             delivered = f"{known.key}#{event.event_id}"
@@ -277,6 +281,8 @@ class AggregateClient:
         labels = tuple(account.label for account in accounts)
         held: dict[str, Outcome] = {}
         told: MergedBalances | None = None
+        until: float | None = None
+        noted: dict[str, float] | None = {}
         await self._ready()
         loop = asyncio.get_running_loop()
         if not await self._listens():
@@ -295,7 +301,9 @@ class AggregateClient:
                 if merged != told:
                     told = merged
                     yield merged
-                until = None if every is None else loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+                # Not after a change: those of one account must not put off the others for ever.
+                if every is not None and not noted:
+                    until = loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
                 noted = await watcher.changes(until)
                 if noted is None:
                     return

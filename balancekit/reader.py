@@ -21,7 +21,7 @@ from balancekit.read import Read
 from balancekit.retry import RetryPolicy
 from balancekit.sharing import Sharing
 from balancekit.stores.guard import GuardedStore
-from balancekit.stores.protocol import SnapshotStore
+from balancekit.stores.protocol import SnapshotStore, Stored
 from balancekit.transport import lost_connection
 
 _log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Reader:
         self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, GuardedStore) else None
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(terms.timeout)
+        self._closed = False
         self._calls: set[Call] = set()
         # The latest read of each account, by label. One that has ended stays for its snapshot.
         self._reads: dict[str, Read] = {}
@@ -94,30 +95,31 @@ class Reader:
         )
         self._calls.add(call)
         try:
-            stored = await self.store.get([account.key for account in accounts])
-            now = self._loop.time()
+            stored = await self._known(call, accounts)
             for account, known in zip(accounts, stored, strict=True):
                 snapshot = account.own(known.snapshot)
                 if keeps:
                     account.saw(snapshot)
-                if known.valid and snapshot is not None and call.shares and now - known.age >= call.since:
+                if known.valid and snapshot is not None and call.shares and known.age <= max_age:
                     call.arrive(snapshot)
                 else:
                     call.put_off(account, known.version)
             del stored
-            self._begin(call)
+            if self._closed:
+                self._fail_closed(call)
+            elif call.late:
+                self._expire(call)
+            else:
+                self._begin(call)
             yield call
         finally:
             await self._leave(call)
 
     def close(self) -> None:
         """End all calls now: what has not arrived fails, since the client was closed."""
+        self._closed = True
         for call in self._calls:
-            for account, _ in self._give_up(call):
-                # A client that is closed says nothing of its accounts in the log.
-                message = "the client was closed before there was an answer"
-                error = ProviderError(message, account=account.label, provider=account.provider)
-                call.arrive(account.failure(error))
+            self._fail_closed(call)
 
     def changed(self, key: str | None) -> None:
         """Look again for what other processes were to read: of one account, or without a key of all."""
@@ -139,6 +141,23 @@ class Reader:
         self._queue.append(call)
         for _ in range(self._terms.concurrency):
             self._hire()
+
+    async def _known(self, call: Call, accounts: Sequence[Account]) -> Sequence[Stored]:
+        keys = [account.key for account in accounts]
+        if self._sharing is None:
+            return await self.store.get(keys)
+        try:
+            async with asyncio.timeout_at(call.ends_at):
+                return await self.store.get(keys)
+        except TimeoutError:
+            return [Stored("")] * len(keys)
+
+    def _fail_closed(self, call: Call) -> None:
+        for account, _ in self._give_up(call):
+            # A client that is closed says nothing of its accounts in the log.
+            message = "the client was closed before there was an answer"
+            error = ProviderError(message, account=account.label, provider=account.provider)
+            call.arrive(account.failure(error))
 
     def _join(self, call: Call, account: Account, version: str) -> Read | None:
         """Have a call wait for a read of the account: one that is under way, if it serves, or the new one returned."""
@@ -166,6 +185,7 @@ class Reader:
             await asyncio.wait(call.leaving, timeout=_GRACE)
 
     def _expire(self, call: Call) -> None:
+        call.late = True
         for account, outcome in self._give_up(call):
             call.arrive(self._told(account, outcome))
 
@@ -209,6 +229,8 @@ class Reader:
             self._workers.discard(read.worker)
             self._leaving.add(read.worker)
             call.leaving.add(read.worker)
+            if self._queue:
+                self._hire()
         if self._sharing is not None:
             self._sharing.release(read)
 
@@ -254,6 +276,9 @@ class Reader:
                     self._finish(read, outcome)
             finally:
                 read.worker = None
+            if worker.cancelling():
+                # Whoever cancelled this task, the next account is not to be hit by it.
+                break
         # Now, and not when the task is seen to have ended: whatever is queued meanwhile needs another.
         self._workers.discard(worker)
 
@@ -320,12 +345,15 @@ class Reader:
         if wait > 0 or self._sharing is None:
             return wait
         # The turn here is kept in mind even though the shared one rules: the store may go away in the middle.
-        wait = _ASK_AGAIN
         try:
             wait = await self._sharing.turn(read, limiter.limit)
-        finally:
-            if wait > 0:
-                limiter.give_back(self._loop.time())
+        except BaseException:
+            # A cancelled question may have been heard.
+            self._sharing.end_turn(read, limiter.limit)
+            limiter.give_back(self._loop.time())
+            raise
+        if wait > 0:
+            limiter.give_back(self._loop.time())
         return wait
 
     def _end_turn(self, read: Read, limiter: RateLimiter) -> None:
@@ -393,6 +421,9 @@ class Reader:
         self._enqueue(read)
 
     def _finish(self, read: Read, outcome: Outcome) -> None:
+        if read.account.host.limiter is not None:
+            # Another process may have read it while this one waited for its turn.
+            read.account.host.limiter.leave(read)
         if self._sharing is not None:
             self._sharing.release(read)
         if not read.calls:

@@ -35,13 +35,17 @@ class Sharing:
         """
         key = read.account.key
         # As long as one attempt can take: the next renews it. A process that dies delays the others by no more.
+        # Until the answer is there, since a cancelled question may have been heard: then the lease is given back.
+        read.leased = True
         wait = await self._store.lease(key, self._owner, seconds=self._seconds + _GRACE)
         read.leased = wait <= 0
         if not read.leased:
             await self._store.listen()
         # After the lease: whoever had it before has put its snapshot by now.
+        asked_at = self._loop.time()
         (stored,) = await self._store.get([key])
-        sent_at = self._loop.time() - stored.age
+        # From before the question: a slow answer must not make a snapshot younger than it is.
+        sent_at = asked_at - stored.age
         snapshot = read.account.own(stored.snapshot)
         if stored.valid and snapshot is not None and sent_at >= read.since:
             read.version, read.sent_at = stored.version, sent_at

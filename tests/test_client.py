@@ -1,6 +1,7 @@
 """The client's policy: fan-out, deadlines, retries, isolation. Time is virtual and providers are scripted."""
 
 import asyncio
+import contextlib
 import gc
 import warnings
 from contextlib import aclosing
@@ -735,3 +736,54 @@ def test_the_interpreters_own_exceptions_pass(run_virtually, interrupt):
 
     with pytest.raises(interrupt):
         run_virtually(main())
+
+
+class _Stubborn:
+    account, provider = "stubborn", "fake"
+
+    async def fetch_balances(self, session):
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1e4)
+        await asyncio.sleep(1e4)
+
+
+class _CancelsItself:
+    account, provider = "cancels-itself", "fake"
+
+    async def fetch_balances(self, session):
+        asyncio.current_task().cancel()
+        return []
+
+
+class _Well:
+    account, provider = "well", "fake"
+
+    async def fetch_balances(self, session):
+        await asyncio.sleep(1)
+        return []
+
+
+def test_a_request_that_refuses_to_be_cancelled_gives_up_its_place(run_virtually):
+    """Whoever waits behind it is read, even if nobody else ever asks."""
+
+    async def main():
+        async with AggregateClient([_Stubborn(), _Well()], concurrency=1) as client:
+            first = asyncio.create_task(client.fetch(["stubborn"]))
+            await asyncio.sleep(0.1)
+            second = asyncio.create_task(client.fetch(["well"]))
+            await asyncio.sleep(0.1)
+            first.cancel()
+            return (await second).complete
+
+    assert run_virtually(main())
+
+
+def test_a_cancellation_that_a_provider_leaves_behind_hits_no_other_account(run_virtually):
+    """A provider that cancels its task and returns all the same fails nobody else."""
+
+    async def main():
+        async with AggregateClient([_CancelsItself(), _Well()], concurrency=1) as client:
+            return (await client.fetch(["cancels-itself", "well"])).complete
+
+    assert run_virtually(main())

@@ -384,3 +384,44 @@ def test_a_closed_client_takes_no_delivery(run_virtually):
             await client.invalidate("till")
 
     run_virtually(main())
+
+
+def test_a_watch_ends_with_the_client_between_changes_too(with_client):
+    """A client that is closed while changes are being joined ends the watch, and raises nothing out of it."""
+
+    async def steps(client, till):
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        await client.invalidate("till")
+        await asyncio.sleep(0.02)
+        await client.aclose()
+        await seen.task
+        return seen.amounts
+
+    assert with_client(steps) == [1]
+
+
+def test_changes_of_one_account_do_not_put_off_the_slow_refresh_of_others(with_client):
+    """An account without a webhook is read every so often, however often another one changes."""
+
+    async def steps(client, busy, quiet):
+        seen = Seen(client, every=60)
+        for _ in range(10):
+            await asyncio.sleep(30)
+            await client.invalidate("busy")
+        seen.task.cancel()
+        await asyncio.gather(seen.task, return_exceptions=True)
+        return quiet.requests
+
+    assert 5 <= with_client(steps, Till("busy"), Till("quiet")) <= 7
+
+
+def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_said_by):
+    """The headers may hold the account's key, and error trackers collect what frames hold."""
+
+    async def steps(client, till):
+        with pytest.raises(WebhookVerificationError) as caught:
+            await client.handle_webhook("till", WebhookVerificationError("refused"), b"canary")
+        return everything_said_by(caught.value)
+
+    assert "canary" not in with_client(steps)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from balancekit.stores.protocol import Change, SnapshotStore, Stored
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
+_Lookup = tuple[Sequence[str], asyncio.Future[dict[str, Stored]]]
 
 _PATIENCE: Final = 0.5
 """How many seconds one call to the store may take."""
@@ -48,10 +50,10 @@ class GuardedStore:
         # Counts what makes a snapshot unfit while the store cannot say so.
         self._epoch = 0
         # Invalidations that the store has not been told of.
-        self._untold: dict[str, None] = {}
+        self._untold: dict[str, object] = {}
         # Events are remembered here too, for the time without the store.
         self._events = MemoryStore()
-        self._lookups: list[tuple[Sequence[str], asyncio.Future[dict[str, Stored]]]] = []
+        self._lookups: list[_Lookup] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -82,7 +84,7 @@ class GuardedStore:
         try:
             await self._ask(lambda: self._store.invalidate(key))
         except _UnreachableError:
-            self._untold[key] = None
+            self._untold[key] = object()
             self._epoch += 1
             if self._telling is None or self._telling.done():
                 self._telling = self.soon(self._tell_untold())
@@ -161,11 +163,18 @@ class GuardedStore:
             self._asks_at = now + _LEFT_ALONE
         try:
             async with _patience():
-                for key in list(self._untold):
+                for key, said in list(self._untold.items()):
                     await self._store.invalidate(key)
-                    self._untold.pop(key, None)
+                    # It may have been said again meanwhile.
+                    if self._untold.get(key) is said:
+                        del self._untold[key]
                 answer = await call()
-        except Exception as error:  # noqa: BLE001 - a store may raise anything
+        except (Exception, asyncio.CancelledError) as error:
+            # A store may raise anything.
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                # It was this call that was cancelled, and not something of the store's own.
+                raise
             self._fail(error)
             raise _UnreachableError from None
         # What was asked before the store went says nothing of it now.
@@ -181,7 +190,7 @@ class GuardedStore:
             with suppress(_UnreachableError):
                 await self._ask(_nothing)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._asks_at = asyncio.get_running_loop().time() + _LEFT_ALONE
         if not self._down:
             self._down = True
@@ -190,13 +199,16 @@ class GuardedStore:
             _log.warning("the store is out of reach (%s): accounts are read without it", type(error).__name__)
 
     async def _look(self) -> None:
-        while self._lookups:
-            asked, self._lookups = self._lookups, []
-            keys = list(dict.fromkeys(key for keys, _ in asked for key in keys))
-            known = await self._known(keys)
-            for _, found in asked:
-                if not found.done():
-                    found.set_result(known)
+        asked: list[_Lookup] = []
+        try:
+            while self._lookups:
+                asked, self._lookups = self._lookups, []
+                keys = list(dict.fromkeys(key for keys, _ in asked for key in keys))
+                _answer(asked, await self._known(keys))
+        finally:
+            # Cancelled, since the client is closed: nobody may wait for ever.
+            unasked, self._lookups = self._lookups, []
+            _answer([*asked, *unasked], defaultdict(self._unknown))
 
     async def _known(self, keys: list[str]) -> dict[str, Stored]:
         known: dict[str, Stored] = {}
@@ -211,7 +223,10 @@ class GuardedStore:
         try:
             return await self._ask(known)
         except _UnreachableError:
-            return dict.fromkeys(keys, Stored(f"unreachable {self._epoch}"))
+            return dict.fromkeys(keys, self._unknown())
+
+    def _unknown(self) -> Stored:
+        return Stored(f"unreachable {self._epoch}")
 
     async def _listen(self) -> None:
         while True:
@@ -238,3 +253,9 @@ async def _patience() -> AsyncGenerator[None]:
 
 async def _nothing() -> None:
     """Ask for nothing: what the store has not been told of is told before."""
+
+
+def _answer(lookups: Sequence[_Lookup], known: dict[str, Stored]) -> None:
+    for _, found in lookups:
+        if not found.done():
+            found.set_result(known)

@@ -409,3 +409,103 @@ def test_a_store_that_is_none_is_refused():
     """At construction."""
     with pytest.raises(ConfigError, match="store: expected a SnapshotStore, got dict"):
         AggregateClient([Till()], store={})
+
+
+def test_a_store_that_is_slow_keeps_no_caller_beyond_the_deadline(with_clients):
+    """The time that the store takes is a part of the caller's, and a provider that hangs keeps nobody after it."""
+
+    async def steps(store, here, there):
+        store.fault = "hangs"
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        merged = await here.fetch()
+        return loop.time() - started, len(merged.failures)
+
+    (took, failures), _ = with_clients(steps, deadline=0.2)
+
+    assert (took, failures) == (pytest.approx(0.2), 1)
+
+
+def test_a_client_that_is_closed_while_it_asks_the_store_reads_nothing(with_clients):
+    """A caller is told at once, and no request is made after the end."""
+
+    async def steps(store, here, there):
+        store.fault = "hangs"
+        caller = asyncio.create_task(here.fetch())
+        await asyncio.sleep(0.1)
+        await here.aclose()
+        return str((await caller).failures[0].error)
+
+    told, requests = with_clients(steps)
+
+    assert "the client was closed" in told
+    assert requests == [0, 0]
+
+
+def test_what_the_store_cancels_of_its_own_is_a_failure_of_the_store(with_clients):
+    """It is no reason for a caller to wait for ever."""
+
+    async def steps(store, here, there):
+        store.fault = asyncio.CancelledError()
+        return (await here.fetch()).complete
+
+    assert with_clients(steps) == (True, [1, 0])
+
+
+def test_a_turn_that_another_client_makes_needless_is_given_up(with_clients):
+    """Whoever waited for it keeps no place under the limit, and the next request has its turn."""
+
+    async def steps(store, here, there):
+        await here.fetch()
+        waiting = asyncio.create_task(here.fetch(max_age=0.5))
+        await asyncio.sleep(0.1)
+        async with AggregateClient([Till()], store=store) as unlimited:
+            await unlimited.fetch()
+        await waiting
+        await asyncio.sleep(60)
+        return (await here.fetch()).complete
+
+    assert with_clients(steps, rate_limits={"till": RateLimit(1, per=5)}) == (True, [2, 0])
+
+
+def test_a_lease_that_was_granted_to_nobody_is_given_back(with_clients):
+    """A caller that leaves while it asks for the lease keeps no other client waiting."""
+
+    async def steps(store, here, there):
+        grant = store.lease
+
+        async def slowly(*args, **kwargs):
+            wait = await grant(*args, **kwargs)
+            await asyncio.sleep(0.2)
+            return wait
+
+        store.lease = slowly
+        leaving = asyncio.create_task(here.fetch(max_age=30))
+        await asyncio.sleep(0.1)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await there.fetch(max_age=30)
+        return loop.time() - started
+
+    assert with_clients(steps) == (pytest.approx(1.2), [0, 1])
+
+
+def test_a_slow_store_makes_no_snapshot_younger_than_it_is(with_clients):
+    """How old a snapshot may be is counted back from the call, whenever the store's answer arrives."""
+
+    async def steps(store, here, there):
+        await here.fetch()
+        get = store.get
+
+        async def slowly(keys):
+            known = await get(keys)
+            await asyncio.sleep(0.4)
+            return known
+
+        store.get = slowly
+        await asyncio.sleep(9.2)
+        return (await here.fetch(max_age=10)).amount("BTC")
+
+    assert with_clients(steps) == (2, [2, 0])
