@@ -10,55 +10,55 @@ from typing import Self
 
 
 class Alarm:
-    """Cancels what takes longer than `seconds`: `with alarm.attempt() as attempt` raises TimeoutError then."""
+    """Cancels what takes longer than `seconds`: `with alarm.bound()` raises TimeoutError then."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._loop = asyncio.get_running_loop()
         # In the order of their ends, since all take the same time.
-        self._attempts: deque[Attempt] = deque()
+        self._bounds: deque[Bound] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def attempt(self) -> "Attempt":
-        """Return a bound for one attempt of the present task, beginning now."""
+    def bound(self) -> "Bound":
+        """Return the bound of one attempt that the present task begins now."""
         ends_at = self._loop.time() + self.seconds
-        attempt = Attempt(self, ends_at)
-        self._attempts.append(attempt)
+        bound = Bound(self, ends_at)
+        self._bounds.append(bound)
         if self._timer is None:
             self._timer = self._loop.call_at(ends_at, self._ring)
-        return attempt
+        return bound
 
     def tidy(self) -> None:
-        """Forget what has ended; without any attempt there is no timer."""
-        attempts = self._attempts
-        while attempts and attempts[0].ended:
-            attempts.popleft()
-        if not attempts and self._timer is not None:
+        """Forget what has ended; without any bound there is no timer."""
+        bounds = self._bounds
+        while bounds and bounds[0].ended:
+            bounds.popleft()
+        if not bounds and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _ring(self) -> None:
         self._timer = None
         now = self._loop.time()
-        while self._attempts:
-            attempt = self._attempts[0]
-            if not attempt.ended:
-                if attempt.ends_at > now:
-                    self._timer = self._loop.call_at(attempt.ends_at, self._ring)
+        while self._bounds:
+            bound = self._bounds[0]
+            if not bound.ended:
+                if bound.ends_at > now:
+                    self._timer = self._loop.call_at(bound.ends_at, self._ring)
                     return
-                attempt.expire()
-            self._attempts.popleft()
+                bound.expire()
+            self._bounds.popleft()
 
 
-class Attempt:
-    """One attempt; `expired` is whether it was ended for taking too long."""
+class Bound:
+    """The bound of one attempt; `expired` is whether it was reached."""
 
     __slots__ = ("_alarm", "_cancelling", "_task", "ended", "ends_at", "expired")
 
     def __init__(self, alarm: Alarm, ends_at: float) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("an attempt is made in a task")
+            raise RuntimeError("a bound is one of a task")
         self._alarm = alarm
         self._task = task
         # Whoever cancels the task himself is not to be taken for the alarm.

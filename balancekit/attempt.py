@@ -40,7 +40,7 @@ async def attempt(
 
 async def _ask(account: Account, session: aiohttp.ClientSession, alarm: Alarm) -> Outcome:
     fetched_at = datetime.now(UTC)
-    bound = alarm.attempt()
+    bound = alarm.bound()
     try:
         with bound:
             balances = await account.source.fetch_balances(session)

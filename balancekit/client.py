@@ -28,8 +28,9 @@ from balancekit.hosts import Hosts
 from balancekit.merged import MergedBalances, merge
 from balancekit.provider import BalanceProvider
 from balancekit.rate_limit import RateLimit
-from balancekit.reader import Reader, Terms
+from balancekit.reader import Reader
 from balancekit.retry import RetryPolicy
+from balancekit.steps import Terms
 from balancekit.stores.guard import GuardedStore
 from balancekit.stores.memory import MemoryStore
 from balancekit.stores.protocol import Change, SnapshotStore
@@ -216,6 +217,7 @@ class AggregateClient:
         self._watchers.close()
         if self._reader is not None:
             self._reader.close()
+            await self._reader.ended()
         if self._guard is not None:
             await self._guard.aclose()
         owned, self._owned = self._owned, None

@@ -8,58 +8,38 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
-import attrs
 
 from balancekit.account import Account, Outcome
-from balancekit.alarm import Alarm
-from balancekit.attempt import attempt, brief
+from balancekit.attempt import brief
 from balancekit.balances import AccountBalances, AccountFailure
 from balancekit.call import Call
-from balancekit.errors import ProviderError, RateLimitedError
-from balancekit.rate_limit import RateLimiter
+from balancekit.errors import ProviderError
 from balancekit.read import Read
-from balancekit.retry import RetryPolicy
-from balancekit.sharing import Sharing
+from balancekit.steps import Later, Steps, Terms
 from balancekit.stores.guard import GuardedStore
 from balancekit.stores.protocol import SnapshotStore, Stored
-from balancekit.transport import lost_connection
 
 _log = logging.getLogger(__name__)
 
-# How often a read that waits for its turn under a limit, or for another process, asks again: what it waits for may come
-# sooner than it was told, and the word of it may be lost.
-_ASK_AGAIN: Final = 1.0
-# A `Date` is told in whole seconds, and some time passes on the way.
-_CLOCK_TOLERANCE: Final = 5.0
 # How long a cancelled request may take to end before it is left to itself.
 _GRACE: Final = 0.05
+# How long what has been read may take to be put into the store when the client is closed.
+_LAST_WORDS: Final = 1.0
 _UNASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
-
-
-@attrs.frozen
-class Terms:
-    """What a client allows for reading; `timeout` (of one attempt) and `deadline` (of a call) are in seconds."""
-
-    concurrency: int
-    timeout: float
-    deadline: float
-    retry: RetryPolicy
 
 
 class Reader:
     """Reads accounts over a session with at most `terms.concurrency` requests at a time, in the order of asking.
 
-    What is read is put into the store. A guarded store is one that other processes may share: a lease keeps them from
-    reading the same account at the same time, and limits on the rate hold for all of them together.
+    What is read is put into the store, which other processes may share if it is guarded; see `Steps`.
     """
 
     def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | GuardedStore) -> None:
         self._terms = terms
-        self._session = session
         self.store = store
-        self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, GuardedStore) else None
+        self._shared = store if isinstance(store, GuardedStore) else None
+        self._steps = Steps(terms, session, store)
         self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(terms.timeout)
         self._closed = False
         self._calls: set[Call] = set()
         # The latest read of each account, by label. One that has ended stays for its snapshot.
@@ -121,6 +101,11 @@ class Reader:
         for call in self._calls:
             self._fail_closed(call)
 
+    async def ended(self) -> None:
+        """Wait, but not for ever, for what is still being put into the store."""
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=_LAST_WORDS)
+
     def changed(self, key: str | None) -> None:
         """Look again for what other processes were to read: of one account, or without a key of all."""
         waiting = list(self._elsewhere) if key is None else [key]
@@ -144,7 +129,7 @@ class Reader:
 
     async def _known(self, call: Call, accounts: Sequence[Account]) -> Sequence[Stored]:
         keys = [account.key for account in accounts]
-        if self._sharing is None:
+        if self._shared is None:
             return await self.store.get(keys)
         try:
             async with asyncio.timeout_at(call.ends_at):
@@ -208,7 +193,7 @@ class Reader:
             return account.failure(read.error)
         if read.attempts:
             return account.failure(account.late(f"no answer {deadline}"))
-        if account.key in self._elsewhere:
+        if read in self._elsewhere.get(account.key, ()):
             return account.failure(account.late(f"another process has not read it {deadline}"))
         return self._unasked(account)
 
@@ -219,10 +204,7 @@ class Reader:
         self._forget(read)
         if read.timer is not None:
             read.timer.cancel()
-        if read.account.host.limiter is not None:
-            read.account.host.limiter.leave(read)
-        if read.account.key in self._elsewhere:
-            self._elsewhere[read.account.key].discard(read)
+        self._is_here(read)
         if read.worker is not None:
             read.worker.cancel()
             # Another may take its place at once: this one may never end.
@@ -231,8 +213,7 @@ class Reader:
             call.leaving.add(read.worker)
             if self._queue:
                 self._hire()
-        if self._sharing is not None:
-            self._sharing.release(read)
+        self._steps.drop(read)
 
     def _forget(self, read: Read) -> None:
         if self._reads.get(read.account.label) is read:
@@ -266,14 +247,18 @@ class Reader:
         while worker in self._workers and (read := self._next()) is not None:
             read.worker = worker
             try:
-                outcome = await self._step(read)
+                step = await self._steps.step(read)
+                if isinstance(step, Later):
+                    self._later(step, read)
+                else:
+                    self._finish(read, step)
+                    # The callers have it by now: they do not wait for the store.
+                    if isinstance(step, AccountBalances):
+                        await self._steps.keep(read, step)
             except BaseException as raised:
                 self._finish(read, read.account.failure(read.account.error(raised)))
                 if not isinstance(raised, Exception):
                     raise
-            else:
-                if outcome is not None:
-                    self._finish(read, outcome)
             finally:
                 read.worker = None
             if worker.cancelling():
@@ -295,146 +280,37 @@ class Reader:
                 return head
         return None
 
-    async def _step(self, read: Read) -> Outcome | None:
-        """Bring a read one step on: one attempt at most; None if it goes on later, after the first steps of others."""
-        account = read.account
-        if self._sharing is not None and read.shares:
-            outcome = await self._read_elsewhere(read, self._sharing)
-            if outcome is not None or not read.leased:
-                return outcome
-        limiter = account.host.limiter
-        if limiter is not None:
-            turn_in = await self._turn(read, limiter)
-            if turn_in > 0:
-                return self._wait_for_turn(read, limiter, turn_in)
-        read.signed_with = account.host.clock_offset
-        read.attempts += 1
-        read.sent_at = sent_at = self._loop.time()
-        try:
-            outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
-        finally:
-            if limiter is not None:
-                self._end_turn(read, limiter)
-        if isinstance(outcome, AccountBalances):
-            account.host.budget.succeeded()
-            if read.keeps:
-                account.saw(outcome)
-            if read.keeps or self._sharing is not None:
-                age = self._loop.time() - sent_at
-                await self.store.put(account.key, outcome, version=read.version, age=age)
-            return outcome
-        error = outcome.error
-        wait = self._wait_before_next(read, error) if isinstance(error, ProviderError) else None
-        if wait is None:
-            return outcome
-        read.sent_at = None
-        self._later(wait, read)
-        return None
-
-    async def _read_elsewhere(self, read: Read, sharing: Sharing) -> Outcome | None:
-        snapshot, wait = await sharing.claim(read)
-        if snapshot is not None:
-            read.account.saw(snapshot)
-        elif wait > 0:
-            self._elsewhere.setdefault(read.account.key, set()).add(read)
-            self._later(min(wait, _ASK_AGAIN), read)
-        return snapshot
-
-    async def _turn(self, read: Read, limiter: RateLimiter) -> float:
-        wait = limiter.ask(read, self._loop.time())
-        if wait > 0 or self._sharing is None:
-            return wait
-        # The turn here is kept in mind even though the shared one rules: the store may go away in the middle.
-        try:
-            wait = await self._sharing.turn(read, limiter.limit)
-        except BaseException:
-            # A cancelled question may have been heard.
-            self._sharing.end_turn(read, limiter.limit)
-            limiter.give_back(self._loop.time())
-            raise
-        if wait > 0:
-            limiter.give_back(self._loop.time())
-        return wait
-
-    def _end_turn(self, read: Read, limiter: RateLimiter) -> None:
-        limiter.end(self._loop.time())
-        if self._sharing is not None:
-            self._sharing.end_turn(read, limiter.limit)
-
-    def _wait_for_turn(self, read: Read, limiter: RateLimiter, wait: float) -> Outcome | None:
-        if self._loop.time() + wait < read.ends_at:
-            # Asked again from time to time, since a turn comes sooner when others give theirs up.
-            self._later(min(wait, _ASK_AGAIN), read)
-            return None
-        limiter.leave(read)
-        account = read.account
-        return account.failure(
-            RateLimitedError(
-                f"no turn before the deadline of {self._terms.deadline:g} s under the limit of {limiter.limit}",
-                account=account.label,
-                provider=account.provider,
-                hint=f"Come back in {wait:.0f} s, or ask for fewer accounts at a time",
-                retry_after=wait,
-            )
-        )
-
-    def _wait_before_next(self, read: Read, error: ProviderError) -> float | None:
-        """Return the seconds to wait before the account is tried again, or None if it is not."""
-        host, now = read.account.host, self._loop.time()
-        if self._clock_was_wrong(read, error):
-            return 0.0
-        if not error.retryable:
-            return None
-        if lost_connection(error) and not read.reconnected and host.budget.take(now):
-            read.reconnected = True
-            read.attempts -= 1
-            return 0.0
-        wait = self._terms.retry.delay(read.attempts, retry_after=error.retry_after, remaining=read.ends_at - now)
-        if wait is None or not host.budget.take(now):
-            return None
-        read.error = error
-        return wait
-
-    def _clock_was_wrong(self, read: Read, error: ProviderError) -> bool:
-        host, offset = read.account.host, getattr(error, "clock_offset", None)
-        if offset is None or read.resigned or abs(offset - read.signed_with) < _CLOCK_TOLERANCE:
-            return False
-        read.resigned = True
-        if abs(offset - host.clock_offset) >= _CLOCK_TOLERANCE:
-            host.clock_offset = offset
-            _log.warning("the clock of %s is %+.0f s from this machine's: requests are signed by it", host.name, offset)
-        read.attempts -= 1
-        return True
-
-    def _later(self, wait: float, read: Read) -> None:
+    def _later(self, later: Later, read: Read) -> None:
         if not read.calls:
-            # All calls have left while the last attempt came to its end.
+            # All calls have left while the last step came to its end.
             return
-        if wait <= 0:
+        if later.elsewhere:
+            self._elsewhere.setdefault(read.account.key, set()).add(read)
+        if later.seconds <= 0:
             self._enqueue(read)
         else:
-            read.timer = self._loop.call_later(wait, self._again, read)
+            read.timer = self._loop.call_later(later.seconds, self._again, read)
 
     def _again(self, read: Read) -> None:
-        if read.account.key in self._elsewhere:
-            self._elsewhere[read.account.key].discard(read)
+        self._is_here(read)
         self._enqueue(read)
 
+    def _is_here(self, read: Read) -> None:
+        waiting = self._elsewhere.get(read.account.key)
+        if waiting is not None:
+            waiting.discard(read)
+            if not waiting:
+                del self._elsewhere[read.account.key]
+
     def _finish(self, read: Read, outcome: Outcome) -> None:
-        if read.account.host.limiter is not None:
-            # Another process may have read it while this one waited for its turn.
-            read.account.host.limiter.leave(read)
-        if self._sharing is not None:
-            self._sharing.release(read)
+        if isinstance(outcome, AccountFailure):
+            self._steps.drop(read)
         if not read.calls:
             return
         read.outcome = self._told(read.account, outcome)
-        if (
-            isinstance(outcome, AccountFailure)
-            or not read.keeps
-            # Without the store nobody knows whether the snapshot still holds.
-            or (self._sharing is not None and not self._sharing.reachable)
-        ):
+        # Without the store nobody knows whether the snapshot still holds.
+        unknown = self._shared is not None and not self._shared.reachable
+        if isinstance(outcome, AccountFailure) or not read.keeps or unknown:
             self._forget(read)
         for call in read.calls:
             call.arrive(outcome)

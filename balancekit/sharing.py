@@ -68,8 +68,8 @@ class Sharing:
         hold = self._seconds + _GRACE
         try:
             return await self._store.take_turn(read.account.host.name, limit, read.ticket, hold=hold)
-        except asyncio.CancelledError:
-            # It may have begun all the same.
+        except BaseException:
+            # A question that was cancelled may have been heard.
             self.end_turn(read, limit)
             raise
 

@@ -15,6 +15,8 @@ BURST: Final = 0.05
 
 _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 300.0
+# However long a provider asks to be left alone: it may mean something else.
+_LONGEST_WAIT: Final = 3600.0
 
 
 class Watcher:
@@ -102,7 +104,7 @@ class Watchers:
             return
         delay = _FIRST_RETRY if retry is None else min(retry.delay * 2, _LAST_RETRY)
         asked = outcome.error.retry_after if isinstance(outcome.error, ProviderError) else None
-        wait = max(delay * random.uniform(0.5, 1.0), asked or 0.0)  # noqa: S311 - no secret hangs on it
+        wait = max(delay * random.uniform(0.5, 1.0), min(asked or 0.0, _LONGEST_WAIT))  # noqa: S311 - jitter
         loop = asyncio.get_running_loop()
         self._retries[outcome.account] = _Retry(delay, loop.call_later(wait, self._look_again, outcome.account))
 

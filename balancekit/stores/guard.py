@@ -153,6 +153,8 @@ class GuardedStore:
             _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_PATIENCE)
 
     async def _ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         now, was_down = asyncio.get_running_loop().time(), self._down

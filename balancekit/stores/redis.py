@@ -9,6 +9,7 @@ A Redis that loses its data forgets the turns of the last window under a rate li
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -36,6 +37,9 @@ class RedisStore:
     clock: Callable[[], float] | None = None
     """Tells the time in Unix seconds in the place of Redis; set in tests."""
 
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    """Tells seconds that only pass; replaced in tests."""
+
     def __init__(self, redis: Redis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
         self._client = redis
         # Of one with connections of its own.
@@ -44,6 +48,8 @@ class RedisStore:
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
+        # By how many microseconds the clock of Redis is ahead of `monotonic`.
+        self._ahead: int | None = None
         self._snapshots = Snapshots()
         self._scripts = {source: redis.register_script(source) for source in lua.ALL}
 
@@ -79,6 +85,7 @@ class RedisStore:
             self._keep,
             version,
             _microseconds(age),
+            self._latest(age),
             write_snapshot(snapshot),
             self._channel,
             write_change(Change(key)),
@@ -175,9 +182,12 @@ class RedisStore:
                     "HMGET", self._account(key), "version", "read_at", "sent", "snapshot", NEVER_DECODE=True
                 )
             pipeline.time()
-            *replies, time = await pipeline.execute(raise_on_error=False)
+            *replies, told = await pipeline.execute(raise_on_error=False)
+        read_at = told[0] * _IN_MICROSECONDS + told[1]
+        # A little less than it is, by the time that the answer took.
+        self._ahead = read_at - _microseconds(self.monotonic())
         now = self._now()
-        return [_fields(reply) for reply in replies], int(now) if now else time[0] * _IN_MICROSECONDS + time[1]
+        return [_fields(reply) for reply in replies], int(now) if now else read_at
 
     async def _opened(self, keys: Sequence[str]) -> dict[str, str]:
         async with self._pipeline() as pipeline:
@@ -204,6 +214,15 @@ class RedisStore:
     def _key(self, kind: str, name: str) -> str:
         # In a cluster, all of one account is in one place.
         return f"{self._prefix}:{kind}:{{{name}}}"
+
+    def _latest(self, age: float) -> str:
+        """Return the moment, by the clock of Redis, that was `age` seconds ago, or a little earlier; empty if unknown.
+
+        A Redis that has stood still takes in what was sent to it before, and must not make that younger by its pause.
+        """
+        if self._ahead is None or self.clock is not None:
+            return ""
+        return str(self._ahead + _microseconds(self.monotonic() - age))
 
     def _now(self) -> str:
         return "" if self.clock is None else str(_microseconds(self.clock()))

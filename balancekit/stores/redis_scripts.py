@@ -47,12 +47,14 @@ return redis.call('HGET', KEYS[1], 'version')
 PUT: Final = (
     _NOW
     + """
-local _, fresh, keep, version, age, snapshot, channel, change = unpack(ARGV)
+local _, fresh, keep, version, age, latest, snapshot, channel, change = unpack(ARGV)
 own('hash')
 redis.call('HSETNX', KEYS[1], 'version', fresh)
 redis.call('EXPIRE', KEYS[1], keep)
 local held = redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent')
 local sent, held_sent = now - age, tonumber(held[3])
+-- This may run long after it was said.
+sent = math.min(sent, tonumber(latest) or sent)
 -- One from the future was put before the clock went back: nobody knows its age.
 if held_sent and held_sent <= now then
     local offered_valid, held_valid = version == held[1], held[2] == held[1]
