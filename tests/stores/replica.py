@@ -75,10 +75,13 @@ class Replica:
         """End all that was begun."""
         if self._client is None:
             return
+        self._stopped = True
         await self._client.aclose()
-        for task in (self._fetching, self._watching):
-            if task is not None:
-                await task
+        if self._fetching is not None:
+            # Whatever a fetch says of a client that is closed.
+            await asyncio.wait([self._fetching])
+        if self._watching is not None:
+            await self._watching
         if self._runner is not None:
             await self._runner.cleanup()
         await self._store.aclose()

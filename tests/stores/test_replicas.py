@@ -52,10 +52,13 @@ class Process:
         self._process.stdin.write(json.dumps([command, settings]).encode() + b"\n")
         try:
             async with asyncio.timeout(20):
-                return await self._answers.get()
+                answer = await self._answers.get()
         except BaseException:
             await self.kill()
             raise
+        if isinstance(answer, EOFError):
+            raise answer
+        return answer
 
     async def watched(self):
         """Wait for what its watch gives next: the amounts, and when they came."""
@@ -91,6 +94,7 @@ class Process:
                 self._answers.put_nowait(told["answer"])
             else:
                 self._watched.put_nowait((told["watched"], told["at"]))
+        self._answers.put_nowait(EOFError("the replica has ended"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -393,7 +397,8 @@ async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(se
         await until(lambda: client.pubsub_numsub("balancekit:changes")[0][1] == len(others))
 
     await dies.kill()
-    lost.cancel()
+    with pytest.raises(EOFError):
+        await lost
     answers = await asyncio.gather(*waiting)
 
     first, second = sandbox.requests
