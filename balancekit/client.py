@@ -285,7 +285,6 @@ class AggregateClient:
         told: MergedBalances | None = None
         until: float | None = None
         noted: dict[str, float] | None = {}
-        await self._ready()
         loop = asyncio.get_running_loop()
         if not await self._listens():
             return
@@ -316,9 +315,11 @@ class AggregateClient:
             self._watchers.leave(watcher)
 
     async def _listens(self) -> bool:
-        """Begin to hear of changes, if others may make them; False if the client was closed meanwhile."""
-        if self._guard is not None:
-            await self._guard.listen()
+        """Begin to hear of changes, if others may make them; False if the client is closed."""
+        if not self._closed:
+            await self._ready()
+            if self._guard is not None:
+                await self._guard.listen()
         return not self._closed
 
     async def _invalidate(self, account: Account) -> None:

@@ -28,13 +28,15 @@ class Till:
         self.held = "1"
         self.requests = 0
         self.broken = False
+        self.retry_after = None
 
     async def fetch_balances(self, session):
         """Answer, or fail, after a tenth of a second."""
         self.requests += 1
         await asyncio.sleep(0.1)
         if self.broken:
-            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, retryable=False)
+            facts = {"retryable": False, "retry_after": self.retry_after}
+            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, **facts)
         return [Balance("BTC", Decimal(self.held), AssetType.CRYPTO, self.account, self.provider, "BTC")]
 
     def verify_webhook(self, headers, body, *, now=None):
@@ -265,6 +267,32 @@ def test_a_watch_of_a_change_ends_with_the_client(with_client, after):
         return seen.amounts
 
     assert with_client(steps) == [1]
+
+
+def test_a_watch_that_begins_after_the_close_ends_at_once(with_client):
+    """Whoever asked before the client closed, and looks only afterwards, is told that there is nothing more."""
+
+    async def steps(client, till):
+        states = client.watch()
+        await client.aclose()
+        return [merged async for merged in states], till.requests
+
+    assert with_client(steps) == ([], 0)
+
+
+def test_no_provider_keeps_a_watch_waiting_for_ever(with_client):
+    """A provider that asks for a year's peace is asked again within the hour."""
+
+    async def steps(client, till):
+        till.broken = True
+        till.retry_after = 3e7
+        seen = Seen(client)
+        await asyncio.sleep(1)
+        till.broken = False
+        await asyncio.sleep(3600)
+        return [merged.complete for merged in seen.states]
+
+    assert with_client(steps) == [False, True]
 
 
 def test_a_watch_that_is_left_is_forgotten(with_client):

@@ -377,6 +377,24 @@ def test_a_limit_on_the_rate_holds_for_all_clients_together(with_clients):
     assert (complete, sum(requests)) == (3, 3)
 
 
+def test_an_answer_that_came_in_time_is_not_lost_on_a_store_that_hangs(with_clients):
+    """The caller has it before the store does."""
+
+    async def steps(store, here, there):
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        fetching = asyncio.create_task(here.fetch(max_age=30))
+        await asyncio.sleep(0.5)
+        store.fault = "hangs"
+        merged = await fetching
+        return merged.complete, loop.time() - started
+
+    (complete, took), _ = with_clients(steps, deadline=1.2)
+
+    assert complete
+    assert took == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(("account", "provider"), [("other", "till"), ("till", "other")])
 def test_a_snapshot_of_another_account_is_not_taken(with_clients, account, provider):
     """A store may hold anything under an account's key, and money of somebody else is none of ours."""

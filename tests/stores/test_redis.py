@@ -183,6 +183,23 @@ class TestLosses:
             assert {type(one) for one in ended} <= {exceptions.TimeoutError, exceptions.ConnectionError}
             assert (await _one(store)).snapshot == snapshot
 
+    async def test_what_a_silent_server_takes_in_later_is_no_younger_for_it(self, brief, server, snapshot):
+        """A snapshot that lay in a socket while Redis stood still has grown older there."""
+        async with RedisStore.from_url(server.url) as store:
+            known = await _one(store)
+            await store.put("shop", snapshot, version=known.version, age=5)
+            server.pause()
+            began = time.monotonic()
+            try:
+                with pytest.raises((exceptions.TimeoutError, exceptions.ConnectionError)):
+                    await store.put("shop", snapshot, version=known.version, age=0)
+            finally:
+                stood_still = time.monotonic() - began
+                server.resume()
+
+            # The first is older still, and the second may not have been taken in at all.
+            assert (await _one(store)).age >= stood_still
+
     async def test_more_callers_than_connections_wait_for_one(self, server, store, snapshot):
         """A thousand at once do not open a thousand connections."""
         version = (await _one(store)).version
