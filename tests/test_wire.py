@@ -430,7 +430,7 @@ ANY_JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.text(max_size=9)
-    | st.integers(-(10**199), 10**199).map(_Number)
+    | st.integers(-(10**198), 10**198).map(_Number)
     | st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True).map(_Number),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=12,
