@@ -1,0 +1,470 @@
+"""Laws that hold whatever providers, callers and stores do: seeded misbehaviour in virtual time."""
+
+import asyncio
+import math
+import random
+from collections import defaultdict
+from contextlib import aclosing, suppress
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from balancekit import (
+    AccountBalances,
+    AggregateClient,
+    AssetType,
+    Balance,
+    ProviderError,
+    RateLimit,
+    ServiceUnavailableError,
+    TransportError,
+)
+from balancekit.read import Read
+from balancekit.stores import MemoryStore
+
+SECONDS = 40.0
+CALLERS = 6
+SLACK = 0.1
+EPSILON = 1e-6
+# How long a call to a store that is well, or to one that is not, takes on the way there.
+WELL, UNWELL = 0.04, 0.4
+
+
+class Unheard(BaseException):
+    """An exception that `except Exception` does not catch."""
+
+
+class MuteError(Exception):
+    """An exception that cannot be printed."""
+
+    def __str__(self):
+        raise MuteError
+
+
+@attrs.define(eq=False)
+class Sent:
+    """A request; `refuses` is whether it has gone on after it was cancelled."""
+
+    number: int
+    label: str
+    client: int
+    host: str
+    at: float
+    task: asyncio.Task
+    refuses: bool = False
+
+
+class World:
+    """All requests that providers were sent, and what was found to break a law."""
+
+    def __init__(self, chance):
+        self.chance = chance
+        self.loop = asyncio.get_running_loop()
+        self.sent = {}
+        self.under_way = set()
+        self.problems = []
+        self.concurrency = {}
+        self.checked = defaultdict(int)
+
+    def problem(self, text):
+        """Note a broken law."""
+        self.problems.append(f"at {self.loop.time() - 1000:.3f}: {text}")
+
+    def begin(self, provider):
+        """Note a request."""
+        number, task = len(self.sent) + 1, asyncio.current_task()
+        sent = Sent(number, provider.account, provider.client, provider.provider, self.loop.time(), task)
+        self.sent[number] = sent
+        self.under_way.add(sent)
+        at_once = sum(other.client == sent.client and not other.refuses for other in self.under_way)
+        if at_once > self.concurrency[sent.client]:
+            self.problem(f"{at_once} requests under way with a concurrency of {self.concurrency[sent.client]}")
+        return sent
+
+
+class Moody:
+    """A provider that does as it likes; its balance is the number of its request."""
+
+    def __init__(self, account, provider, client, world):
+        self.account = account
+        self.provider = provider
+        self.client = client
+        self._world = world
+
+    async def fetch_balances(self, session):
+        """Answer, or do something else."""
+        sent = self._world.begin(self)
+        moods = (self._answer, self._hang, self._raise, self._nonsense, self._cancel, self._cancelled, self._stubborn)
+        try:
+            return await self._world.chance.choices(moods, weights=(12, 1, 3, 1, 1, 1, 2))[0](sent)
+        finally:
+            self._world.under_way.discard(sent)
+
+    def _balances(self, sent):
+        return [Balance("BTC", Decimal(sent.number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
+
+    async def _while(self):
+        if self._world.chance.random() < 0.9:
+            await asyncio.sleep(self._world.chance.choice([0, 0.01, 0.1, self._world.chance.uniform(0, 1)]))
+
+    async def _answer(self, sent):
+        await self._while()
+        return self._balances(sent)
+
+    async def _hang(self, sent):
+        await asyncio.get_running_loop().create_future()
+
+    async def _raise(self, sent):
+        await self._while()
+        about = {"account": self.account, "provider": self.provider}
+        raise self._world.chance.choice(
+            [
+                ServiceUnavailableError("503", **about, retry_after=self._world.chance.choice([None, 0, 0.3, 100])),
+                TransportError("reset", **about),
+                ProviderError("no", **about),
+                TimeoutError(),
+                ConnectionResetError(),
+                StopAsyncIteration(),
+                GeneratorExit(),
+                Unheard(),
+                MuteError(),
+                BaseExceptionGroup("several", [Unheard(), asyncio.CancelledError()]),
+            ]
+        )
+
+    async def _nonsense(self, sent):
+        await self._while()
+        stranger = Balance("BTC", Decimal(1), AssetType.CRYPTO, "stranger", self.provider, "BTC")
+        return self._world.chance.choice([None, 7, [7], [stranger]])
+
+    async def _cancel(self, sent):
+        asyncio.current_task().cancel()
+        await self._while()
+        return self._balances(sent)
+
+    async def _cancelled(self, sent):
+        await self._while()
+        raise asyncio.CancelledError
+
+    async def _stubborn(self, sent):
+        loop, more = asyncio.get_running_loop(), self._world.chance.choice([0, 0.2, 3])
+        ends_at = loop.time() + 3
+        while (left := ends_at - loop.time()) > 0:
+            try:
+                await asyncio.sleep(left)
+            except asyncio.CancelledError:
+                if not sent.refuses:
+                    sent.refuses, ends_at = True, loop.time() + more
+        return self._balances(sent)
+
+
+def _moody(name):
+    async def call(self, *args, **kwargs):
+        await self.before()
+        answer = await getattr(self.store, name)(*args, **kwargs)
+        await self.after()
+        return answer
+
+    return call
+
+
+class MoodyStore:
+    """A store that takes its time, and that raises or hangs unless it is well."""
+
+    def __init__(self, world, *, well):
+        self.store = MemoryStore(clock=world.loop.time, monotonic=world.loop.time)
+        self._chance = world.chance
+        self._well = well
+
+    get, put, invalidate, lease, release, seen, remember, take_turn, end_turn = map(
+        _moody,
+        ("get", "put", "invalidate", "lease", "release", "seen", "remember", "take_turn", "end_turn"),
+    )
+
+    async def changes(self):
+        """Give the changes, until it breaks."""
+        await self.before()
+        async with aclosing(self.store.changes()) as changes:
+            async for change in changes:
+                yield change
+                if not self._well and self._chance.random() < 0.05:
+                    raise ConnectionResetError
+
+    async def before(self):
+        """Take time on the way there, or never get there."""
+        if self._chance.random() < 0.3:
+            await asyncio.sleep(self._chance.uniform(0, WELL if self._well else UNWELL))
+        if not self._well:
+            await self._break()
+
+    async def after(self):
+        """Take time on the way back, or never get back."""
+        if self._chance.random() < 0.3:
+            await asyncio.sleep(self._chance.uniform(0, WELL))
+        if not self._well:
+            await self._break()
+
+    async def _break(self):
+        broken = self._chance.random()
+        if broken < 0.02:
+            raise ConnectionResetError
+        if broken < 0.03:
+            raise asyncio.CancelledError
+        if broken < 0.04:
+            raise MuteError
+        if broken < 0.05:
+            await asyncio.sleep(5)
+
+
+class Caller:
+    """Somebody who asks one client for this and that until it is closed, and checks what comes."""
+
+    def __init__(self, stress, number):
+        self._stress = stress
+        self._number = number
+        self._client = stress.clients[number]
+        self._world = stress.world
+        self._chance = stress.world.chance
+        self._loop = stress.world.loop
+
+    async def run(self):
+        """Go on until the client is closed."""
+        ways = (self._fetch, self._stream, self._watch, self._invalidate)
+        while not self._client._closed:
+            await self._chance.choices(ways, weights=(6, 3, 1, 3))[0]()
+            await asyncio.sleep(self._chance.choice([0, 0.01, self._chance.uniform(0, 1)]))
+
+    def _labels(self):
+        labels = self._client.accounts
+        return self._chance.sample(labels, self._chance.randint(0, len(labels)))
+
+    def _max_age(self):
+        return self._chance.choice([0, 0, 0.5, 5, math.inf])
+
+    async def _end(self, task, name, seconds):
+        """Have a task end by itself or by being cancelled at a random moment; returns whether it has a result."""
+        cancels = self._chance.random() < 0.3
+        if cancels:
+            after = self._chance.choice([0, 0.01, self._chance.uniform(0, 2)])
+            await asyncio.wait([task], timeout=min(after, seconds))
+            cancels, seconds = task.cancel(), SLACK
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            self._world.problem(f"a {name} does not end{' when it is cancelled' if cancels else ''}")
+            task.cancel()
+        elif task.cancelled():
+            if not cancels:
+                self._world.problem(f"a {name} is cancelled by nobody")
+        elif task.exception() is not None:
+            self._world.problem(f"a {name} raises {task.exception()!r}")
+        elif cancels:
+            self._world.problem(f"a cancelled {name} returns")
+        else:
+            self._world.checked[name] += 1
+            return True
+        return False
+
+    async def _fetch(self):
+        labels, max_age, fair = self._labels(), self._max_age(), self._chance.choice([0, 100])
+        oldest = self._oldest(max_age)
+        task = asyncio.create_task(self._client.fetch(labels, max_age=max_age, stale_if_error=fair))
+        if not await self._end(task, "fetch", self._stress.deadline + SLACK):
+            return
+        merged = task.result()
+        failed = [failure.account for failure in merged.failures]
+        fresh = [snapshot for snapshot in merged.accounts if not snapshot.stale]
+        stale = [snapshot.account for snapshot in merged.accounts if snapshot.stale]
+        if sorted(failed + [snapshot.account for snapshot in fresh]) != sorted(labels):
+            self._world.problem("a fetch lacks an account, or has one twice")
+        if not set(stale) <= set(failed) or len(stale) != len(set(stale)) or (stale and not fair):
+            self._world.problem("a stale snapshot without its failure")
+        for snapshot in fresh:
+            self._check(snapshot, oldest)
+
+    async def _stream(self):
+        labels, max_age = self._labels(), self._max_age()
+        leaves_after = self._chance.choice([None, self._chance.randint(1, 5)])
+        oldest, seen = self._oldest(max_age), []
+
+        async def read():
+            stream = self._client.stream(labels, max_age=max_age)
+            async with aclosing(stream):
+                async for outcome in stream:
+                    seen.append(outcome)
+                    if len(seen) == leaves_after:
+                        return True
+            return False
+
+        task = asyncio.create_task(read())
+        read_out = await self._end(task, "stream", self._stress.deadline + SLACK) and not task.result()
+        came = sorted(outcome.account for outcome in seen)
+        if len(came) != len(set(came)) or (read_out and came != sorted(labels)):
+            self._world.problem("a stream lacks an account, or has one twice")
+        for outcome in seen:
+            if isinstance(outcome, AccountBalances):
+                self._check(outcome, oldest)
+
+    async def _watch(self):
+        labels = self._labels()
+
+        async def read():
+            with suppress(TimeoutError):
+                async with (
+                    asyncio.timeout(self._chance.uniform(0, 5)),
+                    aclosing(self._client.watch(labels, max_age=self._max_age())) as states,
+                ):
+                    async for state in states:
+                        outcomes = [*state.accounts, *state.failures]
+                        if sorted(outcome.account for outcome in outcomes) != sorted(labels):
+                            self._world.problem("a watch lacks an account, or has one twice")
+
+        await self._end(asyncio.create_task(read()), "watch", 5 + SLACK)
+
+    async def _invalidate(self):
+        label, begun = self._chance.choice(self._client.accounts), self._loop.time()
+        if self._chance.random() < 0.2:
+            task = asyncio.create_task(self._client.invalidate(label))
+            await asyncio.sleep(self._chance.choice([0, 0.01]))
+            task.cancel()
+            await asyncio.wait([task])
+            return
+        await self._client.invalidate(label)
+        # Whose snapshots that must concern: the store tells the other client, if it can.
+        for number in self._stress.clients if self._stress.well else [self._number]:
+            self._stress.invalidated[number, label] = max(begun, self._stress.invalidated[number, label])
+
+    def _oldest(self, max_age):
+        """Return the earliest moment at which what a call gets that begins now may have been requested."""
+        since = self._loop.time() - max_age
+        return {
+            label: max(since - self._stress.in_transit, self._stress.invalidated[self._number, label])
+            for label in self._client.accounts
+        }
+
+    def _check(self, snapshot, oldest):
+        (balance,) = snapshot.balances
+        sent = self._world.sent[int(balance.amount)]
+        self._world.checked["snapshot"] += 1
+        if sent.label != snapshot.account:
+            self._world.problem("a snapshot of another account")
+        if sent.at < oldest[sent.label] - EPSILON:
+            self._world.problem(f"a snapshot of {sent.label} is {oldest[sent.label] - sent.at:.3f} s too old")
+
+
+class Stress:
+    """One run: one client with a memory of its own, or two that share a store."""
+
+    def __init__(self, seed):
+        chance = random.Random(seed)
+        self.world = World(chance)
+        hosts = [f"host-{number}" for number in range(chance.randint(1, 4))]
+        homes = {f"account-{number}": chance.choice(hosts) for number in range(chance.randint(5, 40))}
+        used = sorted(set(homes.values()))
+        self.limits = {
+            host: RateLimit(chance.randint(1, 20), per=chance.choice([0.1, 0.5, 2]))
+            for host in used
+            if chance.random() < 0.5
+        }
+        self.deadline = chance.uniform(0.3, 4)
+        shared = bool(seed % 2)
+        self.well = shared and seed % 4 == 1
+        # An age is told to a store when it is asked to keep a snapshot, and is as much too small as that takes.
+        self.in_transit = (WELL if self.well else UNWELL) if shared else 0.0
+        store = MoodyStore(self.world, well=self.well) if shared else None
+        self.clients = {}
+        self.invalidated = defaultdict(lambda: -math.inf)
+        timeout = chance.uniform(0.1, 1.5)
+        for number in range(2 if shared else 1):
+            self.world.concurrency[number] = chance.randint(1, 6)
+            client = self.clients[number] = AggregateClient(
+                [Moody(label, host, number, self.world) for label, host in homes.items()],
+                concurrency=self.world.concurrency[number],
+                timeout=timeout,
+                deadline=self.deadline,
+                rate_limits=self.limits,
+                store=store,
+            )
+            client._memory = MemoryStore(clock=self.world.loop.time, monotonic=self.world.loop.time)
+
+    async def run(self):
+        """Do everything, and return which laws were broken."""
+        self.world.loop.set_exception_handler(lambda _, context: self.world.problem(f"the loop: {context}"))
+        callers = [asyncio.create_task(Caller(self, number).run()) for number in self.clients for _ in range(CALLERS)]
+        for client in self.clients.values():
+            await asyncio.sleep(SECONDS / 2)
+            await client.aclose()
+        late = (await asyncio.wait(callers, timeout=6 + self.deadline))[1]
+        if late:
+            self.world.problem(f"{len(late)} callers do not end after the clients were closed")
+        for caller in set(callers) - late:
+            caller.result()
+        # A call to the store that was under way is given half a second.
+        await asyncio.sleep(0.6)
+        refusing = {sent.task for sent in self.world.under_way if sent.refuses}
+        if left := asyncio.all_tasks() - {asyncio.current_task()} - refusing:
+            self.world.problem(f"tasks are left: {left}")
+        if refusing:
+            await asyncio.wait(refusing)
+        await asyncio.sleep(0.6)
+        self._check_limits()
+        for client in self.clients.values():
+            self._check_empty(client)
+        return self.world.problems
+
+    def _check_limits(self):
+        for number in [None] * self.well + list(self.clients):
+            for host, limit in self.limits.items():
+                times = [
+                    sent.at for sent in self.world.sent.values() if sent.host == host and number in (None, sent.client)
+                ]
+                if any(
+                    later - sooner < limit.per - EPSILON
+                    for sooner, later in zip(times, times[limit.requests :], strict=False)
+                ):
+                    self.world.problem(f"more than {limit} at {host} by {'both' if number is None else number}")
+
+    def _check_empty(self, client):
+        reader = client._reader
+        left = {
+            "calls": reader._calls,
+            "queue": [
+                queued for queued in reader._queue if (queued.calls if isinstance(queued, Read) else queued.unasked)
+            ],
+            "workers": reader._workers,
+            "leaving": reader._leaving,
+            "elsewhere": [read for reads in reader._elsewhere.values() for read in reads],
+            "attempts": reader._alarm._attempts,
+            "watchers": client._watchers._watchers,
+        }
+        for account in client._accounts.values():
+            if account.host.limiter is not None:
+                left[f"turns at {account.host.name}"] = account.host.limiter._held
+                left[f"queue at {account.host.name}"] = account.host.limiter._queue
+        for name, what in left.items():
+            if what:
+                self.world.problem(f"left over: {name}: {what}")
+
+
+@pytest.fixture
+def seeded():
+    """Seed what the package draws, such as the jitter of delays."""
+    state = random.getstate()
+    yield random.seed
+    random.setstate(state)
+
+
+@pytest.mark.parametrize("seed", range(12), ids="seed {}".format)
+def test_laws_hold_whatever_happens(run_virtually, seeded, seed):
+    """Every call ends in time with one honest outcome of each account, within all limits, and nothing is left over."""
+    seeded(seed)
+
+    async def main():
+        stress = Stress(seed)
+        return await stress.run(), stress.world.checked
+
+    problems, checked = run_virtually(main())
+
+    assert not problems
+    assert checked["fetch"] > 10
+    assert checked["snapshot"] > 10
