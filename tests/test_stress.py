@@ -434,7 +434,7 @@ class Stress:
             "workers": reader._workers,
             "leaving": reader._leaving,
             "elsewhere": [read for reads in reader._elsewhere.values() for read in reads],
-            "attempts": reader._alarm._attempts,
+            "bounds": reader._steps._alarm._bounds,
             "watchers": client._watchers._watchers,
         }
         for account in client._accounts.values():
