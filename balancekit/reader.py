@@ -252,8 +252,8 @@ class Reader:
                     self._later(step, read)
                 else:
                     self._finish(read, step)
-                    # The callers have it by now: they do not wait for the store.
-                    if isinstance(step, AccountBalances):
+                    # The callers have it by now: they do not wait for the store. Nor does what nobody wanted any more.
+                    if isinstance(step, AccountBalances) and worker in self._workers:
                         await self._steps.keep(read, step)
             except BaseException as raised:
                 self._finish(read, read.account.failure(read.account.error(raised)))
