@@ -3,9 +3,9 @@
     python tests/soak.py [seconds] [seed]
 
 One client reads sixty accounts at a sandbox in a process of its own, several fetches at a time. Requests go wrong in
-every way that the sandbox can play, fetches are cancelled, streams left early, the server restarted, and balances
-change all the while. A model in plain integers knows what each account held and when. Needs psutil; the exit code is 1
-if anything is off.
+every way that the sandbox can play, accounts are invalidated, fetches cancelled, streams left early, the server
+restarted, and balances change all the while. A model in plain integers knows what each account held and when. Needs
+psutil; the exit code is 1 if anything is off.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ import random
 import sys
 import time
 from collections import Counter
-from contextvars import ContextVar
 from fractions import Fraction
 
 import attrs
@@ -41,6 +40,8 @@ DECIMALS = 8
 
 # What may be left over, or take longer, on a busy machine.
 SLACK = 1.5
+# How long the requests of a stream that nobody has closed may go on.
+MOMENT = 0.1
 MEMORY_GROWTH = 16 * 2**20
 OBJECT_GROWTH = 2_000
 # How long a balance that has been replaced may still turn up.
@@ -270,39 +271,29 @@ def without_zeros(held):
     return {code: units for code, units in held.items() if units}
 
 
-@attrs.define
-class Reading:
-    """What one fetch or stream has asked for so far, and how many requests of it are under way."""
-
-    seen: set = attrs.field(factory=set)
-    running: int = 0
-
-
-READING = ContextVar("READING")
-
-
 class Counted:
-    """A provider that counts how often it is asked."""
+    """A provider that counts how often it is asked, how many of its requests are under way and how many are wanted.
+
+    A request is wanted as long as a fetch or a stream that has asked for its account has not ended.
+    """
 
     attempts = 0
-    retries = 0
 
     def __init__(self, provider):
         self._wrapped = provider
         self.account = provider.account
         self.provider = provider.provider
+        self.running = 0
+        self.wanted = 0
 
     async def fetch_balances(self, session):
         """Count and pass on."""
-        reading = READING.get()
         Counted.attempts += 1
-        Counted.retries += self.account in reading.seen
-        reading.seen.add(self.account)
-        reading.running += 1
+        self.running += 1
         try:
             return await self._wrapped.fetch_balances(session)
         finally:
-            reading.running -= 1
+            self.running -= 1
 
 
 @attrs.define
@@ -340,6 +331,7 @@ class Soak:
         self.gate = asyncio.Event()
         self.gate.set()
         self.busy = 0
+        self.invalidated = {}
 
     def problem(self, text):
         """Note that something is off."""
@@ -360,6 +352,7 @@ class Soak:
         kinds = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
         settings = await self.remote("settings")
         providers = [Counted(kinds[kind](label, **account)) for label, kind, account in settings]
+        self.providers = {provider.account: provider for provider in providers}
         before = self.leftovers(None)
         points = []
         async with AggregateClient(
@@ -397,16 +390,25 @@ class Soak:
             self.busy += 1
             try:
                 await self.line_up_faults()
-                reading = Reading()
-                READING.set(reading)
                 way = self.chance.choices(ways, weights=(6, 1, 2, 2))[0]
+                accounts = self.some_accounts()
                 begun = time.monotonic()
-                tidy = await way(self.some_accounts())
-                if tidy is not False and reading.running:
+                self.want(accounts, 1)
+                tidy = await way(accounts)
+                if tidy is False:
+                    asyncio.get_running_loop().call_later(MOMENT, self.want, accounts, -1)
+                else:
+                    self.want(accounts, -1)
+                if any(provider.running > provider.wanted for provider in self.providers.values()):
                     self.problem("requests of a fetch that has ended are under way")
                 self.slowest = max(self.slowest, time.monotonic() - begun)
             finally:
                 self.busy -= 1
+
+    def want(self, accounts, more):
+        """Note who is asked for, or is no longer."""
+        for label in self.providers if accounts is None else accounts:
+            self.providers[label].wanted += more
 
     async def change(self):
         """Change balances, now and then."""
@@ -442,10 +444,25 @@ class Soak:
         return None if self.chance.random() < 0.6 else self.chance.sample(labels, self.chance.randint(0, len(labels)))
 
     async def fetch(self, accounts):
-        """Fetch, and check all that comes."""
+        """Fetch, perhaps what need not be read anew, and check all that comes."""
         self.done["fetches"] += 1
-        merged = await self.client.fetch(accounts)
+        max_age = self.chance.choice([0.0, 0.0, 0.2, 1.0])
+        if self.chance.random() < 0.5:
+            label = self.chance.choice(list(self.providers))
+            begun = time.time()
+            await self.client.invalidate(label)
+            self.invalidated[label] = begun
+            self.done["invalidations"] += 1
+        oldest = dict.fromkeys(self.providers, time.time() - max_age)
+        for label, moment in self.invalidated.items():
+            oldest[label] = max(oldest[label], moment)
+        requests = Counted.attempts
+        merged = await self.client.fetch(accounts, max_age=max_age)
+        self.done["fetches without a request"] += bool(merged.accounts) and Counted.attempts == requests
         self.check(accounts, merged)
+        # The age is counted on another clock than this one.
+        if any(snapshot.fetched_at.timestamp() < oldest[snapshot.account] - 0.01 for snapshot in merged.accounts):
+            self.problem("a snapshot that is too old, or from before an invalidation")
 
     async def fetch_strictly(self, accounts):
         """Fetch so that a failure raises."""
@@ -529,7 +546,6 @@ class Soak:
     async def last_fetch(self):
         """With faults off, hold the totals against the model's."""
         await self.remote("clear_faults")
-        READING.set(Reading())
         merged = await self.client.fetch(strict=True)
         self.check(None, merged)
         expected = Counter()
@@ -599,7 +615,7 @@ class Soak:
         print(f"seconds: {time.monotonic() - self.begun:.0f}, accounts: {ACCOUNTS}, at a time: {WORKERS}")
         print("done:", ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())))
         print(f"snapshots held against the model: {self.snapshots}")
-        print(f"requests received: {requests}, attempts: {Counted.attempts}, of them retries: {Counted.retries}")
+        print(f"requests received: {requests}, attempts: {Counted.attempts}")
         print(f"faults played: {played.total()}, of {len(played)} kinds out of {len(FAULTS)}")
         print("  " + ", ".join(f"{name} {count}" for name, count in sorted(played.items())))
         print("failures:", ", ".join(f"{name} {count}" for name, count in sorted(self.failures.items())))

@@ -401,7 +401,8 @@ class Stress:
             caller.result()
         # A call to the store that was under way is given half a second.
         await asyncio.sleep(0.6)
-        refusing = {sent.task for sent in self.world.under_way if sent.refuses}
+        # What they answer in the end is put into the store, in the same task.
+        refusing = {sent.task for sent in self.world.sent.values() if sent.refuses and not sent.task.done()}
         if left := asyncio.all_tasks() - {asyncio.current_task()} - refusing:
             self.world.problem(f"tasks are left: {left}")
         if refusing:
