@@ -47,7 +47,9 @@ class SnapshotStore(Protocol):
         ...
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
-        """Keep a snapshot whose request was sent `age` seconds ago, when the account was at that version.
+        """Keep a snapshot whose request was sent `age` seconds before this call, when the account was at that version.
+
+        The time that the call takes makes no snapshot younger.
 
         It is left out if a better one is there: one of the account's present version where this is not, or a later one
         where both are or neither is.
