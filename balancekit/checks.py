@@ -72,6 +72,13 @@ def seconds(name: str, value: object) -> float:
     raise ConfigError(f"{name}: expected seconds, zero or more, got {value!r}")
 
 
+def interval(name: str, value: object, *, least: float) -> float:
+    """Return a duration that is not too short."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf:
+        return float(value)
+    raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {value!r}")
+
+
 def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
     """Return a table of aliases."""
     try:

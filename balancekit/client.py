@@ -1,7 +1,7 @@
 """The client that reads many accounts at once: its accounts, its session and its life."""
 
 import asyncio
-import math
+import hashlib
 import random
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -19,6 +19,7 @@ from balancekit.checks import (
     checked_aliases,
     checked_session,
     checked_store,
+    interval,
     positive_int,
     positive_seconds,
     seconds,
@@ -58,7 +59,9 @@ class AggregateClient:
     accounts are read at the same time. `timeout` bounds one attempt and `deadline` a whole fetch, in seconds;
     `attempts` is how often an account is tried, the first time included; `retry` says all of it, delays too, and takes
     the place of `attempts`. `rate_limits` bounds the requests to a host, by its URL, over all accounts on it.
-    With `trust_env` the client's own session takes proxies from the environment. `aliases` is passed to `merge`.
+    With `trust_env` the client's own session takes proxies from the environment. `store` keeps the snapshots, and is
+    left open; by default they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
+    `aliases` is passed to `merge`.
 
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
@@ -167,14 +170,13 @@ class AggregateClient:
         Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
-        if every is not None and not _LEAST_EVERY <= every < math.inf:
-            raise ConfigError(f"every: expected {_LEAST_EVERY:.0f} seconds or more, got {every!r}")
+        pause = None if every is None else interval("every", every, least=_LEAST_EVERY)
         selected, fresh, fair = (
             self._select(accounts),
             seconds("max_age", max_age),
             seconds("stale_if_error", stale_if_error),
         )
-        return self._watch(selected, fresh, every, fair)
+        return self._watch(selected, fresh, pause, fair)
 
     async def invalidate(self, account: str) -> None:
         """Say that the account's balances may have changed: no snapshot from before now is taken for fresh.
@@ -199,12 +201,14 @@ class AggregateClient:
             self._refuse_closed()
             known = self._accounts.get(account)
             event = verify(None if known is None else known.source, headers, body)
+            # Two bodies of one id are two events: a status may come again that has no name of its own.
+            digest = hashlib.sha256(body).hexdigest()[:16]
         finally:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
             del headers, body
         if known is not None and event.settled:
             store = (await self._ready()).store
-            delivered = f"{known.key}#{event.event_id}"
+            delivered = f"{known.key}#{event.event_id}#{digest}"
             if not await store.seen(delivered):
                 await self._invalidate(known)
                 # Only now: what fails before this is delivered again.
@@ -353,9 +357,13 @@ class AggregateClient:
                 # The client's own timeouts govern.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             )
-        self._guard = None if self._given_store is None else GuardedStore(self._given_store, self._told)
+        self._guard = None if self._given_store is None else self._make_guard(self._given_store)
         self._reader = Reader(self._terms, session, self._guard or self._memory)
         return self._reader
+
+    def _make_guard(self, store: SnapshotStore) -> GuardedStore:
+        # What one of an earlier loop could not tell is not forgotten.
+        return GuardedStore(store, self._told, untold=None if self._guard is None else self._guard.untold)
 
     async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave the loop of an earlier use, which must have ended; nothing of it can be used in another."""

@@ -1,6 +1,7 @@
 """One read of one account: a request, and those that follow it if it fails, shared by all calls that wait for it."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +13,9 @@ from balancekit.errors import ProviderError
 if TYPE_CHECKING:
     from balancekit.account import Outcome
     from balancekit.telemetry import FetchSpan
+
+# How far the two clocks may be apart for reasons other than a suspended machine, in seconds.
+_CLOCKS_DIFFER = 1.0
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -32,6 +36,8 @@ class Read:
     calls: dict[Call, None] = attrs.field(factory=dict[Call, None])
     attempts: int = 0
     sent_at: float | None = None
+    # When that was in Unix seconds: the loop's time stands still while the machine is suspended.
+    sent_wall: float = 0.0
     # What the last attempt ended with, if another is to follow.
     error: ProviderError | None = None
     outcome: "Outcome | None" = None
@@ -54,4 +60,14 @@ class Read:
 
         A request that was sent before the balances may have changed does not, nor one that was sent before `since`.
         """
-        return self.version == version and (self.sent_at is None or self.sent_at >= since)
+        if self.version != version:
+            return False
+        return self.sent_at is None or (self.sent_at >= since and not self._slept(self.sent_at))
+
+    def sent(self, at: float) -> None:
+        """Note that the request is sent, or was, at that time of the event loop."""
+        self.sent_at = at
+        self.sent_wall = time.time() - (asyncio.get_running_loop().time() - at)
+
+    def _slept(self, sent_at: float) -> bool:
+        return time.time() - self.sent_wall > asyncio.get_running_loop().time() - sent_at + _CLOCKS_DIFFER

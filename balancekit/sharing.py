@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from typing import Final
 
 from balancekit.balances import AccountBalances
@@ -21,12 +22,9 @@ class Sharing:
         self._seconds = seconds
         self._owner = secrets.token_hex(8)
         self._tickets = 0
+        # How many reads have each lease, which is the process': one that was overtaken must not give it away.
+        self._leased: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def reachable(self) -> bool:
-        """Whether the store can be asked."""
-        return self._store.reachable
 
     async def claim(self, read: Read) -> tuple[AccountBalances | None, float]:
         """Take the lease of the account, or the snapshot that another process has read.
@@ -36,10 +34,12 @@ class Sharing:
         key = read.account.key
         # As long as one attempt can take: the next renews it. A process that dies delays the others by no more.
         # Until the answer is there, since a cancelled question may have been heard: then the lease is given back.
-        read.leased = True
-        wait = await self._store.lease(key, self._owner, seconds=self._seconds + _GRACE)
-        read.leased = wait <= 0
         if not read.leased:
+            read.leased = True
+            self._leased[key] += 1
+        wait = await self._store.lease(key, self._owner, seconds=self._seconds + _GRACE)
+        if wait > 0:
+            self._forget(read)
             await self._store.listen()
         # After the lease: whoever had it before has put its snapshot by now.
         asked_at = self._loop.time()
@@ -48,7 +48,8 @@ class Sharing:
         sent_at = asked_at - stored.age
         snapshot = read.account.own(stored.snapshot)
         if stored.valid and snapshot is not None and sent_at >= read.since:
-            read.version, read.sent_at = stored.version, sent_at
+            read.version = stored.version
+            read.sent(sent_at)
             return snapshot, 0.0
         # Nothing has been sent yet, so that the present version is what the request will be of.
         read.version = stored.version
@@ -56,9 +57,17 @@ class Sharing:
 
     def release(self, read: Read) -> None:
         """Give the lease back, if the read has it."""
-        if read.leased:
-            read.leased = False
+        if read.leased and not self._forget(read):
             self._store.soon(self._store.release(read.account.key, self._owner))
+
+    def _forget(self, read: Read) -> int:
+        """Take the lease from a read; returns how many others have it."""
+        read.leased = False
+        self._leased[read.account.key] -= 1
+        left = self._leased[read.account.key]
+        if not left:
+            del self._leased[read.account.key]
+        return left
 
     async def turn(self, read: Read, limit: RateLimit) -> float:
         """Ask for a turn at the account's host; 0 if it begins now, else the seconds after which to ask again."""

@@ -108,7 +108,7 @@ class Steps:
         account = read.account
         read.signed_with = account.host.clock_offset
         read.attempts += 1
-        read.sent_at = self._loop.time()
+        read.sent(self._loop.time())
         outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
         if isinstance(outcome, AccountBalances):
             account.host.budget.succeeded()

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -220,6 +221,25 @@ def test_a_late_answer_from_before_an_invalidation_is_not_kept(with_client):
         return (await client.fetch(max_age=60)).amount("BTC"), till.requests
 
     assert with_client(steps) == (2, 2)
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()], ids=["alone", "shared"])
+def test_a_suspended_machine_makes_nothing_younger(run_virtually, monkeypatch, store):
+    """The clock of the loop stands still meanwhile, and the one on the wall does not."""
+
+    async def main():
+        till = Till(takes=0.0)
+        async with AggregateClient([till], store=store) as client:
+            await client.fetch(max_age=30)
+            now = time.time()
+            monkeypatch.setattr(time, "time", lambda: now + 3600)
+            if store is not None:
+                store._clock = time.time
+            client._memory._clock = time.time
+            await client.fetch(max_age=30)
+        return till.requests
+
+    assert run_virtually(main()) == 2
 
 
 def test_a_failure_is_shared_but_not_kept(with_client):

@@ -29,6 +29,7 @@ class Till:
         self.requests = 0
         self.broken = False
         self.retry_after = None
+        self.event_id = None
 
     async def fetch_balances(self, session):
         """Answer, or fail, after a tenth of a second."""
@@ -43,7 +44,9 @@ class Till:
         """Take the body for the event's id; headers that say so make it no settlement, or raise what they hold."""
         if isinstance(headers, Exception):
             raise headers
-        return WebhookEvent(self.account, self.provider, body.decode(), "payment", None, settled=headers != "pending")
+        return WebhookEvent(
+            self.account, self.provider, self.event_id or body.decode(), "payment", None, settled=headers != "pending"
+        )
 
 
 class Seen:
@@ -227,7 +230,7 @@ def test_a_slow_refresh_reads_everything(with_client):
     assert with_client(steps) == ([1, 2], 2)
 
 
-@pytest.mark.parametrize("every", [59.9, 0, -60, float("inf"), float("nan")], ids=str)
+@pytest.mark.parametrize("every", [59.9, 0, -60, float("inf"), float("nan"), "60", True], ids=str)
 def test_nobody_polls(with_client, every):
     """A refresh that is more frequent than once a minute is refused, at the call."""
 
@@ -339,6 +342,21 @@ def test_an_event_that_comes_twice_is_acted_on_once(with_client):
         return first == second, len(seen.states), till.requests
 
     assert with_client(steps) == (True, 2, 2)
+
+
+def test_two_bodies_of_one_id_are_two_events(with_client):
+    """A status without a name of its own may come again, and every time the balances may have changed."""
+
+    async def steps(client, till):
+        till.event_id = "same"
+        await client.fetch()
+        await client.handle_webhook("till", {}, b"first")
+        await client.fetch(max_age=60)
+        await client.handle_webhook("till", {}, b"second")
+        await client.fetch(max_age=60)
+        return till.requests
+
+    assert with_client(steps) == 3
 
 
 def test_events_of_two_accounts_may_have_one_id(with_client):

@@ -196,7 +196,7 @@ class GetManyProvider(HttpProvider):
         data = read_object(body)
         event_type = next(filter(None, (read_word(data, field) for field in EVENT_FIELDS)), None)
         status = _read_status(data)
-        settled = (event_type, status) in SETTLED
+        settled = (event_type, None if status is None else status.upper()) in SETTLED
         return WebhookEvent(self.account, self.provider, event_id, event_type, status, settled)
 
     def _load_webhook_key(self, key: Secret) -> "Ed25519PublicKey":

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -34,15 +34,17 @@ class _UnreachableError(Exception):
 
 
 class GuardedStore:
-    """A store as a client uses it: no call raises, and none takes longer than half a second.
+    """A store as a client uses it: no call raises, and none takes longer than a second.
 
     While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and turns
-    are granted. Invalidations are kept, and told to the store once it is back: before anything else, and even if nobody
-    asks it for anything. The log says once that the store is gone, and once that it is back. Changes are told from the
-    first `listen` on.
+    are granted. Invalidations are kept as long as the process lives, and told to the store once it is back: before
+    anything else, and even if nobody asks it for anything; `untold` are those of a guard in an earlier event loop. The
+    log says once that the store is gone, and once that it is back. Changes are told from the first `listen` on.
     """
 
-    def __init__(self, store: SnapshotStore, tell: Callable[[Change], None]) -> None:
+    def __init__(
+        self, store: SnapshotStore, tell: Callable[[Change], None], *, untold: Mapping[str, object] | None = None
+    ) -> None:
         self._store = store
         self._tell = tell
         self._down = False
@@ -50,7 +52,7 @@ class GuardedStore:
         # Counts what makes a snapshot unfit while the store cannot say so.
         self._epoch = 0
         # Invalidations that the store has not been told of.
-        self._untold: dict[str, object] = {}
+        self._untold: dict[str, object] = dict(untold or {})
         # Events are remembered here too, for the time without the store.
         self._events = MemoryStore()
         self._lookups: list[_Lookup] = []
@@ -59,18 +61,24 @@ class GuardedStore:
         self._listening: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
+        self._closed = False
 
     @property
     def reachable(self) -> bool:
         """Whether the store answered the last time."""
         return not self._down
 
+    @property
+    def untold(self) -> Mapping[str, object]:
+        """The invalidations that the store has not been told of."""
+        return self._untold
+
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; callers that come at the same time are answered together."""
         found: asyncio.Future[dict[str, Stored]] = asyncio.get_running_loop().create_future()
         self._lookups.append((keys, found))
         if self._looking is None or self._looking.done():
-            self._looking = self.soon(self._look())
+            self._looking = self._begin(self._look())
         known = await found
         return [known[key] for key in keys]
 
@@ -87,7 +95,7 @@ class GuardedStore:
             self._untold[key] = object()
             self._epoch += 1
             if self._telling is None or self._telling.done():
-                self._telling = self.soon(self._tell_untold())
+                self._telling = self._begin(self._tell_untold())
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store everybody has it."""
@@ -128,8 +136,14 @@ class GuardedStore:
         with suppress(_UnreachableError):
             await self._ask(lambda: self._store.end_turn(host, limit, ticket))
 
-    def soon(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Make a call that nobody waits for."""
+    def soon(self, call: Coroutine[Any, Any, None]) -> None:
+        """Make a call that nobody waits for; none is made once this is closed."""
+        if self._closed:
+            call.close()
+        else:
+            self._begin(call)
+
+    def _begin(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -145,10 +159,17 @@ class GuardedStore:
 
     async def aclose(self) -> None:
         """End what is under way; the store itself is left open."""
+        self._closed = True
         for endless in (self._listening, self._telling):
             if endless is not None:
                 endless.cancel()
                 self._tasks.add(endless)
+        if self._untold:
+            self._asks_at = 0.0
+            with suppress(_UnreachableError):
+                await self._ask(_nothing)
+            if self._untold:
+                _log.warning("the store was not told that %d accounts may have changed", len(self._untold))
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
             for task in late:
@@ -214,8 +235,13 @@ class GuardedStore:
 
     async def _known(self, keys: list[str]) -> dict[str, Stored]:
         known: dict[str, Stored] = {}
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + _PATIENCE
         for start in range(0, len(keys), _AT_ONCE):
-            known |= await self._some_known(keys[start : start + _AT_ONCE])
+            some = keys[start : start + _AT_ONCE]
+            # A store that is slow for so many is not waited for: what is not known is read.
+            late = loop.time() > give_up_at
+            known |= dict.fromkeys(some, self._unknown()) if late else await self._some_known(some)
         return known
 
     async def _some_known(self, keys: list[str]) -> dict[str, Stored]:

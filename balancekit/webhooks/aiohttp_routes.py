@@ -1,5 +1,6 @@
 """A receiver of webhooks for `aiohttp.web`."""
 
+import re
 from typing import TYPE_CHECKING
 
 from balancekit.errors import ConfigError
@@ -28,7 +29,7 @@ def webhook_routes(
     # Half the cost of importing aiohttp, for those who serve with it only.
     from aiohttp import hdrs, web
 
-    if account is None and "{account" not in path:
+    if account is None and not re.search(r"\{account[:}]", path):
         raise ConfigError("path: expected {account} in it, or the argument account")
     receiver = Receiver(client, max_body, body_timeout)
 

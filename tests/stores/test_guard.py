@@ -351,6 +351,61 @@ def test_a_client_that_closes_during_an_outage_leaves_nothing_behind(with_client
     assert with_clients(steps) == (0, [0, 0])
 
 
+def test_an_invalidation_survives_the_event_loop(run_virtually):
+    """One that the store could not be told of in one `asyncio.run` is told in the next."""
+    till, client, store = Till(), None, None
+
+    async def first():
+        nonlocal client, store
+        store = Flaky()
+        client = AggregateClient([till], store=store)
+        await client.fetch(max_age=30)
+        # The lease is given back after the answer.
+        await asyncio.sleep(1)
+        store.fault = ConnectionError()
+        await client.invalidate("till")
+        await client._owned.close()
+
+    async def second():
+        store.fault = None
+        async with client:
+            await client.fetch(max_age=30)
+
+    run_virtually(first())
+    run_virtually(second())
+
+    assert till.requests == 2
+
+
+def test_what_a_closed_client_could_not_tell_it_tells_the_log(with_clients, caplog):
+    """After one last attempt: other replicas may take old snapshots for valid."""
+
+    async def steps(store, here, there):
+        store.fault = ConnectionError()
+        await here.invalidate("till")
+        await here.aclose()
+
+    with_clients(steps)
+
+    assert "the store was not told that 1 accounts may have changed" in caplog.text
+
+
+def test_a_slow_store_is_not_waited_for_a_thousand_times(run_virtually):
+    """Ten batches of a store that takes 0.4 s for each are not worth the deadline."""
+
+    class Slow(Flaky):
+        async def get(self, keys):
+            await asyncio.sleep(0.4)
+            return await super().get(keys)
+
+    async def main():
+        tills = [Till(f"till{number}") for number in range(1000)]
+        async with AggregateClient(tills, store=Slow(), concurrency=1000, deadline=5.0) as client:
+            return (await client.fetch()).complete
+
+    assert run_virtually(main())
+
+
 def test_a_read_from_before_an_invalidation_serves_nobody_after_it_without_the_store(with_clients):
     """The rule holds within the process, whatever the store is doing."""
 
