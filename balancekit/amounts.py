@@ -89,9 +89,7 @@ def from_units(units: str, decimals: int) -> Decimal:
 
     Takes what `check_units` and `check_decimals` return.
     """
-    # Text that `Decimal` reads is faster than a shift afterwards, and the end of it faster looked up than written.
-    amount = Decimal(units + _EXPONENTS[decimals])
-    return amount or amount.copy_abs()
+    return _without_minus_zero(Decimal(units + _EXPONENTS[decimals]))
 
 
 def parse_units(value: object, decimals: object) -> Decimal:
@@ -99,7 +97,7 @@ def parse_units(value: object, decimals: object) -> Decimal:
 
     Raises ValueError as `check_units` and `check_decimals` do.
     """
-    # What nearly all amounts are, in one look: three calls would take twice as long.
+    # What nearly all amounts are, in one look: four calls would take twice as long.
     if (
         type(value) is str
         and type(decimals) is int
@@ -108,7 +106,8 @@ def parse_units(value: object, decimals: object) -> Decimal:
         and value.isdigit()
         and value.isascii()
     ):
-        return from_units(value, decimals)
+        # Text that `Decimal` reads is faster than a shift afterwards, and the end of it faster looked up than written.
+        return Decimal(value + _EXPONENTS[decimals])
     return from_units(check_units(value), check_decimals(decimals))
 
 

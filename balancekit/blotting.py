@@ -8,7 +8,7 @@ from typing import Final
 
 from yarl import URL
 
-from balancekit import wire
+from balancekit import decoding
 from balancekit.http import MAX_ERROR_BODY, Request, Response
 
 _SHORTEST_SECRET: Final = 4
@@ -45,7 +45,7 @@ def blotted(response: Response, secrets: Iterable[str]) -> Response:
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
-        text = json.dumps(wire.decode_json(body), ensure_ascii=False)
+        text = json.dumps(decoding.decode_json(body), ensure_ascii=False)
     secrets = tuple(secrets)
     text = without(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
     # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.

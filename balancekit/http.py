@@ -12,7 +12,7 @@ import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit import wire
+from balancekit import decoding
 
 MAX_EXCERPT: Final = 200
 
@@ -61,7 +61,7 @@ class Response:
 
         Raises ValueError if the body is not UTF-8 JSON.
         """
-        return wire.decode_json(self.body)
+        return decoding.decode_json(self.body)
 
 
 def check_base_url(base_url: object) -> str:

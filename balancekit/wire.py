@@ -1,34 +1,16 @@
-"""From the bytes of an answer to checked shapes: no float ever exists."""
+"""From what an answer says to checked shapes: the kinds of fields, and how each is read."""
 
-import json
-from contextlib import suppress
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, NewType, NoReturn, TypeVar
+from typing import Any, Final, NewType, TypeVar, cast
 
 from balancekit.amounts import check_decimals, check_units, parse_amount
 from balancekit.json_values import NumberText, describe
 from balancekit.names import MAX_LABEL_LENGTH, check_code, check_label, currency_of
 from balancekit.structuring import ShapeError, Structurer
 
-if TYPE_CHECKING:
-    import msgspec
-
-MAX_NESTING: Final = 32
-"""How many lists and objects may stand within each other in a body; an answer that lists balances needs four."""
-
-MAX_VALUES: Final = 60_000
-"""How many values (of lists and objects, and those themselves) a body may hold: twelve for each of the most balances.
-
-The event loop stands still while a body is read, and a megabyte of brackets takes longer than one of balances.
-"""
-
 MAX_BALANCES: Final = 5_000
 """How many balances one answer may hold, and entries any other list in it that is read."""
-
-_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_NO_BRACKETS_OR_QUOTES: Final = bytes(set(range(256)) - set(b'[]{}"\\'))
 
 Code = NewType("Code", str)
 """In a wire shape: a currency code, or the name of a chain."""
@@ -42,63 +24,7 @@ Units = NewType("Units", str)
 Decimals = NewType("Decimals", int)
 """In a wire shape: how many decimals of a currency the smallest unit stands for."""
 
-_LONGEST_INTEGER: Final = 200
 _Shape = TypeVar("_Shape")
-
-
-def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Decode UTF-8 JSON; integers become `int`, other numbers (and endless integers) `NumberText`.
-
-    Raises ShapeError for anything else, `NaN` and `Infinity` included, and for a body beyond `MAX_NESTING` or
-    `MAX_VALUES`.
-    """
-    _refuse_beyond_bounds(body)
-    # A third of the time of reading an answer is saved by it. What it refuses the standard library's decoder may take,
-    # such as half of a surrogate pair in a field that nobody reads; what both take they take for the same.
-    quick = _quick_decoder()
-    with suppress(Exception):
-        return quick.decode(body)
-    try:
-        return _DECODER.decode(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        reason = "not UTF-8"
-    except RecursionError:
-        # The bound is below the interpreter's, but the caller may have used that up.
-        reason = "nested too deeply"
-    except ValueError:
-        reason = "not JSON" if body.strip() else "empty"
-    # Raised out here, since the decoder's errors keep the whole body.
-    raise ShapeError(f"the body is {reason}")
-
-
-def _refuse_beyond_bounds(body: bytes) -> None:
-    # Brackets and commas within strings count here, so that most bodies need no second look; no body has more values
-    # than bytes.
-    bounded = len(body) < MAX_VALUES or _most_values(body) <= MAX_VALUES
-    if bounded and body.count(b"[") + body.count(b"{") <= MAX_NESTING:
-        return
-    # Strings without a bracket leave an even number of quotes between brackets. Taking them away in pairs costs a third
-    # of what parting the body at each quote does, which is left for when a quote or a backslash remains.
-    brackets = body.translate(_AS_SQUARE, delete=_NO_BRACKETS_OR_QUOTES).replace(b'""', b"")
-    if not bounded or b'"' in brackets or b"\\" in brackets:
-        # What stands between strings: every other piece, once the quotes within strings are gone.
-        bare = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-        if _most_values(bare) > MAX_VALUES:
-            raise ShapeError(f"the body holds more than {MAX_VALUES} values")
-        brackets = bare.translate(_AS_SQUARE, delete=_NO_BRACKETS)
-    for _ in range(MAX_NESTING):
-        if not brackets:
-            return
-        # Takes away the innermost of every place, so a level each time.
-        brackets = brackets.replace(b"[]", b"")
-    # The second is for what is opened and never closed: the decoder would go down all the same.
-    if b"[]" in brackets or brackets.count(b"[") > MAX_NESTING:
-        raise ShapeError(f"the body is nested too deeply: more than {MAX_NESTING} levels")
-
-
-def _most_values(text: bytes) -> int:
-    # A value follows a comma or the start of a list or an object, but for the outermost.
-    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def structure(data: object, shape: type[_Shape]) -> _Shape:
@@ -122,12 +48,11 @@ def misfit(data: object, shape: type[object]) -> ShapeError:
     return ShapeError("expected something else")
 
 
-def lines_in(answer: Any) -> list[Any]:  # noqa: ANN401 - JSON is any of its types
-    """Return the entries of the list `data`; raises anything if there is no such list, or if it is too long."""
-    lines: list[Any] = answer["data"]
-    if describe(lines) != "a list" or len(lines) > MAX_BALANCES:
-        raise ShapeError("data")
-    return lines
+def entries(listed: Any) -> list[Any]:  # noqa: ANN401 - of the outlines of any shape
+    """Return a list of no more entries than are let in; ShapeError for a longer one."""
+    if len(listed) > MAX_BALANCES:
+        raise ShapeError(f"more than {MAX_BALANCES} entries")
+    return cast("list[Any]", listed)
 
 
 # The same few codes come again and again, and are checked and kept once. Bounded, since a provider may send any.
@@ -166,23 +91,3 @@ def _structurer() -> Structurer:
         },
         most_items=MAX_BALANCES,
     )
-
-
-def _read_integer(text: str) -> int | NumberText:
-    # `int` refuses thousands of digits, in an unknown field too; whoever reads the field says what is too long.
-    return int(text) if len(text) <= _LONGEST_INTEGER else NumberText(text)
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError
-
-
-# Made once, since `json.loads` would make one for every body.
-_DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=_read_integer, parse_constant=_refuse_constant)
-
-
-@cache
-def _quick_decoder() -> "msgspec.json.Decoder[Any]":
-    import msgspec
-
-    return msgspec.json.Decoder(float_hook=NumberText)

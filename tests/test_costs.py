@@ -138,7 +138,7 @@ def test_the_memory_of_a_kept_balance_is_bounded(provider, line, most):
 
 @pytest.mark.parametrize(
     ("provider", "line", "most"),
-    [(SHOP, crypto_line, 4), (TILL, getmany_line, 11)],
+    [(SHOP, crypto_line, 3), (TILL, getmany_line, 4)],
     ids=["cryptoprocessing", "getmany"],
 )
 def test_few_functions_are_called_for_a_line(provider, line, most):

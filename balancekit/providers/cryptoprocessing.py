@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 import attrs
@@ -16,6 +16,7 @@ import attrs
 from balancekit.amounts import parse_amount
 from balancekit.assets import KNOWN_TYPES, AssetType
 from balancekit.balances import Balance, Row, balances_of
+from balancekit.decoding import Outline
 from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
 from balancekit.provider import HttpProvider, fingerprint_of
@@ -25,7 +26,7 @@ from balancekit.webhooks.bodies import read_object, read_word
 from balancekit.webhooks.event import WebhookEvent
 from balancekit.webhooks.protocols import RawHeaders
 from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, lines_in, misfit, read_code, read_text
+from balancekit.wire import Code, entries, misfit, read_code, read_text
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 """Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""
@@ -45,6 +46,9 @@ class _Line:
 @attrs.frozen
 class _Answer:
     data: list[_Line]
+
+
+_ANSWER: Final = Outline(_Answer)
 
 
 class CryptoprocessingProvider(HttpProvider):
@@ -98,10 +102,9 @@ class CryptoprocessingProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer, zero balances included."""
-        decoded = response.json()
         with suppress(Exception):
-            return balances_of(self.account, self.provider, _rows(decoded))
-        raise misfit(decoded, _Answer)
+            return balances_of(self.account, self.provider, _rows(_ANSWER.read(response.body)))
+        raise misfit(response.json(), _Answer)
 
     @refusing
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time
@@ -128,9 +131,9 @@ def _read_id(data: Mapping[str, object]) -> str:
     return text
 
 
-def _rows(decoded: object) -> Iterator[Row]:
-    """Give what each line says; raises anything unless all of it fits `_Answer`."""
-    for line in lines_in(decoded):
-        code, currency = read_code(line["currency"])
-        asset_type = KNOWN_TYPES.get(line["type"]) or AssetType.reported(read_text(line["type"]))
-        yield currency, parse_amount(line["balance"]), asset_type, code, None, None
+def _rows(answer: Any) -> Iterator[Row]:  # noqa: ANN401 - an outline
+    """Give what each line says; raises anything unless its fields fit those of `_Answer`."""
+    for line in entries(answer.data):
+        code, currency = read_code(line.currency)
+        asset_type = KNOWN_TYPES.get(line.type) or AssetType.reported(read_text(line.type))
+        yield currency, parse_amount(line.balance), asset_type, code, None, None

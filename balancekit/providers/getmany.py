@@ -7,7 +7,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import attrs
 from yarl import URL
@@ -15,6 +15,7 @@ from yarl import URL
 from balancekit.amounts import parse_units
 from balancekit.assets import AssetType
 from balancekit.balances import Balance, Row, balances_of
+from balancekit.decoding import Outline
 from balancekit.errors import WebhookVerificationError
 from balancekit.http import Request, Response
 from balancekit.iso4217 import CODES
@@ -25,7 +26,7 @@ from balancekit.webhooks.bodies import is_word, read_object, read_word
 from balancekit.webhooks.event import WebhookEvent
 from balancekit.webhooks.protocols import RawHeaders
 from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, Decimals, Reference, Units, lines_in, misfit, read_code, read_reference
+from balancekit.wire import Code, Decimals, Reference, Units, entries, misfit, read_code, read_reference
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -68,6 +69,9 @@ class _Line:
 @attrs.frozen
 class _Answer:
     data: list[_Line]
+
+
+_ANSWER: Final = Outline(_Answer)
 
 
 def signing_string(*, key_id: str, timestamp: str, nonce: str, method: str, path: str, digest: str) -> str:
@@ -175,10 +179,9 @@ class GetManyProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer; the API lists only those that are not zero."""
-        decoded = response.json()
         with suppress(Exception):
-            return balances_of(self.account, self.provider, _rows(decoded))
-        raise misfit(decoded, _Answer)
+            return balances_of(self.account, self.provider, _rows(_ANSWER.read(response.body)))
+        raise misfit(response.json(), _Answer)
 
     @refusing
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
@@ -206,18 +209,17 @@ class GetManyProvider(HttpProvider):
         return loaded
 
 
-def _rows(decoded: object) -> Iterator[Row]:
-    """Give what each line says; raises anything unless all of it fits `_Answer`."""
-    for line in lines_in(decoded):
-        held = line["balance"]
-        code, currency = read_code(held["code"])
-        chain, reference = held.get("chain"), line.get("id")
+def _rows(answer: Any) -> Iterator[Row]:  # noqa: ANN401 - an outline
+    """Give what each line says; raises anything unless its fields fit those of `_Answer`."""
+    for line in entries(answer.data):
+        held, chain, reference = line.balance, line.balance.chain, line.id
+        code, currency = read_code(held.code)
         if chain is not None:
             asset_type = _CRYPTO
             chain, _ = read_code(chain)
         else:
             asset_type = _FIAT if currency in CODES else _UNKNOWN
-        amount = parse_units(held["value"], held["decimals"])
+        amount = parse_units(held.value, held.decimals)
         yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
 
 

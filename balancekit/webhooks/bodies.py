@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final, cast
 
+from balancekit.decoding import decode_json
 from balancekit.errors import WebhookVerificationError
 from balancekit.json_values import NumberText, describe
 from balancekit.names import check_label
 from balancekit.structuring import ShapeError
-from balancekit.wire import decode_json
 
 MAX_BODY: Final = 256 * 1_024
 """How many bytes the body of a delivery may have."""

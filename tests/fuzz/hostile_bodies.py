@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, HttpProvider, ProviderError, Response
+from balancekit.decoding import MAX_VALUES
 from balancekit.http import Request
-from balancekit.wire import MAX_BALANCES, MAX_VALUES
+from balancekit.wire import MAX_BALANCES
 
 AIM = 50.0
 MEGABYTE = 2**20

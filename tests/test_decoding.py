@@ -1,0 +1,352 @@
+"""From bytes of JSON to what they say."""
+
+import json
+from contextlib import suppress
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from balancekit import decoding
+from balancekit.decoding import MAX_NESTING, MAX_VALUES, Outline, decode_json
+from balancekit.json_values import NumberText, describe
+from balancekit.structuring import ShapeError
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+BODIES = (
+    st.binary() | JSON.map(json.dumps).map(str.encode) | st.text('[]{}":,.0123456789eE+-NaInfty \ufeff').map(str.encode)
+)
+
+TRICKY = st.text('[]{}"\\\\,:é')
+NESTED = st.recursive(TRICKY, lambda inner: st.lists(inner) | st.dictionaries(TRICKY, inner), max_leaves=30)
+
+
+def types_in(value):
+    """Return the types of a decoded value and of all values in it."""
+    match value:
+        case dict():
+            return {dict}.union(*map(types_in, value), *map(types_in, value.values()))
+        case list():
+            return {list}.union(*map(types_in, value))
+        case _:
+            return {type(value)}
+
+
+def levels_of(value):
+    """Return how many lists and objects stand within each other in a decoded value."""
+    match value:
+        case dict():
+            return 1 + max(map(levels_of, value.values()), default=0)
+        case list():
+            return 1 + max(map(levels_of, value), default=0)
+        case _:
+            return 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.10", "-0.0", "0.1234567890123456789012345678901234567890", "1e400", "1E-7", "1e999999", "6.0"],
+)
+def test_a_number_with_a_fraction_or_an_exponent_keeps_its_text(text):
+    """What Python would read as a float stays the digits that were sent."""
+    number = decode_json(text.encode())
+
+    assert type(number) is NumberText
+    assert number == text
+
+
+@pytest.mark.parametrize("number", [0, -1, 10**18, 123456789012345678901234567890], ids=str)
+def test_an_integer_is_an_int(number):
+    """Whole numbers are exact in Python already."""
+    decoded = decode_json(str(number).encode())
+
+    assert type(decoded) is int
+    assert decoded == number
+
+
+def test_everything_else_is_decoded_as_usual():
+    """Text, lists, objects, booleans and null are what they are anywhere."""
+    body = ' {"a": ["é\\u20ac", true, false, null], "b": {}} '.encode()
+
+    assert decode_json(body) == {"a": ["é€", True, False, None], "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b" \r\n\t", "empty"),
+        (b"NaN", "not JSON"),
+        (b'{"a": [Infinity]}', "not JSON"),
+        (b'{"a": -Infinity}', "not JSON"),
+        (b"<html></html>", "not JSON"),
+        (b"error code: 1015", "not JSON"),
+        (b"{", "not JSON"),
+        (b"{} {}", "not JSON"),
+        (b'{"a": 0x10}', "not JSON"),
+        (b'{"a": 1_0}', "not JSON"),
+        (b'{"a": 01}', "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        (b"[" * 50_000, "nested too deeply: more than 32 levels"),
+        (b'{"a":' * 50_000, "nested too deeply: more than 32 levels"),
+    ],
+    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else value,
+)
+def test_a_body_that_is_no_json_is_refused(body, reason):
+    """The message says what is wrong, and the error keeps nothing of the body."""
+    with pytest.raises(ShapeError, match=f"^the body is {reason}$") as caught:
+        decode_json(body)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "tower",
+    [
+        lambda levels: b"[" * levels + b"]" * levels,
+        lambda levels: b'{"a":' * levels + b"1" + b"}" * levels,
+        lambda levels: b'["]",' * levels + b"1" + b',"["]' * levels,
+        lambda levels: b'["\\"]",' * levels + b"1" + b"]" * levels,
+        lambda levels: b'["\\\\",' * levels + b"1" + b"]" * levels,
+        lambda levels: b"[[]," * (levels - 1) + b"[]" + b"]" * (levels - 1),
+    ],
+    ids=["lists", "objects", "brackets in strings", "escaped quotes", "escaped backslashes", "lists side by side"],
+)
+def test_nesting_is_counted_exactly(tower):
+    """A body at the bound is decoded, one a level above it is not, whatever stands in its strings."""
+    decode_json(tower(MAX_NESTING))
+
+    with pytest.raises(ShapeError, match="more than 32 levels"):
+        decode_json(tower(MAX_NESTING + 1))
+
+
+@given(NESTED, st.integers(1, 6), st.booleans())
+def test_nesting_is_counted_exactly_in_any_body(value, most, escaped):
+    """A body is refused if it goes deeper than the bound, and for nothing else, whatever stands in its strings."""
+    body = json.dumps(value, ensure_ascii=escaped).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("balancekit.decoding.MAX_NESTING", most)
+        if levels_of(value) <= most:
+            assert decode_json(body) == value
+        else:
+            with pytest.raises(ShapeError, match=f"more than {most} levels"):
+                decode_json(body)
+
+
+def test_brackets_within_strings_are_no_nesting():
+    """Text may hold any number of brackets."""
+    body = json.dumps({"a": "[" * 100, "b": '"{\\"' * 100}).encode()
+
+    assert decode_json(body) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("opening", "piece", "closing"),
+    [(b"[", b"1", b"]"), (b"[", b"1.5", b"]"), (b"[", b'"a"', b"]"), (b"{", b'"a":1', b"}")],
+    ids=["integers", "fractions", "strings", "one key again and again"],
+)
+def test_the_number_of_values_is_bounded(opening, piece, closing):
+    """A body of as many values as are let in is decoded, itself included; with one more it is not."""
+    most = [piece] * (MAX_VALUES - 1)
+    decode_json(opening + b",".join(most) + closing)
+
+    with pytest.raises(ShapeError, match=r"^the body holds more than 60000 values$"):
+        decode_json(opening + b",".join([*most, piece]) + closing)
+
+
+def test_commas_within_strings_are_no_values():
+    """Text may hold any number of commas."""
+    assert decode_json(b'"' + b"," * MAX_VALUES + b'"') == "," * MAX_VALUES
+
+
+@given(BODIES)
+def test_any_body_is_a_value_without_floats_or_a_shape_error(body):
+    """Whatever comes, nothing else is raised and no float is made."""
+    with suppress(ShapeError):
+        assert float not in types_in(decode_json(body))
+
+
+@given(JSON)
+def test_numbers_are_decoded_without_a_loss(value):
+    """What was encoded comes back, with its numbers as the text that stood there."""
+    text = json.dumps(value).replace("NaN", "null").replace("-Infinity", "null").replace("Infinity", "null")
+
+    decoded = decode_json(text.encode())
+
+    assert decoded == json.loads(text, parse_float=str)
+
+
+def test_an_endless_integer_is_named_where_it_stands():
+    """Python's own limit on digits does not make a whole body unreadable, nor an unknown field matter."""
+    data = decode_json(b'{"unknown": %b}' % (b"1" * 5000))
+
+    assert data == {"unknown": "1" * 5000}
+    assert describe(data["unknown"]) == "a number"
+
+
+class _Number:
+    """A number as its text: what `json` would write of it might be something else."""
+
+    def __init__(self, text):
+        self.text = str(text)
+
+
+def _written(value, *, ascii_only):
+    match value:
+        case _Number():
+            return value.text
+        case list():
+            return f"[{', '.join(_written(item, ascii_only=ascii_only) for item in value)}]"
+        case dict():
+            items = (
+                f"{_written(key, ascii_only=ascii_only)}:{_written(item, ascii_only=ascii_only)}"
+                for key, item in value.items()
+            )
+            return f"{{{','.join(items)}}}"
+        case _:
+            return json.dumps(value, ensure_ascii=ascii_only)
+
+
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text(max_size=9)
+    | st.integers(-(10**198), 10**198).map(_Number)
+    | st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True).map(_Number),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANY_JSON, st.booleans())
+def test_both_decoders_say_the_same(value, ascii_only):
+    """Whatever the quick decoder takes it takes for what the patient one would, to the last digit and type."""
+    body = _written(value, ascii_only=ascii_only).encode()
+
+    quick = decoding._quick_decoder().decode(body)
+    patient = decoding._DECODER.decode(body.decode())
+
+    assert repr(quick) == repr(patient)
+
+
+@pytest.mark.parametrize(
+    "body", [b'["\\ud800", "1.5"]', b'["' + b"7" * 90 + b'", ' + b"9" * 5000 + b"]"], ids=["half", "endless"]
+)
+def test_what_only_the_patient_decoder_takes_is_taken(body):
+    """Half of a surrogate pair, or an endless integer, in a field that nobody reads fails nothing."""
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises
+        decoding._quick_decoder().decode(body)
+
+    assert len(decode_json(body)) == 2
+
+
+@given(st.binary(max_size=40) | ANY_JSON.map(lambda value: _written(value, ascii_only=False).encode()[:-1]))
+def test_nothing_is_taken_that_only_the_quick_decoder_takes(body):
+    """What is no JSON to the standard library is none here."""
+    try:
+        expected = decoding._DECODER.decode(body.decode())
+    except (ValueError, RecursionError):
+        with pytest.raises(ShapeError):
+            decode_json(body)
+    else:
+        assert repr(decode_json(body)) == repr(expected)
+
+
+@attrs.frozen
+class Held:
+    """What is read of a line, with a field that may be absent."""
+
+    amount: object
+    note: object = None
+
+
+@attrs.frozen
+class Line:
+    """An object in an object."""
+
+    held: Held
+    id: object
+
+
+@attrs.frozen
+class Answer:
+    """A list of objects in an object."""
+
+    data: list[Line]
+
+
+ANSWER = Outline(Answer)
+GOOD = b'{"data":[{"id":7,"held":{"amount":1.50}}],"more":%b}'
+
+# Values that are outlined, nearly so, or not at all, in an object that may have other fields.
+HELD = st.fixed_dictionaries({"amount": ANY_JSON}, optional={"note": ANY_JSON, "other": ANY_JSON}) | ANY_JSON
+LINES = st.lists(st.fixed_dictionaries({"held": HELD, "id": ANY_JSON}, optional={"x": ANY_JSON}) | ANY_JSON, max_size=3)
+ANSWERS = st.fixed_dictionaries({"data": LINES | ANY_JSON}, optional={"more": ANY_JSON}) | ANY_JSON
+
+
+def test_an_outline_has_the_fields_of_its_class():
+    """Values are what the decoder makes of them, a number's text included; what is not named is left out."""
+    body = b'{"data":[{"id":"a","held":{"amount":1.50,"x":2}},{"held":{"amount":[1],"note":""},"id":null}],"next":3}'
+
+    first, second = ANSWER.read(body).data
+
+    assert (first.id, first.held.amount, first.held.note) == ("a", NumberText("1.50"), None)
+    assert (second.id, second.held.amount, second.held.note) == (None, [1], "")
+    assert type(first.held.amount) is NumberText
+    assert not hasattr(first.held, "x")
+
+
+@given(ANSWERS, st.booleans())
+def test_an_outline_is_what_decoding_everything_would_give(value, ascii_only):
+    """Leaving fields out, and reading the others at once, changes nothing of what they hold, nor what is refused."""
+    body = _written(value, ascii_only=ascii_only).encode()
+    try:
+        expected = msgspec.convert(decode_json(body), ANSWER._kind)
+    except msgspec.ValidationError:
+        with pytest.raises(msgspec.ValidationError):
+            ANSWER.read(body)
+    else:
+        assert repr(ANSWER.read(body)) == repr(expected)
+
+
+@given(st.binary(max_size=40) | st.binary(max_size=9).map(lambda piece: GOOD % piece))
+def test_no_outline_is_read_of_what_is_no_json(body):
+    """What is refused as a whole has no outline, wherever the fault is."""
+    try:
+        msgspec.convert(decode_json(body), ANSWER._kind)
+    except (ShapeError, msgspec.ValidationError) as refused:
+        with pytest.raises(type(refused)):
+            ANSWER.read(body)
+    else:
+        assert ANSWER.read(body).data[0].id == 7
+
+
+@pytest.mark.parametrize(
+    "more", [b'"\\ud800"', b"9" * 5000, b'"' + b"," * MAX_VALUES + b'"'], ids=["half", "endless", "commas"]
+)
+def test_an_outline_is_read_whatever_the_standard_library_takes_elsewhere(more):
+    """A field that nobody reads fails nothing by what it holds."""
+    assert ANSWER.read(GOOD % more).data[0].held.amount == "1.50"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (b'"\xff"', "is not UTF-8"),
+        (b"[" * 50_000, "is nested too deeply: more than 32 levels"),
+        (b"[%b]" % b",".join([b"1"] * MAX_VALUES), "holds more than 60000 values"),
+        (b"[" * 33 + b'"%b"' % (b" " * MAX_VALUES) + b"]" * 33, "is nested too deeply: more than 32 levels"),
+    ],
+    ids=["another encoding", "endless nesting", "values without end", "deep in a long body"],
+)
+def test_what_is_left_out_is_refused_for_what_it_does_to_the_reader(more, reason):
+    """A body that would keep the event loop, or is in no encoding that is known, is refused wherever it is so."""
+    with pytest.raises(ShapeError, match=f"^the body {reason}$"):
+        ANSWER.read(GOOD % more)
