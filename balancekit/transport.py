@@ -67,7 +67,8 @@ class Connector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
         connection = await super().connect(req, traces, timeout)
-        if connection.protocol is not None and connection.protocol.should_close:
+        protocol = connection.protocol
+        if protocol is not None and protocol.should_close:
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server spoke before it was asked")
         return connection
@@ -95,7 +96,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     # A session that is lent may leave bodies as they come; then they must come as they are.
     if not session.auto_decompress:
         headers.setdefault("Accept-Encoding", "identity")
-    async with session.request(
+    answer = await session.request(
         request.method,
         url,
         headers=headers,
@@ -106,7 +107,8 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         allow_redirects=False,
         # A session that is lent may say otherwise; the provider's own words stand in the body of an error.
         raise_for_status=False,
-    ) as answer:
+    )
+    try:
         if answer.status == HTTPStatus.OK:
             return Response(answer.status, answer.headers, await _read(answer.content))
         body = bytearray()
@@ -115,6 +117,12 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
             async with asyncio.timeout(_ERROR_BODY_SECONDS):
                 await _read_into(body, answer.content, MAX_ERROR_BODY)
         return Response(answer.status, answer.headers, bytes(body[:MAX_ERROR_BODY]))
+    finally:
+        # An answer that was read to its end has given its connection back. `async with` would do all this again, for a
+        # fiftieth of the time of reading an account.
+        if not answer.closed:
+            answer.release()
+            await answer.wait_for_close()
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
