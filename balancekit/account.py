@@ -24,6 +24,7 @@ _LATE_HINT: Final = "The provider is slow or out of reach. Try again later, or g
 class Account:
     """One account and how to read it; its label and its provider's name are read once and checked.
 
+    `adapter` is the source if it is one that the client tells the time of its host.
     `down` is whether it could not be read the last time, `last` the latest snapshot that this process has seen.
     `key` is what the account is called in a store, where another may have the same label.
     """
@@ -34,10 +35,14 @@ class Account:
     host: Host
     down: bool = False
     last: AccountBalances | None = None
-    key: str = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda self: _key_of(self.label, self.host, self.source), takes_self=True),
-    )
+    adapter: HttpProvider | None = attrs.field(init=False, default=None)
+    key: str = attrs.field(init=False, default="")
+
+    def __attrs_post_init__(self) -> None:
+        # Asking an abstract class for its instances takes longer than looking it up.
+        self.adapter = self.source if isinstance(self.source, HttpProvider) else None
+        fingerprint = "" if self.adapter is None else self.adapter.fingerprint
+        self.key = f"{self.label}@{self.host.name}#{fingerprint}" if fingerprint else f"{self.label}@{self.host.name}"
 
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"
@@ -57,13 +62,11 @@ class Account:
 
     def snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
         """Make a snapshot of what the provider returned; MalformedResponseError if it is no balances of the account."""
-        if isinstance(balances, Iterable):
-            try:
-                return AccountBalances(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
-            except (TypeError, ValueError) as error:
-                reason = str(error)
-        else:
-            reason = f"expected balances, got {type(balances).__name__}"
+        try:
+            return AccountBalances(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
+        except (TypeError, ValueError) as error:
+            listed = isinstance(balances, Iterable)
+            reason = str(error) if listed else f"expected balances, got {type(balances).__name__}"
         raise MalformedResponseError(reason, account=self.label, provider=self.provider)
 
     def failure(self, error: BalancekitError) -> AccountFailure:
@@ -87,8 +90,3 @@ class Account:
             message = f"the adapter raised {type(raised).__name__}"
             error = blame(ProviderError(message, account=self.label, provider=self.provider), raised)
         return error
-
-
-def _key_of(label: str, host: Host, source: BalanceProvider) -> str:
-    fingerprint = source.fingerprint if isinstance(source, HttpProvider) else ""
-    return f"{label}@{host.name}#{fingerprint}" if fingerprint else f"{label}@{host.name}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 import aiohttp
@@ -10,35 +11,39 @@ from balancekit.account import Account, Outcome
 from balancekit.alarm import Alarm
 from balancekit.balances import AccountFailure
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.provider import HttpProvider
 from balancekit.telemetry import FetchSpan
 
 _log = logging.getLogger(__name__)
 
 
-async def attempt(
+def attempt(
     account: Account, session: aiohttp.ClientSession, span: FetchSpan, alarm: Alarm, *, number: int
-) -> Outcome:
+) -> Coroutine[None, None, Outcome]:
     """Ask the account's provider once, until the alarm; `number` counts the attempts from 1.
 
     Nothing but a cancellation, and what ends the whole program, is raised.
     """
-    if isinstance(account.source, HttpProvider):
-        account.source.clock_offset = account.host.clock_offset
+    # Where nobody is told, nobody stands between.
+    if span.silent and not _log.isEnabledFor(logging.DEBUG):
+        return _ask(account, session, alarm)
+    return _ask_and_tell(account, session, span, alarm, number)
+
+
+async def _ask_and_tell(
+    account: Account, session: aiohttp.ClientSession, span: FetchSpan, alarm: Alarm, number: int
+) -> Outcome:
     loop = asyncio.get_running_loop()
     started = loop.time()
-    if span.silent:
-        outcome = await _ask(account, session, alarm)
-    else:
-        with span.attempt(account.label, account.provider, account.host.name, number) as told:
-            told.outcome = outcome = await _ask(account, session, alarm)
-    if _log.isEnabledFor(logging.DEBUG):
-        said = brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
-        _log.debug("%s: attempt %d: %s in %.0f ms", account, number, said, 1e3 * (loop.time() - started))
+    with span.attempt(account.label, account.provider, account.host.name, number) as told:
+        told.outcome = outcome = await _ask(account, session, alarm)
+    said = brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
+    _log.debug("%s: attempt %d: %s in %.0f ms", account, number, said, 1e3 * (loop.time() - started))
     return outcome
 
 
 async def _ask(account: Account, session: aiohttp.ClientSession, alarm: Alarm) -> Outcome:
+    if account.adapter is not None:
+        account.adapter.clock_offset = account.host.clock_offset
     fetched_at = datetime.now(UTC)
     bound = alarm.bound()
     try:

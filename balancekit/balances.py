@@ -113,6 +113,14 @@ class AccountBalances:
         return ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds()
 
     def __attrs_post_init__(self) -> None:
+        account, provider = self.account, self.provider
+        for balance in self.balances:
+            # What nearly all balances are, in one look: a thousand snapshots of twenty are checked at a time.
+            if type(balance) is not Balance or balance.account is not account or balance.provider is not provider:
+                self._check_balances()
+                break
+
+    def _check_balances(self) -> None:
         for index, balance in enumerate(cast("tuple[object, ...]", self.balances)):
             if not isinstance(balance, Balance):
                 raise TypeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")

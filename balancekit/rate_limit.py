@@ -1,7 +1,7 @@
 """A limit on the rate of requests to one host, exact in any window: decisions only, nothing here waits."""
 
-import heapq
 import math
+from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -25,7 +25,7 @@ class RateLimit:
 
 
 class RateLimiter:
-    """The turns under a `RateLimit`, first come, first served; moments are in seconds of any one clock.
+    """The turns under a `RateLimit`, first come, first served; moments are in seconds of any one monotonic clock.
 
     It has as many slots as requests are allowed. A slot is free again `per` seconds after the request that held it has
     *ended*. Whenever that request reached the server, the next one of the slot reaches it more than `per` later, so
@@ -34,8 +34,10 @@ class RateLimiter:
 
     def __init__(self, limit: RateLimit) -> None:
         self.limit = limit
-        self._free_at = [-math.inf] * limit.requests
+        # Of the slots: how many are free, how many are held, and when each of the others is free again, in order.
+        self._free = limit.requests
         self._held = 0
+        self._free_at: deque[float] = deque()
         # Keeps the order of arrival.
         self._queue: dict[Hashable, None] = {}
 
@@ -44,10 +46,12 @@ class RateLimiter:
 
         A ticket that is new joins the end of the queue; one whose turn has begun leaves it.
         """
-        if not self._queue and self._free_at and self._free_at[0] <= now:
-            # Nobody is before it, and a slot is free: the way of most requests, whatever the size of the limit.
-            heapq.heappop(self._free_at)
-            self._held += 1
+        while self._free_at and self._free_at[0] <= now:
+            self._free_at.popleft()
+            self._free += 1
+        if self._free and not self._queue:
+            # The way of most requests, whatever the size of the limit.
+            self._begin()
             return 0.0
         self._queue.setdefault(ticket)
         place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
@@ -55,26 +59,30 @@ class RateLimiter:
         if wait > 0:
             return wait
         del self._queue[ticket]
-        heapq.heappop(self._free_at)
-        self._held += 1
+        self._begin()
         return 0.0
 
     def end(self, now: float) -> None:
         """End a turn: its request was answered, or will not be."""
         self._held -= 1
-        heapq.heappush(self._free_at, now + self.limit.per)
+        self._free_at.append(now + self.limit.per)
 
-    def give_back(self, now: float) -> None:
+    def give_back(self) -> None:
         """End a turn in which no request was made."""
         self._held -= 1
-        heapq.heappush(self._free_at, now)
+        self._free += 1
 
     def leave(self, ticket: Hashable) -> None:
         """Take a ticket out of the queue, if it is there."""
         self._queue.pop(ticket, None)
 
+    def _begin(self) -> None:
+        self._free -= 1
+        self._held += 1
+
     def _turn(self, place: int, now: float) -> float:
         # A slot that is held is free again `per` after now at the earliest, and each round takes `per`.
         rounds, slot = divmod(place, self.limit.requests)
-        free_at = sorted([*self._free_at, *[now + self.limit.per] * self._held])
-        return max(free_at[slot], now) + rounds * self.limit.per
+        slot -= self._free
+        later = self._free_at[slot] if 0 <= slot < len(self._free_at) else now + self.limit.per
+        return (now if slot < 0 else later) + rounds * self.limit.per

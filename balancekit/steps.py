@@ -70,18 +70,32 @@ class Steps:
                 return snapshot
             if wait > 0:
                 return Later(min(wait, _ASK_AGAIN), elsewhere=True)
-        limiter = read.account.host.limiter
-        if limiter is None:
-            return await self._attempt(read)
-        turn_in = await self._turn(read, limiter)
-        if turn_in > 0:
-            return self._wait_for_turn(read, limiter, turn_in)
+        account = read.account
+        limiter = account.host.limiter
+        if limiter is not None:
+            wait = limiter.ask(read, self._loop.time())
+            if wait <= 0 and self._sharing is not None:
+                wait = await self._shared_turn(self._sharing, read, limiter)
+            if wait > 0:
+                return self._wait_for_turn(read, limiter, wait)
+        read.signed_with = account.host.clock_offset
+        read.attempts += 1
+        read.sent(self._loop.time())
         try:
-            return await self._attempt(read)
+            outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
         finally:
-            limiter.end(self._loop.time())
-            if self._sharing is not None:
-                self._sharing.end_turn(read, limiter.limit)
+            if limiter is not None:
+                limiter.end(self._loop.time())
+                if self._sharing is not None:
+                    self._sharing.end_turn(read, limiter.limit)
+        if isinstance(outcome, AccountBalances):
+            account.host.budget.succeeded()
+            return outcome
+        pause = self._pause(read, outcome.error) if isinstance(outcome.error, ProviderError) else None
+        if pause is None:
+            return outcome
+        read.sent_at = None
+        return Later(pause)
 
     async def keep(self, read: Read, snapshot: AccountBalances) -> None:
         """Keep what a read has ended with, for others and for later; nobody waits for this."""
@@ -104,34 +118,15 @@ class Steps:
         if self._sharing is not None:
             self._sharing.release(read)
 
-    async def _attempt(self, read: Read) -> Outcome | Later:
-        account = read.account
-        read.signed_with = account.host.clock_offset
-        read.attempts += 1
-        read.sent(self._loop.time())
-        outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
-        if isinstance(outcome, AccountBalances):
-            account.host.budget.succeeded()
-            return outcome
-        error = outcome.error
-        wait = self._wait_before_next(read, error) if isinstance(error, ProviderError) else None
-        if wait is None:
-            return outcome
-        read.sent_at = None
-        return Later(wait)
-
-    async def _turn(self, read: Read, limiter: RateLimiter) -> float:
-        wait = limiter.ask(read, self._loop.time())
-        if wait > 0 or self._sharing is None:
-            return wait
+    async def _shared_turn(self, sharing: Sharing, read: Read, limiter: RateLimiter) -> float:
         # The turn here is kept in mind even though the shared one rules: the store may go away in the middle.
         try:
-            wait = await self._sharing.turn(read, limiter.limit)
+            wait = await sharing.turn(read, limiter.limit)
         except BaseException:
-            limiter.give_back(self._loop.time())
+            limiter.give_back()
             raise
         if wait > 0:
-            limiter.give_back(self._loop.time())
+            limiter.give_back()
         return wait
 
     def _wait_for_turn(self, read: Read, limiter: RateLimiter, wait: float) -> Outcome | Later:
@@ -149,7 +144,7 @@ class Steps:
             )
         )
 
-    def _wait_before_next(self, read: Read, error: ProviderError) -> float | None:
+    def _pause(self, read: Read, error: ProviderError) -> float | None:
         """Return the seconds to wait before the account is tried again, or None if it is not."""
         host, now = read.account.host, self._loop.time()
         if self._clock_was_wrong(read, error):
