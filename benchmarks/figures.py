@@ -1,11 +1,9 @@
-"""Figures with their spread, the bounds that they are held to, and how contenders are timed in turn."""
+"""Figures with their spread, and the bounds that they are held to."""
 
-import gc
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -90,45 +88,3 @@ class Results:
     def add(self, name: str, figure: Figure, unit: str = "times") -> None:
         """Add a figure; its unit is a ratio unless given."""
         self.figures[name] = unit, figure
-
-
-class Watch:
-    """Somebody who looks on before and after each time, outside the time measured."""
-
-    def before(self) -> None:
-        """Look before."""
-
-    def after(self, result: Any) -> None:  # noqa: ANN401 - whatever the way returned
-        """Look at what came of it."""
-
-
-_NOBODY: Final = Watch()
-
-
-async def in_turn(
-    ways: Mapping[str, Callable[[], Awaitable[Any]]],
-    *,
-    rounds: int,
-    watches: Mapping[str, Watch] = MappingProxyType({}),
-) -> dict[str, list[float]]:
-    """Time each way once a round, in turn, and return the seconds of all rounds; the first round is not counted.
-
-    What a way returns is let go of outside the time measured. Every way begins with the garbage of others collected,
-    and with what others keep out of the collector's sight, which is on.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            watch = watches.get(name, _NOBODY)
-            gc.collect()
-            gc.freeze()
-            watch.before()
-            begun = time.perf_counter()
-            result = await way()
-            took = time.perf_counter() - begun
-            watch.after(result)
-            del result
-            gc.unfreeze()
-            if turn:
-                seconds[name].append(took)
-    return seconds

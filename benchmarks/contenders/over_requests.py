@@ -13,9 +13,10 @@ from benchmarks.contenders.tuned import add
 
 
 class Requests(Contender):
-    """A pool of threads that stays; it blocks the event loop, in which nothing else is to be done."""
+    """A pool of threads that stays, with sessions as they come; it blocks the loop, which has nothing else to do."""
 
     name = "requests, 100 threads"
+    trust_env = True
 
     def __init__(self, base_url: str, accounts: tuple[Account, ...]) -> None:
         super().__init__(base_url, accounts)
@@ -26,8 +27,7 @@ class Requests(Contender):
 
     def _open(self) -> None:
         self._own.session = session = requests.Session()
-        # Looking for proxies and a .netrc costs more than the request.
-        session.trust_env = False
+        session.trust_env = self.trust_env
         self._sessions.append(session)
 
     async def fetch(self) -> Fetched:
@@ -50,3 +50,10 @@ class Requests(Contender):
         self._threads.shutdown()
         for session in self._sessions:
             session.close()
+
+
+class PlainRequests(Requests):
+    """The same without looking for proxies and a `.netrc` in the environment, as aiohttp and httpx are used here."""
+
+    name = "requests, environment unread"
+    trust_env = False

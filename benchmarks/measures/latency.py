@@ -7,8 +7,9 @@ from benchmarks.accounts import make_accounts
 from benchmarks.contenders.contender import Contender, Fetched
 from benchmarks.contenders.library import Library
 from benchmarks.contenders.tuned import Tuned
-from benchmarks.figures import Figure, Results, in_turn
+from benchmarks.figures import Figure, Results
 from benchmarks.measures.run import Run
+from benchmarks.timing import in_turn
 
 _DELAY = 200
 _SHORT_DELAY = 50
@@ -39,7 +40,7 @@ async def _two(run: Run, results: Results) -> None:
         "2 accounts at 200 ms, warm: tuned": theirs.fetch,
         "2 accounts at 200 ms, cold: tuned": cold(Tuned),
     }
-    for name, seconds in (await in_turn(ways, rounds=run.rounds)).items():
+    for name, seconds in (await in_turn(ways, rounds=run.rounds)).seconds.items():
         results.add(name, Figure.of(1e3 * one - _DELAY for one in seconds), "ms over 200")
     await ours.aclose()
     await theirs.aclose()
@@ -60,8 +61,8 @@ async def _many(run: Run, results: Results, loop: str) -> None:
     accounts = make_accounts(run.accounts(1000), delay=_SHORT_DELAY)
     ours, theirs = Library(run.site.http, accounts), Tuned(run.site.http, accounts)
     ideal = _SHORT_DELAY / 1e3 * max(len(accounts) / _CONCURRENCY, 1)
-    seconds = await in_turn({"": ours.fetch, ": tuned": theirs.fetch}, rounds=run.rounds)
-    for whose, taken in seconds.items():
+    laps = await in_turn({"": ours.fetch, ": tuned": theirs.fetch}, rounds=run.rounds)
+    for whose, taken in laps.seconds.items():
         results.add(f"1000 accounts at 50 ms / ideal{loop}{whose}", Figure.of(one / ideal for one in taken))
     await ours.aclose()
     await theirs.aclose()

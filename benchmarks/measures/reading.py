@@ -9,8 +9,9 @@ from balancekit import AccountBalances, MergedBalances, Response, merge
 from benchmarks.accounts import EXACT, exact_totals, make_accounts
 from benchmarks.contenders.library import make_providers
 from benchmarks.contenders.tuned import add
-from benchmarks.figures import Figure, Results, in_turn
+from benchmarks.figures import Figure, Results
 from benchmarks.measures.run import Run
+from benchmarks.timing import in_turn
 
 
 def measure(run: Run, results: Results) -> None:
@@ -39,7 +40,7 @@ def measure(run: Run, results: Results) -> None:
         wanted = exact_totals(accounts)
         if await theirs() != wanted or {total.currency: total.amount for total in await ours()} != wanted:
             raise ValueError("the totals are not exact")
-        return await in_turn({"ours": ours, "theirs": theirs}, rounds=run.rounds)
+        return (await in_turn({"ours": ours, "theirs": theirs}, rounds=run.rounds)).seconds
 
     seconds = asyncio.run(both())
     results.add("bytes to merged / orjson sums", Figure.of_ratios(seconds["ours"], seconds["theirs"]))

@@ -7,8 +7,9 @@ from typing import Any
 from balancekit import AggregateClient
 from benchmarks.accounts import make_accounts
 from benchmarks.contenders.library import Library
-from benchmarks.figures import Figure, Results, in_turn
+from benchmarks.figures import Figure, Results
 from benchmarks.measures.run import Run
+from benchmarks.timing import in_turn
 
 
 def measure(run: Run, results: Results) -> None:
@@ -21,7 +22,8 @@ async def _served(run: Run, results: Results) -> None:
     ours = Library(run.site.http, make_accounts(run.accounts(1000)))
     fetch: Any = ours.client.fetch
     await fetch()
-    seconds = await in_turn({"served": lambda: fetch(max_age=3600.0), "asked": fetch}, rounds=run.rounds)
+    laps = await in_turn({"served": lambda: fetch(max_age=3600.0), "asked": fetch}, rounds=run.rounds)
+    seconds = laps.seconds
     results.add("fetch served from memory", Figure.of(1e3 * one for one in seconds["served"]), "ms")
     results.add("fetch served from memory / asked for", Figure.of_ratios(seconds["served"], seconds["asked"]))
     await ours.aclose()

@@ -9,13 +9,14 @@ from benchmarks.contenders.library import Library
 from benchmarks.contenders.naive import Naive
 from benchmarks.contenders.over_ccxt import Ccxt
 from benchmarks.contenders.over_httpx import Httpx
-from benchmarks.contenders.over_requests import Requests
+from benchmarks.contenders.over_requests import PlainRequests, Requests
 from benchmarks.contenders.raw import Raw
 from benchmarks.contenders.tuned import Tuned
-from benchmarks.figures import Figure, Results, Standing, Watch, in_turn
+from benchmarks.figures import Figure, Results, Standing
 from benchmarks.measures.run import Run
+from benchmarks.timing import Watch, in_turn
 
-_ALL: tuple[type[Contender], ...] = (Raw, Tuned, Naive, Checked, Library, Ccxt, Requests, Httpx)
+_ALL: tuple[type[Contender], ...] = (Raw, Tuned, Naive, Checked, Library, Ccxt, Requests, PlainRequests, Httpx)
 
 
 def measure(run: Run, results: Results) -> None:
@@ -27,9 +28,10 @@ async def _all(run: Run, results: Results) -> None:
     accounts = make_accounts(run.accounts(1000))
     contenders = [kind(run.site.http, accounts) for kind in _ALL]
     watches = {one.name: _Watch(one, run, accounts) for one in contenders}
-    seconds = await in_turn({one.name: one.fetch for one in contenders}, rounds=run.rounds, watches=watches)
+    laps = await in_turn({one.name: one.fetch for one in contenders}, rounds=run.rounds, watches=watches)
     for one in contenders:
         await one.aclose()
+    seconds, processor = laps.seconds, laps.processor
     tuned, ours = seconds[Tuned.name], seconds[Library.name]
     for name, watch in watches.items():
         milliseconds = Figure.of(1e3 * one for one in seconds[name])
@@ -37,6 +39,9 @@ async def _all(run: Run, results: Results) -> None:
         results.standings.append(Standing(name, ratio, milliseconds, watch.exact, share))
     results.add("warm fetch / checked", Figure.of_ratios(ours, seconds[Checked.name]))
     results.add("warm fetch / tuned", Figure.of_ratios(ours, tuned))
+    for kind in (Checked, Tuned):
+        ratios = Figure.of_ratios(processor[Library.name], processor[kind.name])
+        results.add(f"warm fetch / {kind.name}, processor time", ratios)
     results.add("warm fetch / raw protocol", Figure.of_ratios(ours, seconds[Raw.name]))
     results.add("times faster than ccxt", Figure.of_ratios(seconds[Ccxt.name], ours))
     results.add("times faster than requests", Figure.of_ratios(seconds[Requests.name], ours))
@@ -71,7 +76,7 @@ def measure_currencies(run: Run, results: Results) -> None:
 
 async def _pair(run: Run, accounts: tuple[Account, ...]) -> tuple[list[float], list[float]]:
     ours, theirs = Library(run.site.http, accounts), Checked(run.site.http, accounts)
-    seconds = await in_turn({"ours": ours.fetch, "theirs": theirs.fetch}, rounds=run.rounds)
+    laps = await in_turn({"ours": ours.fetch, "theirs": theirs.fetch}, rounds=run.rounds)
     await ours.aclose()
     await theirs.aclose()
-    return seconds["ours"], seconds["theirs"]
+    return laps.seconds["ours"], laps.seconds["theirs"]

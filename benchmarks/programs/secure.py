@@ -9,7 +9,7 @@ from benchmarks.accounts import make_accounts
 from benchmarks.contenders.contender import Contender, Fetched
 from benchmarks.contenders.library import Library
 from benchmarks.contenders.tuned import Tuned
-from benchmarks.figures import in_turn
+from benchmarks.timing import in_turn
 
 
 async def _time(base_url: str, count: int, rounds: int) -> dict[str, list[float]]:
@@ -31,10 +31,10 @@ async def _time(base_url: str, count: int, rounds: int) -> dict[str, list[float]
         "balancekit cold": cold(Library),
         "tuned cold": cold(Tuned),
     }
-    seconds = await in_turn(ways, rounds=rounds)
+    laps = await in_turn(ways, rounds=rounds)
     await ours.aclose()
     await theirs.aclose()
-    return seconds
+    return laps.seconds
 
 
 print(json.dumps(asyncio.run(_time(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))))

@@ -1,0 +1,108 @@
+"""How contenders are timed: in turn, on a machine that may belong to others as well."""
+
+import gc
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+_STAT: Final = Path("/proc/stat")
+_STOLEN: Final = 8
+"""Where the first line of `/proc/stat` says how many ticks the host has given to other machines."""
+
+_CALM: Final = 0.02
+"""Which share of the time measured the host may have given to others for a round to be calm."""
+
+
+class Watch:
+    """Somebody who looks on before and after each time, outside the time measured."""
+
+    def before(self) -> None:
+        """Look before."""
+
+    def after(self, result: Any) -> None:  # noqa: ANN401 - whatever the way returned
+        """Look at what came of it."""
+
+
+@attrs.frozen
+class Lap:
+    """How long one way took in one round, and how much of a processor, and of all of them while the host took them."""
+
+    seconds: float
+    processor: float
+    stolen: float
+
+
+@attrs.frozen
+class Laps:
+    """The laps of each way by its name, as many as there were rounds."""
+
+    of: Mapping[str, list[Lap]]
+
+    @property
+    def seconds(self) -> dict[str, list[float]]:
+        """The time that each way took."""
+        return {name: [lap.seconds for lap in laps] for name, laps in self.of.items()}
+
+    @property
+    def processor(self) -> dict[str, list[float]]:
+        """The time that each way had a processor of this process."""
+        return {name: [lap.processor for lap in laps] for name, laps in self.of.items()}
+
+
+_NOBODY: Final = Watch()
+
+
+async def in_turn(
+    ways: Mapping[str, Callable[[], Awaitable[Any]]],
+    *,
+    rounds: int,
+    watches: Mapping[str, Watch] = MappingProxyType({}),
+) -> Laps:
+    """Time each way once a round, in turn; the first round is not counted.
+
+    What a way returns is let go of outside the time measured. Every way begins with the garbage of others collected,
+    and with what others keep out of the collector's sight, which is on.
+
+    On a virtual machine a round is repeated, up to as many times again as there are rounds, if the host took the
+    processors away meanwhile, whatever the times were; those that count are the ones in which it took least.
+    """
+    taken: list[dict[str, Lap]] = []
+    for turn in range(2 * rounds + 1):
+        round_ = {name: await _lap(way, watches.get(name, _NOBODY)) for name, way in ways.items()}
+        if turn:
+            taken.append(round_)
+        if sum(_lost(each) <= _CALM for each in taken) >= rounds:
+            break
+    calmest = sorted(taken, key=_lost)[:rounds]
+    return Laps({name: [each[name] for each in calmest] for name in ways})
+
+
+async def _lap(way: Callable[[], Awaitable[Any]], watch: Watch) -> Lap:
+    gc.collect()
+    gc.freeze()
+    watch.before()
+    stolen, processor, begun = _stolen(), time.process_time(), time.perf_counter()
+    result = await way()
+    lap = Lap(time.perf_counter() - begun, time.process_time() - processor, _stolen() - stolen)
+    watch.after(result)
+    del result
+    gc.unfreeze()
+    return lap
+
+
+def _lost(laps: Mapping[str, Lap]) -> float:
+    return sum(lap.stolen for lap in laps.values()) / sum(lap.seconds for lap in laps.values())
+
+
+def _stolen() -> float:
+    """Return how many seconds of all processors the host has given to others so far; 0 where nobody tells."""
+    try:
+        told = _STAT.read_text(encoding="ascii").partition("\n")[0].split()
+        return int(told[_STOLEN]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, LookupError, ValueError):
+        return 0.0
