@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
-from balancekit.balances import AccountBalances, AccountFailure, Balance
+from balancekit.balances import AccountBalances, AccountFailure, snapshot_of
 from balancekit.causes import blame
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.hosts import Host
@@ -61,9 +61,12 @@ class Account:
             self.last = snapshot
 
     def snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
-        """Make a snapshot of what the provider returned; MalformedResponseError if it is no balances of the account."""
+        """Make a snapshot of what the provider returned to a request sent at that moment in UTC.
+
+        Raises MalformedResponseError if it is no balances of the account.
+        """
         try:
-            return AccountBalances(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
+            return snapshot_of(self.label, self.provider, balances, fetched_at)
         except (TypeError, ValueError) as error:
             listed = isinstance(balances, Iterable)
             reason = str(error) if listed else f"expected balances, got {type(balances).__name__}"

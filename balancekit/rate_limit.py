@@ -51,7 +51,8 @@ class RateLimiter:
             self._free += 1
         if self._free and not self._queue:
             # The way of most requests, whatever the size of the limit.
-            self._begin()
+            self._free -= 1
+            self._held += 1
             return 0.0
         self._queue.setdefault(ticket)
         place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
@@ -59,7 +60,8 @@ class RateLimiter:
         if wait > 0:
             return wait
         del self._queue[ticket]
-        self._begin()
+        self._free -= 1
+        self._held += 1
         return 0.0
 
     def end(self, now: float) -> None:
@@ -75,10 +77,6 @@ class RateLimiter:
     def leave(self, ticket: Hashable) -> None:
         """Take a ticket out of the queue, if it is there."""
         self._queue.pop(ticket, None)
-
-    def _begin(self) -> None:
-        self._free -= 1
-        self._held += 1
 
     def _turn(self, place: int, now: float) -> float:
         # A slot that is held is free again `per` after now at the earliest, and each round takes `per`.

@@ -77,9 +77,11 @@ class Reader:
         try:
             stored = await self._known(call, accounts)
             for account, known in zip(accounts, stored, strict=True):
-                snapshot = account.own(known.snapshot)
-                if keeps:
-                    account.saw(snapshot)
+                snapshot = known.snapshot
+                if snapshot is not account.last:
+                    snapshot = account.own(snapshot)
+                    if keeps:
+                        account.saw(snapshot)
                 if known.valid and snapshot is not None and call.shares and known.age <= max_age:
                     call.arrive(snapshot)
                 else:

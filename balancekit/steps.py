@@ -107,8 +107,9 @@ class Steps:
                 age = self._loop.time() - read.sent_at
                 await self._store.put(read.account.key, snapshot, version=read.version, age=age)
         finally:
-            # Not before: whoever has the lease next looks for the snapshot first.
-            self.drop(read)
+            # Not before: whoever has the lease next looks for the snapshot first. By itself, a read has nothing left.
+            if self._sharing is not None:
+                self.drop(read)
 
     def drop(self, read: Read) -> None:
         """Give back what a read has taken: its place in a queue for turns, and its lease."""

@@ -52,10 +52,11 @@ class Attempt:
 
 
 class FetchSpan:
-    """The span of one fetch, and those of the attempts in it."""
+    """The span of one fetch, and those of the attempts in it; `silent` if nobody is told anything."""
 
     def __init__(self, accounts: int) -> None:
         self._instruments = _instruments()
+        self.silent = self._instruments is None
         self._span: Span | None = None
         self._context: Context | None = None
         if self._instruments is not None:
@@ -66,11 +67,6 @@ class FetchSpan:
             )
             # Handed on, not made current: the fetch is a generator, and its caller's context is not its own.
             self._context = set_span_in_context(self._span)
-
-    @property
-    def silent(self) -> bool:
-        """Whether nobody is told anything."""
-        return self._instruments is None
 
     def end(self, failures: int) -> None:
         """End the span with the number of accounts that could not be read."""
