@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -22,13 +21,15 @@ MAX_ERROR_BODY: Final = 64 * 2**10
 
 """How many bytes of an error's body are read at all: more than any message may show."""
 
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
 
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
+    if isinstance(headers, CIMultiDictProxy):
+        return headers
+    return CIMultiDictProxy(CIMultiDict(headers)) if headers else _NO_HEADERS
 
 
 def _without_query(url: str) -> str:

@@ -26,5 +26,7 @@ class Run:
 def python(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
     """Run a new interpreter and return what it writes; whatever it says of errors is shown."""
     environment = {**os.environ, **(environ or {})}
+    # An installed package comes with its bytecode; one in a working tree has it once it was imported.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
