@@ -15,7 +15,7 @@ from benchmarks.site import running_site
 def main() -> None:
     """Take the measures, print their table, and keep the results and the chart if nothing was left out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="how often each contender is timed (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=25, help="how often each contender is timed (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few rounds with fewer accounts, to see that it works")
     parser.add_argument("--only", action="append", choices=list(MEASURES), help="take this measure alone; repeatable")
     options = parser.parse_args()
