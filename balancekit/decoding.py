@@ -66,12 +66,10 @@ class Outline:
     def read(self, body: bytes) -> Any:  # noqa: ANN401 - a class of its own for each shape
         """Return an object that has the fields of the class, and those alone.
 
-        Raises anything for a body that has no such fields, or that `decode_json` refuses, unless it is for the depth of
-        a field that is left out.
+        Raises anything for a body that has no such fields, or that `decode_json` refuses.
         """
+        _refuse_beyond_bounds(body)
         with suppress(Exception):
-            if len(body) >= MAX_VALUES:
-                _refuse_beyond_bounds(body)
             if not body.isascii():
                 # What is left out is not looked at so closely.
                 body.decode("utf-8")

@@ -342,9 +342,10 @@ def test_an_outline_is_read_whatever_the_standard_library_takes_elsewhere(more):
         (b'"\xff"', "is not UTF-8"),
         (b"[" * 50_000, "is nested too deeply: more than 32 levels"),
         (b"[%b]" % b",".join([b"1"] * MAX_VALUES), "holds more than 60000 values"),
+        (b"[" * 33 + b"]" * 33, "is nested too deeply: more than 32 levels"),
         (b"[" * 33 + b'"%b"' % (b" " * MAX_VALUES) + b"]" * 33, "is nested too deeply: more than 32 levels"),
     ],
-    ids=["another encoding", "endless nesting", "values without end", "deep in a long body"],
+    ids=["another encoding", "endless nesting", "values without end", "a level too deep", "deep in a long body"],
 )
 def test_what_is_left_out_is_refused_for_what_it_does_to_the_reader(more, reason):
     """A body that would keep the event loop, or is in no encoding that is known, is refused wherever it is so."""
