@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args, get_origin
 
 import attrs
 
-from balancekit.json_values import NumberText
+from balancekit.json_values import NumberText, describe
 from balancekit.structuring import ShapeError
 
 if TYPE_CHECKING:
@@ -61,26 +61,30 @@ class Outline:
     """
 
     def __init__(self, shape: type[object]) -> None:
-        self._shape = shape
+        self.shape = shape
 
     def read(self, body: bytes) -> Any:  # noqa: ANN401 - a class of its own for each shape
         """Return an object that has the fields of the class, and those alone.
 
-        Raises anything for a body that has no such fields, or that `decode_json` refuses.
+        Raises anything for a body that has no such fields, or that is refused as a whole; `decode_json` may take it all
+        the same, and then `of` says the same of it as this would.
         """
         _refuse_beyond_bounds(body)
-        with suppress(Exception):
-            if not body.isascii():
-                # What is left out is not looked at so closely.
-                body.decode("utf-8")
-            return self._decoder.decode(body)
+        if not body.isascii():
+            # What is left out is not looked at so closely.
+            body.decode("utf-8")
+        return self._decoder.decode(body)
+
+    def of(self, decoded: object) -> Any:  # noqa: ANN401 - a class of its own for each shape
+        """Return the outline of what `decode_json` returned; raises anything if it has no such fields."""
         import msgspec
 
-        return msgspec.convert(decode_json(body), self._kind)
+        # Names that are left out may be such as msgspec refuses.
+        return msgspec.convert(_without_others(decoded, self.shape), self._kind)
 
     @cached_property
     def _kind(self) -> Any:  # noqa: ANN401 - a type form, such as list[X]
-        return _outlined(self._shape)
+        return _outlined(self.shape)
 
     @cached_property
     def _decoder(self) -> "msgspec.json.Decoder[Any]":
@@ -151,3 +155,12 @@ def _outlined(kind: Any) -> Any:  # noqa: ANN401 - a type form, such as list[X]
         for field in attrs.fields(kind)
     ]
     return msgspec.defstruct(kind.__name__, fields, gc=False)
+
+
+def _without_others(value: Any, kind: Any) -> Any:  # noqa: ANN401 - JSON is any of its types, kind a type form
+    if get_origin(kind) is list and describe(value) == "a list":
+        return [_without_others(item, get_args(kind)[0]) for item in value]
+    if attrs.has(kind) and describe(value) == "an object":
+        named = [field for field in attrs.fields(kind) if field.name in value]
+        return {field.name: _without_others(value[field.name], field.type) for field in named}
+    return value

@@ -57,8 +57,9 @@ class RateLimiter:
         self._queue.setdefault(ticket)
         place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
         wait = self._turn(place, now) - now
-        if wait > 0:
-            return wait
+        # A limit on a time that the clock cannot tell gives no turn without a slot either.
+        if wait > 0 or not self._free:
+            return max(wait, math.ulp(now))
         del self._queue[ticket]
         self._free -= 1
         self._held += 1

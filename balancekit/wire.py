@@ -1,10 +1,13 @@
 """From what an answer says to checked shapes: the kinds of fields, and how each is read."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final, NewType, TypeVar, cast
 
 from balancekit.amounts import check_decimals, check_units, parse_amount
+from balancekit.decoding import Outline, decode_json
 from balancekit.json_values import NumberText, describe
 from balancekit.names import MAX_LABEL_LENGTH, check_code, check_label, currency_of
 from balancekit.structuring import ShapeError, Structurer
@@ -25,6 +28,7 @@ Decimals = NewType("Decimals", int)
 """In a wire shape: how many decimals of a currency the smallest unit stands for."""
 
 _Shape = TypeVar("_Shape")
+_Result = TypeVar("_Result")
 
 
 def structure(data: object, shape: type[_Shape]) -> _Shape:
@@ -46,6 +50,20 @@ def misfit(data: object, shape: type[object]) -> ShapeError:
     except ShapeError as error:
         return error
     return ShapeError("expected something else")
+
+
+def read_answer(body: bytes, outline: Outline, read: Callable[[Any], _Result]) -> _Result:
+    """Return what a function reads from the outline of a body.
+
+    Raises ShapeError, with the path of the first datum that does not fit the outline's class, if the body has no such
+    outline or if the function raises anything.
+    """
+    with suppress(Exception):
+        return read(outline.read(body))
+    decoded = decode_json(body)
+    with suppress(Exception):
+        return read(outline.of(decoded))
+    raise misfit(decoded, outline.shape)
 
 
 def entries(listed: Any) -> list[Any]:  # noqa: ANN401 - of the outlines of any shape

@@ -30,7 +30,7 @@ class Watch:
 
 @attrs.frozen
 class Lap:
-    """How long one way took in one round, and how much of a processor, and of all of them while the host took them."""
+    """What one way took in one round, in seconds: of time, of this process' processors, and by the host from all."""
 
     seconds: float
     processor: float

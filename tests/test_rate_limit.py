@@ -74,6 +74,14 @@ def test_whoever_leaves_gives_the_place_to_the_next():
     assert limiter.ask("third", 1) == 9
 
 
+def test_a_time_too_short_for_the_clock_gives_no_turn_without_a_slot():
+    """Where a slot is free again at the moment at which it was taken, it is one slot all the same."""
+    limiter = RateLimiter(RateLimit(1, per=1e-12))
+
+    assert limiter.ask("first", 1e6) == 0
+    assert limiter.ask("second", 1e6) > 0
+
+
 def test_a_limit_is_shown_as_it_is_said():
     """Messages name the limit as people do."""
     assert str(RateLimit(30, per=60)) == "30 in 60 s"

@@ -5,7 +5,6 @@ served under the hosts of other brands, so the base URL is a parameter.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
@@ -26,7 +25,7 @@ from balancekit.webhooks.bodies import read_object, read_word
 from balancekit.webhooks.event import WebhookEvent
 from balancekit.webhooks.protocols import RawHeaders
 from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, entries, misfit, read_code, read_text
+from balancekit.wire import Code, entries, read_answer, read_code, read_text
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 """Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""
@@ -102,9 +101,9 @@ class CryptoprocessingProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer, zero balances included."""
-        with suppress(Exception):
-            return balances_of(self.account, self.provider, _rows(_ANSWER.read(response.body)))
-        raise misfit(response.json(), _Answer)
+        return read_answer(
+            response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
+        )
 
     @refusing
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time

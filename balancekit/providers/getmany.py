@@ -5,7 +5,6 @@ Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactio
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -26,7 +25,7 @@ from balancekit.webhooks.bodies import is_word, read_object, read_word
 from balancekit.webhooks.event import WebhookEvent
 from balancekit.webhooks.protocols import RawHeaders
 from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, Decimals, Reference, Units, entries, misfit, read_code, read_reference
+from balancekit.wire import Code, Decimals, Reference, Units, entries, read_answer, read_code, read_reference
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -179,9 +178,9 @@ class GetManyProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer; the API lists only those that are not zero."""
-        with suppress(Exception):
-            return balances_of(self.account, self.provider, _rows(_ANSWER.read(response.body)))
-        raise misfit(response.json(), _Answer)
+        return read_answer(
+            response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
+        )
 
     @refusing
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:

@@ -45,6 +45,7 @@ async def _all(run: Run, results: Results) -> None:
     results.add("warm fetch / raw protocol", Figure.of_ratios(ours, seconds[Raw.name]))
     results.add("times faster than ccxt", Figure.of_ratios(seconds[Ccxt.name], ours))
     results.add("times faster than requests", Figure.of_ratios(seconds[Requests.name], ours))
+    results.add("times faster than requests, environment unread", Figure.of_ratios(seconds[PlainRequests.name], ours))
     results.add("times faster than httpx", Figure.of_ratios(seconds[Httpx.name], ours))
 
 

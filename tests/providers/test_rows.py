@@ -118,3 +118,21 @@ def test_more_lines_than_any_account_has_are_refused(provider, line):
 
     with pytest.raises(ShapeError, match=rf"^data: more than {MAX_BALANCES} entries$"):
         provider.read_response(Response(200, body=b'{"data":[%b]}' % b",".join([*lines, line])))
+
+
+@pytest.mark.parametrize("name", ['"\\ud800"', '"new"'], ids=["half of a character", "unknown"])
+@pytest.mark.parametrize(
+    ("provider", "line"),
+    [
+        (SHOP, '{"currency":"BTC","type":"crypto","balance":"1.50",%s:"\\ud800"}'),
+        (TILL, '{"balance":{"value":"150","code":"BTC","decimals":2,%s:1},"id":"a"}'),
+    ],
+    ids=["cryptoprocessing", "getmany"],
+)
+def test_a_field_that_is_not_read_fails_nothing_whatever_it_is_called(provider, line, name):
+    """A provider may add what not every decoder takes."""
+    body = f'{{"data":[{line % name}],{name}:1}}'.encode()
+
+    (balance,) = provider.read_response(Response(200, body=body))
+
+    assert str(balance.amount) == "1.50"
