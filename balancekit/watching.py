@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -24,7 +25,7 @@ class Watcher:
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
-        self._closed = False
+        self._closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watched = frozenset(labels)
         self._noted: dict[str, float] = {}
@@ -38,7 +39,7 @@ class Watcher:
 
     def close(self) -> None:
         """End the watch."""
-        self._closed = True
+        self._closed.set()
         self._woken.set()
 
     async def changes(self, until: float | None) -> dict[str, float] | None:
@@ -46,17 +47,13 @@ class Watcher:
 
         Changes that follow at once are joined to the first.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._woken.wait()
-        except TimeoutError:
-            return {}
-        if not self._closed:
-            await asyncio.sleep(BURST)
-        return self._take()
-
-    def _take(self) -> dict[str, float] | None:
-        if self._closed:
+            # What follows is not waited for any longer than the watch goes on.
+            async with asyncio.timeout(BURST):
+                await self._closed.wait()
+        if self._closed.is_set():
             return None
         self._woken.clear()
         noted, self._noted = self._noted, {}
