@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
-from balancekit.balances import AccountBalances, AccountFailure, snapshot_of
+from balancekit.balances import AccountBalances, AccountFailure, Balance, snapshot_of
 from balancekit.causes import blame
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.hosts import Host
@@ -66,7 +66,7 @@ class Account:
         Raises MalformedResponseError if it is no balances of the account.
         """
         try:
-            return snapshot_of(self.label, self.provider, balances, fetched_at)
+            return snapshot_of(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
         except (TypeError, ValueError) as error:
             listed = isinstance(balances, Iterable)
             reason = str(error) if listed else f"expected balances, got {type(balances).__name__}"

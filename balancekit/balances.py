@@ -54,19 +54,16 @@ Row = tuple[str, Decimal, AssetType, str, str | None, str | None]
 """A balance to be, of an account yet to be said: currency, amount, type of asset, code, chain, reference."""
 
 
-class _Draft:
-    """A balance before it is frozen; its fields are those of `Balance`."""
+def _draft_of(frozen: type[Any]) -> Any:  # noqa: ANN401 - a class whose fields may hold anything
+    """Return a class of the same fields, which can be set; an instance is frozen by giving it the frozen class.
 
-    __slots__ = tuple(field.name for field in attrs.fields(Balance))  # pyright: ignore[reportUnannotatedClassAttribute]
+    Checking what is checked already, and setting the fields of a frozen object, would take six times as long; a
+    constructor that sets them, half as long again.
+    """
+    return type(f"{frozen.__name__}Draft", (), {"__slots__": tuple(field.name for field in attrs.fields(frozen))})
 
-    currency: str
-    amount: Decimal
-    asset_type: AssetType
-    account: str
-    provider: str
-    code: str
-    chain: str | None
-    reference: str | None
+
+_BalanceDraft: Any = _draft_of(Balance)
 
 
 def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
@@ -76,11 +73,9 @@ def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balan
     `balancekit.wire`. Raises ValueError or TypeError for a label that is refused.
     """
     account, provider = check_label(account), check_label(provider)
-    balances: list[Any] = []  # a Draft, then a Balance
+    balances: list[Balance] = []
     for currency, amount, asset_type, code, chain, reference in rows:
-        # Checking what is checked already, and setting the fields of a frozen object, would take six times as long; a
-        # constructor that sets them, half as long again.
-        balance = _Draft()
+        balance = _BalanceDraft()
         balance.currency = currency
         balance.amount = amount
         balance.asset_type = asset_type
@@ -89,7 +84,7 @@ def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balan
         balance.code = code
         balance.chain = chain
         balance.reference = reference
-        balance.__class__ = Balance  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        balance.__class__ = Balance
         balances.append(balance)
     return tuple(balances)
 
@@ -113,47 +108,34 @@ class AccountBalances:
         return ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds()
 
     def __attrs_post_init__(self) -> None:
-        if _are_plainly_of(self.account, self.provider, self.balances):
-            return
-        for index, balance in enumerate(cast("tuple[object, ...]", self.balances)):
-            if not isinstance(balance, Balance):
-                raise TypeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
-            if balance.account != self.account or balance.provider != self.provider:
-                raise ValueError(f"balances[{index}] belongs to another account than {self.account!r}")
+        _check_belonging(self.account, self.provider, self.balances)
 
 
-def _are_plainly_of(account: str, provider: str, balances: tuple[Balance, ...]) -> bool:
-    # What nearly all balances are, in one look: a thousand snapshots of twenty are checked at a time.
-    for balance in balances:
-        if type(balance) is not Balance or balance.account is not account or balance.provider is not provider:
-            return False
-    return True
+def _check_belonging(account: str, provider: str, balances: tuple[object, ...]) -> None:
+    for index, balance in enumerate(balances):
+        # What nearly all balances are, in one look: a thousand snapshots of twenty are checked at a time.
+        if type(balance) is Balance and balance.account is account and balance.provider is provider:
+            continue
+        if not isinstance(balance, Balance):
+            raise TypeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
+        if balance.account != account or balance.provider != provider:
+            raise ValueError(f"balances[{index}] belongs to another account than {account!r}")
 
 
-class _SnapshotDraft:
-    """A snapshot before it is frozen; its fields are those of `AccountBalances`."""
-
-    __slots__ = tuple(field.name for field in attrs.fields(AccountBalances))  # pyright: ignore[reportUnannotatedClassAttribute]
-
-    account: str
-    provider: str
-    balances: tuple[Balance, ...]
-    fetched_at: datetime
-    stale: bool
+_SnapshotDraft: Any = _draft_of(AccountBalances)
 
 
-def snapshot_of(account: str, provider: str, balances: object, fetched_at: datetime) -> AccountBalances:
-    """Return the snapshot of an account whose label, and whose provider's name, are checked already; now is in UTC.
+def snapshot_of(account: str, provider: str, balances: Iterable[Balance], fetched_at: datetime) -> AccountBalances:
+    """Return the snapshot of an account whose label, and whose provider's name, are checked already.
 
-    Raises what `AccountBalances` does for balances that are not the account's.
+    `fetched_at` is in UTC. Raises what `AccountBalances` does for balances that are not the account's.
     """
-    if type(balances) is not tuple or not _are_plainly_of(account, provider, cast("tuple[Balance, ...]", balances)):
-        return AccountBalances(account, provider, cast("Iterable[Balance]", balances), fetched_at)
-    # As in `balances_of`: checking the label again, and setting the fields of a frozen object, take three times as long
-    snapshot: Any = _SnapshotDraft()
+    listed = tuple(balances)
+    _check_belonging(account, provider, listed)
+    snapshot = _SnapshotDraft()
     snapshot.account = account
     snapshot.provider = provider
-    snapshot.balances = balances
+    snapshot.balances = listed
     snapshot.fetched_at = fetched_at
     snapshot.stale = False
     snapshot.__class__ = AccountBalances

@@ -88,9 +88,7 @@ class Outline:
 
     @cached_property
     def _decoder(self) -> "msgspec.json.Decoder[Any]":
-        import msgspec
-
-        return msgspec.json.Decoder(self._kind, float_hook=NumberText)
+        return _make_decoder(self._kind)
 
 
 def _refuse_beyond_bounds(body: bytes) -> None:
@@ -138,9 +136,13 @@ _DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=_read_integ
 
 @cache
 def _quick_decoder() -> "msgspec.json.Decoder[Any]":
+    return _make_decoder(Any)
+
+
+def _make_decoder(kind: Any) -> "msgspec.json.Decoder[Any]":  # noqa: ANN401 - a type form, such as list[X]
     import msgspec
 
-    return msgspec.json.Decoder(float_hook=NumberText)
+    return msgspec.json.Decoder(kind, float_hook=NumberText)
 
 
 def _outlined(kind: Any) -> Any:  # noqa: ANN401 - a type form, such as list[X]

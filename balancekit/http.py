@@ -27,9 +27,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
-    if isinstance(headers, CIMultiDictProxy):
-        return headers
-    return CIMultiDictProxy(CIMultiDict(headers)) if headers else _NO_HEADERS
+    return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
 
 
 def _without_query(url: str) -> str:

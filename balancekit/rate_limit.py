@@ -49,18 +49,15 @@ class RateLimiter:
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
             self._free += 1
-        if self._free and not self._queue:
-            # The way of most requests, whatever the size of the limit.
-            self._free -= 1
-            self._held += 1
-            return 0.0
-        self._queue.setdefault(ticket)
-        place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
-        wait = self._turn(place, now) - now
-        # A limit on a time that the clock cannot tell gives no turn without a slot either.
-        if wait > 0 or not self._free:
-            return max(wait, math.ulp(now))
-        del self._queue[ticket]
+        # Most requests find a slot free and nobody before them, whatever the size of the limit.
+        if self._queue or not self._free:
+            self._queue.setdefault(ticket)
+            place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
+            wait = self._turn(place, now) - now
+            # A limit on a time that the clock cannot tell gives no turn without a slot either.
+            if wait > 0 or not self._free:
+                return max(wait, math.ulp(now))
+            del self._queue[ticket]
         self._free -= 1
         self._held += 1
         return 0.0

@@ -30,7 +30,10 @@ class Watch:
 
 @attrs.frozen
 class Lap:
-    """What one way took in one round, in seconds: of time, of this process' processors, and by the host from all."""
+    """What one way took in one round, in seconds.
+
+    `processor` is how long this process had a processor, `stolen` how long the host took any of them away.
+    """
 
     seconds: float
     processor: float

@@ -12,6 +12,7 @@ from balancekit import decoding
 from balancekit.decoding import MAX_NESTING, MAX_VALUES, Outline, decode_json
 from balancekit.json_values import NumberText, describe
 from balancekit.structuring import ShapeError
+from balancekit.wire import read_answer
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -340,18 +341,19 @@ def test_there_is_an_outline_whatever_the_standard_library_takes_elsewhere(more)
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "reason"),
     [
-        b'"\xff"',
-        b"[" * 50_000,
-        b"[%b]" % b",".join([b"1"] * MAX_VALUES),
-        b"[" * 33 + b"]" * 33,
-        b"[" * 33 + b'"%b"' % (b" " * MAX_VALUES) + b"]" * 33,
+        (b'"\xff"', "is not UTF-8"),
+        (b"[" * 50_000, "is nested too deeply: more than 32 levels"),
+        (b"[%b]" % b",".join([b"1"] * MAX_VALUES), "holds more than 60000 values"),
+        (b"[" * 33 + b"]" * 33, "is nested too deeply: more than 32 levels"),
+        (b"[" * 33 + b'"%b"' % (b" " * MAX_VALUES) + b"]" * 33, "is nested too deeply: more than 32 levels"),
     ],
     ids=["another encoding", "endless nesting", "values without end", "a level too deep", "deep in a long body"],
 )
-def test_what_is_left_out_is_refused_for_what_it_does_to_the_reader(more):
+def test_what_is_left_out_is_refused_for_what_it_does_to_the_reader(more, reason):
     """A body that would keep the event loop, or is in no encoding that is known, is refused wherever it is so."""
-    for refuse in (decode_json, ANSWER.read):
-        with pytest.raises((ShapeError, UnicodeDecodeError)):
-            refuse(GOOD % more)
+    with pytest.raises((ShapeError, UnicodeDecodeError)):
+        ANSWER.read(GOOD % more)
+    with pytest.raises(ShapeError, match=f"^the body {reason}$"):
+        read_answer(GOOD % more, ANSWER, lambda answer: answer)

@@ -24,7 +24,7 @@ def measure(run: Run, results: Results) -> None:
     async def ours() -> MergedBalances:
         return merge(
             [
-                AccountBalances(one.account, one.provider, tuple(one.read_response(Response(200, {}, body))), moment)
+                AccountBalances(one.account, one.provider, tuple(one.read_response(Response(200, body=body))), moment)
                 for one, body in zip(providers, bodies, strict=True)
             ]
         )
