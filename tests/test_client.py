@@ -305,19 +305,19 @@ class CancelsItself(Scripted):
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "make_bad",
     [
-        CancelsItself("bad"),
-        Scripted("bad", GeneratorExit()),
-        Scripted("bad", BareError()),
-        Scripted("bad", UnshowableError()),
-        Scripted("bad", ServiceUnavailableError("503", account="bad", provider="scripted", retry_after="5")),
+        lambda: CancelsItself("bad"),
+        lambda: Scripted("bad", GeneratorExit()),
+        lambda: Scripted("bad", BareError()),
+        lambda: Scripted("bad", UnshowableError()),
+        lambda: Scripted("bad", ServiceUnavailableError("503", account="bad", provider="scripted", retry_after="5")),
     ],
     ids=["cancels itself", "GeneratorExit", "bare error", "unshowable error", "odd retry_after"],
 )
-def test_a_provider_that_breaks_its_worker_costs_the_others_nothing(fetch, bad):
+def test_a_provider_that_breaks_its_worker_costs_the_others_nothing(fetch, make_bad):
     """Even where one account's adapter ends the task that it runs in, the next account is read."""
-    done = fetch([bad, Scripted("healthy")], concurrency=1, deadline=5.0)
+    done = fetch([make_bad(), Scripted("healthy")], concurrency=1, deadline=5.0)
 
     assert [snapshot.account for snapshot in done.merged.accounts] == ["healthy"]
     assert [failure.account for failure in done.merged.failures] == ["bad"]
