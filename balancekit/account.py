@@ -7,7 +7,7 @@ from typing import Final, cast
 
 import attrs
 
-from balancekit.balances import AccountBalances, AccountFailure, Balance, snapshot_of
+from balancekit.balances import AccountBalances, AccountFailure, snapshot_of
 from balancekit.causes import blame
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.hosts import Host
@@ -65,11 +65,15 @@ class Account:
 
         Raises MalformedResponseError if it is no balances of the account.
         """
-        try:
-            return snapshot_of(self.label, self.provider, cast("Iterable[Balance]", balances), fetched_at)
-        except (TypeError, ValueError) as error:
-            listed = isinstance(balances, Iterable)
-            reason = str(error) if listed else f"expected balances, got {type(balances).__name__}"
+        if not isinstance(balances, Iterable):
+            reason = f"expected balances, got {type(balances).__name__}"
+        else:
+            # What a generator raises is the adapter's own, and is not repeated.
+            listed = tuple(cast("Iterable[object]", balances))
+            try:
+                return snapshot_of(self.label, self.provider, listed, fetched_at)
+            except (TypeError, ValueError) as error:
+                reason = str(error)
         raise MalformedResponseError(reason, account=self.label, provider=self.provider)
 
     def failure(self, error: BalancekitError) -> AccountFailure:

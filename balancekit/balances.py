@@ -54,16 +54,16 @@ Row = tuple[str, Decimal, AssetType, str, str | None, str | None]
 """A balance to be, of an account yet to be said: currency, amount, type of asset, code, chain, reference."""
 
 
-def _draft_of(frozen: type[Any]) -> Any:  # noqa: ANN401 - a class whose fields may hold anything
+def _draft_of(frozen: type[Any]) -> type[Any]:
     """Return a class of the same fields, which can be set; an instance is frozen by giving it the frozen class.
 
-    Checking what is checked already, and setting the fields of a frozen object, would take six times as long; a
+    Checking what is checked already, and setting the fields of a frozen object, would take several times as long; a
     constructor that sets them, half as long again.
     """
     return type(f"{frozen.__name__}Draft", (), {"__slots__": tuple(field.name for field in attrs.fields(frozen))})
 
 
-_BalanceDraft: Any = _draft_of(Balance)
+_BalanceDraft = _draft_of(Balance)
 
 
 def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
@@ -122,20 +122,19 @@ def _check_belonging(account: str, provider: str, balances: tuple[object, ...]) 
             raise ValueError(f"balances[{index}] belongs to another account than {account!r}")
 
 
-_SnapshotDraft: Any = _draft_of(AccountBalances)
+_AccountBalancesDraft = _draft_of(AccountBalances)
 
 
-def snapshot_of(account: str, provider: str, balances: Iterable[Balance], fetched_at: datetime) -> AccountBalances:
+def snapshot_of(account: str, provider: str, balances: tuple[object, ...], fetched_at: datetime) -> AccountBalances:
     """Return the snapshot of an account whose label, and whose provider's name, are checked already.
 
     `fetched_at` is in UTC. Raises what `AccountBalances` does for balances that are not the account's.
     """
-    listed = tuple(balances)
-    _check_belonging(account, provider, listed)
-    snapshot = _SnapshotDraft()
+    _check_belonging(account, provider, balances)
+    snapshot = _AccountBalancesDraft()
     snapshot.account = account
     snapshot.provider = provider
-    snapshot.balances = listed
+    snapshot.balances = balances
     snapshot.fetched_at = fetched_at
     snapshot.stale = False
     snapshot.__class__ = AccountBalances

@@ -165,7 +165,8 @@ class AggregateClient:
         `max_age` is that of the first `fetch`. After that an account is read when a webhook, or `invalidate`, says that
         its balances may have changed, here or in another process with the same store; changes within 50 ms are joined.
         One that could not be read is tried again later. `every` reads all accounts that often, in seconds (60 at
-        least), for those that have no webhook. Whoever is slow gets the newest state and not each one.
+        least), for those that have no webhook. Whoever is slow gets the newest state and not each one. A watch that is
+        cancelled while it waits, as by a timeout around `anext`, has ended.
 
         Raises as `fetch` does, at the call.
         """

@@ -14,11 +14,9 @@ from yarl import URL
 from balancekit import decoding
 
 MAX_EXCERPT: Final = 200
-
 """How many characters of an answer a message may show."""
 
 MAX_ERROR_BODY: Final = 64 * 2**10
-
 """How many bytes of an error's body are read at all: more than any message may show."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())

@@ -49,7 +49,7 @@ class RateLimiter:
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
             self._free += 1
-        # Most requests find a slot free and nobody before them, whatever the size of the limit.
+        # Past the queue if nobody is in it, as for most requests: so the size of the limit costs them nothing.
         if self._queue or not self._free:
             self._queue.setdefault(ticket)
             place = next(place for place, queued in enumerate(self._queue) if queued == ticket)

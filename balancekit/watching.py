@@ -45,16 +45,19 @@ class Watcher:
     async def changes(self, until: float | None) -> dict[str, float] | None:
         """Wait for changes: which accounts, and since when; none of them when the time has come, None at the end.
 
-        Changes that follow at once are joined to the first.
+        Changes that follow at once are joined to the first. Those that there are when the time has come are told next:
+        accounts that change all the time must not put off the others for ever.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._woken.wait()
-            # What follows is not waited for any longer than the watch goes on.
+            # Others may follow, and are waited for no longer than the watch goes on.
             async with asyncio.timeout(BURST):
                 await self._closed.wait()
         if self._closed.is_set():
             return None
+        if until is not None and self._loop.time() >= until:
+            return {}
         self._woken.clear()
         noted, self._noted = self._noted, {}
         return noted

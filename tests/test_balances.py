@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
-from balancekit.balances import balances_of
+from balancekit.balances import balances_of, snapshot_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,6 +48,20 @@ def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
     assert pickle.loads(pickle.dumps(balance)) == attrs.evolve(balance) == made
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         balance.amount = Decimal(2)
+
+
+def test_a_snapshot_of_checked_labels_is_a_snapshot_like_any_other(make_balance):
+    """Which way it was made is not to be told from its class, its fields or its copies."""
+    balances = (make_balance("BTC", "1"), make_balance("USD", "2.50", "fiat"))
+    made = AccountBalances("shop", "fake", balances, NOW)
+
+    snapshot = snapshot_of("shop", "fake", balances, NOW)
+
+    assert type(snapshot) is AccountBalances
+    assert (snapshot, hash(snapshot), repr(snapshot)) == (made, hash(made), repr(made))
+    assert pickle.loads(pickle.dumps(snapshot)) == attrs.evolve(snapshot) == made
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        snapshot.stale = True
 
 
 def test_balances_of_checked_fields_belong_to_an_account_that_can_be_named():
@@ -103,10 +117,13 @@ def test_balances_become_a_tuple(make_balance):
     assert len(snapshot.balances) == 1
 
 
-def test_a_balance_of_another_account_is_refused(make_balance):
+@pytest.mark.parametrize("make", [AccountBalances, snapshot_of], ids=["as any", "of checked labels"])
+@pytest.mark.parametrize("change", [{"account": "till"}, {"provider": "other"}], ids=["account", "provider"])
+def test_a_balance_of_another_account_is_refused(make_balance, make, change):
     """A snapshot cannot hold what belongs elsewhere."""
+    ours = make_balance("BTC", "1")
     with pytest.raises(ValueError, match=r"balances\[1\] belongs to another account than 'shop'"):
-        AccountBalances("shop", "fake", [make_balance("BTC", "1"), make_balance("BTC", "1", account="till")], NOW)
+        make("shop", "fake", (ours, attrs.evolve(ours, **change)), NOW)
 
 
 def test_what_is_no_balance_is_refused():

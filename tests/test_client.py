@@ -253,6 +253,19 @@ def test_whatever_a_provider_raises_is_its_own_failure(fetch, raised):
     assert f"the adapter raised {type(raised).__name__}" in str(failure.error)
 
 
+def test_what_an_adapter_raises_while_it_is_listed_is_not_repeated(fetch):
+    """A generator fails only when it is read, and what it says may hold anything then, too."""
+
+    def balances():
+        yield from Scripted("odd").balances()
+        raise ValueError("sk_live\x1b[2J")
+
+    (failure,) = fetch([Scripted("odd", balances())]).merged.failures
+
+    assert "the adapter raised ValueError" in str(failure.error)
+    assert "sk_live" not in str(failure.error)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
