@@ -13,9 +13,8 @@ from balancekit.decoding import MAX_NESTING, MAX_VALUES, Outline, decode_json
 from balancekit.json_values import NumberText, describe
 from balancekit.structuring import ShapeError
 from balancekit.wire import read_answer
+from tests.strategies import JSON
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 BODIES = (
     st.binary() | JSON.map(json.dumps).map(str.encode) | st.text('[]{}":,.0123456789eE+-NaInfty \ufeff').map(str.encode)
 )

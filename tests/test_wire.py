@@ -18,6 +18,7 @@ from balancekit.wire import (
     read_code,
     structure,
 )
+from tests.strategies import JSON
 
 
 @attrs.frozen
@@ -62,8 +63,6 @@ class Held:
 
 LINE = {"code": "BTC", "amount": "0.04", "units": "12", "decimals": 6, "note": "held", "chain": "bitcoin"}
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 LINES = st.fixed_dictionaries({}, optional={name: JSON | st.just(good) for name, good in LINE.items()})
 ANSWERS = JSON | st.fixed_dictionaries({"data": JSON | st.lists(JSON | st.fixed_dictionaries({"line": JSON | LINES}))})
 

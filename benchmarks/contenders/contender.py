@@ -38,6 +38,14 @@ class Contender(ABC):
         self.base_url = base_url
         self.accounts = accounts
 
+    @classmethod
+    async def fetch_anew(cls, base_url: str, accounts: tuple[Account, ...]) -> Fetched:
+        """Read all accounts over new connections, and close them."""
+        contender = cls(base_url, accounts)
+        fetched = await contender.fetch()
+        await contender.aclose()
+        return fetched
+
     @abstractmethod
     async def fetch(self) -> Fetched:
         """Read all accounts once."""

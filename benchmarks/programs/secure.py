@@ -3,10 +3,9 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from benchmarks.accounts import make_accounts
-from benchmarks.contenders.contender import Contender, Fetched
 from benchmarks.contenders.library import Library
 from benchmarks.contenders.tuned import Tuned
 from benchmarks.timing import in_turn
@@ -14,22 +13,12 @@ from benchmarks.timing import in_turn
 
 async def _time(base_url: str, count: int, rounds: int) -> dict[str, list[float]]:
     accounts = make_accounts(count)
-
-    def cold(kind: type[Contender]) -> Callable[[], Awaitable[Fetched]]:
-        async def fetch() -> Fetched:
-            contender = kind(base_url, accounts)
-            fetched = await contender.fetch()
-            await contender.aclose()
-            return fetched
-
-        return fetch
-
     ours, theirs = Library(base_url, accounts), Tuned(base_url, accounts)
     ways = {
         "balancekit warm": ours.fetch,
         "tuned warm": theirs.fetch,
-        "balancekit cold": cold(Library),
-        "tuned cold": cold(Tuned),
+        "balancekit cold": partial(Library.fetch_anew, base_url, accounts),
+        "tuned cold": partial(Tuned.fetch_anew, base_url, accounts),
     }
     laps = await in_turn(ways, rounds=rounds)
     await ours.aclose()

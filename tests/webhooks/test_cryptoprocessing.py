@@ -10,6 +10,7 @@ from hypothesis import example, given, strategies as st
 from balancekit import CryptoprocessingProvider, Secret, WebhookEvent, WebhookVerificationError
 from balancekit.webhooks import WebhookProvider
 from balancekit.webhooks.hmac_sha512 import keyed_hash, verify
+from tests.strategies import JSON
 
 SECRET = "AbCdEfG123456"
 PUBLISHED_BODY = b'{"currency":"BTC","foreign_id":"123456"}'
@@ -18,10 +19,6 @@ PUBLISHED = (
     "5b90815f20e2bb10f82c7a9e9d865546fda58989c2ae9e8e2ff7bc29195fa1ec"
 )
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 CALLBACKS = st.fixed_dictionaries({}, optional={"id": JSON, "type": JSON, "status": JSON, "more": JSON})
 
 

@@ -11,6 +11,7 @@ from hypothesis import example, given, strategies as st
 
 from balancekit import ConfigError, GetManyProvider, Secret, WebhookEvent, WebhookVerificationError
 from balancekit.webhooks import WebhookProvider
+from tests.strategies import JSON
 
 NOW = 1_767_225_600
 BODY = b'{"type":"transaction.updated","data":{"id":"tx_1","status":"COMPLETED"}}'
@@ -27,10 +28,6 @@ NEXT = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 DER, PEM = serialization.Encoding.DER, serialization.Encoding.PEM
 SPKI, RAW = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.PublicFormat.Raw
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 DATA = JSON | st.fixed_dictionaries({}, optional={"status": JSON, "transaction": JSON | st.just({"status": "FAILED"})})
 WEBHOOKS = st.fixed_dictionaries({}, optional={"type": JSON, "event": JSON, "status": JSON, "data": DATA})
 
