@@ -3,11 +3,11 @@
 import json
 from contextlib import suppress
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, get_args, get_origin
 
 import attrs
 
-from balancekit.json_values import NumberText, describe
+from balancekit.json_values import NumberText
 from balancekit.structuring import ShapeError
 
 if TYPE_CHECKING:
@@ -159,10 +159,11 @@ def _outlined(kind: Any) -> Any:  # noqa: ANN401 - a type form, such as list[X]
     return msgspec.defstruct(kind.__name__, fields, gc=False)
 
 
-def _without_others(value: Any, kind: Any) -> Any:  # noqa: ANN401 - JSON is any of its types, kind a type form
-    if get_origin(kind) is list and describe(value) == "a list":
-        return [_without_others(item, get_args(kind)[0]) for item in value]
-    if attrs.has(kind) and describe(value) == "an object":
-        named = [field for field in attrs.fields(kind) if field.name in value]
-        return {field.name: _without_others(value[field.name], field.type) for field in named}
+def _without_others(value: object, kind: Any) -> object:  # noqa: ANN401 - a type form, such as list[X]
+    if get_origin(kind) is list and isinstance(value, list):
+        return [_without_others(item, get_args(kind)[0]) for item in cast("list[object]", value)]
+    if attrs.has(kind) and isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        named = [field for field in attrs.fields(kind) if field.name in members]
+        return {field.name: _without_others(members[field.name], field.type) for field in named}
     return value

@@ -34,9 +34,9 @@ class RateLimiter:
 
     def __init__(self, limit: RateLimit) -> None:
         self.limit = limit
-        # Of the slots: how many are free, how many are held, and when each of the others is free again, in order.
+        # Of the slots: how many are free, and when those whose turn has ended are free again, in order. The others are
+        # held.
         self._free = limit.requests
-        self._held = 0
         self._free_at: deque[float] = deque()
         # Keeps the order of arrival.
         self._queue: dict[Hashable, None] = {}
@@ -59,17 +59,14 @@ class RateLimiter:
                 return max(wait, math.ulp(now))
             del self._queue[ticket]
         self._free -= 1
-        self._held += 1
         return 0.0
 
     def end(self, now: float) -> None:
         """End a turn: its request was answered, or will not be."""
-        self._held -= 1
         self._free_at.append(now + self.limit.per)
 
     def give_back(self) -> None:
         """End a turn in which no request was made."""
-        self._held -= 1
         self._free += 1
 
     def leave(self, ticket: Hashable) -> None:
@@ -79,6 +76,10 @@ class RateLimiter:
     def _turn(self, place: int, now: float) -> float:
         # A slot that is held is free again `per` after now at the earliest, and each round takes `per`.
         rounds, slot = divmod(place, self.limit.requests)
-        slot -= self._free
-        later = self._free_at[slot] if 0 <= slot < len(self._free_at) else now + self.limit.per
-        return (now if slot < 0 else later) + rounds * self.limit.per
+        if slot < self._free:
+            free_at = now
+        elif slot < self._free + len(self._free_at):
+            free_at = self._free_at[slot - self._free]
+        else:
+            free_at = now + self.limit.per
+        return free_at + rounds * self.limit.per

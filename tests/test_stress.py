@@ -439,9 +439,12 @@ class Stress:
             "watchers": client._watchers._watchers,
         }
         for account in client._accounts.values():
-            if account.host.limiter is not None:
-                left[f"turns at {account.host.name}"] = account.host.limiter._held
-                left[f"queue at {account.host.name}"] = account.host.limiter._queue
+            limiter = account.host.limiter
+            if limiter is not None:
+                # Each slot is free, or will be again at a moment that is known; the others are held.
+                held = limiter.limit.requests - limiter._free - len(limiter._free_at)
+                left[f"turns at {account.host.name}"] = held
+                left[f"queue at {account.host.name}"] = limiter._queue
         for name, what in left.items():
             if what:
                 self.world.problem(f"left over: {name}: {what}")
