@@ -32,7 +32,8 @@ TWICE = "246913578024691357802469135780.246913578024691356"
 NOTHING = "0"
 
 ATTEMPTS = 3
-TIMEOUT = 0.15
+# Longer than a busy machine may stand still: each attempt's request must have arrived by then.
+TIMEOUT = 0.25
 AMPLE = 1.5
 BOUND = 2.0
 """Seconds: for an attempt that will time out, for one that will not, and for a whole fetch."""
