@@ -6,10 +6,8 @@ from balancekit.version import __version__
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from balancekit.aliases import CRYPTOPROCESSING_2026
-    from balancekit.assets import AssetType
-    from balancekit.balances import AccountBalances, AccountFailure, Balance
-    from balancekit.client import AggregateClient
+    from balancekit.client.aggregate import AggregateClient
+    from balancekit.client.retry import RetryPolicy
     from balancekit.errors import (
         AmbiguousCurrencyError,
         AuthenticationError,
@@ -26,17 +24,19 @@ if TYPE_CHECKING:
         UnexpectedRedirectError,
         WebhookVerificationError,
     )
-    from balancekit.http import Request, Response
-    from balancekit.merged import CurrencyTotal, MergedBalances, merge
-    from balancekit.provider import BalanceProvider, HttpProvider
+    from balancekit.http.error_responses import ErrorDetail
+    from balancekit.http.messages import Request, Response
+    from balancekit.http.rate_limit import RateLimit
+    from balancekit.http.secret import Secret
+    from balancekit.money.aliases import CRYPTOPROCESSING_2026
+    from balancekit.money.balances import AccountBalances, AccountFailure, Balance
+    from balancekit.money.currencies import AssetType
+    from balancekit.money.merge import CurrencyTotal, MergedBalances, merge
+    from balancekit.providers.base import BalanceProvider, HttpProvider
     from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
     from balancekit.providers.getmany import GetManyProvider
-    from balancekit.rate_limit import RateLimit
-    from balancekit.refusals import ErrorDetail
-    from balancekit.retry import RetryPolicy
-    from balancekit.secret import Secret
-    from balancekit.stores.protocol import SnapshotStore
-    from balancekit.webhooks.event import WebhookEvent
+    from balancekit.stores.base import SnapshotStore
+    from balancekit.webhooks.events import WebhookEvent
 
 __all__ = [
     "CRYPTOPROCESSING_2026",
@@ -80,41 +80,41 @@ __all__ = [
 # Where each name is. A module is imported when one of its names is first used, so that nobody waits for what is not:
 # most of the time of an import is that of aiohttp.
 _HOMES = {
-    "CRYPTOPROCESSING_2026": "aliases",
-    "AccountBalances": "balances",
-    "AccountFailure": "balances",
-    "AggregateClient": "client",
+    "CRYPTOPROCESSING_2026": "money.aliases",
+    "AccountBalances": "money.balances",
+    "AccountFailure": "money.balances",
+    "AggregateClient": "client.aggregate",
     "AmbiguousCurrencyError": "errors",
-    "AssetType": "assets",
+    "AssetType": "money.currencies",
     "AuthenticationError": "errors",
     "BadRequestError": "errors",
-    "Balance": "balances",
-    "BalanceProvider": "provider",
+    "Balance": "money.balances",
+    "BalanceProvider": "providers.base",
     "BalancekitError": "errors",
     "ConfigError": "errors",
     "CryptoprocessingProvider": "providers.cryptoprocessing",
-    "CurrencyTotal": "merged",
-    "ErrorDetail": "refusals",
+    "CurrencyTotal": "money.merge",
+    "ErrorDetail": "http.error_responses",
     "GetManyProvider": "providers.getmany",
-    "HttpProvider": "provider",
+    "HttpProvider": "providers.base",
     "IncompleteError": "errors",
     "MalformedResponseError": "errors",
-    "MergedBalances": "merged",
+    "MergedBalances": "money.merge",
     "ProviderError": "errors",
     "ProviderTimeoutError": "errors",
-    "RateLimit": "rate_limit",
+    "RateLimit": "http.rate_limit",
     "RateLimitedError": "errors",
-    "Request": "http",
-    "Response": "http",
-    "RetryPolicy": "retry",
-    "Secret": "secret",
+    "Request": "http.messages",
+    "Response": "http.messages",
+    "RetryPolicy": "client.retry",
+    "Secret": "http.secret",
     "ServiceUnavailableError": "errors",
-    "SnapshotStore": "stores.protocol",
+    "SnapshotStore": "stores.base",
     "TransportError": "errors",
     "UnexpectedRedirectError": "errors",
-    "WebhookEvent": "webhooks.event",
+    "WebhookEvent": "webhooks.events",
     "WebhookVerificationError": "errors",
-    "merge": "merged",
+    "merge": "money.merge",
 }
 
 # Type checkers would take any name for one that is here.

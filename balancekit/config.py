@@ -26,14 +26,14 @@ from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
-from balancekit.aliases import check_aliases
-from balancekit.client import AggregateClient
+from balancekit.client.aggregate import AggregateClient
 from balancekit.errors import ConfigError
-from balancekit.json_values import describe
-from balancekit.names import check_label
-from balancekit.provider import HttpProvider
+from balancekit.http.secret import Secret
+from balancekit.money.aliases import check_aliases
+from balancekit.money.currencies import check_label
+from balancekit.money.exact_json import describe
 from balancekit.providers import provider_class
-from balancekit.secret import Secret
+from balancekit.providers.base import HttpProvider
 
 CLIENT_SETTINGS: Final = ("timeout", "deadline", "concurrency", "attempts")
 """Which arguments of `AggregateClient` the table `[client]` may set."""

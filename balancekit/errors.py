@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
-    from balancekit.merged import MergedBalances
+    from balancekit.money.merge import MergedBalances
 
 
 class BalancekitError(Exception):

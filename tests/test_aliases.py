@@ -3,7 +3,7 @@
 import pytest
 
 from balancekit import CRYPTOPROCESSING_2026
-from balancekit.aliases import check_aliases
+from balancekit.money.aliases import check_aliases
 
 
 def test_aliases_are_compared_in_upper_case():

@@ -6,7 +6,7 @@ from decimal import Decimal, Inexact, Rounded, localcontext
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit.amounts import (
+from balancekit.money.amounts import (
     add_exactly,
     check_amount,
     check_decimals,

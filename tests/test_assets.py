@@ -4,7 +4,7 @@ import iso4217
 import pytest
 
 from balancekit import AssetType
-from balancekit.iso4217 import CODES
+from balancekit.money.currencies import CODES
 
 
 @pytest.mark.parametrize(

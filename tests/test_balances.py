@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
-from balancekit.balances import balances_of, snapshot_of
+from balancekit.money.balances import balances_of, snapshot_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from balancekit import (
     Request,
     Response,
 )
-from balancekit.blotting import blotted, secrets_in, without
-from balancekit.http import MAX_ERROR_BODY
-from balancekit.refusals import error_detail
+from balancekit.http.error_responses import error_detail
+from balancekit.http.messages import MAX_ERROR_BODY
+from balancekit.http.redaction import blotted, secrets_in, without
 
 # Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
 ANY_TEXT = st.text(st.characters())

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from balancekit.budget import RetryBudget
+from balancekit.client.retry import RetryBudget
 
 
 def test_a_new_host_has_all_its_retries():

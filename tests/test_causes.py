@@ -3,7 +3,7 @@
 import pytest
 
 from balancekit import ProviderError
-from balancekit.causes import blame, chain, disarm
+from balancekit.http.redaction import blame, chain, disarm
 
 CANARY = "canary-\ud83f"
 

@@ -8,7 +8,7 @@ import pytest
 from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Secret
 from balancekit.config import load_config
 from balancekit.webhooks import WebhookProvider
-from balancekit.webhooks.standard import KEY_HINT
+from balancekit.webhooks.standard_webhooks import KEY_HINT
 
 CANARY = "canary3f9a"
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"

@@ -8,11 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import decoding
-from balancekit.decoding import MAX_NESTING, MAX_VALUES, Outline, decode_json
-from balancekit.json_values import NumberText, describe
-from balancekit.structuring import ShapeError
-from balancekit.wire import read_answer
+from balancekit.http.fields import read_answer
+from balancekit.money import exact_json
+from balancekit.money.exact_json import MAX_NESTING, MAX_VALUES, NumberText, Outline, ShapeError, decode_json, describe
 from tests.strategies import JSON
 
 BODIES = (
@@ -132,7 +130,7 @@ def test_nesting_is_counted_exactly_in_any_body(value, most, escaped):
     body = json.dumps(value, ensure_ascii=escaped).encode()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("balancekit.decoding.MAX_NESTING", most)
+        patch.setattr("balancekit.money.exact_json.MAX_NESTING", most)
         if levels_of(value) <= most:
             assert decode_json(body) == value
         else:
@@ -230,8 +228,8 @@ def test_both_decoders_say_the_same(value, ascii_only):
     """Whatever the quick decoder takes it takes for what the patient one would, to the last digit and type."""
     body = _written(value, ascii_only=ascii_only).encode()
 
-    quick = decoding._quick_decoder().decode(body)
-    patient = decoding._DECODER.decode(body.decode())
+    quick = exact_json._quick_decoder().decode(body)
+    patient = exact_json._DECODER.decode(body.decode())
 
     assert repr(quick) == repr(patient)
 
@@ -242,7 +240,7 @@ def test_both_decoders_say_the_same(value, ascii_only):
 def test_what_only_the_patient_decoder_takes_is_taken(body):
     """Half of a surrogate pair, or an endless integer, in a field that nobody reads fails nothing."""
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises
-        decoding._quick_decoder().decode(body)
+        exact_json._quick_decoder().decode(body)
 
     assert len(decode_json(body)) == 2
 
@@ -251,7 +249,7 @@ def test_what_only_the_patient_decoder_takes_is_taken(body):
 def test_nothing_is_taken_that_only_the_quick_decoder_takes(body):
     """What is no JSON to the standard library is none here."""
     try:
-        expected = decoding._DECODER.decode(body.decode())
+        expected = exact_json._DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         with pytest.raises(ShapeError):
             decode_json(body)

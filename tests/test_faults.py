@@ -23,7 +23,7 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.retry import RetryPolicy
+from balancekit.client.retry import RetryPolicy
 from balancekit.sandbox import Certificate, Fault, Holding, Sandbox
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}

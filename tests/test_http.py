@@ -9,7 +9,7 @@ from balancekit import (
     Request,
     Response,
 )
-from balancekit.http import MAX_EXCERPT, check_base_url, excerpt, parse_date, parse_retry_after
+from balancekit.http.messages import MAX_EXCERPT, check_base_url, excerpt, parse_date, parse_retry_after
 
 NEW_YEAR = 1_767_225_600.0
 

@@ -32,8 +32,8 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
-    transport,
 )
+from balancekit.http import transport
 from balancekit.sandbox import Fault, Holding, Sandbox
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}

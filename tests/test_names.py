@@ -2,7 +2,7 @@
 
 import pytest
 
-from balancekit.names import check_code, check_label, currency_of
+from balancekit.money.currencies import check_code, check_label, currency_of
 
 
 @pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])

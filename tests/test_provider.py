@@ -26,10 +26,9 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
-    provider as provider_module,
 )
-from balancekit.providers import BUILT_IN, provider_class
-from balancekit.transport import BodyTooLargeError
+from balancekit.http.transport import BodyTooLargeError
+from balancekit.providers import BUILT_IN, base as provider_module, provider_class
 
 CANARY = "canary/3f9a+b=="
 NEW_YEAR = 1_767_225_600.0

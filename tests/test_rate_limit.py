@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import RateLimit
-from balancekit.rate_limit import RateLimiter
+from balancekit.http.rate_limit import RateLimiter
 
 
 @given(

@@ -15,8 +15,8 @@ from balancekit import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http import MAX_EXCERPT
-from balancekit.refusals import error_class, error_detail, usual_hint
+from balancekit.http.error_responses import error_class, error_detail, usual_hint
+from balancekit.http.messages import MAX_EXCERPT
 
 # Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
 

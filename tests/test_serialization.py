@@ -18,8 +18,8 @@ from balancekit import (
     ProviderError,
     RateLimitedError,
     merge,
-    serialization,
 )
+from balancekit.money import serialization
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AMOUNTS = st.builds("{}{}e{}".format, st.sampled_from(["", "-"]), st.integers(0, 10**99), st.integers(-100, 100)).map(

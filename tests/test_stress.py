@@ -20,7 +20,7 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
 )
-from balancekit.read import Read
+from balancekit.client.flights import Read
 from balancekit.stores import MemoryStore
 
 SECONDS = 40.0

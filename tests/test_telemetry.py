@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from balancekit import AggregateClient, CryptoprocessingProvider, RetryPolicy, telemetry
+from balancekit import AggregateClient, CryptoprocessingProvider, RetryPolicy
+from balancekit.client import instrumentation
 from balancekit.sandbox import Fault
 
 
@@ -21,10 +22,10 @@ def told(monkeypatch):
     spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider([metrics])
     tracers.add_span_processor(SimpleSpanProcessor(spans))
-    instruments = telemetry._Instruments(
+    instruments = instrumentation._Instruments(
         tracers.get_tracer("test"), meters.get_meter("test").create_histogram("balancekit.attempt.duration")
     )
-    monkeypatch.setattr(telemetry, "_instruments", lambda: instruments)
+    monkeypatch.setattr(instrumentation, "_instruments", lambda: instruments)
     yield spans, metrics
     meters.shutdown()
 
@@ -93,7 +94,7 @@ async def test_an_attempt_that_is_cancelled_says_so(told, sandbox):
 
 def test_a_provider_that_tells_no_host_has_no_address():
     """A name is no URL."""
-    assert telemetry._address("memory") == {}
+    assert instrumentation._address("memory") == {}
 
 
 def test_without_opentelemetry_nothing_is_needed():

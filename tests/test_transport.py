@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit import ProviderTimeoutError, Request, TransportError
-from balancekit.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, Connector, disarm, send, translate
+from balancekit.http.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, Connector, disarm, send, translate
 
 CANARY = "canary-3f9a"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -15,8 +15,8 @@ from balancekit import (
     WebhookEvent,
     WebhookVerificationError,
 )
+from balancekit.client.watch import Watchers
 from balancekit.stores import MemoryStore
-from balancekit.watching import Watchers
 
 
 class Till:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit.wire import (
+from balancekit.http.fields import (
     MAX_BALANCES,
     Code,
     Decimals,

@@ -6,10 +6,10 @@ import click
 
 from balancekit.cli.balances import balances
 from balancekit.cli.demo import demo
-from balancekit.cli.exits import EXIT_CODES, code_of_error
+from balancekit.cli.exit_codes import EXIT_CODES, code_of_error
+from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
 from balancekit.cli.streams import forgive_encoding
-from balancekit.cli.verbose import verbose_option
 from balancekit.version import __version__
 
 __all__ = ["cli"]
@@ -23,7 +23,7 @@ class _Cli(click.Group):
         try:
             return super().invoke(ctx)
         except tuple(EXIT_CODES) as error:
-            from balancekit.cli.terminal import tell_error
+            from balancekit.cli.output import tell_error
 
             code = code_of_error(error)
             tell_error(error)

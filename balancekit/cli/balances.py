@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.cli.exits import code_of_result
-from balancekit.cli.verbose import verbose_option
+from balancekit.cli.exit_codes import code_of_result
+from balancekit.cli.logging_option import verbose_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from balancekit.balances import AccountFailure
-    from balancekit.cli.view import View
+    from balancekit.cli.tables import View
     from balancekit.config import Config
-    from balancekit.merged import MergedBalances
+    from balancekit.money.balances import AccountFailure
+    from balancekit.money.merge import MergedBalances
 
 _log = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ def balances(
     """
     import asyncio
 
-    from balancekit.cli.terminal import tell, tell_failures
-    from balancekit.cli.view import View
+    from balancekit.cli.output import tell, tell_failures
+    from balancekit.cli.tables import View
     from balancekit.config import load_config
 
     config = load_config(path)
@@ -91,8 +91,8 @@ def balances(
 async def _read(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
     import asyncio
 
-    from balancekit.balances import AccountBalances
-    from balancekit.merged import merge
+    from balancekit.money.balances import AccountBalances
+    from balancekit.money.merge import merge
 
     snapshots: list[AccountBalances] = []
     failures: list[AccountFailure] = []
@@ -129,7 +129,7 @@ def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from balancekit.cli.terminal import console
+    from balancekit.cli.output import console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
@@ -138,17 +138,15 @@ def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
 
 
 def _show(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
-    from balancekit.cli import render, terminal
-    from balancekit.cli.words import describe_hidden
+    from balancekit.cli import output, tables
+    from balancekit.cli.messages import describe_hidden
 
     shown = view.of(merged)
     if form == "json":
-        terminal.write(f"{shown.to_json()}\n")
+        output.write(f"{shown.to_json()}\n")
     elif form == "csv":
-        terminal.write(render.accounts_csv(shown) if by_account else render.totals_csv(shown))
+        output.write(tables.accounts_csv(shown) if by_account else tables.totals_csv(shown))
     elif merged.accounts:
         totals, lines = view.hidden(merged)
         note = describe_hidden(lines if by_account else totals, " (see --all)")
-        terminal.show(
-            render.render_accounts(shown, note=note) if by_account else render.render_totals(shown, note=note)
-        )
+        output.show(tables.render_accounts(shown, note=note) if by_account else tables.render_totals(shown, note=note))

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.cli.exits import code_of_result
-from balancekit.cli.verbose import verbose_option
+from balancekit.cli.exit_codes import code_of_result
+from balancekit.cli.logging_option import verbose_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from balancekit.cli.exits import ExitCode
+    from balancekit.cli.exit_codes import ExitCode
     from balancekit.sandbox import Sandbox, SandboxAccount
 
 _NEXT: Final = "\nNext:"
@@ -37,8 +37,8 @@ def demo(context: click.Context, *, watch: bool) -> None:
 
 
 async def _run(*, watch: bool) -> "ExitCode":
-    from balancekit.cli.example import add_example_accounts
-    from balancekit.cli.terminal import say
+    from balancekit.cli.example_accounts import add_example_accounts
+    from balancekit.cli.output import say
     from balancekit.sandbox import Sandbox
 
     async with Sandbox() as sandbox:
@@ -53,11 +53,10 @@ async def _run(*, watch: bool) -> "ExitCode":
 
 
 async def _read(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> "ExitCode":
-    from balancekit.cli.example import read_accounts
-    from balancekit.cli.render import render_accounts, render_totals
-    from balancekit.cli.terminal import say, show, tell_failures
-    from balancekit.cli.view import View
-    from balancekit.cli.words import describe_hidden
+    from balancekit.cli.example_accounts import read_accounts
+    from balancekit.cli.messages import describe_hidden
+    from balancekit.cli.output import say, show, tell_failures
+    from balancekit.cli.tables import View, render_accounts, render_totals
 
     say(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
     started = time.perf_counter()

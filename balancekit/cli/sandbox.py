@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from balancekit.cli.verbose import verbose_option
+from balancekit.cli.logging_option import verbose_option
 from balancekit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def sandbox(*, host: str, port: int, folder: Path | None) -> None:
 async def _run(host: str, port: int, folder: Path | None) -> None:
     import asyncio
 
-    from balancekit.cli.example import add_example_accounts
-    from balancekit.cli.terminal import tell
+    from balancekit.cli.example_accounts import add_example_accounts
+    from balancekit.cli.output import tell
     from balancekit.sandbox import Sandbox
 
     # Before anything is printed: whoever reads it may stop the stand-in at once.
@@ -74,21 +74,20 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
 
 
 async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", folder: Path | None) -> None:
-    from balancekit.cli import settings
-    from balancekit.cli.example import read_accounts
-    from balancekit.cli.render import render_totals
-    from balancekit.cli.terminal import say, show
-    from balancekit.cli.view import View
+    from balancekit.cli import accounts_toml
+    from balancekit.cli.example_accounts import read_accounts
+    from balancekit.cli.output import say, show
+    from balancekit.cli.tables import View, render_totals
 
     # What is no setting is a comment, so that all of it can be copied at once.
     say(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
     if folder is None:
         say("\n# Save as accounts.toml:\n", "bold")
-        say(settings.toml_by_variables(accounts))
+        say(accounts_toml.toml_by_variables(accounts))
         say("# In another terminal:\n", "bold")
-        say(settings.exports(accounts) + "balancekit balances --config accounts.toml")
+        say(accounts_toml.exports(accounts) + "balancekit balances --config accounts.toml")
     else:
-        path = settings.write_settings(folder, accounts)
+        path = accounts_toml.write_settings(folder, accounts)
         say("\n# In another terminal:\n", "bold")
         say(f"balancekit balances --config {path}")
     say("\n# It shows:\n", "bold")

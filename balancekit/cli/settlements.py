@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from balancekit.cli.example import open_accounts
-from balancekit.cli.exits import ExitCode, code_of_result
-from balancekit.cli.render import render_totals
-from balancekit.cli.terminal import LOUD, say, show, tell, tell_failures
-from balancekit.cli.view import View
-from balancekit.cli.words import counted, describe_hidden
+from balancekit.cli.example_accounts import open_accounts
+from balancekit.cli.exit_codes import ExitCode, code_of_result
+from balancekit.cli.messages import counted, describe_hidden
+from balancekit.cli.output import LOUD, say, show, tell, tell_failures
+from balancekit.cli.tables import View, render_totals
 
 if TYPE_CHECKING:
-    from balancekit.client import AggregateClient
-    from balancekit.merged import MergedBalances
+    from balancekit.client.aggregate import AggregateClient
+    from balancekit.money.merge import MergedBalances
     from balancekit.sandbox import Delivery, Sandbox, SandboxAccount
 
 PAUSE: Final = 0.4

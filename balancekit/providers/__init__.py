@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from balancekit.errors import ConfigError
-from balancekit.provider import HttpProvider
+from balancekit.providers.base import HttpProvider
 
 BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -12,20 +12,18 @@ from urllib.parse import quote
 
 import attrs
 
-from balancekit.amounts import parse_amount
-from balancekit.assets import KNOWN_TYPES, AssetType
-from balancekit.balances import Balance, Row, balances_of
-from balancekit.decoding import Outline
 from balancekit.errors import WebhookVerificationError
-from balancekit.http import Request, Response
-from balancekit.provider import HttpProvider, fingerprint_of
-from balancekit.secret import Secret
+from balancekit.http.fields import Code, entries, read_answer, read_code, read_text
+from balancekit.http.messages import Request, Response
+from balancekit.http.secret import Secret
+from balancekit.money.amounts import parse_amount
+from balancekit.money.balances import Balance, Row, balances_of
+from balancekit.money.currencies import KNOWN_TYPES, AssetType
+from balancekit.money.exact_json import Outline
+from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import hmac_sha512
-from balancekit.webhooks.bodies import read_object, read_word
-from balancekit.webhooks.event import WebhookEvent
-from balancekit.webhooks.protocols import RawHeaders
-from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, entries, read_answer, read_code, read_text
+from balancekit.webhooks.events import RawHeaders, WebhookEvent
+from balancekit.webhooks.verification import read_object, read_word, refusing
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 """Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""

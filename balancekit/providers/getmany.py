@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 import attrs
 from yarl import URL
 
-from balancekit.amounts import parse_units
-from balancekit.assets import AssetType
-from balancekit.balances import Balance, Row, balances_of
-from balancekit.decoding import Outline
 from balancekit.errors import WebhookVerificationError
-from balancekit.http import Request, Response
-from balancekit.iso4217 import CODES
-from balancekit.provider import HttpProvider, fingerprint_of
-from balancekit.secret import Secret
-from balancekit.webhooks import standard
-from balancekit.webhooks.bodies import is_word, read_object, read_word
-from balancekit.webhooks.event import WebhookEvent
-from balancekit.webhooks.protocols import RawHeaders
-from balancekit.webhooks.refusing import refusing
-from balancekit.wire import Code, Decimals, Reference, Units, entries, read_answer, read_code, read_reference
+from balancekit.http.fields import Code, Decimals, Reference, Units, entries, read_answer, read_code, read_reference
+from balancekit.http.messages import Request, Response
+from balancekit.http.secret import Secret
+from balancekit.money.amounts import parse_units
+from balancekit.money.balances import Balance, Row, balances_of
+from balancekit.money.currencies import CODES, AssetType
+from balancekit.money.exact_json import Outline
+from balancekit.providers.base import HttpProvider, fingerprint_of
+from balancekit.webhooks import standard_webhooks
+from balancekit.webhooks.events import RawHeaders, WebhookEvent
+from balancekit.webhooks.verification import is_word, read_object, read_word, refusing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -151,8 +148,10 @@ class GetManyProvider(HttpProvider):
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", f"expected {_KEY_HINT}")
-        if webhook_keys is not None and not 1 <= len(webhook_keys) <= standard.MAX_KEYS:
-            raise self.config_error("webhook_key", f"expected 1 to {standard.MAX_KEYS} keys, got {len(webhook_keys)}")
+        if webhook_keys is not None and not 1 <= len(webhook_keys) <= standard_webhooks.MAX_KEYS:
+            raise self.config_error(
+                "webhook_key", f"expected 1 to {standard_webhooks.MAX_KEYS} keys, got {len(webhook_keys)}"
+            )
         self._webhook_keys = tuple(self._load_webhook_key(key) for key in webhook_keys or ())
 
     def build_request(self, *, now: int, nonce: str) -> Request:
@@ -194,7 +193,7 @@ class GetManyProvider(HttpProvider):
                 "the account has no webhook_key; give GetManyProvider the webhook's public key"
             )
         moment = self.clock() + self.clock_offset if now is None else now
-        event_id = standard.verify(headers, body, keys=self._webhook_keys, now=moment)
+        event_id = standard_webhooks.verify(headers, body, keys=self._webhook_keys, now=moment)
         data = read_object(body)
         event_type = next(filter(None, (read_word(data, field) for field in EVENT_FIELDS)), None)
         status = _read_status(data)
@@ -202,9 +201,9 @@ class GetManyProvider(HttpProvider):
         return WebhookEvent(self.account, self.provider, event_id, event_type, status, settled)
 
     def _load_webhook_key(self, key: Secret) -> "Ed25519PublicKey":
-        loaded = standard.load_verifying_key(key)
+        loaded = standard_webhooks.load_verifying_key(key)
         if loaded is None:
-            raise self.config_error("webhook_key", f"expected {standard.KEY_HINT}")
+            raise self.config_error("webhook_key", f"expected {standard_webhooks.KEY_HINT}")
         return loaded
 
 

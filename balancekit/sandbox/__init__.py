@@ -12,7 +12,7 @@ from balancekit.sandbox.certificates import Certificate
 from balancekit.sandbox.deliveries import Attempt, Delivery
 from balancekit.sandbox.faults import Fault
 from balancekit.sandbox.holdings import Holding
-from balancekit.sandbox.requests import ReceivedRequest
+from balancekit.sandbox.request_log import ReceivedRequest
 from balancekit.sandbox.server import Sandbox
 from balancekit.sandbox.webhooks import Tamper
 

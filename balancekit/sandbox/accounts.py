@@ -8,7 +8,7 @@ from typing import ClassVar
 import attrs
 from yarl import URL
 
-from balancekit.http import is_loopback
+from balancekit.http.messages import is_loopback
 from balancekit.sandbox.holdings import Holding, as_list
 from balancekit.sandbox.webhooks import Event, Message, Tamper
 

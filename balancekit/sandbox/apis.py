@@ -6,8 +6,8 @@ from typing import Protocol
 from multidict import CIMultiDictProxy
 
 from balancekit.sandbox.accounts import SandboxAccount
-from balancekit.sandbox.answers import Answer
-from balancekit.sandbox.requests import ReceivedRequest
+from balancekit.sandbox.request_log import ReceivedRequest
+from balancekit.sandbox.responses import Answer
 
 
 class Api(Protocol):

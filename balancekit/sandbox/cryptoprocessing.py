@@ -3,22 +3,49 @@
 Source: docs.cryptoprocessing.com, "List balances", "Authentication", "Errors" and "Callbacks".
 """
 
+import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from http import HTTPMethod, HTTPStatus
 from types import MappingProxyType
 from typing import ClassVar, Final, cast
 
 import attrs
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from balancekit.sandbox import callbacks
 from balancekit.sandbox.accounts import SandboxAccount
-from balancekit.sandbox.answers import Answer, RefusedError
 from balancekit.sandbox.holdings import Holding
-from balancekit.sandbox.requests import ReceivedRequest
-from balancekit.sandbox.webhooks import Event, Message, Tamper
+from balancekit.sandbox.request_log import ReceivedRequest
+from balancekit.sandbox.responses import Answer, RefusedError
+from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, seal, spoil_content
+
+RETRY_DELAYS: Final = tuple(60.0 * minutes for minutes in (1, 5, 15, 30, 60, 90, 120, 180, 240, 240, 240, 240))
+"""Seconds from each attempt to the next."""
+
+TAMPERS: Final[frozenset[Tamper]] = frozenset((*COMMON_TAMPERS, "key-missing", "key-changed"))
+
+_KEY: Final = "X-Processing-Key"
+_SIGNATURE: Final = "X-Processing-Signature"
+
+
+def sign_body(secret: str, body: bytes) -> str:
+    """Return the lower-case hex HMAC-SHA512 of the exact body, keyed with the secret."""
+    return hmac.digest(secret.encode(), body, hashlib.sha512).hex()
+
+
+def write_callback(body: bytes, *, key: str, secret: str, tamper: Tamper | None = None) -> Message:
+    """Write and sign a callback."""
+    content = spoil_content(body, tamper)
+    headers = CIMultiDict({_KEY: key})
+    headers[_SIGNATURE] = sign_body(secrets.token_hex(32) if tamper == "wrong-key" else secret, content)
+    if tamper == "key-missing":
+        del headers[_KEY]
+    elif tamper == "key-changed":
+        headers[_KEY] = secrets.token_hex(16)
+    return seal(headers, content, signed_by=_SIGNATURE, tamper=tamper)
+
 
 _BASE: Final = "/api/v2"
 
@@ -46,8 +73,8 @@ class CryptoprocessingAccount(SandboxAccount):
     provider: ClassVar[str] = "cryptoprocessing"
     pending_status: ClassVar[str] = "not_confirmed"
     settled_status: ClassVar[str] = "confirmed"
-    retry_delays: ClassVar[tuple[float, ...]] = callbacks.RETRY_DELAYS
-    tampers: ClassVar[frozenset[Tamper]] = callbacks.TAMPERS
+    retry_delays: ClassVar[tuple[float, ...]] = RETRY_DELAYS
+    tampers: ClassVar[frozenset[Tamper]] = TAMPERS
 
     key: str
     secret: str
@@ -60,7 +87,7 @@ class CryptoprocessingAccount(SandboxAccount):
 
     def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:  # noqa: ARG002 - callbacks have no time
         """Write and sign a callback."""
-        return callbacks.write(callback_body(event), key=self.key, secret=self.secret, tamper=tamper)
+        return write_callback(callback_body(event), key=self.key, secret=self.secret, tamper=tamper)
 
 
 class CryptoprocessingApi:
@@ -134,7 +161,7 @@ def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) ->
     signature = request.headers.get("X-Processing-Signature")
     if not signature:
         raise RefusedError("required_header_signature")
-    expected = callbacks.sign(account.secret, request.body)
+    expected = sign_body(account.secret, request.body)
     if not hmac.compare_digest(expected.encode(), signature.encode(errors="surrogateescape")):
         raise RefusedError("bad_header_signature")
     return account

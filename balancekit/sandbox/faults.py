@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from balancekit.sandbox.answers import Answer
+from balancekit.sandbox.responses import Answer
 
 Part: TypeAlias = Literal["start", "head", "body"]
 """How far an answer gets: not to its first byte, to the middle of its head, or to the middle of its body."""

@@ -24,15 +24,68 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from balancekit.providers.getmany import NO_BODY_DIGEST
-from balancekit.sandbox import standard_webhooks
 from balancekit.sandbox.accounts import SandboxAccount
-from balancekit.sandbox.answers import Answer, RefusedError
 from balancekit.sandbox.holdings import Holding
-from balancekit.sandbox.requests import ReceivedRequest
-from balancekit.sandbox.webhooks import Event, Message, Tamper
+from balancekit.sandbox.request_log import ReceivedRequest
+from balancekit.sandbox.responses import Answer, RefusedError
+from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, seal, spoil_content
+
+RETRY_DELAYS: Final = (5.0, *(3600.0 * hours for hours in (1 / 12, 0.5, 2, 5, 10, 14, 20, 24)))
+"""Assumed: seconds from each attempt to the next, as in the example that the specification gives."""
+
+TAMPERS: Final[frozenset[Tamper]] = frozenset(
+    (
+        *COMMON_TAMPERS,
+        "id-missing",
+        "id-changed",
+        "timestamp-missing",
+        "timestamp-changed",
+        "timestamp-old",
+        "timestamp-future",
+    )
+)
+
+_FAR_OFF: Final = 600
+"""Seconds; a receiver refuses what is older than 300 or more than 5 ahead."""
+
+_ID_HEADER: Final = "webhook-id"
+_TIMESTAMP_HEADER: Final = "webhook-timestamp"
+_SIGNATURE_HEADER: Final = "webhook-signature"
+
+
+def sign_webhook(key: Ed25519PrivateKey, event_id: str, timestamp: str, body: bytes) -> str:
+    """Return the value of `webhook-signature` for an id, a timestamp and the exact body."""
+    signature = key.sign(f"{event_id}.{timestamp}.".encode() + body)
+    return f"v1a,{base64.b64encode(signature).decode()}"
+
+
+def encode_public_key(key: Ed25519PrivateKey) -> str:
+    """Return the public key as standard base64 of its 32 bytes, as receivers are given it."""
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def write_signed_webhook(
+    body: bytes, *, event_id: str, now: int, key: Ed25519PrivateKey, tamper: Tamper | None = None
+) -> Message:
+    """Write and sign a webhook; the time is that of the attempt, so that a retry is signed anew."""
+    content = spoil_content(body, tamper)
+    timestamp = str(now + {"timestamp-old": -_FAR_OFF, "timestamp-future": _FAR_OFF}.get(tamper or "", 0))
+    signer = Ed25519PrivateKey.generate() if tamper == "wrong-key" else key
+    headers = CIMultiDict({_ID_HEADER: event_id, _TIMESTAMP_HEADER: timestamp})
+    headers[_SIGNATURE_HEADER] = sign_webhook(signer, event_id, timestamp, content)
+    if tamper == "id-missing":
+        del headers[_ID_HEADER]
+    elif tamper == "id-changed":
+        headers[_ID_HEADER] = f"{event_id}2"
+    elif tamper == "timestamp-missing":
+        del headers[_TIMESTAMP_HEADER]
+    elif tamper == "timestamp-changed":
+        headers[_TIMESTAMP_HEADER] = str(now + 1)
+    return seal(headers, content, signed_by=_SIGNATURE_HEADER, tamper=tamper)
+
 
 WINDOW: Final = 300
 """Assumed: how many seconds a timestamp may be off, either way."""
@@ -95,20 +148,20 @@ class GetManyAccount(SandboxAccount):
     provider: ClassVar[str] = "getmany"
     pending_status: ClassVar[str] = "PENDING"
     settled_status: ClassVar[str] = "COMPLETED"
-    retry_delays: ClassVar[tuple[float, ...]] = standard_webhooks.RETRY_DELAYS
-    tampers: ClassVar[frozenset[Tamper]] = standard_webhooks.TAMPERS
+    retry_delays: ClassVar[tuple[float, ...]] = RETRY_DELAYS
+    tampers: ClassVar[frozenset[Tamper]] = TAMPERS
 
     _webhook_signing_key: Ed25519PrivateKey = attrs.field(init=False, factory=Ed25519PrivateKey.generate)
 
     @property
     def webhook_key(self) -> str:
         """The public key that its webhooks are verified with."""
-        return standard_webhooks.encode_public_key(self._webhook_signing_key)
+        return encode_public_key(self._webhook_signing_key)
 
     def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:
         """Write and sign a webhook."""
         body = webhook_body(event)
-        return standard_webhooks.write(
+        return write_signed_webhook(
             body, event_id=event.event_id, now=now, key=self._webhook_signing_key, tamper=tamper
         )
 

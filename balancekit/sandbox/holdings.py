@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from balancekit.iso4217 import CODES
+from balancekit.money.currencies import CODES
 
 # Beyond this many digits or places, plain notation would fill the memory. It lies far above what a client admits,
 # so that a client can be shown too much.

@@ -16,18 +16,18 @@ from weakref import WeakSet
 from aiohttp import web
 from yarl import URL
 
-from balancekit.http import is_loopback
+from balancekit.http.messages import is_loopback
 from balancekit.sandbox.accounts import SandboxAccount
-from balancekit.sandbox.answers import Answer
 from balancekit.sandbox.apis import Api, Elsewhere
 from balancekit.sandbox.certificates import Authority, Certificate
 from balancekit.sandbox.cryptoprocessing import CryptoprocessingAccount, CryptoprocessingApi
 from balancekit.sandbox.deliveries import Courier, Delivery
+from balancekit.sandbox.fault_injection import play, reset, respond
 from balancekit.sandbox.faults import Fault, faulty
 from balancekit.sandbox.getmany import GatewayAccount, GetManyApi, SignedAccount, new_signing_key
 from balancekit.sandbox.holdings import Holdings
-from balancekit.sandbox.playing import play, reset, respond
-from balancekit.sandbox.requests import ReceivedRequest, RequestLog
+from balancekit.sandbox.request_log import ReceivedRequest, RequestLog
+from balancekit.sandbox.responses import Answer
 from balancekit.sandbox.webhooks import Tamper
 
 if TYPE_CHECKING:

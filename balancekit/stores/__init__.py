@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from balancekit.stores.base import Change, SnapshotStore, Stored
 from balancekit.stores.memory import MemoryStore
-from balancekit.stores.protocol import Change, SnapshotStore, Stored
 
 if TYPE_CHECKING:
-    from balancekit.stores.redis import RedisStore
+    from balancekit.stores.redis.store import RedisStore
 
 __all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "Stored"]
 
@@ -14,7 +14,7 @@ __all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "Stored"]
 def __getattr__(name: str) -> object:
     # Only whoever asks for it needs the extra.
     if name == "RedisStore":
-        from balancekit.stores.redis import RedisStore
+        from balancekit.stores.redis.store import RedisStore
 
         return RedisStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,11 +5,10 @@
 
 from typing import TYPE_CHECKING
 
-from balancekit.webhooks.event import WebhookEvent
-from balancekit.webhooks.protocols import RawHeaders, WebhookHandler, WebhookProvider
+from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookHandler, WebhookProvider
 
 if TYPE_CHECKING:
-    from balancekit.webhooks.aiohttp_routes import webhook_routes
+    from balancekit.webhooks.aiohttp_web import webhook_routes
     from balancekit.webhooks.asgi import WebhookApp
 
 __all__ = ["RawHeaders", "WebhookApp", "WebhookEvent", "WebhookHandler", "WebhookProvider", "webhook_routes"]
@@ -18,7 +17,7 @@ __all__ = ["RawHeaders", "WebhookApp", "WebhookEvent", "WebhookHandler", "Webhoo
 def __getattr__(name: str) -> object:
     # The adapters import their schemes from here, and few programs receive webhooks.
     if name == "webhook_routes":
-        from balancekit.webhooks.aiohttp_routes import webhook_routes
+        from balancekit.webhooks.aiohttp_web import webhook_routes
 
         return webhook_routes
     if name == "WebhookApp":

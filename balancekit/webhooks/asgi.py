@@ -6,9 +6,9 @@ from http import HTTPStatus
 from typing import Any, Self, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
-from balancekit.webhooks.bodies import MAX_BODY
-from balancekit.webhooks.protocols import WebhookHandler
-from balancekit.webhooks.receiving import BODY_TIMEOUT, Receiver
+from balancekit.webhooks.events import WebhookHandler
+from balancekit.webhooks.receiver import BODY_TIMEOUT, Receiver
+from balancekit.webhooks.verification import MAX_BODY
 
 Message: TypeAlias = MutableMapping[str, Any]
 """A scope or an event of ASGI; what is in it depends on its type."""

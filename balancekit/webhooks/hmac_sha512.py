@@ -10,11 +10,9 @@ import re
 from typing import Final
 
 from balancekit.errors import WebhookVerificationError
-from balancekit.secret import Secret
-from balancekit.webhooks.bodies import check_body
-from balancekit.webhooks.headers import sole_headers
-from balancekit.webhooks.protocols import RawHeaders
-from balancekit.webhooks.refusing import refusing
+from balancekit.http.secret import Secret
+from balancekit.webhooks.events import RawHeaders
+from balancekit.webhooks.verification import check_body, refusing, sole_headers
 
 KEY_HEADER: Final = "X-Processing-Key"
 SIGNATURE_HEADER: Final = "X-Processing-Signature"

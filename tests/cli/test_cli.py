@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from balancekit import ConfigError, __version__
-from balancekit.cli.exits import EXIT_CODES, ExitCode, code_of_error
+from balancekit.cli.exit_codes import EXIT_CODES, ExitCode, code_of_error
 from balancekit.sandbox import Fault
 
 

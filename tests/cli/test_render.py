@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from balancekit import AccountFailure, TransportError, merge
-from balancekit.cli import terminal
-from balancekit.cli.render import accounts_csv, align, render_accounts, render_totals, totals_csv
+from balancekit.cli import output
+from balancekit.cli.tables import accounts_csv, align, render_accounts, render_totals, totals_csv
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -24,11 +24,11 @@ def shown(monkeypatch):
     def shown(rendered, *, width=80, attached=True):
         out = io.StringIO()
         monkeypatch.setattr(
-            terminal,
+            output,
             "console",
             lambda stream: Console(file=out, width=width, force_terminal=attached, color_system=None, markup=False),
         )
-        terminal.show(rendered)
+        output.show(rendered)
         return out.getvalue()
 
     return shown

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from balancekit.cli import terminal
+from balancekit.cli import output
 
 CSV = "currency,asset_type,amount\nBTC,crypto,1.54000001\nETH,crypto,12.123456789012345679\n"
 
@@ -20,14 +20,14 @@ def _read_until(stream, line):
 @pytest.fixture
 def stop_when_ready(monkeypatch):
     """Press Ctrl-C as soon as the stand-in has said all that it says."""
-    say = terminal.say
+    say = output.say
 
     def say_and_stop(text, style=""):
         say(text, style)
         if text.startswith("# Ctrl-C"):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(terminal, "say", say_and_stop)
+    monkeypatch.setattr(output, "say", say_and_stop)
 
 
 def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from balancekit.cli import settlements
-from balancekit.client import AggregateClient
+from balancekit.client.aggregate import AggregateClient
 from balancekit.sandbox import Fault, Sandbox
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from balancekit import merge
-from balancekit.cli import streams, terminal
+from balancekit.cli import output, streams
 
 
 def test_a_reader_that_has_gone_is_an_error(monkeypatch):
@@ -18,8 +18,8 @@ def test_a_reader_that_has_gone_is_an_error(monkeypatch):
         monkeypatch.setattr(sys, "stdout", stream)
 
         with pytest.raises(BrokenPipeError):
-            terminal.say("anything")
-        streams.abandon_closed()
+            output.say("anything")
+        output.abandon_closed()
 
         stream.write("more")
         stream.flush()
@@ -27,7 +27,7 @@ def test_a_reader_that_has_gone_is_an_error(monkeypatch):
 
 def test_a_line_on_stderr_is_one_line_without_control_characters(capsys):
     """Whatever an adapter put into its message, the terminal is not changed by it, and nothing is wrapped."""
-    terminal.tell("one\ntwo \x1b[31m[bold]:smile: " + "x" * 100)
+    output.tell("one\ntwo \x1b[31m[bold]:smile: " + "x" * 100)
 
     assert capsys.readouterr().err == f"one two ?[31m[bold]:smile: {'x' * 100}\n"
 
@@ -37,7 +37,7 @@ def test_data_is_utf_8_on_any_terminal(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
 
-    terminal.write("₿\n")
+    output.write("₿\n")
 
     assert raw.getvalue() == "₿\n".encode()
 
@@ -49,14 +49,14 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
 
     streams.forgive_encoding()
-    terminal.say("₿")
+    output.say("₿")
 
     assert raw.getvalue() == b"\\u20bf\n"
 
 
 def test_the_last_line_on_stderr_says_what_is_old(make_snapshot, capsys):
     """An earlier snapshot in the totals is told with its moment and its age."""
-    terminal.tell_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
+    output.tell_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
 
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier shop (as of ")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from balancekit import merge
-from balancekit.cli.view import View
+from balancekit.cli.tables import View
 
 NOW = datetime(2026, 1, 1, 3, tzinfo=UTC)
 

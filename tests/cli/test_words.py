@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from balancekit import AccountFailure, BadRequestError, ConfigError, ServiceUnavailableError, merge
-from balancekit.cli.words import describe_failure, describe_gap, describe_hidden, describe_result
+from balancekit.cli.messages import describe_failure, describe_gap, describe_hidden, describe_result
 
 NOW = datetime(2026, 1, 1, 3, 4, tzinfo=UTC)
 

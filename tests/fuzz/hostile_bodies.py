@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, HttpProvider, ProviderError, Response
-from balancekit.decoding import MAX_VALUES
-from balancekit.http import Request
-from balancekit.wire import MAX_BALANCES
+from balancekit.http.fields import MAX_BALANCES
+from balancekit.http.messages import Request
+from balancekit.money.exact_json import MAX_VALUES
 
 AIM = 50.0
 MEGABYTE = 2**20

@@ -31,9 +31,9 @@ with instrumented():
         MalformedResponseError,
         Response,
     )
-    from balancekit.blotting import blotted
-    from balancekit.http import MAX_EXCERPT, Request, excerpt, parse_date, parse_retry_after
-    from balancekit.refusals import error_class, error_detail
+    from balancekit.http.error_responses import error_class, error_detail
+    from balancekit.http.messages import MAX_EXCERPT, Request, excerpt, parse_date, parse_retry_after
+    from balancekit.http.redaction import blotted
 
 SECRET = "canary-key/1234"
 REQUEST = Request("POST", "https://api.example", {"X-Key": SECRET, "Content-Type": "application/json"})

@@ -24,7 +24,7 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.structuring import ShapeError
+from balancekit.money.exact_json import ShapeError
 from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
 
 URL = "https://app.cryptoprocessing.com/api/v2/accounts/list"

@@ -28,8 +28,8 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
+from balancekit.money.exact_json import ShapeError
 from balancekit.providers.getmany import signing_string
-from balancekit.structuring import ShapeError
 
 URL = "https://api.blacksheep.money/account.balance.getMany"
 CANARY = "canary-3f9a"

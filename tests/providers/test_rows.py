@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import AssetType, Balance, CryptoprocessingProvider, GetManyProvider, Response
-from balancekit.amounts import from_units
-from balancekit.iso4217 import CODES
-from balancekit.json_values import NumberText
+from balancekit.http.fields import MAX_BALANCES, ShapeError, structure
+from balancekit.money.amounts import from_units
+from balancekit.money.currencies import CODES
+from balancekit.money.exact_json import NumberText
 from balancekit.providers import cryptoprocessing, getmany
-from balancekit.wire import MAX_BALANCES, ShapeError, structure
 
 SHOP = CryptoprocessingProvider("shop", key="a-public-key", secret="a-secret")
 TILL = GetManyProvider("till")

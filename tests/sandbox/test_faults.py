@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from balancekit.sandbox import Fault
-from balancekit.sandbox.answers import Answer
-from balancekit.sandbox.playing import play
+from balancekit.sandbox.fault_injection import play
+from balancekit.sandbox.responses import Answer
 
 
 @pytest.fixture

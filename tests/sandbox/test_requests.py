@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from balancekit.sandbox import Fault
-from balancekit.sandbox.answers import Answer
-from balancekit.sandbox.requests import RequestLog
+from balancekit.sandbox.request_log import RequestLog
+from balancekit.sandbox.responses import Answer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from multidict import CIMultiDict
 
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
-from balancekit.sandbox import Holding, Sandbox, callbacks, standard_webhooks
+from balancekit.sandbox import Holding, Sandbox, cryptoprocessing, getmany
 
 NOW = 1767225600
 MINUTE, HOUR = 60.0, 3600.0
@@ -181,7 +181,7 @@ def add(sandbox, receiver):
 
 def test_a_published_callback_comes_out():
     """The provider's own example of a signature is what the sandbox makes of it."""
-    signature = callbacks.sign("AbCdEfG123456", b'{"currency":"BTC","foreign_id":"123456"}')
+    signature = cryptoprocessing.sign_body("AbCdEfG123456", b'{"currency":"BTC","foreign_id":"123456"}')
 
     assert signature == (
         "03c25fcf7cd35e7d995e402cd5d51edd72d48e1471e865907967809a0c189ba5"
@@ -194,9 +194,9 @@ def test_a_known_standard_webhook_comes_out():
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     body = b'{"type":"transaction.updated","data":{"id":"tx_1","status":"COMPLETED"}}'
 
-    message = standard_webhooks.write(body, event_id="msg_2b", now=NOW, key=key)
+    message = getmany.write_signed_webhook(body, event_id="msg_2b", now=NOW, key=key)
 
-    assert standard_webhooks.encode_public_key(key) == "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+    assert getmany.encode_public_key(key) == "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
     assert message.body == body
     assert message.headers["webhook-signature"] == (
         "v1a,bQt6wiYN5iRcg17aI0f4X8zkn9HqbHwLpmBir9+2S/+i18utQTYSi6rXKrE157fCi9KF5qxDwOJ4F4nB6poQBw=="

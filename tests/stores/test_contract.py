@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from balancekit import AccountBalances, AssetType, Balance, RateLimit, SnapshotStore
-from balancekit.amounts import parse_amount
+from balancekit.money.amounts import parse_amount
 from balancekit.stores import Change
 
 LIMIT = RateLimit(2, per=10)

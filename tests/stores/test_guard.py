@@ -289,7 +289,7 @@ def test_the_log_tells_once_that_the_store_is_gone_and_once_that_it_is_back(with
 
     with_clients(steps)
 
-    gone, back = (record.getMessage() for record in caplog.records if record.name == "balancekit.stores.guard")
+    gone, back = (record.getMessage() for record in caplog.records if record.name == "balancekit.stores.fail_open")
     assert gone.startswith("the store is out of reach (")
     assert "hunter2" not in caplog.text
     assert back == "the store is back"

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from balancekit.stores import Change, MemoryStore, listeners, memory
+from balancekit.stores import Change, MemoryStore, memory
 
 
 class Clock:
@@ -53,7 +53,7 @@ async def test_an_age_is_the_longer_of_two(store, wall, monotonic, make_snapshot
 
 async def test_a_slow_listener_gets_one_change_for_many(store, monkeypatch):
     """What waits for it is bounded: one word that anything may have happened takes the place of the rest."""
-    monkeypatch.setattr(listeners, "MOST_PENDING", 3)
+    monkeypatch.setattr(memory, "MOST_PENDING", 3)
     async with aclosing(store.changes()) as changes:
         await anext(changes)
 

@@ -13,7 +13,8 @@ import pytest
 from redis import asyncio as aioredis, exceptions
 
 from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, RateLimit
-from balancekit.stores import Change, RedisStore, redis_connection
+from balancekit.stores import Change, RedisStore
+from balancekit.stores.redis import connection as redis_connection
 
 CANARY = "canary-password-1"
 

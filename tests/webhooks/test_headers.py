@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from starlette.datastructures import Headers
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, WebhookVerificationError
-from balancekit.webhooks.headers import sole_headers
+from balancekit.webhooks.verification import sole_headers
 
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 NAMES = ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "x-processing-key", "X-Processing-Signature"]

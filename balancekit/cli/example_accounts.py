@@ -1,0 +1,38 @@
+"""The accounts that `demo` and `sandbox` play: invented, at both providers, with currencies in common."""
+
+from collections.abc import Sequence
+
+from balancekit.client.aggregate import AggregateClient
+from balancekit.money.merge import MergedBalances
+from balancekit.providers import provider_class
+from balancekit.sandbox import Holding, Sandbox, SandboxAccount
+
+
+def add_example_accounts(sandbox: Sandbox) -> tuple[SandboxAccount, ...]:
+    """Add three accounts to a sandbox: sums across providers and chains, a zero, an amount with many digits."""
+    return (
+        sandbox.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "LTC": "0", "EUR": "10250.40", "USDC": "1830.25"}),
+        sandbox.add_cryptoprocessing("shop-us", {"BTC": "1.50000001", "ETH": "0.123456789012345678", "USD": "980.15"}),
+        sandbox.add_getmany(
+            "treasury",
+            [
+                Holding("ETH", "12.000000000000000001", decimals=18, chain="ethereum"),
+                Holding("EUR", "1500000", decimals=2),
+                Holding("USDC", "250", decimals=6, chain="ethereum"),
+                Holding("USDC", "99.95", decimals=6, chain="polygon"),
+            ],
+        ),
+    )
+
+
+def open_accounts(accounts: Sequence[SandboxAccount]) -> AggregateClient:
+    """Return a client of a sandbox's accounts, with the adapters that those of a provider have."""
+    return AggregateClient(
+        [provider_class(account.provider)(account.label, **account.settings) for account in accounts]
+    )
+
+
+async def read_accounts(accounts: Sequence[SandboxAccount]) -> MergedBalances:
+    """Read accounts of a sandbox as those of a provider are read: over HTTP, signed."""
+    async with open_accounts(accounts) as client:
+        return await client.fetch()

@@ -1,0 +1,46 @@
+"""What the exit codes mean, and which error leads to which."""
+
+import enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from balancekit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from balancekit.money.merge import MergedBalances
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    COMPLETE = 0
+    NOTHING_READ = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+
+
+# The last two are what a shell reports of a command that the signal itself ended.
+EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
+    {
+        ConfigError: ExitCode.USAGE,
+        KeyboardInterrupt: ExitCode.INTERRUPTED,
+        BrokenPipeError: ExitCode.CLOSED_PIPE,
+    }
+)
+"""The errors that end a command with a code of their own; click's usage errors end it with 2, too."""
+
+
+def code_of_error(error: BaseException) -> ExitCode:
+    """Return the exit code of one of the errors in `EXIT_CODES`."""
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def code_of_result(merged: "MergedBalances") -> ExitCode:
+    """Return the exit code that says how much could be read."""
+    if merged.complete:
+        return ExitCode.COMPLETE
+    return ExitCode.INCOMPLETE if merged.accounts else ExitCode.NOTHING_READ

@@ -1,0 +1,1 @@
+"""The client that reads many accounts at once."""

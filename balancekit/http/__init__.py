@@ -1,0 +1,1 @@
+"""One request to one origin, and what its response means."""

@@ -1,0 +1,131 @@
+"""Requests, responses and the parts that they are made of: values and pure functions, no I/O."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import attrs
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from balancekit.money import exact_json
+
+MAX_EXCERPT: Final = 200
+"""How many characters of an answer a message may show."""
+
+MAX_ERROR_BODY: Final = 64 * 2**10
+"""How many bytes of an error's body are read at all: more than any message may show."""
+
+_NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
+
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
+
+
+def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
+
+
+def _without_query(url: str) -> str:
+    return repr(url.partition("?")[0])
+
+
+@attrs.frozen
+class Request:
+    """One request, ready to be sent as it is: what was signed is what goes out.
+
+    Headers and body are credentials or may hold them, so no repr shows them.
+    """
+
+    method: str
+    url: str = attrs.field(repr=_without_query)
+    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+
+@attrs.frozen
+class Response:
+    """The answer to one request, read to its end. Header names are looked up in any case."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, converter=_in_any_case, repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON is any of its types
+        """Decode the body with every number exact: integers as `int`, others as their text.
+
+        Raises ValueError if the body is not UTF-8 JSON.
+        """
+        return exact_json.decode_json(self.body)
+
+
+def check_base_url(base_url: object) -> str:
+    """Return a base URL without the slash at its end.
+
+    Raises ValueError unless it is `https://` (or `http://` to a loopback address, since credentials and balances would
+    cross the network in the clear) with a host and nothing after the path.
+    """
+    try:
+        # yarl takes blanks and control characters in a host.
+        shown = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
+        url = URL(base_url) if isinstance(base_url, str) and shown else None
+    except ValueError:
+        url = None
+    # The URL itself is not shown: a password may stand in it.
+    if url is None or url.host is None or url.scheme not in {"http", "https"}:
+        raise ValueError("expected an https:// URL with a host")
+    if url.user is not None or url.password is not None:
+        raise ValueError("credentials do not belong in the URL")
+    if url.query_string or url.fragment or str(base_url).endswith(("?", "#")):
+        raise ValueError("nothing may follow the path")
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise ValueError(
+            f"http:// to {url.host} would send credentials in the clear: use https://, "
+            "or http:// to a loopback address such as 127.0.0.1"
+        )
+    return str(url).rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, by a loopback address or as `localhost`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def excerpt(text: str | bytes, limit: int = MAX_EXCERPT) -> str:
+    """Return the start of what a stranger sent as one short printable line."""
+    if isinstance(text, bytes):
+        text = text.lstrip()[: 4 * limit].decode("utf-8", "replace")
+    line = " ".join(text.lstrip()[: 4 * limit].split())
+    shown = "".join(character if character.isprintable() else "?" for character in line)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def parse_date(value: str | None) -> float | None:
+    """Return the Unix seconds of an HTTP date, such as that of a `Date` header; None if it is no date."""
+    if value is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def parse_retry_after(value: str | None, *, now: float) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait: a number of seconds, or a date.
+
+    `now` is in Unix seconds. A date that has passed is 0; what is neither is None.
+    Source: RFC 9110, section 10.2.3.
+    """
+    text = "" if value is None else value.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    moment = parse_date(text)
+    return None if moment is None else max(0.0, moment - now)

@@ -1,0 +1,115 @@
+"""Keeping what was sent as a secret out of what is shown, should a server send it back in words of its own."""
+
+import contextlib
+import json
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar, cast
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response
+from balancekit.money import exact_json
+
+_SHORTEST_SECRET: Final = 4
+
+_PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
+
+# A run of backslashes is as many levels of quoting; `\\u005c` is a backslash itself, which may begin another escape.
+_ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
+
+_MOST_ESCAPES: Final = 4
+
+
+def secrets_in(request: Request) -> frozenset[str]:
+    """Return what must not be shown of a request: the values of its headers and its query, their words, its body."""
+    values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
+    values |= {word for value in values for word in value.split()}
+    values |= {*URL(request.url, encoded=True).query.values(), request.body.decode("utf-8", "replace")}
+    return frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Blot out what was sent as a secret, in upper or lower case, should a server send it back in words of its own."""
+    # The longest first, since one may be a part of another.
+    words = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
+    return re.sub(words, "***", text, flags=re.IGNORECASE) if words else text
+
+
+def blotted(response: Response, secrets: Iterable[str]) -> Response:
+    """Return a response without the secrets in its headers and body, however JSON may have escaped them there.
+
+    Of the body, the first `MAX_ERROR_BODY` bytes are kept.
+    """
+    body = response.body[:MAX_ERROR_BODY]
+    text = body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        # Written anew, since `/` may have come as `\\/`, and any character by its number.
+        text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
+    secrets = tuple(secrets)
+    text = without(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
+    # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
+    for undo in (_without_backslashes, _unescaped):
+        bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
+        if (blotted_text := without(bare_text, bare_secrets)) != bare_text:
+            text = blotted_text
+    headers = {name: without(value, secrets) for name, value in response.headers.items()}
+    return Response(response.status, headers, text.encode("utf-8", "replace"))
+
+
+def _without_backslashes(text: str) -> str:
+    return text.replace("\\", "")
+
+
+def _unescaped(text: str) -> str:
+    for _ in range(_MOST_ESCAPES):
+        if "\\" not in text:
+            break
+        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
+    return _without_backslashes(text)
+
+
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def disarm(error: _Error) -> _Error:
+    """Take from an exception, and from those it came from, their frames, request headers and undecodable text."""
+    for link in chain(error):
+        link.__traceback__ = None
+        if isinstance(link, aiohttp.ClientResponseError):
+            info = link.request_info
+            link.request_info = aiohttp.RequestInfo(info.url, info.method, _NO_HEADERS, info.real_url)
+            link.args = (link.request_info, ())
+            link.history = ()
+        elif isinstance(link, UnicodeEncodeError):
+            link.object = ""
+            link.args = ()
+    return error
+
+
+def blame(error: _Error, raised: BaseException) -> _Error:
+    """Make an adapter's own exception the cause of an error: disarmed, with a note of where it was raised."""
+    frames = traceback.extract_tb(raised.__traceback__)
+    error.__cause__ = disarm(raised)
+    for frame in frames[-1:]:
+        error.add_note(f"raised at {frame.filename}:{frame.lineno} in {frame.name}")
+    return error
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an exception and all that it came from: causes, contexts and the members of groups, each once."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        link = pending.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        pending += [other for other in (link.__cause__, link.__context__) if other is not None]
+        if isinstance(link, BaseExceptionGroup):
+            pending += cast("BaseExceptionGroup[BaseException]", link).exceptions

@@ -1,0 +1,1 @@
+"""From the digits that a provider sent to totals, and to text and JSON: pure, and exact."""

@@ -1,0 +1,52 @@
+"""Which codes are to be counted as which currency: a choice of the user's, never made by default.
+
+What a provider keeps apart stays apart unless the user says otherwise: bridged, wrapped and native tokens are different
+assets with different risks. A ready table is dated and for one brand, because codes change their meaning.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from balancekit.money.currencies import check_code, currency_of
+
+CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ETHA": "ETH",
+        "ETHBASE": "ETH",
+        "EURCBASE": "EURC",
+        "EURCE": "EURC",
+        "EURCS": "EURC",
+        "USDCA": "USDC",
+        "USDCBASE": "USDC",
+        "USDCE": "USDC",
+        "USDCS": "USDC",
+        "USDGE": "USDG",
+        "USDGS": "USDG",
+    }
+)
+"""The codes under which cryptoprocessing.com listed one token on several chains in 2026.
+
+Source: the codes of its currency list; that each is the token of the name before the suffix is our reading of it.
+"""
+
+
+def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Return the table in upper case, as currencies are.
+
+    Raises ValueError for a code that cannot be one, and for an alias that leads to another alias: following it or not
+    would give different totals.
+    """
+    if not isinstance(aliases, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from configuration
+        raise TypeError(f"expected a mapping of codes to currencies, got {type(aliases).__name__}")
+    table: dict[str, str] = {}
+    for written, named in aliases.items():
+        code, currency = currency_of(check_code(written)), currency_of(check_code(named))
+        if table.setdefault(code, currency) != currency:
+            raise ValueError(f"the alias {code!r} leads to both {table[code]!r} and {currency!r}")
+    for code, currency in table.items():
+        if table.get(currency, currency) != currency:
+            raise ValueError(
+                f"the alias {code!r} leads to {currency!r}, which is an alias itself: name the currency in the end"
+            )
+    return table

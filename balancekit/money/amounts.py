@@ -1,0 +1,166 @@
+"""Exact decimals: reading them from text, adding them and writing them.
+
+Nothing here depends on the caller's decimal context, and nothing rounds: what cannot be done exactly is refused.
+Source of the bounds: DESIGN, "Rules about money". They keep every sum small enough to be exact and cheap; `Decimal`
+alone would add `1e999999` to `1` with a gigabyte.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    localcontext,
+)
+from typing import Final, cast
+
+from balancekit.money.exact_json import describe
+
+MAX_DIGITS: Final = 100
+"""How many digits an amount may have."""
+
+MAX_EXPONENT: Final = 100
+"""How far an exponent, and the number of decimals that a provider reports, may be from zero."""
+
+ZERO: Final = Decimal(0)
+
+# Between the highest digit of the largest admitted amount (10^200) and the lowest of the smallest (10^-200) lie 400
+# digits; the rest is room for carries. `Rounded` is trapped too, so that not even a trailing zero is lost.
+_EXACT: Final = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[Inexact, Rounded, InvalidOperation, Overflow])
+_FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
+
+# `[0-9]`, not `\d`: other scripts' digits are refused.
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
+# What may stand beside the digits of an amount: sign, point, the letter and sign of an exponent, and its four digits.
+_LONGEST_REST: Final = 8
+_EXPONENTS: Final = tuple(f"E-{decimals}" for decimals in range(MAX_EXPONENT + 1))
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+def parse_amount(value: object, *, max_digits: int = MAX_DIGITS) -> Decimal:
+    """Read an amount from decimal text or an integer, keeping the scale; minus zero becomes zero.
+
+    Raises ValueError for anything but a plain ASCII decimal (optional sign, optional exponent) of at most
+    `max_digits` digits with an exponent within plus or minus `MAX_EXPONENT`.
+    """
+    text = value if isinstance(value, str) else _text_of(value)
+    # Nearly every amount is digits with a point or none: seeing that costs a tenth of matching and counting them.
+    if len(text) <= max_digits and text.isascii() and text.replace(".", "", 1).isdigit():
+        return Decimal(text)
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError("not a plain decimal number")
+    # Digits are counted one by one below, which a million of them must not reach.
+    _refuse_more_digits(len(text) - _LONGEST_REST, max_digits)
+    exponent = match[1]
+    mantissa = text if exponent is None else text[: match.start(1)]
+    if exponent is not None and abs(int(exponent)) > MAX_EXPONENT:
+        raise ValueError(f"an exponent beyond {MAX_EXPONENT}")
+    _refuse_more_digits(sum(map(str.isdigit, mantissa)), max_digits)
+    return _without_minus_zero(Decimal(text))
+
+
+def check_units(value: object) -> str:
+    """Return a whole number of smallest units as text; ValueError for anything but ASCII digits with a sign or none."""
+    text = value if isinstance(value, str) else _text_of(value)
+    # As in `parse_amount`, this saves most of the time.
+    if len(text) <= MAX_DIGITS and text.isascii() and text.isdigit():
+        return text
+    if _INTEGER.fullmatch(text) is None:
+        raise ValueError("not a whole number of smallest units")
+    _refuse_more_digits(len(text.lstrip("+-")), MAX_DIGITS)
+    return text
+
+
+def check_decimals(value: object) -> int:
+    """Return a number of decimals; ValueError for anything but an integer from 0 to `MAX_EXPONENT`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_EXPONENT:
+        return value
+    raise ValueError(f"expected a whole number from 0 to {MAX_EXPONENT}")
+
+
+def from_units(units: str, decimals: int) -> Decimal:
+    """Turn smallest units into the currency's: `250000000` at 6 decimals is `Decimal("250.000000")`.
+
+    Takes what `check_units` and `check_decimals` return.
+    """
+    return _without_minus_zero(Decimal(units + _EXPONENTS[decimals]))
+
+
+def parse_units(value: object, decimals: object) -> Decimal:
+    """Read an amount from smallest units and a number of decimals, neither of them checked.
+
+    Raises ValueError as `check_units` and `check_decimals` do.
+    """
+    # What nearly all amounts are, in one look: four calls would take twice as long.
+    if (
+        type(value) is str
+        and type(decimals) is int
+        and 0 <= decimals <= MAX_EXPONENT
+        and len(value) <= MAX_DIGITS
+        and value.isdigit()
+        and value.isascii()
+    ):
+        # Text that `Decimal` reads is faster than a shift afterwards, and the end of it faster looked up than written.
+        return Decimal(value + _EXPONENTS[decimals])
+    return from_units(check_units(value), check_decimals(decimals))
+
+
+def check_amount(amount: object) -> Decimal:
+    """Return a `Decimal` that can be added exactly, with minus zero made zero.
+
+    Raises TypeError for anything but a `Decimal` (a float has already lost digits), ValueError for one that is not
+    finite, or with a digit more than `MAX_DIGITS` + `MAX_EXPONENT` places from the point, where no amount that
+    `parse_amount` admits has one.
+    """
+    checked = check_total(amount)
+    exponent = cast("int", checked.as_tuple().exponent)
+    if checked.adjusted() > _FARTHEST_PLACE or exponent < -_FARTHEST_PLACE:
+        raise ValueError(f"a digit more than {_FARTHEST_PLACE} places from the point")
+    return _without_minus_zero(checked)
+
+
+def check_total(amount: object) -> Decimal:
+    """Return a `Decimal` that can be a sum: TypeError for anything else, ValueError for one that is not finite."""
+    if not isinstance(amount, Decimal):
+        raise TypeError(f"an amount must be a Decimal, not {type(amount).__name__}")
+    if not amount.is_finite():
+        raise ValueError("an amount must be finite")
+    return amount
+
+
+def add_exactly(amounts: Iterable[Decimal]) -> Decimal:
+    """Add amounts exactly, whatever the caller's decimal context is; the sum has the finest scale among them.
+
+    Raises `decimal.Inexact` rather than rounds, which amounts that `check_amount` admits cannot reach.
+    """
+    # One context for the whole sum: one around each addition costs more than ten times as much.
+    with localcontext(_EXACT):
+        return sum(amounts, ZERO)
+
+
+def format_amount(amount: Decimal) -> str:
+    """Write an amount in plain notation with all its decimals, never with an exponent."""
+    return format(amount, "f")
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        # `str` refuses integers of thousands of digits in words of its own.
+        _refuse_more_digits(value.bit_length() // 4, MAX_DIGITS)
+        return str(value)
+    raise ValueError(f"expected a decimal string, got {describe(value)}")
+
+
+def _refuse_more_digits(count: int, most: int) -> None:
+    if count > most:
+        raise ValueError(f"more than {most} digits")
+
+
+def _without_minus_zero(amount: Decimal) -> Decimal:
+    return amount or amount.copy_abs()

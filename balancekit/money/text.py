@@ -1,0 +1,73 @@
+"""Results as a few plain lines, for a chat: amounts, and how old or missing whatever is not fresh. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from balancekit.money.amounts import format_amount
+from balancekit.money.balances import AccountBalances, Balance
+from balancekit.money.merge import MergedBalances
+
+# From how many seconds on an age is told in which unit: what is told in a unit is at least two of it.
+_UNITS: Final = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
+
+
+def to_text(merged: MergedBalances, now: datetime | None = None) -> str:
+    """Write a result as plain lines; see `MergedBalances.to_text`."""
+    moment = datetime.now(UTC) if now is None else now
+    stale = stale_accounts(merged)
+    codes = Counter(total.currency for total in merged.totals)
+    lines: list[str] = []
+    for total in merged.totals:
+        name = total.currency if codes[total.currency] == 1 else f"{total.currency} ({total.asset_type})"
+        oldest = oldest_stale(total.balances, stale)
+        age = "" if oldest is None else f" ({describe_age(oldest, moment)})"
+        lines.append(f"{name} {format_amount(total.amount)}{age}")
+    if not lines and merged.accounts:
+        lines.append("Nothing held")
+    lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
+    lines += (f"{failure.account}: not read" for failure in merged.failures if failure.account not in stale)
+    if not merged.complete:
+        lines.append(_describe_lack(merged, stale))
+    return "\n".join(lines)
+
+
+def describe_age(snapshot: AccountBalances, now: datetime) -> str:
+    """Return the moment of a snapshot and how long ago that is: `as of 14:02 UTC, 3 h old`."""
+    then, today = snapshot.fetched_at, now.astimezone(UTC).date()
+    date = "" if then.date() == today else f"{then:%Y-%m-%d} "
+    return f"as of {date}{then:%H:%M} UTC, {_duration(snapshot.age(now))} old"
+
+
+def stale_accounts(merged: MergedBalances) -> dict[str, AccountBalances]:
+    """Return the snapshots that stand in for what could not be read anew, by the account's label."""
+    return {snapshot.account: snapshot for snapshot in merged.accounts if snapshot.stale}
+
+
+def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances]) -> AccountBalances | None:
+    """Return the oldest of the stale snapshots that balances are from, zeros included; None if all are fresh."""
+    found = [stale[balance.account] for balance in balances if balance.account in stale]
+    return min(found, key=lambda snapshot: snapshot.fetched_at, default=None)
+
+
+def count_accounts(merged: MergedBalances) -> int:
+    """Return how many accounts a result is about; one that failed may have an earlier snapshot as well."""
+    read = {snapshot.account for snapshot in merged.accounts}
+    return len(read | {failure.account for failure in merged.failures})
+
+
+def _describe_lack(merged: MergedBalances, stale: dict[str, AccountBalances]) -> str:
+    lacking = sorted(stale.keys() | {failure.account for failure in merged.failures})
+    count = count_accounts(merged)
+    accounts = f"{len(lacking)} of {count} account{'' if count == 1 else 's'}"
+    head = "INCOMPLETE" if merged.accounts else "NOTHING READ"
+    return f"{head}: {accounts} could not be read now: {', '.join(lacking)}"
+
+
+def _duration(seconds: float) -> str:
+    for least, unit, name in _UNITS:
+        if seconds >= least:
+            return f"{int(seconds // unit)} {name}"
+    # A clock that was set back makes nothing younger than now.
+    return f"{max(0, int(seconds))} s"

@@ -1,0 +1,242 @@
+"""What a provider adapter is, and the base class that sends what an adapter builds."""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import aiohttp
+from yarl import URL
+
+from balancekit.errors import (
+    AuthenticationError,
+    BalancekitError,
+    ConfigError,
+    MalformedResponseError,
+    ProviderError,
+    TransportError,
+)
+from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, usual_hint
+from balancekit.http.messages import Request, Response, check_base_url, parse_date, parse_retry_after
+from balancekit.http.redaction import blame, blotted, disarm, secrets_in
+from balancekit.http.secret import Secret
+from balancekit.http.transport import BodyTooLargeError, ClearTextProxyError, send, translate
+from balancekit.money.amounts import parse_amount
+from balancekit.money.balances import Balance
+from balancekit.money.currencies import AssetType, check_label
+from balancekit.money.exact_json import ShapeError
+
+
+@runtime_checkable
+class BalanceProvider(Protocol):
+    """Anything that can read the balances of one account.
+
+    `account` is the account's label, unique in a client; `provider` names the API.
+    """
+
+    @property
+    def account(self) -> str:
+        """The label of the account."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The name of the payment processor's API."""
+        ...
+
+    async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
+        """Read the account once, without retrying; raise a ProviderError if that fails."""
+        ...
+
+
+class HttpProvider(ABC):
+    """The base class of adapters: subclass it with `provider`, `build_request` and `read_response`.
+
+    Both methods are pure. The base class sends the request, turns every answer but a 200 into the typed error that it
+    stands for, and whatever `read_response` raises into a MalformedResponseError.
+    """
+
+    provider: str
+    """The name of the payment processor's API."""
+
+    secret_settings: ClassVar[frozenset[str]] = frozenset()
+    """The constructor's arguments that a configuration file may hold by reference only."""
+
+    hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
+    """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
+
+    signs_time: bool = False
+    """Whether a request is signed with the time, so that a wrong clock is refused as a wrong key is."""
+
+    fingerprint: str = ""
+    """Tells accounts of one label and host apart in a store that is shared; see `fingerprint_of`."""
+
+    clock: Callable[[], float] = time.time
+    """Tells the time in Unix seconds; replaced in tests."""
+
+    clock_offset: float = 0.0
+    """How many seconds the host's clock is ahead of this machine's; the client sets it when a refusal shows it."""
+
+    def __init__(self, account: str, *, base_url: str | Secret) -> None:
+        # Hidden before anything can raise, since somebody may have put a password into it.
+        base_url = Secret.of(base_url)
+        try:
+            self.account = check_label(account)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"account: {error}") from None
+        checked, problem = _check_base_url(base_url)
+        if problem:
+            raise self.config_error("base_url", problem)
+        self.base_url = checked
+
+    @abstractmethod
+    def build_request(self, *, now: int, nonce: str) -> Request:
+        """Build the request for the balances, signed if the API wants it.
+
+        `now` is in Unix seconds; `nonce` is the standard base64 of 16 random bytes, new for every request.
+        """
+
+    @abstractmethod
+    def read_response(self, response: Response) -> Sequence[Balance]:
+        """Read the balances from the answer to a request that succeeded (200)."""
+
+    def read_error(self, response: Response) -> ErrorDetail:
+        """Read the provider's code and words from an answer that is an error, in the shapes that are usual."""
+        return error_detail(response)
+
+    @property
+    def origin(self) -> str:
+        """The scheme, host and port that the requests go to: what limits and budgets are counted by."""
+        return str(URL(self.base_url).origin())
+
+    def config_error(self, setting: str, problem: str) -> ConfigError:
+        """Make the error of a setting of this account that cannot work."""
+        return ConfigError(f"account {self.account!r}: {setting}: {problem}")
+
+    def balance(
+        self,
+        code: str,
+        amount: object,
+        *,
+        asset_type: AssetType = AssetType.UNKNOWN,
+        chain: str | None = None,
+        reference: str | None = None,
+    ) -> Balance:
+        """Make a balance of this account; the amount is a `Decimal`, an `int` or decimal text, read exactly.
+
+        Raises ValueError or TypeError for an amount or a code that is refused.
+        """
+        return Balance(
+            currency=code,
+            amount=amount if isinstance(amount, Decimal) else parse_amount(amount),
+            asset_type=asset_type,
+            account=self.account,
+            provider=self.provider,
+            code=code,
+            chain=chain,
+            reference=reference,
+        )
+
+    async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
+        """Send one request and read its answer; raises a ProviderError if anything is wrong."""
+        request: Request | None = None
+        try:
+            request = self.build_request(now=int(self.clock() + self.clock_offset), nonce=_new_nonce())
+            response = await send(session, request)
+        except asyncio.CancelledError as error:
+            # Nothing from below is let through as it is: its frames hold the headers.
+            raise disarm(error) from None
+        except Exception as error:  # noqa: BLE001 - likewise
+            failure = self._unsent(error, request)
+        else:
+            if response.status == HTTPStatus.OK:
+                return self._read(response)
+            failure = self._refusal(request, response)
+        # Raised out here, so that what it came from is only its cause, and that is disarmed.
+        raise failure
+
+    def __repr__(self) -> str:
+        # Error trackers ask for it while the constructor is still raising, too.
+        made = vars(self)
+        return f"{type(self).__name__}({made.get('account')!r}, base_url={made.get('base_url')!r})"
+
+    def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
+        if request is None:
+            return blame(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
+        if isinstance(error, BodyTooLargeError):
+            return self._malformed(str(error))
+        if isinstance(error, ClearTextProxyError):
+            return self._error(TransportError, str(error), retryable=False, hint="Add the host to NO_PROXY")
+        translated = translate(error, account=self.account, provider=self.provider, secrets=secrets_in(request))
+        if translated is not None:
+            return translated
+        # A session that is closed, a header that cannot be written: trying again changes nothing.
+        failure = self._error(TransportError, f"{type(error).__name__} while sending the request", retryable=False)
+        return blame(failure, error)
+
+    def _read(self, response: Response) -> Sequence[Balance]:
+        try:
+            return self.read_response(response)
+        except BalancekitError:
+            raise
+        except ShapeError as error:
+            failure = self._malformed(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an answer makes an adapter raise
+            failure = blame(self._malformed(f"{type(error).__name__} while reading the answer"), error)
+        raise failure
+
+    def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
+        return kind(message, account=self.account, provider=self.provider, **facts)
+
+    def _malformed(self, message: str) -> ProviderError:
+        return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value)
+
+    def _refusal(self, request: Request, response: Response) -> ProviderError:
+        # A debugging server or a proxy may send back what it was sent.
+        safe = blotted(response, secrets_in(request))
+        try:
+            detail = self.read_error(safe)
+        except BalancekitError:
+            raise
+        except Exception:  # noqa: BLE001 - an answer that its adapter cannot read is still an error of its status
+            detail = error_detail(safe)
+        headers = response.headers
+        here, there = self.clock(), parse_date(headers.get("Date"))
+        said = " ".join(filter(None, (str(response.status), detail.code)))
+        failure = self._error(
+            error_class(response.status),
+            f"{said}: {detail.message}" if detail.message else said,
+            status=response.status,
+            code=detail.code,
+            hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),
+            retry_after=parse_retry_after(headers.get("Retry-After"), now=here if there is None else there),
+        )
+        if isinstance(failure, AuthenticationError) and self.signs_time and there is not None:
+            failure.clock_offset = there - here
+        return failure
+
+
+def _check_base_url(base_url: Secret) -> tuple[str, str]:
+    """Return the base URL, or else what is wrong with it; raising would show it in the traceback."""
+    try:
+        return check_base_url(base_url.reveal()), ""
+    except TypeError:
+        return "", "expected a string"
+    except ValueError as error:
+        return "", str(error)
+
+
+def fingerprint_of(key: Secret) -> str:
+    """Return a text that is the same for the same public key, and from which the key cannot be read."""
+    return hashlib.sha256(key.reveal().encode()).hexdigest()[:16]
+
+
+def _new_nonce() -> str:
+    return base64.b64encode(secrets.token_bytes(16)).decode()

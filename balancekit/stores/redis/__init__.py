@@ -1,0 +1,1 @@
+"""A store in Redis, which many replicas share; it needs the extra `redis`."""

@@ -1,0 +1,42 @@
+"""A receiver of webhooks for `aiohttp.web`."""
+
+import re
+from typing import TYPE_CHECKING
+
+from balancekit.errors import ConfigError
+from balancekit.webhooks.events import WebhookHandler
+from balancekit.webhooks.receiver import BODY_TIMEOUT, Receiver
+from balancekit.webhooks.verification import MAX_BODY
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+def webhook_routes(
+    client: WebhookHandler,
+    path: str = "/webhooks/{account}",
+    *,
+    account: str | None = None,
+    max_body: int = MAX_BODY,
+    body_timeout: float = BODY_TIMEOUT,
+) -> "list[web.RouteDef]":
+    """Return the routes to `add_routes` to an application; `{account}` in the path is the account's label.
+
+    With `account` all deliveries are for that one. `max_body` is in bytes, and `body_timeout` how many seconds a body
+    may take. Every verified delivery is answered 204, every refused one 400. Raises ConfigError if a setting cannot
+    work.
+    """
+    # Half the cost of importing aiohttp, for those who serve with it only.
+    from aiohttp import hdrs, web
+
+    if account is None and not re.search(r"\{account[:}]", path):
+        raise ConfigError("path: expected {account} in it, or the argument account")
+    receiver = Receiver(client, max_body, body_timeout)
+
+    async def receive(request: web.Request) -> web.Response:
+        label = request.match_info["account"] if account is None else account
+        status = await receiver.receive(request.method, label, request.raw_headers, request.content.iter_any())
+        headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
+        return web.Response(status=status, headers=headers)
+
+    return [web.route(hdrs.METH_ANY, path, receive)]

@@ -1,0 +1,58 @@
+"""What takes part in a delivery: its headers as a server gives them, who verifies it, and who handles it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import attrs
+
+
+@attrs.frozen
+class WebhookEvent:
+    """A verified delivery of a provider's webhook.
+
+    `event_id` is the same in every delivery of one event. `event_type` and `status` are the provider's own words, None
+    where it has none. `settled` is whether the account's balances may have changed.
+    """
+
+    account: str
+    provider: str
+    event_id: str
+    event_type: str | None
+    status: str | None
+    settled: bool
+
+
+RawHeaders: TypeAlias = (
+    Mapping[str, str] | Mapping[str, bytes] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
+)
+"""The headers of a delivery as they were received, names in any case; pairs show repetitions, which a dict cannot."""
+
+
+@runtime_checkable
+class WebhookProvider(Protocol):
+    """A provider whose account receives webhooks."""
+
+    @property
+    def account(self) -> str:
+        """The label of the account."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The name of the payment processor's API."""
+        ...
+
+    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
+        """Return what a delivery says if it is the provider's; raise WebhookVerificationError, alone, if not.
+
+        `body` is exactly what was received. `now` is in Unix seconds, the present unless given.
+        """
+        ...
+
+
+class WebhookHandler(Protocol):
+    """What a receiver hands deliveries to, such as an `AggregateClient`."""
+
+    async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
+        """Verify a delivery and act on it; raise WebhookVerificationError, and nothing else, if it is refused."""
+        ...

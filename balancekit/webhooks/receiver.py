@@ -1,0 +1,107 @@
+"""What every receiver does with a request, whatever the framework: bounds, one answer for every refusal, a log line."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPMethod, HTTPStatus
+from typing import Final
+
+import attrs
+
+from balancekit.errors import ConfigError, WebhookVerificationError
+from balancekit.webhooks.events import WebhookHandler
+from balancekit.webhooks.verification import MAX_BODY
+
+BODY_TIMEOUT: Final = 10.0
+"""How many seconds the body of a delivery may take to arrive, unless said otherwise."""
+
+MAX_SHOWN: Final = 200
+"""How many characters of one thing a log line shows."""
+
+_log = logging.getLogger("balancekit.webhooks")
+
+
+def _check_max_body(_: object, __: object, value: object) -> None:
+    if type(value) is not int or not 1 <= value <= MAX_BODY:
+        raise ConfigError(f"max_body: expected a whole number from 1 to {MAX_BODY}")
+
+
+def _check_body_timeout(_: object, __: object, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise ConfigError("body_timeout: expected seconds, more than 0")
+
+
+@attrs.frozen
+class Receiver:
+    """Takes deliveries in and hands them to a client; raises ConfigError for bounds that cannot work."""
+
+    client: WebhookHandler = attrs.field(repr=False)
+    max_body: int = attrs.field(default=MAX_BODY, validator=_check_max_body)
+    body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
+
+    async def receive(
+        self, method: str, account: str, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]
+    ) -> HTTPStatus:
+        """Return the status to answer with, and nothing else: 204, or 400 for every refusal; 405 if it is no POST.
+
+        500 is for a client that failed, which is no fault of the sender's: a provider delivers again then.
+        """
+        if method != HTTPMethod.POST:
+            return HTTPStatus.METHOD_NOT_ALLOWED
+        try:
+            body = await self._read(headers, chunks)
+            await self.client.handle_webhook(account, headers, body)
+        except WebhookVerificationError as error:
+            _log.warning("refused a webhook for %s: %s", shown(account), shown(str(error)))
+            return HTTPStatus.BAD_REQUEST
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer
+            # Without the exception itself: its frames hold the delivery, and its text may.
+            _log.error("%s while handling a webhook for %s%s", type(error).__name__, shown(account), _place(error))
+            return HTTPStatus.INTERNAL_SERVER_ERROR
+        return HTTPStatus.NO_CONTENT
+
+    async def _read(self, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> bytes:
+        for name, value in headers:
+            folded = name.lower()
+            if folded == b"content-length" and not self._admits(value):
+                raise self._too_large()
+            # Some servers would undo it, and a body that was changed is not the one that was signed.
+            if folded == b"content-encoding" and value.lower() != b"identity":
+                raise WebhookVerificationError("the body is encoded")
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                return await self._collect(chunks)
+        except TimeoutError:
+            raise WebhookVerificationError(f"the body took longer than {self.body_timeout} s") from None
+        except WebhookVerificationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - servers have many words for a body that breaks off
+            raise WebhookVerificationError(f"the body broke off: {type(error).__name__}") from None
+
+    async def _collect(self, chunks: AsyncIterator[bytes]) -> bytes:
+        body = bytearray()
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > self.max_body:
+                raise self._too_large()
+        return bytes(body)
+
+    def _admits(self, length: bytes) -> bool:
+        # Of so many digits only, since `int` is slow for thousands.
+        return length.isdigit() and len(length) <= len(str(MAX_BODY)) and int(length) <= self.max_body
+
+    def _too_large(self) -> WebhookVerificationError:
+        return WebhookVerificationError(f"the body is larger than {self.max_body} bytes")
+
+
+def shown(text: str) -> str:
+    """Return text as a log line may show it: what is not printable escaped, and no more than `MAX_SHOWN` characters."""
+    cut = text[:MAX_SHOWN]
+    safe = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+    return f"{safe}\N{HORIZONTAL ELLIPSIS}" if len(text) > MAX_SHOWN else safe
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(f" at {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-1:])

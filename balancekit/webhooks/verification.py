@@ -1,0 +1,148 @@
+"""The headers of a delivery that matter: each there exactly once, and never changed."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, ParamSpec, TypeVar, cast
+
+from balancekit.errors import WebhookVerificationError
+from balancekit.money.currencies import check_label
+from balancekit.money.exact_json import NumberText, ShapeError, decode_json, describe
+from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookProvider
+
+MAX_HEADERS: Final = 500
+"""How many headers a delivery may have."""
+
+MAX_HEADER_LENGTH: Final = 2_048
+"""How many characters the value of a header that matters may have."""
+
+
+def sole_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
+    """Return the values of headers, in the order of the names, exactly as they were received.
+
+    Raises WebhookVerificationError for one that is missing, repeated, too long or not of printable ASCII characters.
+    """
+    wanted = {name.lower(): name for name in names}
+    found: dict[str, str] = {}
+    for number, (raw_name, value) in enumerate(_pairs(headers)):
+        if number >= MAX_HEADERS:
+            raise WebhookVerificationError(f"more than {MAX_HEADERS} headers")
+        name = _ascii(raw_name)
+        # Only of ASCII: other scripts have letters that become ASCII ones in lower case.
+        if name is None or (folded := name.lower()) not in wanted:
+            continue
+        if folded in found:
+            raise WebhookVerificationError(f"{wanted[folded]}: repeated")
+        found[folded] = _checked(wanted[folded], value)
+    for folded, name in wanted.items():
+        if folded not in found:
+            raise WebhookVerificationError(f"{name}: missing")
+    return tuple(found[folded] for folded in wanted)
+
+
+def _pairs(headers: object) -> Iterable[tuple[object, object]]:
+    if isinstance(headers, Mapping):
+        headers = cast("Mapping[object, object]", headers).items()
+    if not isinstance(headers, Iterable):
+        raise WebhookVerificationError(f"headers: expected a mapping or pairs, got {type(headers).__name__}")
+    for pair in cast("Iterable[object]", headers):
+        if not isinstance(pair, tuple | list) or len(cast("tuple[object, ...]", pair)) != 2:  # noqa: PLR2004 - a pair
+            raise WebhookVerificationError("headers: expected pairs of a name and a value")
+        yield cast("tuple[object, object]", pair)
+
+
+def _checked(name: str, value: object) -> str:
+    if not isinstance(value, str | bytes):
+        raise WebhookVerificationError(f"{name}: expected a string, got {describe(value)}")
+    if len(value) > MAX_HEADER_LENGTH:
+        raise WebhookVerificationError(f"{name}: longer than {MAX_HEADER_LENGTH} characters")
+    text = _ascii(value)
+    if text is None or not text.isprintable():
+        raise WebhookVerificationError(f"{name}: not of printable ASCII characters")
+    return text
+
+
+def _ascii(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("ascii") if value.isascii() else None
+    return value if isinstance(value, str) and value.isascii() else None
+
+
+MAX_BODY: Final = 256 * 1_024
+"""How many bytes the body of a delivery may have."""
+
+
+def check_body(body: object) -> bytes:
+    """Return a body that is worth verifying; raise WebhookVerificationError for one that is no bytes or too large."""
+    if not isinstance(body, bytes):
+        raise WebhookVerificationError(f"the body must be bytes as they were received, not {type(body).__name__}")
+    if len(body) > MAX_BODY:
+        raise WebhookVerificationError(f"the body is larger than {MAX_BODY} bytes")
+    return body
+
+
+def read_object(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object that a verified body is; raise WebhookVerificationError if it is none."""
+    try:
+        data: object = decode_json(body)
+    except ShapeError as error:
+        raise WebhookVerificationError(str(error)) from None
+    if not isinstance(data, dict):
+        raise WebhookVerificationError(f"the body: expected an object, got {describe(data)}")
+    return cast("dict[str, object]", data)
+
+
+def is_word(value: object) -> bool:
+    """Whether a value of a body is text; a number that is kept as its digits is none."""
+    return isinstance(value, str) and not isinstance(value, NumberText)
+
+
+def read_word(data: Mapping[str, object], name: str) -> str | None:
+    """Return a word of the provider's that can be shown, None if it is missing or null.
+
+    Raises WebhookVerificationError for anything but text, and for text that is empty, too long or not printable.
+    """
+    value = data.get(name)
+    if value is None:
+        return None
+    if not is_word(value):
+        raise WebhookVerificationError(f"{name}: expected a string, got {describe(value)}")
+    try:
+        return check_label(value)
+    except ValueError as error:
+        raise WebhookVerificationError(f"{name}: {error}") from None
+
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def refusing(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Have a check raise WebhookVerificationError and nothing else, with nothing of the delivery in its frames.
+
+    The signature of a delivery that is refused for another reason is a good one, made with the key that moves money.
+    """
+
+    @functools.wraps(check)
+    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return check(*args, **kwargs)
+        except WebhookVerificationError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - headers may be any framework's object, and raise what they like
+            reason = f"{type(error).__name__} while it was verified"
+        # Raised anew out here, without the frames below; this one is kept, so it forgets.
+        del args, kwargs
+        raise WebhookVerificationError(reason)
+
+    return checked
+
+
+@refusing
+def verify(source: object, headers: RawHeaders, body: bytes) -> WebhookEvent:
+    """Return what a delivery to the account of that provider says.
+
+    Raises WebhookVerificationError, and nothing else, if the provider refuses it, or takes no webhooks.
+    """
+    if not isinstance(source, WebhookProvider):
+        raise WebhookVerificationError("no account of that label takes webhooks")
+    return source.verify_webhook(headers, body)
