@@ -81,15 +81,15 @@ def fuzz(session: nox.Session) -> None:
     """Search for an answer that breaks a promise: `nox -s fuzz -- 600`, in seconds; then time hostile megabytes."""
     session.install("-e", ".", *_group("fuzz"))
     seconds = session.posargs[0] if session.posargs else "600"
-    session.run("python", "tests/fuzz/read_responses.py", seconds, str(Path(session.create_tmp()) / "fuzz"))
-    session.run("python", "tests/fuzz/hostile_bodies.py", "20")
+    session.run("python", "tests/long/fuzz/read_responses.py", seconds, str(Path(session.create_tmp()) / "fuzz"))
+    session.run("python", "tests/long/fuzz/hostile_bodies.py", "20")
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
     """Fetch under random faults and account for everything: `nox -s soak -- 600`, in seconds."""
     session.install("-e", ".", *_group("soak"))
-    session.run("python", "-X", "dev", "-W", "error", "tests/soak.py", *session.posargs)
+    session.run("python", "-X", "dev", "-W", "error", "tests/long/soak.py", *session.posargs)
 
 
 @nox.session

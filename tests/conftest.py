@@ -1,7 +1,10 @@
 """What all tests share: snapshots made in a line, and a loop whose time passes only when nothing else is left to do."""
 
 import asyncio
+import os
 import selectors
+import shutil
+import tempfile
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -15,6 +18,7 @@ from hypothesis import settings
 
 from balancekit import AccountBalances, AssetType, Balance
 from balancekit.sandbox import Sandbox
+from tests.support.redis_server import NO_SERVER, RedisServer
 
 settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
@@ -130,3 +134,35 @@ def sandbox_in_thread() -> Iterator[Sandbox]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Report every test that lacks a server as skipped in one place, so that one line says it of them all."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(NO_SERVER):
+        report.longrepr = (__file__, 0, report.longrepr[2])
+    return report
+
+
+@pytest.fixture(scope="session")
+def running_server():
+    """Run a server for all tests; without one they are skipped, but not where CI is to run them."""
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_SERVER)
+        pytest.skip(NO_SERVER)
+    # A socket's path must be short, which pytest's own folders are not everywhere.
+    with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:
+        server = RedisServer(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def server(running_server):
+    """Give a running server that knows nothing."""
+    running_server.start_anew()
+    return running_server

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from balancekit.http.fields import read_answer
 from balancekit.money import exact_json
 from balancekit.money.exact_json import MAX_NESTING, MAX_VALUES, NumberText, Outline, ShapeError, decode_json, describe
-from tests.strategies import JSON
+from tests.support.strategies import JSON
 
 BODIES = (
     st.binary() | JSON.map(json.dumps).map(str.encode) | st.text('[]{}":,.0123456789eE+-NaInfty \ufeff').map(str.encode)

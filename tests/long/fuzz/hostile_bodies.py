@@ -1,6 +1,6 @@
 """How long a hostile body of one megabyte takes: every case through both adapters, as an answer and as a refusal.
 
-    python tests/fuzz/hostile_bodies.py [least milliseconds to show]
+    python tests/long/fuzz/hostile_bodies.py [least milliseconds to show]
 
 Prints the best of five in milliseconds. The aim is 50 ms for each, since the event loop stands still meanwhile.
 """

@@ -1,6 +1,6 @@
 """Ten minutes of fetches under random faults, in which every balance, task, socket and byte is accounted for.
 
-    python tests/soak.py [seconds] [seed]
+    python tests/long/soak.py [seconds] [seed]
 
 One client reads sixty accounts at a sandbox in a process of its own, several fetches at a time. Requests go wrong in
 every way that the sandbox can play, accounts are invalidated, fetches cancelled, streams left early, the server

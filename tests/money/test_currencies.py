@@ -1,8 +1,10 @@
 """Names that come from outside."""
 
+import iso4217
 import pytest
 
-from balancekit.money.currencies import check_code, check_label, currency_of
+from balancekit import AssetType
+from balancekit.money.currencies import CODES, check_code, check_label, currency_of
 
 
 @pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
@@ -49,3 +51,22 @@ def test_a_label_that_cannot_be_shown_is_refused(label):
 def test_only_ascii_letters_become_upper_case(code, currency):
     """A letter of another script that would become an ASCII one does not let a code pass for another."""
     assert currency_of(code) == currency
+
+
+@pytest.mark.parametrize(
+    ("reported", "asset_type"),
+    [
+        ("crypto", AssetType.CRYPTO),
+        ("fiat", AssetType.FIAT),
+        ("stock", AssetType.UNKNOWN),
+        ("CRYPTO", AssetType.UNKNOWN),
+    ],
+)
+def test_a_type_that_is_not_known_yet_is_unknown(reported, asset_type):
+    """A type that the API adds later is no error, and is not guessed."""
+    assert AssetType.reported(reported) is asset_type
+
+
+def test_the_table_of_iso_4217_is_that_of_its_date():
+    """The table has every code of the standard, no more and no less."""
+    assert {currency.code for currency in iso4217.Currency} == CODES

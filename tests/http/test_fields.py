@@ -18,7 +18,7 @@ from balancekit.http.fields import (
     read_code,
     structure,
 )
-from tests.strategies import JSON
+from tests.support.strategies import JSON
 
 
 @attrs.frozen

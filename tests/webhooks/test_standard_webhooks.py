@@ -11,7 +11,7 @@ from hypothesis import example, given, strategies as st
 
 from balancekit import ConfigError, GetManyProvider, Secret, WebhookEvent, WebhookVerificationError
 from balancekit.webhooks import WebhookProvider
-from tests.strategies import JSON
+from tests.support.strategies import JSON
 
 NOW = 1_767_225_600
 BODY = b'{"type":"transaction.updated","data":{"id":"tx_1","status":"COMPLETED"}}'

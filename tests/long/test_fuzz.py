@@ -1,4 +1,4 @@
-"""Any answer whatever gives balances or a ProviderError; the same check as in tests/fuzz, without its search."""
+"""Any answer whatever gives balances or a ProviderError; the same check as in tests/long/fuzz, without its search."""
 
 import json
 import runpy
@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from balancekit import Response
 
 FUZZ = runpy.run_path(str(Path(__file__).parent / "fuzz" / "read_responses.py"))
-SAMPLES = sorted((Path(__file__).parent / "samples").glob("*/*/*"))
+SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*/*/*"))
 
 NAMES = st.sampled_from(
     ["data", "balance", "value", "code", "decimals", "currency", "type", "error", "errors", "message"]
@@ -45,5 +45,5 @@ def test_any_answer_keeps_what_is_promised(provider, status, headers, body):
 
 @given(st.binary(max_size=64))
 def test_any_input_of_the_search_is_an_answer(data):
-    """The program in tests/fuzz takes any bytes, so that whatever it stops at is a finding."""
+    """The program in tests/long/fuzz takes any bytes, so that whatever it stops at is a finding."""
     FUZZ["run"](data)

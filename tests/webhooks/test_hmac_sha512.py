@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 from balancekit import CryptoprocessingProvider, Secret, WebhookEvent, WebhookVerificationError
 from balancekit.webhooks import WebhookProvider
 from balancekit.webhooks.hmac_sha512 import keyed_hash, verify
-from tests.strategies import JSON
+from tests.support.strategies import JSON
 
 SECRET = "AbCdEfG123456"
 PUBLISHED_BODY = b'{"currency":"BTC","foreign_id":"123456"}'

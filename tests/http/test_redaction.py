@@ -6,12 +6,13 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from balancekit import (
+    ProviderError,
     Request,
     Response,
 )
 from balancekit.http.error_responses import error_detail
 from balancekit.http.messages import MAX_ERROR_BODY
-from balancekit.http.redaction import blotted, secrets_in, without
+from balancekit.http.redaction import blame, blotted, chain, disarm, secrets_in, without
 
 # Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
 ANY_TEXT = st.text(st.characters())
@@ -115,3 +116,44 @@ def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
 def test_blotting_out_any_text_raises_nothing(body, secrets):
     """Whatever was sent as a header, what came back is read."""
     assert isinstance(blotted(Response(500, {}, body), secrets), Response)
+
+
+CANARY = "canary-\ud83f"
+
+
+def _raised():
+    with pytest.raises(UnicodeEncodeError) as caught:
+        CANARY.encode()
+    return caught.value
+
+
+def test_text_that_could_not_be_encoded_is_taken_away():
+    """An encoding error holds the whole of the text that it could not write."""
+    error = disarm(_raised())
+
+    assert "canary" not in f"{error} {error!r} {error.args} {error.object}"
+
+
+def test_an_exception_is_visited_once_however_it_is_linked():
+    """Causes and contexts may form a circle."""
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__context__ = second, first
+
+    assert list(chain(first)) == [first, second]
+
+
+def test_the_members_of_a_group_are_visited():
+    """A group holds exceptions beside its causes."""
+    member = ValueError("member")
+
+    assert member in list(chain(ExceptionGroup("group", [member])))
+
+
+def test_an_exception_that_was_never_raised_has_no_place():
+    """Where there is no traceback there is nothing to note."""
+    cause = ValueError("never raised")
+
+    error = blame(ProviderError("x", account="a", provider="p"), cause)
+
+    assert error.__cause__ is cause
+    assert not hasattr(error, "__notes__")

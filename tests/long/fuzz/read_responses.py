@@ -1,9 +1,9 @@
 """What any answer may come to, and a search, guided by coverage, for one that comes to something else.
 
-    python tests/fuzz/read_responses.py [seconds] [directory of the corpus]
+    python tests/long/fuzz/read_responses.py [seconds] [directory of the corpus]
 
 Needs atheris. An input is a byte for the adapter and the frame, one for the status, a line of two headers' values with
-a tab between them, and a body. The tests in tests/test_fuzz.py use the same check without atheris.
+a tab between them, and a body. The tests in tests/long/test_fuzz.py use the same check without atheris.
 """
 
 import math
@@ -113,7 +113,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         corpus = Path(sys.argv[2] if len(sys.argv) > 2 else scratch, "corpus")
         corpus.mkdir(parents=True, exist_ok=True)
-        for number, sample in enumerate(sorted(Path(__file__).parent.parent.glob("samples/*/*/*"))):
+        for number, sample in enumerate(sorted(Path(__file__).parents[2].glob("samples/*/*/*"))):
             kind = int(sample.parts[-3] == "getmany")
             status = STATUSES.index(int(sample.stem))
             headers = b"120\tThu, 01 Jan 2026 00:00:00 GMT\n"

@@ -1,0 +1,71 @@
+"""A real Redis server for tests, on a socket in a folder of its own."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+NO_SERVER = "no redis-server on the path: apt install redis-server, or brew install redis"
+
+
+class RedisServer:
+    """A real server on a socket in a folder of its own, which keeps nothing when it stops."""
+
+    def __init__(self, folder):
+        self.socket = Path(folder) / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._folder = folder
+        self._process = None
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        if self._process is not None:
+            return
+        settings = {"port": 0, "unixsocket": self.socket, "dir": self._folder, "save": "", "appendonly": "no"}
+        words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+        self._process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        give_up = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < give_up, "redis-server does not start"
+            assert self._process.poll() is None, "redis-server has ended"
+            time.sleep(0.01)
+
+    def start_anew(self):
+        """See that it runs, and that it knows nothing."""
+        self.start()
+        with self.client() as client:
+            client.flushall()
+
+    def stop(self):
+        """Stop it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self):
+        """Keep it from answering, with its connections open."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """Let it answer again."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self):
+        """Make a client that looks into the server, as any other program would."""
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def pass_time(self, seconds):
+        """Bring every key's end nearer."""
+        with self.client() as client:
+            for key in client.scan_iter():
+                client.pexpire(key, int(client.pttl(key) - seconds * 1000))
+
+    def _answers(self):
+        try:
+            with self.client() as client:
+                return client.ping()
+        except redis.ConnectionError:
+            return False
