@@ -1,7 +1,6 @@
 """The client that reads many accounts at once: its accounts, its session and its life."""
 
 import asyncio
-import hashlib
 import random
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -45,9 +44,6 @@ _LEAST_EVERY: Final = 60.0
 
 _TOGETHER: Final = 1.0
 """How many seconds before its own a watch takes the read of another."""
-
-_REMEMBERED: Final = 48 * 3600.0
-"""How many seconds a webhook's delivery is remembered: Cryptoprocessing repeats one for a day."""
 
 
 class AggregateClient:
@@ -194,24 +190,19 @@ class AggregateClient:
         Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
         not there; RuntimeError if the client is closed.
         """
+        from balancekit.webhooks.replay import act_once, deduplication_key
         from balancekit.webhooks.verification import verify
 
         try:
             self._refuse_closed()
             known = self._accounts.get(account)
             event = verify(None if known is None else known.source, headers, body)
-            # Two bodies of one id are two events: a status may come again that has no name of its own.
-            digest = hashlib.sha256(body).hexdigest()[:16]
+            key = "" if known is None else deduplication_key(known.key, event, body)
         finally:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
             del headers, body
         if known is not None and event.settled:
-            store = (await self._ready()).store
-            delivered = f"{known.key}#{event.event_id}#{digest}"
-            if not await store.seen(delivered):
-                await self._invalidate(known)
-                # Only now: what fails before this is delivered again.
-                await store.remember(delivered, seconds=_REMEMBERED)
+            await act_once((await self._ready()).store, key, lambda: self._invalidate(known))
         return event
 
     async def aclose(self) -> None:
