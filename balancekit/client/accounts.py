@@ -11,7 +11,7 @@ from yarl import URL
 from balancekit.client.retry import RetryBudget
 from balancekit.errors import BalancekitError, ConfigError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.rate_limit import RateLimit, RateLimiter
-from balancekit.http.redaction import blame
+from balancekit.http.redaction import attach_cause
 from balancekit.http.transport import translate
 from balancekit.money.balances import AccountBalances, AccountFailure, snapshot_of
 from balancekit.providers.base import BalanceProvider, HttpProvider
@@ -144,5 +144,5 @@ class Account:
             error = translate(raised, account=self.label, provider=self.provider)
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
-            error = blame(ProviderError(message, account=self.label, provider=self.provider), raised)
+            error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised)
         return error

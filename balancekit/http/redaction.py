@@ -24,7 +24,7 @@ _ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
 _MOST_ESCAPES: Final = 4
 
 
-def secrets_in(request: Request) -> frozenset[str]:
+def sensitive_values(request: Request) -> frozenset[str]:
     """Return what must not be shown of a request: the values of its headers and its query, their words, its body."""
     values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
     values |= {word for value in values for word in value.split()}
@@ -32,14 +32,14 @@ def secrets_in(request: Request) -> frozenset[str]:
     return frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
 
 
-def without(text: str, secrets: Iterable[str]) -> str:
-    """Blot out what was sent as a secret, in upper or lower case, should a server send it back in words of its own."""
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Return text with *** in place of the secrets, in upper or lower case."""
     # The longest first, since one may be a part of another.
     words = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
     return re.sub(words, "***", text, flags=re.IGNORECASE) if words else text
 
 
-def blotted(response: Response, secrets: Iterable[str]) -> Response:
+def redact_response(response: Response, secrets: Iterable[str]) -> Response:
     """Return a response without the secrets in its headers and body, however JSON may have escaped them there.
 
     Of the body, the first `MAX_ERROR_BODY` bytes are kept.
@@ -50,13 +50,13 @@ def blotted(response: Response, secrets: Iterable[str]) -> Response:
         # Written anew, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
     secrets = tuple(secrets)
-    text = without(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
+    text = redact(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
     # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
     for undo in (_without_backslashes, _unescaped):
         bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
-        if (blotted_text := without(bare_text, bare_secrets)) != bare_text:
-            text = blotted_text
-    headers = {name: without(value, secrets) for name, value in response.headers.items()}
+        if (redacted := redact(bare_text, bare_secrets)) != bare_text:
+            text = redacted
+    headers = {name: redact(value, secrets) for name, value in response.headers.items()}
     return Response(response.status, headers, text.encode("utf-8", "replace"))
 
 
@@ -76,9 +76,9 @@ _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 _Error = TypeVar("_Error", bound=BaseException)
 
 
-def disarm(error: _Error) -> _Error:
+def sanitize_exception(error: _Error) -> _Error:
     """Take from an exception, and from those it came from, their frames, request headers and undecodable text."""
-    for link in chain(error):
+    for link in walk_exception_chain(error):
         link.__traceback__ = None
         if isinstance(link, aiohttp.ClientResponseError):
             info = link.request_info
@@ -91,16 +91,16 @@ def disarm(error: _Error) -> _Error:
     return error
 
 
-def blame(error: _Error, raised: BaseException) -> _Error:
+def attach_cause(error: _Error, raised: BaseException) -> _Error:
     """Make an adapter's own exception the cause of an error: disarmed, with a note of where it was raised."""
     frames = traceback.extract_tb(raised.__traceback__)
-    error.__cause__ = disarm(raised)
+    error.__cause__ = sanitize_exception(raised)
     for frame in frames[-1:]:
         error.add_note(f"raised at {frame.filename}:{frame.lineno} in {frame.name}")
     return error
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def walk_exception_chain(error: BaseException) -> Iterator[BaseException]:
     """Give an exception and all that it came from: causes, contexts and the members of groups, each once."""
     seen: set[int] = set()
     pending = [error]

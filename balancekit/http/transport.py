@@ -14,7 +14,7 @@ from yarl import URL
 
 from balancekit.errors import ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
-from balancekit.http.redaction import chain, disarm, without
+from balancekit.http.redaction import redact, sanitize_exception, walk_exception_chain
 from balancekit.version import __version__
 
 if TYPE_CHECKING:
@@ -173,9 +173,11 @@ def translate(
     if _ended_in_the_head(error):
         # It holds what had come, as an object of aiohttp's parser.
         said = "the connection ended in the head of the answer"
-    message = excerpt(without(f"{type(error).__name__}: {said}".rstrip(": "), secrets))
+    message = excerpt(redact(f"{type(error).__name__}: {said}".rstrip(": "), secrets))
     translated = kind(message, account=account, provider=provider, hint=_HINTS.get(kind))
-    disarm(error)
-    quoted = any(secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in chain(error))
+    sanitize_exception(error)
+    quoted = any(
+        secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in walk_exception_chain(error)
+    )
     translated.__cause__ = None if quoted else error
     return translated

@@ -25,7 +25,7 @@ from balancekit.errors import (
 )
 from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, usual_hint
 from balancekit.http.messages import Request, Response, check_base_url, parse_date, parse_retry_after
-from balancekit.http.redaction import blame, blotted, disarm, secrets_in
+from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
 from balancekit.http.secret import Secret
 from balancekit.http.transport import BodyTooLargeError, ClearTextProxyError, send, translate
 from balancekit.money.amounts import parse_amount
@@ -152,7 +152,7 @@ class HttpProvider(ABC):
             response = await send(session, request)
         except asyncio.CancelledError as error:
             # Nothing from below is let through as it is: its frames hold the headers.
-            raise disarm(error) from None
+            raise sanitize_exception(error) from None
         except Exception as error:  # noqa: BLE001 - likewise
             failure = self._unsent(error, request)
         else:
@@ -169,17 +169,17 @@ class HttpProvider(ABC):
 
     def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
         if request is None:
-            return blame(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
+            return attach_cause(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
         if isinstance(error, BodyTooLargeError):
             return self._malformed(str(error))
         if isinstance(error, ClearTextProxyError):
             return self._error(TransportError, str(error), retryable=False, hint="Add the host to NO_PROXY")
-        translated = translate(error, account=self.account, provider=self.provider, secrets=secrets_in(request))
+        translated = translate(error, account=self.account, provider=self.provider, secrets=sensitive_values(request))
         if translated is not None:
             return translated
         # A session that is closed, a header that cannot be written: trying again changes nothing.
         failure = self._error(TransportError, f"{type(error).__name__} while sending the request", retryable=False)
-        return blame(failure, error)
+        return attach_cause(failure, error)
 
     def _read(self, response: Response) -> Sequence[Balance]:
         try:
@@ -189,7 +189,7 @@ class HttpProvider(ABC):
         except ShapeError as error:
             failure = self._malformed(str(error))
         except Exception as error:  # noqa: BLE001 - whatever an answer makes an adapter raise
-            failure = blame(self._malformed(f"{type(error).__name__} while reading the answer"), error)
+            failure = attach_cause(self._malformed(f"{type(error).__name__} while reading the answer"), error)
         raise failure
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
@@ -200,7 +200,7 @@ class HttpProvider(ABC):
 
     def _refusal(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        safe = blotted(response, secrets_in(request))
+        safe = redact_response(response, sensitive_values(request))
         try:
             detail = self.read_error(safe)
         except BalancekitError:

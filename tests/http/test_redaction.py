@@ -12,7 +12,14 @@ from balancekit import (
 )
 from balancekit.http.error_responses import error_detail
 from balancekit.http.messages import MAX_ERROR_BODY
-from balancekit.http.redaction import blame, blotted, chain, disarm, secrets_in, without
+from balancekit.http.redaction import (
+    attach_cause,
+    redact,
+    redact_response,
+    sanitize_exception,
+    sensitive_values,
+    walk_exception_chain,
+)
 
 # Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
 ANY_TEXT = st.text(st.characters())
@@ -22,27 +29,27 @@ def test_what_was_sent_as_a_secret_is_blotted_out():
     """Every appearance of every secret goes, and the rest stays."""
     text = "key canary-key-1, again canary-key-1, signature canary-sig-2, time 12"
 
-    assert without(text, ["canary-key-1", "canary-sig-2"]) == "key ***, again ***, signature ***, time 12"
+    assert redact(text, ["canary-key-1", "canary-sig-2"]) == "key ***, again ***, signature ***, time 12"
 
 
 def test_secrets_are_the_values_of_headers_and_their_words():
-    """A token is a secret without the scheme before it, too; what everybody may know, or guess, is not blotted out."""
+    """A token is a secret without the scheme before it, too; what everybody may know, or guess, is not redacted."""
     headers = {"Authorization": "Bearer canary-token", "Content-Type": "application/json", "X-Try": "1"}
     request = Request("POST", "https://pay.example/?api_key=canary-query", headers, b"canary-body")
 
-    assert secrets_in(request) == {
+    assert sensitive_values(request) == {
         "Bearer canary-token", "Bearer", "canary-token", "canary-query", "canary-body"
     }  # fmt: skip
 
 
 def test_a_secret_is_blotted_out_in_either_case():
     """A server may write a signature in upper case."""
-    assert without("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
+    assert redact("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
 
 
 def test_a_secret_with_quotes_is_blotted_out_of_json():
     """What JSON must escape is found, too."""
-    blot = blotted(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
+    blot = redact_response(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
 
     assert blot.json() == {"error": "no key ***"}
 
@@ -57,7 +64,7 @@ def test_a_secret_with_quotes_is_blotted_out_of_json():
 )  # fmt: skip
 def test_a_response_is_blotted_however_json_escapes_it(body):
     """What was sent as a secret is found in whatever form it comes back."""
-    blot = blotted(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
+    blot = redact_response(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
 
     assert "canary" not in repr([blot.headers, blot.body, error_detail(blot)])
 
@@ -87,7 +94,7 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
 )
 def test_a_response_is_blotted_where_escapes_are_left(body):
     """JSON that is cut, broken or quoted in JSON hides no secret behind its escapes."""
-    blot = blotted(Response(403, {}, body), ["canary/key+1"])
+    blot = redact_response(Response(403, {}, body), ["canary/key+1"])
 
     assert "canary" not in repr([blot.body, error_detail(blot)])
 
@@ -95,19 +102,19 @@ def test_a_response_is_blotted_where_escapes_are_left(body):
 @pytest.mark.parametrize("secret", ['canary"key-1', "canary\\key-1", "canary\\u002fkey-1"])
 def test_a_secret_that_json_escapes_is_blotted_out(secret):
     """A secret with a quote or a backslash in it stands in JSON with another backslash before."""
-    blot = blotted(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
+    blot = redact_response(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
 
     assert "canary" not in repr([blot.body, error_detail(blot)])
 
 
 def test_escapes_stay_where_no_secret_is():
     """Only an answer that sends a secret back is rewritten."""
-    assert blotted(Response(502, {}, b"C:\\proxy\\u002f"), ["canary-key"]).body == b"C:\\proxy\\u002f"
+    assert redact_response(Response(502, {}, b"C:\\proxy\\u002f"), ["canary-key"]).body == b"C:\\proxy\\u002f"
 
 
 def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
     """What lies beyond is dropped before anything looks at it."""
-    assert blotted(Response(500, {}, b"a" * (MAX_ERROR_BODY + 1)), []).body == b"a" * MAX_ERROR_BODY
+    assert redact_response(Response(500, {}, b"a" * (MAX_ERROR_BODY + 1)), []).body == b"a" * MAX_ERROR_BODY
 
 
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
@@ -115,7 +122,7 @@ def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
 @example(b"[" * 100_000, ["canary-key"])
 def test_blotting_out_any_text_raises_nothing(body, secrets):
     """Whatever was sent as a header, what came back is read."""
-    assert isinstance(blotted(Response(500, {}, body), secrets), Response)
+    assert isinstance(redact_response(Response(500, {}, body), secrets), Response)
 
 
 CANARY = "canary-\ud83f"
@@ -129,7 +136,7 @@ def _raised():
 
 def test_text_that_could_not_be_encoded_is_taken_away():
     """An encoding error holds the whole of the text that it could not write."""
-    error = disarm(_raised())
+    error = sanitize_exception(_raised())
 
     assert "canary" not in f"{error} {error!r} {error.args} {error.object}"
 
@@ -139,21 +146,21 @@ def test_an_exception_is_visited_once_however_it_is_linked():
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__context__ = second, first
 
-    assert list(chain(first)) == [first, second]
+    assert list(walk_exception_chain(first)) == [first, second]
 
 
 def test_the_members_of_a_group_are_visited():
     """A group holds exceptions beside its causes."""
     member = ValueError("member")
 
-    assert member in list(chain(ExceptionGroup("group", [member])))
+    assert member in list(walk_exception_chain(ExceptionGroup("group", [member])))
 
 
 def test_an_exception_that_was_never_raised_has_no_place():
     """Where there is no traceback there is nothing to note."""
     cause = ValueError("never raised")
 
-    error = blame(ProviderError("x", account="a", provider="p"), cause)
+    error = attach_cause(ProviderError("x", account="a", provider="p"), cause)
 
     assert error.__cause__ is cause
     assert not hasattr(error, "__notes__")

@@ -13,7 +13,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit import ProviderTimeoutError, Request, TransportError
-from balancekit.http.transport import MAX_BODY, USER_AGENT, BodyTooLargeError, Connector, disarm, send, translate
+from balancekit.http.transport import (
+    MAX_BODY,
+    USER_AGENT,
+    BodyTooLargeError,
+    Connector,
+    sanitize_exception,
+    send,
+    translate,
+)
 
 CANARY = "canary-3f9a"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -454,7 +462,7 @@ def test_disarming_takes_frames_and_headers_from_every_link():
     group = ExceptionGroup("several", [raised(OSError("one")), raised(response_error)])
     error = raised(ValueError("outer"), raised(group))
 
-    disarmed = disarm(error)
+    disarmed = sanitize_exception(error)
 
     assert disarmed is error
     assert [link.__traceback__ for link in whole_chain(error)] == [None] * 4
@@ -463,7 +471,7 @@ def test_disarming_takes_frames_and_headers_from_every_link():
 
 def test_disarming_keeps_what_says_what_happened():
     """Method, URL, status and words stay, for whoever looks for the reason."""
-    error = disarm(aiohttp.ClientResponseError(INFO, (), status=400, message="bad"))
+    error = sanitize_exception(aiohttp.ClientResponseError(INFO, (), status=400, message="bad"))
 
     assert str(error) == "400, message='bad', url='https://pay.example'"
     assert error.request_info.method == "POST"
@@ -475,6 +483,6 @@ def test_disarming_ends_where_causes_go_in_a_circle():
     first, second = raised(ValueError("first")), raised(ValueError("second"))
     first.__context__, second.__cause__ = second, first
 
-    disarm(first)
+    sanitize_exception(first)
 
     assert (first.__traceback__, second.__traceback__) == (None, None)

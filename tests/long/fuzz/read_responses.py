@@ -33,7 +33,7 @@ with instrumented():
     )
     from balancekit.http.error_responses import error_class, error_detail
     from balancekit.http.messages import MAX_EXCERPT, Request, excerpt, parse_date, parse_retry_after
-    from balancekit.http.redaction import blotted
+    from balancekit.http.redaction import redact_response
 
 SECRET = "canary-key/1234"
 REQUEST = Request("POST", "https://api.example", {"X-Key": SECRET, "Content-Type": "application/json"})
@@ -82,7 +82,7 @@ def check_parts(response):
         seconds = parse_retry_after(value, now=1767225600.0)
         assert seconds is None or 0 <= seconds < math.inf
     assert len(excerpt(response.body)) <= MAX_EXCERPT
-    assert SECRET.encode() not in blotted(response, [SECRET]).body
+    assert SECRET.encode() not in redact_response(response, [SECRET]).body
     detail = error_detail(response)
     for said in (detail.code, detail.message):
         assert said is None or (said.isprintable() and 0 < len(said) <= MAX_EXCERPT)
