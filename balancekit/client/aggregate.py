@@ -33,7 +33,7 @@ from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge
 from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import Change, SnapshotStore
-from balancekit.stores.fail_open import GuardedStore
+from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class AggregateClient:
         self._trust_env = trust_env
         self._closed = False
         self._reader: Reader | None = None
-        self._guard: GuardedStore | None = None
+        self._guard: FailOpenStore | None = None
         self._memory = MemoryStore()
         self._watchers = Watchers()
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
@@ -351,9 +351,11 @@ class AggregateClient:
         self._reader = Reader(self._terms, session, self._guard or self._memory)
         return self._reader
 
-    def _make_guard(self, store: SnapshotStore) -> GuardedStore:
+    def _make_guard(self, store: SnapshotStore) -> FailOpenStore:
         # What one of an earlier loop could not tell is not forgotten.
-        return GuardedStore(store, self._told, untold=None if self._guard is None else self._guard.untold)
+        return FailOpenStore(
+            store, self._told, pending_invalidations=None if self._guard is None else self._guard.pending_invalidations
+        )
 
     async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave the loop of an earlier use, which must have ended; nothing of it can be used in another."""

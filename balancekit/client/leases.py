@@ -8,7 +8,7 @@ from typing import Final
 from balancekit.client.flights import Read
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.fail_open import GuardedStore
+from balancekit.stores.fail_open import FailOpenStore
 
 # A request may end a little after its time.
 _GRACE: Final = 0.5
@@ -17,7 +17,7 @@ _GRACE: Final = 0.5
 class Sharing:
     """What one process of several may do now; `seconds` is the longest that one attempt takes."""
 
-    def __init__(self, store: GuardedStore, *, seconds: float) -> None:
+    def __init__(self, store: FailOpenStore, *, seconds: float) -> None:
         self._store = store
         self._seconds = seconds
         self._owner = secrets.token_hex(8)
@@ -58,7 +58,7 @@ class Sharing:
     def release(self, read: Read) -> None:
         """Give the lease back, if the read has it."""
         if read.leased and not self._forget(read):
-            self._store.soon(self._store.release(read.account.key, self._owner))
+            self._store.run_in_background(self._store.release(read.account.key, self._owner))
 
     def _forget(self, read: Read) -> int:
         """Take the lease from a read; returns how many others have it."""
@@ -76,7 +76,7 @@ class Sharing:
             read.ticket = f"{self._owner}.{self._tickets}"
         hold = self._seconds + _GRACE
         try:
-            return await self._store.take_turn(read.account.host.name, limit, read.ticket, hold=hold)
+            return await self._store.acquire_permit(read.account.host.name, limit, read.ticket, hold=hold)
         except BaseException:
             # A question that was cancelled may have been heard.
             self.end_turn(read, limit)
@@ -84,5 +84,5 @@ class Sharing:
 
     def end_turn(self, read: Read, limit: RateLimit) -> None:
         """End the turn of a read, whatever became of it."""
-        self._store.soon(self._store.end_turn(read.account.host.name, limit, read.ticket))
+        self._store.run_in_background(self._store.release_permit(read.account.host.name, limit, read.ticket))
         read.ticket = ""

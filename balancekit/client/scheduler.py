@@ -16,7 +16,7 @@ from balancekit.client.steps import Later, Steps, Terms
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.stores.base import SnapshotStore, Stored
-from balancekit.stores.fail_open import GuardedStore
+from balancekit.stores.fail_open import FailOpenStore
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ class Reader:
     What is read is put into the store, which other processes may share if it is guarded; see `Steps`.
     """
 
-    def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | GuardedStore) -> None:
+    def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore) -> None:
         self._terms = terms
         self.store = store
-        self._shared = store if isinstance(store, GuardedStore) else None
+        self._shared = store if isinstance(store, FailOpenStore) else None
         self._steps = Steps(terms, session, store)
         self._loop = asyncio.get_running_loop()
         self._closed = False

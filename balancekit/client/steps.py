@@ -18,7 +18,7 @@ from balancekit.http.rate_limit import RateLimiter
 from balancekit.http.transport import lost_connection
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore
-from balancekit.stores.fail_open import GuardedStore
+from balancekit.stores.fail_open import FailOpenStore
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +54,11 @@ class Steps:
     time, and limits on the rate hold for all of them together.
     """
 
-    def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | GuardedStore) -> None:
+    def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore) -> None:
         self._terms = terms
         self._session = session
         self._store = store
-        self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, GuardedStore) else None
+        self._sharing = Sharing(store, seconds=terms.timeout) if isinstance(store, FailOpenStore) else None
         self._alarm = Alarm(terms.timeout)
         self._loop = asyncio.get_running_loop()
 
@@ -73,7 +73,7 @@ class Steps:
         account = read.account
         limiter = account.host.limiter
         if limiter is not None:
-            wait = limiter.ask(read, self._loop.time())
+            wait = limiter.acquire(read, self._loop.time())
             if wait <= 0 and self._sharing is not None:
                 wait = await self._shared_turn(self._sharing, read, limiter)
             if wait > 0:
@@ -85,7 +85,7 @@ class Steps:
             outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
         finally:
             if limiter is not None:
-                limiter.end(self._loop.time())
+                limiter.release(self._loop.time())
                 if self._sharing is not None:
                     self._sharing.end_turn(read, limiter.limit)
         if isinstance(outcome, AccountBalances):
@@ -115,7 +115,7 @@ class Steps:
         """Give back what a read has taken: its place in a queue for turns, and its lease."""
         if read.account.host.limiter is not None:
             # Another process may have read it while this one waited for its turn.
-            read.account.host.limiter.leave(read)
+            read.account.host.limiter.leave_queue(read)
         if self._sharing is not None:
             self._sharing.release(read)
 
@@ -124,10 +124,10 @@ class Steps:
         try:
             wait = await sharing.turn(read, limiter.limit)
         except BaseException:
-            limiter.give_back()
+            limiter.cancel()
             raise
         if wait > 0:
-            limiter.give_back()
+            limiter.cancel()
         return wait
 
     def _wait_for_turn(self, read: Read, limiter: RateLimiter, wait: float) -> Outcome | Later:

@@ -42,7 +42,7 @@ class RateLimiter:
         # Keeps the order of arrival.
         self._queue: dict[Hashable, None] = {}
 
-    def ask(self, ticket: Hashable, now: float) -> float:
+    def acquire(self, ticket: Hashable, now: float) -> float:
         """Return in how many seconds the ticket's turn can come at the earliest; 0 begins the turn.
 
         A ticket that is new joins the end of the queue; one whose turn has begun leaves it.
@@ -62,15 +62,15 @@ class RateLimiter:
         self._free -= 1
         return 0.0
 
-    def end(self, now: float) -> None:
+    def release(self, now: float) -> None:
         """End a turn: its request was answered, or will not be."""
         self._free_at.append(now + self.limit.per)
 
-    def give_back(self) -> None:
+    def cancel(self) -> None:
         """End a turn in which no request was made."""
         self._free += 1
 
-    def leave(self, ticket: Hashable) -> None:
+    def leave_queue(self, ticket: Hashable) -> None:
         """Take a ticket out of the queue, if it is there."""
         self._queue.pop(ticket, None)
 

@@ -83,7 +83,7 @@ class SnapshotStore(Protocol):
         """Remember the id of an event for at least that long."""
         ...
 
-    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+    async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again.
 
         As under a `RateLimiter`, a turn's slot is free again `limit.per` seconds after the turn has ended. One that is
@@ -91,6 +91,6 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+    async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """End a turn: its request was answered, or will not be."""
         ...

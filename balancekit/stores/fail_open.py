@@ -16,16 +16,16 @@ _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _Lookup = tuple[Sequence[str], asyncio.Future[dict[str, Stored]]]
 
-_PATIENCE: Final = 0.5
+_CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
 
-_LAST_LOOK: Final = 0.05
+_TIMEOUT_GRACE: Final = 0.05
 """How many of them are its last, counted anew from when a busy event loop finds the time to look for the answer."""
 
-_AT_ONCE: Final = 100
+_BATCH_SIZE: Final = 100
 """How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
 
-_LEFT_ALONE: Final = 1.0
+_COOLDOWN: Final = 1.0
 """How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
 
 
@@ -33,26 +33,31 @@ class _UnreachableError(Exception):
     """The store did not answer, or is being left alone; it never leaves this module."""
 
 
-class GuardedStore:
+class FailOpenStore:
     """A store as a client uses it: no call raises, and none takes longer than a second.
 
-    While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and turns
-    are granted. Invalidations are kept as long as the process lives, and told to the store once it is back: before
-    anything else, and even if nobody asks it for anything; `untold` are those of a guard in an earlier event loop. The
-    log says once that the store is gone, and once that it is back. Changes are told from the first `listen` on.
+    While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and permits
+    are granted. Invalidations are kept as long as the process lives, and sent to the store once it is back, before
+    anything else, even if no other call is made; `pending_invalidations` are those left from an earlier event loop.
+    The log has one line when the store is lost, and one when it is back. `on_change` is called with every change from
+    the first `listen` on.
     """
 
     def __init__(
-        self, store: SnapshotStore, tell: Callable[[Change], None], *, untold: Mapping[str, object] | None = None
+        self,
+        store: SnapshotStore,
+        on_change: Callable[[Change], None],
+        *,
+        pending_invalidations: Mapping[str, object] | None = None,
     ) -> None:
         self._store = store
-        self._tell = tell
+        self._on_change = on_change
         self._down = False
-        self._asks_at = 0.0
+        self._retry_at = 0.0
         # Counts what makes a snapshot unfit while the store cannot say so.
         self._epoch = 0
         # Invalidations that the store has not been told of.
-        self._untold: dict[str, object] = dict(untold or {})
+        self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
         # Events are remembered here too, for the time without the store.
         self._events = MemoryStore()
         self._lookups: list[_Lookup] = []
@@ -69,9 +74,9 @@ class GuardedStore:
         return not self._down
 
     @property
-    def untold(self) -> Mapping[str, object]:
+    def pending_invalidations(self) -> Mapping[str, object]:
         """The invalidations that the store has not been told of."""
-        return self._untold
+        return self._pending_invalidations
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; callers that come at the same time are answered together."""
@@ -92,10 +97,10 @@ class GuardedStore:
         try:
             await self._ask(lambda: self._store.invalidate(key))
         except _UnreachableError:
-            self._untold[key] = object()
+            self._pending_invalidations[key] = object()
             self._epoch += 1
             if self._telling is None or self._telling.done():
-                self._telling = self._begin(self._tell_untold())
+                self._telling = self._begin(self._flush_pending())
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store everybody has it."""
@@ -124,19 +129,19 @@ class GuardedStore:
         with suppress(_UnreachableError):
             await self._ask(lambda: self._store.remember(event, seconds=seconds))
 
-    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+    async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Ask for a turn under the host's limit; without the store, the limit within this process is all there is."""
         try:
-            return await self._ask(lambda: self._store.take_turn(host, limit, ticket, hold=hold))
+            return await self._ask(lambda: self._store.acquire_permit(origin, limit, request_id, hold=hold))
         except _UnreachableError:
             return 0.0
 
-    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+    async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """End a turn; what cannot be ended is counted as held for the longest time."""
         with suppress(_UnreachableError):
-            await self._ask(lambda: self._store.end_turn(host, limit, ticket))
+            await self._ask(lambda: self._store.release_permit(origin, limit, request_id))
 
-    def soon(self, call: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
         """Make a call that nobody waits for; none is made once this is closed."""
         if self._closed:
             call.close()
@@ -154,7 +159,7 @@ class GuardedStore:
         if self._listening is None:
             self._listening = asyncio.get_running_loop().create_task(self._listen())
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._heard.wait()
 
     async def aclose(self) -> None:
@@ -164,33 +169,35 @@ class GuardedStore:
             if endless is not None:
                 endless.cancel()
                 self._tasks.add(endless)
-        if self._untold:
-            self._asks_at = 0.0
+        if self._pending_invalidations:
+            self._retry_at = 0.0
             with suppress(_UnreachableError):
                 await self._ask(_nothing)
-            if self._untold:
-                _log.warning("the store was not told that %d accounts may have changed", len(self._untold))
+            if self._pending_invalidations:
+                _log.warning(
+                    "the store was not told that %d accounts may have changed", len(self._pending_invalidations)
+                )
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
+            _, late = await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT)
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=_PATIENCE)
+                await asyncio.wait(late, timeout=_CALL_TIMEOUT)
 
     async def _ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         now, was_down = asyncio.get_running_loop().time(), self._down
         if was_down:
-            if now < self._asks_at:
+            if now < self._retry_at:
                 raise _UnreachableError
             # One caller finds out for all.
-            self._asks_at = now + _LEFT_ALONE
+            self._retry_at = now + _COOLDOWN
         try:
-            async with _patience():
-                for key, said in list(self._untold.items()):
+            async with _call_timeout():
+                for key, said in list(self._pending_invalidations.items()):
                     await self._store.invalidate(key)
                     # It may have been said again meanwhile.
-                    if self._untold.get(key) is said:
-                        del self._untold[key]
+                    if self._pending_invalidations.get(key) is said:
+                        del self._pending_invalidations[key]
                 answer = await call()
         except (Exception, asyncio.CancelledError) as error:
             # A store may raise anything.
@@ -206,15 +213,15 @@ class GuardedStore:
             _log.info("the store is back")
         return answer
 
-    async def _tell_untold(self) -> None:
+    async def _flush_pending(self) -> None:
         # A replica that only takes in webhooks may ask for nothing else for hours.
-        while self._untold:
-            await asyncio.sleep(_LEFT_ALONE)
+        while self._pending_invalidations:
+            await asyncio.sleep(_COOLDOWN)
             with suppress(_UnreachableError):
                 await self._ask(_nothing)
 
     def _fail(self, error: BaseException) -> None:
-        self._asks_at = asyncio.get_running_loop().time() + _LEFT_ALONE
+        self._retry_at = asyncio.get_running_loop().time() + _COOLDOWN
         if not self._down:
             self._down = True
             self._epoch += 1
@@ -236,9 +243,9 @@ class GuardedStore:
     async def _known(self, keys: list[str]) -> dict[str, Stored]:
         known: dict[str, Stored] = {}
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + _PATIENCE
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
+        give_up_at = loop.time() + _CALL_TIMEOUT
+        for start in range(0, len(keys), _BATCH_SIZE):
+            some = keys[start : start + _BATCH_SIZE]
             # A store that is slow for so many is not waited for: what is not known is read.
             late = loop.time() > give_up_at
             known |= dict.fromkeys(some, self._unknown()) if late else await self._some_known(some)
@@ -263,16 +270,16 @@ class GuardedStore:
                 async with aclosing(self._store.changes()) as changes:
                     async for change in changes:
                         self._heard.set()
-                        self._tell(change)
-            await asyncio.sleep(_LEFT_ALONE)
+                        self._on_change(change)
+            await asyncio.sleep(_COOLDOWN)
 
 
 @asynccontextmanager
-async def _patience() -> AsyncGenerator[None]:
+async def _call_timeout() -> AsyncGenerator[None]:
     """Allow a call its time; what this process itself was too busy to take in is not the store's fault."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as bound:
-        timer = loop.call_later(_PATIENCE - _LAST_LOOK, lambda: bound.reschedule(loop.time() + _LAST_LOOK))
+        timer = loop.call_later(_CALL_TIMEOUT - _TIMEOUT_GRACE, lambda: bound.reschedule(loop.time() + _TIMEOUT_GRACE))
         try:
             yield
         finally:

@@ -164,13 +164,13 @@ class MemoryStore:
             del self._events[next(iter(self._events))]
         self._events[event] = until
 
-    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+    async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again."""
-        return self._turns.setdefault(host, Turns()).take(limit, ticket, self._monotonic(), hold)
+        return self._turns.setdefault(origin, Turns()).take(limit, request_id, self._monotonic(), hold)
 
-    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+    async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """End a turn: its request was answered, or will not be."""
-        self._turns.setdefault(host, Turns()).end(limit, ticket, self._monotonic())
+        self._turns.setdefault(origin, Turns()).end(limit, request_id, self._monotonic())
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"

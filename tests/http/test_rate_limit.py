@@ -26,8 +26,8 @@ def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     while events:
         now, ticket, call = heapq.heappop(events)
         if call is None:
-            limiter.end(now)
-        elif (wait := limiter.ask(ticket, now)) > 0:
+            limiter.release(now)
+        elif (wait := limiter.acquire(ticket, now)) > 0:
             heapq.heappush(events, (now + wait, ticket, call))
         else:
             took, reach = call
@@ -42,44 +42,44 @@ def test_no_window_has_more_requests_than_allowed(requests, per, calls):
 def test_turns_come_in_the_order_of_asking():
     """Whoever came first goes first, though all ask again and again."""
     limiter = RateLimiter(RateLimit(1, per=10))
-    limiter.ask("first", 0)
-    limiter.end(1)
+    limiter.acquire("first", 0)
+    limiter.release(1)
 
-    assert [limiter.ask(ticket, 2) for ticket in ("second", "third", "fourth")] == [9, 19, 29]
-    assert limiter.ask("third", 11.5) > 0
-    assert limiter.ask("second", 11.5) == 0
+    assert [limiter.acquire(ticket, 2) for ticket in ("second", "third", "fourth")] == [9, 19, 29]
+    assert limiter.acquire("third", 11.5) > 0
+    assert limiter.acquire("second", 11.5) == 0
 
 
 def test_a_turn_that_is_held_is_counted_at_its_earliest_end():
     """While a request is under way nobody knows when its slot is free; not before `per` from now."""
     limiter = RateLimiter(RateLimit(1, per=10))
-    limiter.ask("first", 0)
+    limiter.acquire("first", 0)
 
-    assert limiter.ask("second", 5) == 10
-    limiter.end(7)
-    assert limiter.ask("second", 7) == 10
+    assert limiter.acquire("second", 5) == 10
+    limiter.release(7)
+    assert limiter.acquire("second", 7) == 10
 
 
 def test_whoever_leaves_gives_the_place_to_the_next():
     """A caller that gives up does not keep the others waiting."""
     limiter = RateLimiter(RateLimit(1, per=10))
-    limiter.ask("first", 0)
-    limiter.end(0)
-    limiter.ask("second", 1)
-    limiter.ask("third", 1)
+    limiter.acquire("first", 0)
+    limiter.release(0)
+    limiter.acquire("second", 1)
+    limiter.acquire("third", 1)
 
-    limiter.leave("second")
-    limiter.leave("second")
+    limiter.leave_queue("second")
+    limiter.leave_queue("second")
 
-    assert limiter.ask("third", 1) == 9
+    assert limiter.acquire("third", 1) == 9
 
 
 def test_a_time_too_short_for_the_clock_gives_no_turn_without_a_slot():
     """Where a slot is free again at the moment at which it was taken, it is one slot all the same."""
     limiter = RateLimiter(RateLimit(1, per=1e-12))
 
-    assert limiter.ask("first", 1e6) == 0
-    assert limiter.ask("second", 1e6) > 0
+    assert limiter.acquire("first", 1e6) == 0
+    assert limiter.acquire("second", 1e6) > 0
 
 
 def test_a_limit_is_shown_as_it_is_said():

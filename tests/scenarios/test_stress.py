@@ -177,9 +177,9 @@ class MoodyStore:
         self._chance = world.chance
         self._well = well
 
-    get, put, invalidate, lease, release, seen, remember, take_turn, end_turn = map(
+    get, put, invalidate, lease, release, seen, remember, acquire_permit, release_permit = map(
         _moody,
-        ("get", "put", "invalidate", "lease", "release", "seen", "remember", "take_turn", "end_turn"),
+        ("get", "put", "invalidate", "lease", "release", "seen", "remember", "acquire_permit", "release_permit"),
     )
 
     async def changes(self):

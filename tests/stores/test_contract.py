@@ -296,7 +296,7 @@ class TestTurns:
     """A limit on the rate that all keep together."""
 
     async def _take(self, world, ticket, host="https://pay.example"):
-        return await world.store.take_turn(host, LIMIT, ticket, hold=30)
+        return await world.store.acquire_permit(host, LIMIT, ticket, hold=30)
 
     async def test_no_more_turns_than_allowed(self, world):
         """The next is told when the earliest can be over, and other hosts are apart."""
@@ -309,7 +309,7 @@ class TestTurns:
         await self._take(world, "a")
         await self._take(world, "b")
         world.pass_time(4)
-        await world.store.end_turn("https://pay.example", LIMIT, "a")
+        await world.store.release_permit("https://pay.example", LIMIT, "a")
         world.pass_time(3)
 
         assert await self._take(world, "c") == pytest.approx(7)
@@ -338,17 +338,17 @@ class TestTurns:
         for _ in range(2):
             assert await self._take(world, "a") == 0
             world.pass_time(1)
-            await world.store.end_turn("https://pay.example", LIMIT, "a")
+            await world.store.release_permit("https://pay.example", LIMIT, "a")
 
         assert await self._take(world, "a") == pytest.approx(9)
 
     async def test_ending_what_was_not_begun_changes_nothing(self, world):
         """Neither a slot is freed nor one taken."""
         await self._take(world, "a")
-        await world.store.end_turn("https://pay.example", LIMIT, "b")
+        await world.store.release_permit("https://pay.example", LIMIT, "b")
 
         assert await self._take(world, "b") == 0
-        await world.store.end_turn("https://pay.example", LIMIT, "c")
+        await world.store.release_permit("https://pay.example", LIMIT, "c")
         assert await self._take(world, "c") > 0
 
 
@@ -361,10 +361,10 @@ async def _law(world, limit, calls):
     while events:
         world.time.now, number, call = heapq.heappop(events)
         if call is None:
-            await world.store.end_turn("host", limit, tickets[number])
+            await world.store.release_permit("host", limit, tickets[number])
             continue
         took, reach = call
-        wait = await world.store.take_turn("host", limit, f"ticket {number}", hold=60)
+        wait = await world.store.acquire_permit("host", limit, f"ticket {number}", hold=60)
         if wait > 0:
             heapq.heappush(events, (world.time.now + wait, number, call))
             continue

@@ -73,7 +73,7 @@ def _failing(name):
     return call
 
 
-for _name in ("get", "put", "invalidate", "lease", "release", "seen", "remember", "take_turn", "end_turn"):
+for _name in ("get", "put", "invalidate", "lease", "release", "seen", "remember", "acquire_permit", "release_permit"):
     setattr(Flaky, _name, _failing(_name))
 
 

@@ -112,12 +112,12 @@ def _take_turns(url):
         async with RedisStore.from_url(url) as store:
             for number in range(6):
                 ticket = f"{multiprocessing.current_process().pid} {number}"
-                while wait := await store.take_turn(  # noqa: ASYNC110 - the wait is what is tested
+                while wait := await store.acquire_permit(  # noqa: ASYNC110 - the wait is what is tested
                     "host", RateLimit(3, per=0.2), ticket, hold=5
                 ):
                     await asyncio.sleep(wait)
                 moments.append(time.monotonic())
-                await store.end_turn("host", RateLimit(3, per=0.2), ticket)
+                await store.release_permit("host", RateLimit(3, per=0.2), ticket)
         return moments
 
     return asyncio.run(take())
@@ -178,8 +178,8 @@ class TestLosses:
                     store.release("shop", "me"),
                     store.seen("msg_1"),
                     store.remember("msg_1", seconds=1),
-                    store.take_turn("host", RateLimit(1, per=1), "a", hold=1),
-                    store.end_turn("host", RateLimit(1, per=1), "a"),
+                    store.acquire_permit("host", RateLimit(1, per=1), "a", hold=1),
+                    store.release_permit("host", RateLimit(1, per=1), "a"),
                     anext(store.changes()),
                 ]
                 async with asyncio.timeout(5):
@@ -397,7 +397,7 @@ class TestValues:
 
         assert (await _one(store)).valid
         assert await store.lease("shop", "me", seconds=1) == 0
-        assert await store.take_turn("host", RateLimit(1, per=1), "a", hold=1) == 0
+        assert await store.acquire_permit("host", RateLimit(1, per=1), "a", hold=1) == 0
 
     async def test_everything_expires(self, server, snapshot):
         """An account that nobody reads vanishes."""
@@ -408,8 +408,8 @@ class TestValues:
             await store.lease("shop", "me", seconds=10)
             await store.remember("msg_1", seconds=20)
             for ticket in ("a", "b"):
-                await store.take_turn("host", RateLimit(2, per=10), ticket, hold=30)
-            await store.end_turn("host", RateLimit(2, per=10), "a")
+                await store.acquire_permit("host", RateLimit(2, per=10), ticket, hold=30)
+            await store.release_permit("host", RateLimit(2, per=10), "a")
 
         with server.client() as client:
             ends = {key: client.ttl(key) for key in client.scan_iter()}
@@ -441,8 +441,8 @@ class TestValues:
                 await _put(store, snapshot)
                 assert await anext(changes) == Change("shop")
                 await store.remember("msg_1", seconds=60)
-                assert await store.take_turn("host", RateLimit(1, per=5), "a", hold=1) == 0
-                assert await store.take_turn("host", RateLimit(1, per=5), "b", hold=1) > 4
+                assert await store.acquire_permit("host", RateLimit(1, per=5), "a", hold=1) == 0
+                assert await store.acquire_permit("host", RateLimit(1, per=5), "b", hold=1) > 4
                 await lent.hset("balancekit:account:{till}", mapping={"version": b"\xff", "snapshot": b"\xff"})
 
                 known = await store.get(["shop", "till"])
@@ -479,13 +479,13 @@ class TestClock:
         """An hour back is no hour's wait."""
         world, limit = make_redis_world(), RateLimit(1, per=10)
         async with world.store as store:
-            await store.take_turn("host", limit, "a", hold=5)
-            await store.end_turn("host", limit, "a")
+            await store.acquire_permit("host", limit, "a", hold=5)
+            await store.release_permit("host", limit, "a")
             world.time.now -= 3600
 
-            assert await store.take_turn("host", limit, "b", hold=5) == pytest.approx(10)
+            assert await store.acquire_permit("host", limit, "b", hold=5) == pytest.approx(10)
             world.time.now += 10
-            assert await store.take_turn("host", limit, "b", hold=5) == 0
+            assert await store.acquire_permit("host", limit, "b", hold=5) == 0
 
     async def test_ages_are_by_the_clock_of_redis(self, store, snapshot, monkeypatch):
         """A replica whose own clock is wrong says the same age."""
@@ -509,7 +509,7 @@ class TestSecrets:
             await store.put(snapshot.account, snapshot, version="", age=0)
             await store.lease(snapshot.account, "me", seconds=10)
         await store.remember("msg_1", seconds=10)
-        await store.take_turn("https://pay.example", RateLimit(1, per=1), "a", hold=1)
+        await store.acquire_permit("https://pay.example", RateLimit(1, per=1), "a", hold=1)
 
         with server.client() as client:
             keys = list(client.scan_iter())

@@ -198,7 +198,7 @@ async def keep(url: str, redis: Redis, seen: AccountBalances) -> list[float]:
                 what: Change = change
                 print(what.key, what.invalidated, known[0].snapshot, known[0].valid)
         limit = RateLimit(30, per=60)
-        return [await store.take_turn("https://pay.example", limit, "ticket", hold=30) for store in stores]
+        return [await store.acquire_permit("https://pay.example", limit, "ticket", hold=30) for store in stores]
 
 
 class Inbox:

@@ -125,21 +125,21 @@ class RedisStore:
         """Remember the id of an event for at least that long."""
         await self._run(lua.REMEMBER, self._key("event", event), EVENT, _milliseconds(seconds))
 
-    async def take_turn(self, host: str, limit: RateLimit, ticket: str, *, hold: float) -> float:
+    async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again.
 
         Whoever asks first when a slot is free gets it. A turn that is asked for again is the same one.
         """
         per = _microseconds(limit.per)
         wait = await self._run(
-            lua.TAKE_TURN, self._key("turns", host), self._now(), limit.requests, per, _microseconds(hold), ticket
+            lua.TAKE_TURN, self._key("turns", origin), self._now(), limit.requests, per, _microseconds(hold), request_id
         )
         return int(wait) / _IN_MICROSECONDS
 
-    async def end_turn(self, host: str, limit: RateLimit, ticket: str) -> None:
+    async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """End a turn: its request was answered, or will not be."""
         per = _microseconds(limit.per)
-        await self._run(lua.END_TURN, self._key("turns", host), self._now(), per, ticket, secrets.token_hex(8))
+        await self._run(lua.END_TURN, self._key("turns", origin), self._now(), per, request_id, secrets.token_hex(8))
 
     async def aclose(self) -> None:
         """Close the connections, if they are the store's own; another use opens them anew."""
