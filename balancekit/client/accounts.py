@@ -12,7 +12,7 @@ from balancekit.client.retry import RetryBudget
 from balancekit.errors import BalancekitError, ConfigError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.rate_limit import RateLimit, RateLimiter
 from balancekit.http.redaction import attach_cause
-from balancekit.http.transport import translate
+from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, snapshot_of
 from balancekit.providers.base import BalanceProvider, HttpProvider
 
@@ -141,7 +141,7 @@ class Account:
             return raised
         error: ProviderError | None = None
         with suppress(Exception):
-            error = translate(raised, account=self.label, provider=self.provider)
+            error = transport_error(raised, account=self.label, provider=self.provider)
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised)

@@ -15,7 +15,7 @@ from balancekit.client.retry import RetryPolicy
 from balancekit.client.timeouts import Alarm
 from balancekit.errors import ProviderError, RateLimitedError
 from balancekit.http.rate_limit import RateLimiter
-from balancekit.http.transport import lost_connection
+from balancekit.http.transport import is_lost_keepalive
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
@@ -152,7 +152,7 @@ class Steps:
             return 0.0
         if not error.retryable:
             return None
-        if lost_connection(error) and not read.reconnected and host.budget.take(now):
+        if is_lost_keepalive(error) and not read.reconnected and host.budget.take(now):
             read.reconnected = True
             read.attempts -= 1
             return 0.0

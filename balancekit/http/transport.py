@@ -20,7 +20,7 @@ from balancekit.version import __version__
 if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
-MAX_BODY: Final = 10 * 2**20
+MAX_RESPONSE_BODY: Final = 10 * 2**20
 """How many bytes of a body, decompressed, are read before it is refused."""
 
 _NO_CONTENT_TYPE: Final = ("Content-Type",)
@@ -47,11 +47,11 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 
 class BodyTooLargeError(ValueError):
-    """The body of an answer is larger than `MAX_BODY`."""
+    """The body of an answer is larger than `MAX_RESPONSE_BODY`."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """A pool that gives out no connection on which the server spoke unasked.
+    """A pool that gives out no connection on which the server has sent unsolicited data.
 
     aiohttp looks at a connection when it comes back to the pool, but not when it leaves it, and would take what has
     come in between for the answer of the next request, and that answer for the one after: with several accounts on a
@@ -69,7 +69,7 @@ class Connector(aiohttp.TCPConnector):
         protocol = connection.protocol
         if protocol is not None and protocol.should_close:
             connection.close()
-            raise aiohttp.ServerDisconnectedError("the server spoke before it was asked")
+            raise aiohttp.ServerDisconnectedError("the server sent unsolicited data")
         return connection
 
 
@@ -85,7 +85,7 @@ def _is_proxied(url: URL) -> bool:
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     """Send a request exactly as it is and read the whole answer.
 
-    Raises BodyTooLargeError, and whatever aiohttp raises; see `translate`.
+    Raises BodyTooLargeError, and whatever aiohttp raises; see `transport_error`.
     """
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
@@ -127,12 +127,12 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
 async def _read(content: aiohttp.StreamReader) -> bytes:
     chunk = await content.readany()
     # Most bodies have come whole by now, and need no copy.
-    if content.at_eof() and len(chunk) <= MAX_BODY:
+    if content.at_eof() and len(chunk) <= MAX_RESPONSE_BODY:
         return chunk
     body = bytearray(chunk)
-    await _read_into(body, content, MAX_BODY)
-    if len(body) > MAX_BODY:
-        raise BodyTooLargeError(f"the body is larger than {MAX_BODY} bytes")
+    await _read_into(body, content, MAX_RESPONSE_BODY)
+    if len(body) > MAX_RESPONSE_BODY:
+        raise BodyTooLargeError(f"the body is larger than {MAX_RESPONSE_BODY} bytes")
     return bytes(body)
 
 
@@ -142,7 +142,7 @@ async def _read_into(body: bytearray, content: aiohttp.StreamReader, limit: int)
         body += chunk
 
 
-def lost_connection(error: BaseException) -> bool:
+def is_lost_keepalive(error: BaseException) -> bool:
     """Whether a request ended with its connection before any of the answer came.
 
     That is what becomes of a request on a connection that was kept alive and closed by the server in the meantime;
@@ -150,15 +150,15 @@ def lost_connection(error: BaseException) -> bool:
     """
     cause = error.__cause__
     if isinstance(cause, aiohttp.ServerDisconnectedError):
-        return not _ended_in_the_head(cause)
+        return not _is_partial_head(cause)
     return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
-def _ended_in_the_head(error: BaseException) -> bool:
+def _is_partial_head(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str)
 
 
-def translate(
+def transport_error(
     error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
 ) -> ProviderError | None:
     """Return what an exception of aiohttp's, or of the sockets below it, means here; None if it is neither.
@@ -170,7 +170,7 @@ def translate(
     if kind is None:
         return None
     said: object = error
-    if _ended_in_the_head(error):
+    if _is_partial_head(error):
         # It holds what had come, as an object of aiohttp's parser.
         said = "the connection ended in the head of the answer"
     message = excerpt(redact(f"{type(error).__name__}: {said}".rstrip(": "), secrets))

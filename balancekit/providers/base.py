@@ -27,7 +27,7 @@ from balancekit.http.error_responses import ErrorDetail, error_class, error_deta
 from balancekit.http.messages import Request, Response, check_base_url, parse_date, parse_retry_after
 from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
 from balancekit.http.secret import Secret
-from balancekit.http.transport import BodyTooLargeError, ClearTextProxyError, send, translate
+from balancekit.http.transport import BodyTooLargeError, ClearTextProxyError, send, transport_error
 from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
@@ -174,7 +174,9 @@ class HttpProvider(ABC):
             return self._malformed(str(error))
         if isinstance(error, ClearTextProxyError):
             return self._error(TransportError, str(error), retryable=False, hint="Add the host to NO_PROXY")
-        translated = translate(error, account=self.account, provider=self.provider, secrets=sensitive_values(request))
+        translated = transport_error(
+            error, account=self.account, provider=self.provider, secrets=sensitive_values(request)
+        )
         if translated is not None:
             return translated
         # A session that is closed, a header that cannot be written: trying again changes nothing.

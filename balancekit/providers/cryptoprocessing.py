@@ -23,7 +23,7 @@ from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
-from balancekit.webhooks.verification import read_object, read_word, refusing
+from balancekit.webhooks.verification import only_verification_errors, optional_text, read_object
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 """Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""
@@ -103,7 +103,7 @@ class CryptoprocessingProvider(HttpProvider):
             response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
         )
 
-    @refusing
+    @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time
         """Return what a callback says if it is the provider's; raise WebhookVerificationError, alone, if not.
 
@@ -111,7 +111,7 @@ class CryptoprocessingProvider(HttpProvider):
         """
         hmac_sha512.verify(headers, body, key=self._key, keyed=self._keyed_hash)
         data = read_object(body)
-        transaction, kind, status = _read_id(data), read_word(data, "type"), read_word(data, "status")
+        transaction, kind, status = _read_id(data), optional_text(data, "type"), optional_text(data, "status")
         # The id alone would make all that happens to one transaction a single event.
         event_id = "/".join(quote(part, safe="") for part in (transaction, kind or "", status or ""))
         settled = status is None or status.lower() not in NOT_FINAL
@@ -122,7 +122,7 @@ def _read_id(data: Mapping[str, object]) -> str:
     value = data.get("id")
     if type(value) is int:
         return str(value)
-    text = read_word(data, "id")
+    text = optional_text(data, "id")
     if text is None:
         raise WebhookVerificationError("id: missing")
     return text

@@ -22,7 +22,7 @@ from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import standard_webhooks
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
-from balancekit.webhooks.verification import is_word, read_object, read_word, refusing
+from balancekit.webhooks.verification import is_text, only_verification_errors, optional_text, read_object
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -181,7 +181,7 @@ class GetManyProvider(HttpProvider):
             response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
         )
 
-    @refusing
+    @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
         """Return what a webhook says if it is the provider's; raise WebhookVerificationError, alone, if not.
 
@@ -195,7 +195,7 @@ class GetManyProvider(HttpProvider):
         moment = self.clock() + self.clock_offset if now is None else now
         event_id = standard_webhooks.verify(headers, body, keys=self._webhook_keys, now=moment)
         data = read_object(body)
-        event_type = next(filter(None, (read_word(data, field) for field in EVENT_FIELDS)), None)
+        event_type = next(filter(None, (optional_text(data, field) for field in EVENT_FIELDS)), None)
         status = _read_status(data)
         settled = (event_type, None if status is None else status.upper()) in SETTLED
         return WebhookEvent(self.account, self.provider, event_id, event_type, status, settled)
@@ -235,6 +235,6 @@ def _read_status(data: Mapping[str, object]) -> str | None:
         for name in path:
             place = cast("Mapping[str, object]", place).get(name) if isinstance(place, dict) else None
         # Events that are not known here may have anything in these places.
-        if isinstance(place, dict) and is_word(cast("dict[str, object]", place).get("status")):
-            return read_word(cast("dict[str, object]", place), "status")
+        if isinstance(place, dict) and is_text(cast("dict[str, object]", place).get("status")):
+            return optional_text(cast("dict[str, object]", place), "status")
     return None

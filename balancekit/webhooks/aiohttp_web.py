@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from balancekit.errors import ConfigError
 from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.receiver import BODY_TIMEOUT, Receiver
-from balancekit.webhooks.verification import MAX_BODY
+from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -17,7 +17,7 @@ def webhook_routes(
     path: str = "/webhooks/{account}",
     *,
     account: str | None = None,
-    max_body: int = MAX_BODY,
+    max_body: int = MAX_WEBHOOK_BODY,
     body_timeout: float = BODY_TIMEOUT,
 ) -> "list[web.RouteDef]":
     """Return the routes to `add_routes` to an application; `{account}` in the path is the account's label.

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.receiver import BODY_TIMEOUT, Receiver
-from balancekit.webhooks.verification import MAX_BODY
+from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
 
 Message: TypeAlias = MutableMapping[str, Any]
 """A scope or an event of ASGI; what is in it depends on its type."""
@@ -27,7 +27,7 @@ class WebhookApp:
         client: WebhookHandler,
         *,
         account: str | None = None,
-        max_body: int = MAX_BODY,
+        max_body: int = MAX_WEBHOOK_BODY,
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self._receiver = Receiver(client, max_body, body_timeout)

@@ -12,7 +12,7 @@ from typing import Final
 from balancekit.errors import WebhookVerificationError
 from balancekit.http.secret import Secret
 from balancekit.webhooks.events import RawHeaders
-from balancekit.webhooks.verification import check_body, refusing, sole_headers
+from balancekit.webhooks.verification import check_body, only_verification_errors, single_headers
 
 KEY_HEADER: Final = "X-Processing-Key"
 SIGNATURE_HEADER: Final = "X-Processing-Signature"
@@ -32,14 +32,14 @@ def hex_signature(keyed: hmac.HMAC, body: bytes) -> str:
     return mac.hexdigest()
 
 
-@refusing
+@only_verification_errors
 def verify(headers: RawHeaders, body: bytes, *, key: Secret, keyed: hmac.HMAC) -> None:
     """Check that a delivery has the key, and the signature that the keyed hash gives its body.
 
     Raises WebhookVerificationError, and nothing else, if not.
     """
     check_body(body)
-    claimed, signature = sole_headers(headers, KEY_HEADER, SIGNATURE_HEADER)
+    claimed, signature = single_headers(headers, KEY_HEADER, SIGNATURE_HEADER)
     if not _SIGNATURE.fullmatch(signature):
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not 128 lower-case hexadecimal digits")
     # Both in constant time: neither the key nor a signature that would fit can be felt for, byte by byte.

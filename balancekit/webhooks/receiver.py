@@ -11,7 +11,7 @@ import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
 from balancekit.webhooks.events import WebhookHandler
-from balancekit.webhooks.verification import MAX_BODY
+from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
 
 BODY_TIMEOUT: Final = 10.0
 """How many seconds the body of a delivery may take to arrive, unless said otherwise."""
@@ -23,8 +23,8 @@ _log = logging.getLogger("balancekit.webhooks")
 
 
 def _check_max_body(_: object, __: object, value: object) -> None:
-    if type(value) is not int or not 1 <= value <= MAX_BODY:
-        raise ConfigError(f"max_body: expected a whole number from 1 to {MAX_BODY}")
+    if type(value) is not int or not 1 <= value <= MAX_WEBHOOK_BODY:
+        raise ConfigError(f"max_body: expected a whole number from 1 to {MAX_WEBHOOK_BODY}")
 
 
 def _check_body_timeout(_: object, __: object, value: object) -> None:
@@ -37,7 +37,7 @@ class Receiver:
     """Takes deliveries in and hands them to a client; raises ConfigError for bounds that cannot work."""
 
     client: WebhookHandler = attrs.field(repr=False)
-    max_body: int = attrs.field(default=MAX_BODY, validator=_check_max_body)
+    max_body: int = attrs.field(default=MAX_WEBHOOK_BODY, validator=_check_max_body)
     body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
 
     async def receive(
@@ -89,7 +89,7 @@ class Receiver:
 
     def _admits(self, length: bytes) -> bool:
         # Of so many digits only, since `int` is slow for thousands.
-        return length.isdigit() and len(length) <= len(str(MAX_BODY)) and int(length) <= self.max_body
+        return length.isdigit() and len(length) <= len(str(MAX_WEBHOOK_BODY)) and int(length) <= self.max_body
 
     def _too_large(self) -> WebhookVerificationError:
         return WebhookVerificationError(f"the body is larger than {self.max_body} bytes")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from balancekit.errors import WebhookVerificationError
 from balancekit.http.secret import Secret
 from balancekit.webhooks.events import RawHeaders
-from balancekit.webhooks.verification import check_body, refusing, sole_headers
+from balancekit.webhooks.verification import check_body, only_verification_errors, single_headers
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -70,14 +70,14 @@ def load_verifying_key(key: Secret) -> "Ed25519PublicKey | None":
     return loaded if isinstance(loaded, Ed25519PublicKey) else None
 
 
-@refusing
+@only_verification_errors
 def verify(headers: RawHeaders, body: bytes, *, keys: Sequence["Ed25519PublicKey"], now: float) -> str:
     """Check that a delivery was signed with one of the keys, and lately; return its id.
 
     Raises WebhookVerificationError, and nothing else, if not.
     """
     check_body(body)
-    event_id, timestamp, signature = sole_headers(headers, ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+    event_id, timestamp, signature = single_headers(headers, ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
     if not _ID.fullmatch(event_id):
         raise WebhookVerificationError(f"{ID_HEADER}: not 1 to 255 visible ASCII characters without braces")
     if not _TIMESTAMP.fullmatch(timestamp):

@@ -16,7 +16,7 @@ MAX_HEADER_LENGTH: Final = 2_048
 """How many characters the value of a header that matters may have."""
 
 
-def sole_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
+def single_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
     """Return the values of headers, in the order of the names, exactly as they were received.
 
     Raises WebhookVerificationError for one that is missing, repeated, too long or not of printable ASCII characters.
@@ -67,7 +67,7 @@ def _ascii(value: object) -> str | None:
     return value if isinstance(value, str) and value.isascii() else None
 
 
-MAX_BODY: Final = 256 * 1_024
+MAX_WEBHOOK_BODY: Final = 256 * 1_024
 """How many bytes the body of a delivery may have."""
 
 
@@ -75,8 +75,8 @@ def check_body(body: object) -> bytes:
     """Return a body that is worth verifying; raise WebhookVerificationError for one that is no bytes or too large."""
     if not isinstance(body, bytes):
         raise WebhookVerificationError(f"the body must be bytes as they were received, not {type(body).__name__}")
-    if len(body) > MAX_BODY:
-        raise WebhookVerificationError(f"the body is larger than {MAX_BODY} bytes")
+    if len(body) > MAX_WEBHOOK_BODY:
+        raise WebhookVerificationError(f"the body is larger than {MAX_WEBHOOK_BODY} bytes")
     return body
 
 
@@ -91,12 +91,12 @@ def read_object(body: bytes) -> Mapping[str, object]:
     return cast("dict[str, object]", data)
 
 
-def is_word(value: object) -> bool:
+def is_text(value: object) -> bool:
     """Whether a value of a body is text; a number that is kept as its digits is none."""
     return isinstance(value, str) and not isinstance(value, NumberText)
 
 
-def read_word(data: Mapping[str, object], name: str) -> str | None:
+def optional_text(data: Mapping[str, object], name: str) -> str | None:
     """Return a word of the provider's that can be shown, None if it is missing or null.
 
     Raises WebhookVerificationError for anything but text, and for text that is empty, too long or not printable.
@@ -104,7 +104,7 @@ def read_word(data: Mapping[str, object], name: str) -> str | None:
     value = data.get(name)
     if value is None:
         return None
-    if not is_word(value):
+    if not is_text(value):
         raise WebhookVerificationError(f"{name}: expected a string, got {describe(value)}")
     try:
         return check_label(value)
@@ -116,7 +116,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
-def refusing(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Have a check raise WebhookVerificationError and nothing else, with nothing of the delivery in its frames.
 
     The signature of a delivery that is refused for another reason is a good one, made with the key that moves money.
@@ -137,7 +137,7 @@ def refusing(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Re
     return checked
 
 
-@refusing
+@only_verification_errors
 def verify(source: object, headers: RawHeaders, body: bytes) -> WebhookEvent:
     """Return what a delivery to the account of that provider says.
 

@@ -14,13 +14,13 @@ from yarl import URL
 
 from balancekit import ProviderTimeoutError, Request, TransportError
 from balancekit.http.transport import (
-    MAX_BODY,
+    MAX_RESPONSE_BODY,
     USER_AGENT,
     BodyTooLargeError,
     Connector,
     sanitize_exception,
     send,
-    translate,
+    transport_error,
 )
 
 CANARY = "canary-3f9a"
@@ -130,7 +130,7 @@ async def failure_of(session, url):
     try:
         response = await send(session, request)
     except Exception as error:  # noqa: BLE001 - whatever aiohttp raises is what is looked at
-        return translate(error, account="shop", provider="fake", secrets={CANARY})
+        return transport_error(error, account="shop", provider="fake", secrets={CANARY})
     pytest.fail(f"there was an answer: {response}")
 
 
@@ -223,11 +223,11 @@ async def test_a_compressed_body_is_read(session, origin):
 
 async def test_a_body_of_the_greatest_size_is_read(session, origin):
     """The limit itself is within the limit."""
-    origin.answer = answer(200, b" " * MAX_BODY)
+    origin.answer = answer(200, b" " * MAX_RESPONSE_BODY)
 
     response = await send(session, Request("POST", origin.url))
 
-    assert len(response.body) == MAX_BODY
+    assert len(response.body) == MAX_RESPONSE_BODY
 
 
 @pytest.mark.parametrize("unasked", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "answer", "garbage"])
@@ -242,7 +242,7 @@ async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(unasked):
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
-        with pytest.raises(aiohttp.ServerDisconnectedError, match="before it was asked"):
+        with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
             await send(session, Request("POST", f"http://{host}:{port}"))
     server.close()
     for writer in connected:
@@ -263,7 +263,7 @@ class SlowConnector(Connector):
 async def test_a_body_over_the_limit_is_refused(session, origin, encode):
     """The limit counts what is decompressed, so that a small answer cannot fill the memory."""
     encoding = "X-Plain: yes" if encode is bytes else "Content-Encoding: gzip"
-    origin.answer = answer(200, encode(b" " * (MAX_BODY + 1)), encoding)
+    origin.answer = answer(200, encode(b" " * (MAX_RESPONSE_BODY + 1)), encoding)
 
     with pytest.raises(BodyTooLargeError, match="larger than 10485760 bytes"):
         await send(session, Request("POST", origin.url))
@@ -400,7 +400,7 @@ def test_every_error_of_aiohttps_client_has_its_translation(kind):
     bare = {"__init__": lambda _: None, "__str__": lambda _: "said", "request_info": INFO}
     error = type(kind.__name__, (kind,), bare)()
 
-    translated = translate(error, account="shop", provider="fake")
+    translated = transport_error(error, account="shop", provider="fake")
 
     assert type(translated) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
     assert translated.message == f"{kind.__name__}: said"
@@ -412,7 +412,7 @@ def test_every_error_of_aiohttps_parser_has_its_translation(kind):
     """Reading a body may raise what the parser raises."""
     error = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "said"})()
 
-    assert type(translate(error, account="shop", provider="fake")) is TransportError
+    assert type(transport_error(error, account="shop", provider="fake")) is TransportError
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_every_error_of_aiohttps_parser_has_its_translation(kind):
 )
 def test_an_error_from_below_is_told_in_one_line(error, kind, message):
     """The translation names what happened, whom it happened to, and is worth another try."""
-    translated = translate(error, account="shop", provider="fake")
+    translated = transport_error(error, account="shop", provider="fake")
 
     assert type(translated) is kind
     assert translated.message == message
@@ -443,7 +443,7 @@ def test_an_error_from_below_is_told_in_one_line(error, kind, message):
 )
 def test_what_is_no_error_of_transport_is_not_translated(error):
     """A mistake in an adapter is not blamed on the network."""
-    assert translate(error, account="shop", provider="fake") is None
+    assert transport_error(error, account="shop", provider="fake") is None
 
 
 def raised(error, cause=None):

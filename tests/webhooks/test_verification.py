@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from starlette.datastructures import Headers
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, WebhookVerificationError
-from balancekit.webhooks.verification import sole_headers
+from balancekit.webhooks.verification import single_headers
 
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 NAMES = ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "x-processing-key", "X-Processing-Signature"]
@@ -34,7 +34,7 @@ full = st.fixed_dictionaries(dict.fromkeys(NAMES, texts))
 )
 def test_a_header_is_found_in_every_kind_of_headers(headers):
     """Whatever its case is, and whatever else is there."""
-    assert sole_headers(headers, "webhook-id") == ("msg",)
+    assert single_headers(headers, "webhook-id") == ("msg",)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_header_is_found_in_every_kind_of_headers(headers):
 def test_headers_that_are_not_plain_are_refused(headers, reason):
     """The message names the header and shows nothing of it."""
     with pytest.raises(WebhookVerificationError) as caught:
-        sole_headers(headers, "webhook-id")
+        single_headers(headers, "webhook-id")
 
     assert str(caught.value) == reason
 
@@ -76,7 +76,7 @@ def test_letters_of_other_scripts_are_no_ascii_ones():
     """The sign for kelvin is a k in lower case, and a header with it is another header."""
     headers = [("webhoo\u212a-id", "forged"), ("webhook-id", "msg")]
 
-    assert sole_headers(headers, "webhook-id") == ("msg",)
+    assert single_headers(headers, "webhook-id") == ("msg",)
 
 
 @given(pairs | mappings | full | anything, st.binary() | anything)
