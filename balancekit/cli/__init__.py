@@ -9,7 +9,7 @@ from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, code_of_error
 from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
-from balancekit.cli.streams import forgive_encoding
+from balancekit.cli.stream_errors import forgive_encoding
 from balancekit.version import __version__
 
 __all__ = ["cli"]

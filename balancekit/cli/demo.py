@@ -45,7 +45,7 @@ async def _run(*, watch: bool) -> "ExitCode":
         accounts = add_example_accounts(sandbox)
         code = await _read(sandbox, accounts)
         if watch and not code:
-            from balancekit.cli.settlements import watch_settlements
+            from balancekit.cli.demo_watch import watch_settlements
 
             code = await watch_settlements(sandbox, accounts)
     say("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)))

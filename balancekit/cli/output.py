@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from balancekit.cli.messages import describe_failure, describe_gap
-from balancekit.cli.streams import abandon_closed
+from balancekit.cli.stream_errors import abandon_closed
 from balancekit.http.messages import excerpt
 
 # JSON and CSV need nothing of it, and it takes a fifth of the time that the command does.

@@ -74,7 +74,7 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
 
 
 async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", folder: Path | None) -> None:
-    from balancekit.cli import accounts_toml
+    from balancekit.cli import sandbox_settings
     from balancekit.cli.example_accounts import read_accounts
     from balancekit.cli.output import say, show
     from balancekit.cli.tables import View, render_totals
@@ -83,11 +83,11 @@ async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", fol
     say(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
     if folder is None:
         say("\n# Save as accounts.toml:\n", "bold")
-        say(accounts_toml.toml_by_variables(accounts))
+        say(sandbox_settings.toml_by_variables(accounts))
         say("# In another terminal:\n", "bold")
-        say(accounts_toml.exports(accounts) + "balancekit balances --config accounts.toml")
+        say(sandbox_settings.exports(accounts) + "balancekit balances --config accounts.toml")
     else:
-        path = accounts_toml.write_settings(folder, accounts)
+        path = sandbox_settings.write_settings(folder, accounts)
         say("\n# In another terminal:\n", "bold")
         say(f"balancekit balances --config {path}")
     say("\n# It shows:\n", "bold")

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from balancekit.cli import cli
-from balancekit.cli.accounts_toml import write_settings
 from balancekit.cli.example_accounts import add_example_accounts
+from balancekit.cli.sandbox_settings import write_settings
 
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
 

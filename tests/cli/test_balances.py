@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from balancekit import MergedBalances
-from balancekit.cli.accounts_toml import write_settings
 from balancekit.cli.balances import _read
+from balancekit.cli.sandbox_settings import write_settings
 from balancekit.config import load_config
 from balancekit.sandbox import Fault
 

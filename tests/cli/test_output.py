@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from balancekit import merge
-from balancekit.cli import output, streams
+from balancekit.cli import output, stream_errors
 
 
 def test_a_reader_that_has_gone_is_an_error(monkeypatch):
@@ -48,7 +48,7 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())
 
-    streams.forgive_encoding()
+    stream_errors.forgive_encoding()
     output.say("₿")
 
     assert raw.getvalue() == b"\\u20bf\n"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from balancekit import AccountBalances, CryptoprocessingProvider, GetManyProvider, Response, merge
-from balancekit.cli.accounts_toml import write_settings
+from balancekit.cli.sandbox_settings import write_settings
 
 SHOP = CryptoprocessingProvider("shop", key="a-public-key", secret="a-secret")
 TILL = GetManyProvider("till")

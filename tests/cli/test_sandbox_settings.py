@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from balancekit import ConfigError
-from balancekit.cli.accounts_toml import exports, toml_by_variables, write_settings
+from balancekit.cli.sandbox_settings import exports, toml_by_variables, write_settings
 from balancekit.config import load_config
 
 
