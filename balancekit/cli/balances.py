@@ -15,7 +15,7 @@ from balancekit.cli.logging_option import verbose_option
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from balancekit.cli.tables import View
+    from balancekit.cli.view import View
     from balancekit.config import Config
     from balancekit.money.balances import AccountFailure
     from balancekit.money.merge import MergedBalances
@@ -74,7 +74,7 @@ def balances(
     import asyncio
 
     from balancekit.cli.output import tell, tell_failures
-    from balancekit.cli.tables import View
+    from balancekit.cli.view import View
     from balancekit.config import load_config
 
     config = load_config(path)
@@ -138,14 +138,14 @@ def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
 
 
 def _show(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
-    from balancekit.cli import output, tables
+    from balancekit.cli import csv_export, output, tables
     from balancekit.cli.messages import describe_hidden
 
     shown = view.of(merged)
     if form == "json":
         output.write(f"{shown.to_json()}\n")
     elif form == "csv":
-        output.write(tables.accounts_csv(shown) if by_account else tables.totals_csv(shown))
+        output.write(csv_export.accounts_csv(shown) if by_account else csv_export.totals_csv(shown))
     elif merged.accounts:
         totals, lines = view.hidden(merged)
         note = describe_hidden(lines if by_account else totals, " (see --all)")

@@ -56,7 +56,8 @@ async def _read(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> "Ex
     from balancekit.cli.example_accounts import read_accounts
     from balancekit.cli.messages import describe_hidden
     from balancekit.cli.output import say, show, tell_failures
-    from balancekit.cli.tables import View, render_accounts, render_totals
+    from balancekit.cli.tables import render_accounts, render_totals
+    from balancekit.cli.view import View
 
     say(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
     started = time.perf_counter()

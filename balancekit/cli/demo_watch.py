@@ -12,7 +12,8 @@ from balancekit.cli.example_accounts import open_accounts
 from balancekit.cli.exit_codes import ExitCode, code_of_result
 from balancekit.cli.messages import counted, describe_hidden
 from balancekit.cli.output import LOUD, say, show, tell, tell_failures
-from balancekit.cli.tables import View, render_totals
+from balancekit.cli.tables import render_totals
+from balancekit.cli.view import View
 
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient

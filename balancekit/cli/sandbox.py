@@ -77,7 +77,8 @@ async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", fol
     from balancekit.cli import sandbox_settings
     from balancekit.cli.example_accounts import read_accounts
     from balancekit.cli.output import say, show
-    from balancekit.cli.tables import View, render_totals
+    from balancekit.cli.tables import render_totals
+    from balancekit.cli.view import View
 
     # What is no setting is a comment, so that all of it can be copied at once.
     say(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")

@@ -1,13 +1,9 @@
-"""Results as tables and as CSV. Pure; what comes from a provider is never read as markup, and no digit is dropped."""
+"""Results as tables. Pure; what comes from a provider is never read as markup, and no digit is dropped."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
-
-import attrs
 
 from balancekit.cli.messages import describe_gap, describe_result
 from balancekit.money.amounts import add_exactly, format_amount
@@ -22,55 +18,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def _currencies(codes: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(currency_of, codes))
-
-
-@attrs.frozen
-class View:
-    """A choice of currencies (none chosen: all of them), with zeros or without."""
-
-    currencies: frozenset[str] = attrs.field(default=frozenset[str](), converter=_currencies)
-    zeros: bool = False
-
-    def of(self, merged: MergedBalances) -> MergedBalances:
-        """Return the result with no more than the totals and the balances to be shown; none of them is changed."""
-        chosen = [total for total in merged.totals if self._chosen(total.currency)]
-        return attrs.evolve(
-            merged,
-            totals=tuple(total for total in chosen if self.zeros or total.amount),
-            accounts=tuple(self._of_account(snapshot) for snapshot in merged.accounts),
-        )
-
-    def hidden(self, merged: MergedBalances) -> tuple[int, int]:
-        """Return how many of the chosen totals, and of the chosen balances, are hidden because they are zero."""
-        everything, shown = attrs.evolve(self, zeros=True).of(merged), self.of(merged)
-        return len(everything.totals) - len(shown.totals), _count(everything) - _count(shown)
-
-    def not_held(self, merged: MergedBalances) -> list[str]:
-        """Return the currencies that were chosen and that no account holds, not even as zero."""
-        return sorted(self.currencies - {total.currency for total in merged.totals})
-
-    def _of_account(self, snapshot: AccountBalances) -> AccountBalances:
-        chosen = [balance for balance in snapshot.balances if self._chosen(balance.currency)]
-        return attrs.evolve(snapshot, balances=tuple(balance for balance in chosen if self.zeros or balance.amount))
-
-    def _chosen(self, currency: str) -> bool:
-        return not self.currencies or currency in self.currencies
-
-
-def _count(merged: MergedBalances) -> int:
-    return sum(len(snapshot.balances) for snapshot in merged.accounts)
-
-
 _LOUD: Final = "bold red"
 _CHANGED: Final = "bold green"
 _NOTHING: Final = "-"
 _AGE: Final = "Not fresh"
-_STALE: Final = "stale_as_of"
-
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA: Final = ("=", "+", "-", "@")
 
 
 def align(amounts: Iterable[Decimal]) -> list[str]:
@@ -140,44 +91,6 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     return _framed("Balances of", merged, table, note, moment)
 
 
-def totals_csv(merged: MergedBalances) -> str:
-    """Return the totals as CSV: currency, type of asset, amount.
-
-    If any is not fresh, a last column holds the moment of the oldest balance in it that is not, in UTC.
-    """
-    stale = stale_accounts(merged)
-    rows = (
-        [
-            *_cells(total.currency, total.asset_type),
-            format_amount(total.amount),
-            *([_moment(oldest_stale(total.balances, stale))] if stale else []),
-        ]
-        for total in merged.totals
-    )
-    return _csv(("currency", "asset_type", "amount", *([_STALE] if stale else [])), rows)
-
-
-def accounts_csv(merged: MergedBalances) -> str:
-    """Return the balances as CSV, one row for each in each account; `fetched_at` is in UTC.
-
-    If any is not fresh, a last column holds the moment of those that are not.
-    """
-    stale = stale_accounts(merged)
-    rows = (
-        [
-            *_cells(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),
-            format_amount(balance.amount),
-            *_cells(balance.chain or "", balance.code),
-            snapshot.fetched_at.isoformat(),
-            *([_moment(stale.get(snapshot.account))] if stale else []),
-        ]
-        for snapshot in merged.accounts
-        for balance in snapshot.balances
-    )
-    header = ("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at")
-    return _csv((*header, *([_STALE] if stale else [])), rows)
-
-
 def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
@@ -210,10 +123,6 @@ def _age(snapshot: AccountBalances | None, now: datetime) -> "Text":
     return Text() if snapshot is None else Text(describe_age(snapshot, now), _LOUD)
 
 
-def _moment(snapshot: AccountBalances | None) -> str:
-    return "" if snapshot is None else snapshot.fetched_at.isoformat()
-
-
 def _change(total: CurrencyTotal, before: MergedBalances) -> str:
     was = before.amount(total.currency, total.asset_type)
     change = add_exactly((total.amount, was.copy_negate()))
@@ -222,15 +131,3 @@ def _change(total: CurrencyTotal, before: MergedBalances) -> str:
 
 def _sent_as(balance: Balance) -> str:
     return "" if currency_of(balance.code) == balance.currency else balance.code
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _cells(*texts: str) -> list[str]:
-    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]

@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
+from balancekit import AccountFailure, TransportError, merge
 from balancekit.cli import cli
 from balancekit.cli.example_accounts import add_example_accounts
 from balancekit.cli.sandbox_settings import write_settings
 
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
 
 
@@ -61,3 +64,22 @@ def start():
         process.wait()
         for pipe in filter(None, (process.stdout, process.stderr)):
             pipe.close()
+
+
+@pytest.fixture
+def failure():
+    """Make the failure of one account."""
+    return AccountFailure("late", "fake", TransportError("reset", account="late", provider="fake"))
+
+
+@pytest.fixture
+def partly_old(make_snapshot, failure):
+    """Merge a fresh account with two that could not be read anew: one of two hours ago, one of three hours ago."""
+    return merge(
+        [
+            make_snapshot("a", ("BTC", "1"), ("EUR", "5", "fiat"), fetched_at=NOW),
+            make_snapshot("b", ("BTC", "1.5"), ("ETH", "2"), fetched_at=NOW - timedelta(hours=2), stale=True),
+            make_snapshot("late", ("BTC", "0"), fetched_at=NOW - timedelta(hours=3), stale=True),
+        ],
+        [failure],
+    )

@@ -5,7 +5,6 @@ import csv
 import hmac
 import io
 import json
-import logging
 import sys
 
 import pytest
@@ -207,19 +206,6 @@ def test_client_settings_of_the_file_are_used(run, accounts_toml, stand_in):
         file.write("[client]\nattempts = 1\n")
 
     assert run("balances", "--config", accounts_toml).exit_code == 3
-
-
-@pytest.mark.parametrize("places", ["before", "after", "both"])
-def test_verbose_logs_each_outcome_once(run, accounts_toml, wrong_secret, places):
-    """The option is taken before the command's name and after it; the log ends with the command."""
-    before = ["-v"] if places != "after" else []
-    after = ["-v"] if places != "before" else []
-
-    result = run(*before, "balances", *after, "--config", accounts_toml)
-
-    assert result.stderr.count("DEBUG balancekit.cli.balances: shop-us (cryptoprocessing) is read") == 1
-    assert "shop-eu (cryptoprocessing) is not read: AuthenticationError" in result.stderr
-    assert logging.getLogger("balancekit").handlers == []
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

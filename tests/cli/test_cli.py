@@ -2,13 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
 
 from balancekit import ConfigError, __version__
-from balancekit.cli.exit_codes import EXIT_CODES, ExitCode, code_of_error
 from balancekit.sandbox import Fault
 
 
@@ -25,22 +23,6 @@ def test_help_lists_the_commands(run, option):
 def test_version_is_told(run):
     """The version of the package is that of the command."""
     assert run("--version").stdout == f"balancekit, version {__version__}\n"
-
-
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_import_nothing_heavy(option):
-    """They answer at once: neither tables, nor cryptography, nor the sandbox are needed for them."""
-    code = (
-        "import sys; sys.argv = ['balancekit', sys.argv[1]]\n"
-        "from balancekit.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'rich', 'cryptography', 'balancekit.sandbox', 'balancekit.config'} & sys.modules.keys()))"
-    )
-
-    done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, check=True, text=True)
-
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -80,15 +62,6 @@ def test_an_error_that_nobody_expected_is_not_swallowed(run, monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         run("balances")
-
-
-def test_subclasses_end_with_the_code_of_their_class():
-    """The table needs only the roots."""
-
-    class OurConfigError(ConfigError):
-        pass
-
-    assert code_of_error(OurConfigError()) is EXIT_CODES[ConfigError] is ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

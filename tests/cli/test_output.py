@@ -1,28 +1,10 @@
 """Writing to stdout and stderr."""
 
 import io
-import os
 import sys
 
-import pytest
-
 from balancekit import merge
-from balancekit.cli import output, stream_errors
-
-
-def test_a_reader_that_has_gone_is_an_error(monkeypatch):
-    """It is told as what it is, and what is left to write goes nowhere."""
-    read, write = os.pipe()
-    os.close(read)
-    with os.fdopen(write, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-
-        with pytest.raises(BrokenPipeError):
-            output.say("anything")
-        output.abandon_closed()
-
-        stream.write("more")
-        stream.flush()
+from balancekit.cli import output
 
 
 def test_a_line_on_stderr_is_one_line_without_control_characters(capsys):
@@ -40,18 +22,6 @@ def test_data_is_utf_8_on_any_terminal(monkeypatch):
     output.write("₿\n")
 
     assert raw.getvalue() == "₿\n".encode()
-
-
-def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
-    """Text for people is shown as far as it can be; a stream of another kind is left as it is."""
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-
-    stream_errors.forgive_encoding()
-    output.say("₿")
-
-    assert raw.getvalue() == b"\\u20bf\n"
 
 
 def test_the_last_line_on_stderr_says_what_is_old(make_snapshot, capsys):

@@ -2,16 +2,15 @@
 
 import io
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
-import attrs
 import pytest
 from rich.console import Console
 
-from balancekit import AccountFailure, TransportError, merge
+from balancekit import merge
 from balancekit.cli import output
-from balancekit.cli.tables import View, accounts_csv, align, render_accounts, render_totals, totals_csv
+from balancekit.cli.tables import align, render_accounts, render_totals
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -32,12 +31,6 @@ def shown(monkeypatch):
         return out.getvalue()
 
     return shown
-
-
-@pytest.fixture
-def failure():
-    """Make the failure of one account."""
-    return AccountFailure("late", "fake", TransportError("reset", account="late", provider="fake"))
 
 
 @pytest.mark.parametrize(
@@ -146,19 +139,6 @@ def test_what_a_result_lacks_stands_above_the_table(make_snapshot, shown, failur
     assert lines[-1] == "a note"
 
 
-@pytest.fixture
-def partly_old(make_snapshot, failure):
-    """Merge a fresh account with two that could not be read anew: one of two hours ago, one of three hours ago."""
-    return merge(
-        [
-            make_snapshot("a", ("BTC", "1"), ("EUR", "5", "fiat"), fetched_at=NOW),
-            make_snapshot("b", ("BTC", "1.5"), ("ETH", "2"), fetched_at=NOW - timedelta(hours=2), stale=True),
-            make_snapshot("late", ("BTC", "0"), fetched_at=NOW - timedelta(hours=3), stale=True),
-        ],
-        [failure],
-    )
-
-
 def test_a_total_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
     """As old as the oldest balance in it, zeros included; one that is fresh says nothing."""
     text = shown(render_totals(partly_old, now=NOW), width=200)
@@ -189,117 +169,3 @@ def test_an_old_account_whose_balances_are_hidden_says_how_old_it_is(make_snapsh
     rows = [line.split() for line in shown(render_accounts(merged, now=NOW), width=200).splitlines()]
 
     assert ["a", "fake", "-", "as", "of", "12:00", "UTC,", "0", "s", "old"] in rows
-
-
-def test_what_is_not_fresh_has_a_column_of_the_csv(partly_old):
-    """The moment of the oldest balance; without any there is no column."""
-    assert totals_csv(partly_old).splitlines() == [
-        "currency,asset_type,amount,stale_as_of",
-        "BTC,crypto,2.5,2026-01-01T09:00:00+00:00",
-        "ETH,crypto,2,2026-01-01T10:00:00+00:00",
-        "EUR,fiat,5,",
-    ]
-    assert [line.split(",")[-1] for line in accounts_csv(partly_old).splitlines()] == [
-        "stale_as_of",
-        "",
-        "",
-        "2026-01-01T10:00:00+00:00",
-        "2026-01-01T10:00:00+00:00",
-        "2026-01-01T09:00:00+00:00",
-    ]
-
-
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
-def test_no_cell_of_the_csv_is_a_formula(make_snapshot, sign):
-    """A spreadsheet shows a hostile code or label as text; a negative amount stays a number."""
-    merged = merge([make_snapshot(f"{sign}shop", (f"{sign}CMD()", "-1.5"))])
-
-    assert totals_csv(merged).splitlines()[1] == f"'{sign}CMD(),crypto,-1.5"
-    assert accounts_csv(merged).splitlines()[1].startswith(f"'{sign}shop,fake,'{sign}CMD(),crypto,-1.5,,'{sign}CMD(),")
-
-
-def test_commas_and_quotes_are_quoted_in_the_csv(make_snapshot):
-    """A code with a comma is one cell."""
-    merged = merge([make_snapshot("a", ('X,"Y"', "1"))])
-
-    assert totals_csv(merged).splitlines()[1] == '"X,""Y""",crypto,1'
-
-
-def test_amounts_are_plain_in_the_csv(make_snapshot):
-    """No exponent, however small the amount."""
-    merged = merge([make_snapshot("a", ("BTC", "1E-18"))])
-
-    assert totals_csv(merged).splitlines()[1] == "BTC,crypto,0.000000000000000001"
-
-
-def test_a_chain_is_a_column_of_its_own(make_snapshot):
-    """The same code on another chain is told apart in the balances."""
-    snapshot = make_snapshot("a", ("USDC", "1"))
-    snapshot = attrs.evolve(snapshot, balances=[attrs.evolve(snapshot.balances[0], chain="polygon")])
-
-    assert accounts_csv(merge([snapshot])).splitlines()[1] == (
-        "a,fake,USDC,crypto,1,polygon,USDC,2026-01-01T00:00:00+00:00"
-    )
-
-
-VIEWED_AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
-
-
-@pytest.fixture
-def merged(make_snapshot):
-    """Merge two accounts: sums, a zero in one account, a total of zero."""
-    return merge(
-        [
-            make_snapshot("a", ("BTC", "1"), ("LTC", "0.00"), ("ETH", "0")),
-            make_snapshot("b", ("BTC", "0"), ("MNT", "0", "crypto"), ("MNT", "5", "fiat"), ("MNT", "3", "unknown")),
-        ]
-    )
-
-
-def test_zeros_are_hidden(merged):
-    """Neither totals nor balances of zero are shown unless they are asked for."""
-    shown = View().of(merged)
-
-    assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
-    assert [len(snapshot.balances) for snapshot in shown.accounts] == [1, 2]
-    assert View().hidden(merged) == (3, 4)
-
-
-def test_hiding_a_zero_changes_no_total(merged):
-    """A balance of unknown type stays by itself, although the zero that kept it apart is hidden."""
-    shown = View().of(merged)
-
-    assert [str(total.amount) for total in shown if total.currency == "MNT"] == ["5", "3"]
-    assert [total.balances for total in shown] == [total.balances for total in merged if total.amount]
-
-
-def test_everything_can_be_shown(merged):
-    """With zeros and without a choice of currencies the result is as it was."""
-    assert View(zeros=True).of(merged) == merged
-    assert View(zeros=True).hidden(merged) == (0, 0)
-
-
-def test_a_choice_of_currencies_is_taken_in_any_case(merged):
-    """The rest is shown neither in the totals nor in the accounts, and is not counted as hidden."""
-    view = View(("btc", "Ltc"))
-
-    shown = view.of(merged)
-
-    assert [total.currency for total in shown] == ["BTC"]
-    assert {balance.currency for snapshot in shown.accounts for balance in snapshot.balances} == {"BTC"}
-    assert view.hidden(merged) == (1, 2)
-
-
-def test_only_what_nobody_holds_is_not_held(merged):
-    """A currency that is held as zero is known all the same."""
-    assert View(("xyz", "btc", "ltc", "abc")).not_held(merged) == ["ABC", "XYZ"]
-
-
-def test_a_view_hides_no_age(make_snapshot):
-    """An old zero is not shown, and the total that it is part of is as old as before."""
-    fresh, old = make_snapshot("a", ("BTC", "1"), fetched_at=VIEWED_AT), make_snapshot("b", ("BTC", "0"), stale=True)
-
-    shown = View().of(merge([fresh, old]))
-
-    assert [snapshot.stale for snapshot in shown.accounts] == [False, True]
-    assert shown.to_text(now=VIEWED_AT).splitlines()[0] == "BTC 1 (as of 00:00 UTC, 3 h old)"

@@ -1,0 +1,70 @@
+"""Results as CSV. Pure; every digit is there, and no cell is a formula."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from balancekit.money.amounts import format_amount
+from balancekit.money.balances import AccountBalances
+from balancekit.money.merge import MergedBalances
+from balancekit.money.text import oldest_stale, stale_accounts
+
+_STALE: Final = "stale_as_of"
+
+# A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA: Final = ("=", "+", "-", "@")
+
+
+def totals_csv(merged: MergedBalances) -> str:
+    """Return the totals as CSV: currency, type of asset, amount.
+
+    If any is not fresh, a last column holds the moment of the oldest balance in it that is not, in UTC.
+    """
+    stale = stale_accounts(merged)
+    rows = (
+        [
+            *_cells(total.currency, total.asset_type),
+            format_amount(total.amount),
+            *([_moment(oldest_stale(total.balances, stale))] if stale else []),
+        ]
+        for total in merged.totals
+    )
+    return _csv(("currency", "asset_type", "amount", *([_STALE] if stale else [])), rows)
+
+
+def accounts_csv(merged: MergedBalances) -> str:
+    """Return the balances as CSV, one row for each in each account; `fetched_at` is in UTC.
+
+    If any is not fresh, a last column holds the moment of those that are not.
+    """
+    stale = stale_accounts(merged)
+    rows = (
+        [
+            *_cells(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),
+            format_amount(balance.amount),
+            *_cells(balance.chain or "", balance.code),
+            snapshot.fetched_at.isoformat(),
+            *([_moment(stale.get(snapshot.account))] if stale else []),
+        ]
+        for snapshot in merged.accounts
+        for balance in snapshot.balances
+    )
+    header = ("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at")
+    return _csv((*header, *([_STALE] if stale else [])), rows)
+
+
+def _moment(snapshot: AccountBalances | None) -> str:
+    return "" if snapshot is None else snapshot.fetched_at.isoformat()
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cells(*texts: str) -> list[str]:
+    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]

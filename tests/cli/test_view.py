@@ -1,0 +1,70 @@
+"""Which part of a result is shown."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from balancekit import merge
+from balancekit.cli.view import View
+
+VIEWED_AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def merged(make_snapshot):
+    """Merge two accounts: sums, a zero in one account, a total of zero."""
+    return merge(
+        [
+            make_snapshot("a", ("BTC", "1"), ("LTC", "0.00"), ("ETH", "0")),
+            make_snapshot("b", ("BTC", "0"), ("MNT", "0", "crypto"), ("MNT", "5", "fiat"), ("MNT", "3", "unknown")),
+        ]
+    )
+
+
+def test_zeros_are_hidden(merged):
+    """Neither totals nor balances of zero are shown unless they are asked for."""
+    shown = View().of(merged)
+
+    assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
+    assert [len(snapshot.balances) for snapshot in shown.accounts] == [1, 2]
+    assert View().hidden(merged) == (3, 4)
+
+
+def test_hiding_a_zero_changes_no_total(merged):
+    """A balance of unknown type stays by itself, although the zero that kept it apart is hidden."""
+    shown = View().of(merged)
+
+    assert [str(total.amount) for total in shown if total.currency == "MNT"] == ["5", "3"]
+    assert [total.balances for total in shown] == [total.balances for total in merged if total.amount]
+
+
+def test_everything_can_be_shown(merged):
+    """With zeros and without a choice of currencies the result is as it was."""
+    assert View(zeros=True).of(merged) == merged
+    assert View(zeros=True).hidden(merged) == (0, 0)
+
+
+def test_a_choice_of_currencies_is_taken_in_any_case(merged):
+    """The rest is shown neither in the totals nor in the accounts, and is not counted as hidden."""
+    view = View(("btc", "Ltc"))
+
+    shown = view.of(merged)
+
+    assert [total.currency for total in shown] == ["BTC"]
+    assert {balance.currency for snapshot in shown.accounts for balance in snapshot.balances} == {"BTC"}
+    assert view.hidden(merged) == (1, 2)
+
+
+def test_only_what_nobody_holds_is_not_held(merged):
+    """A currency that is held as zero is known all the same."""
+    assert View(("xyz", "btc", "ltc", "abc")).not_held(merged) == ["ABC", "XYZ"]
+
+
+def test_a_view_hides_no_age(make_snapshot):
+    """An old zero is not shown, and the total that it is part of is as old as before."""
+    fresh, old = make_snapshot("a", ("BTC", "1"), fetched_at=VIEWED_AT), make_snapshot("b", ("BTC", "0"), stale=True)
+
+    shown = View().of(merge([fresh, old]))
+
+    assert [snapshot.stale for snapshot in shown.accounts] == [False, True]
+    assert shown.to_text(now=VIEWED_AT).splitlines()[0] == "BTC 1 (as of 00:00 UTC, 3 h old)"
