@@ -7,7 +7,7 @@ from multidict import CIMultiDictProxy
 
 from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.request_log import ReceivedRequest
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 
 
 class Api(Protocol):
@@ -22,20 +22,20 @@ class Api(Protocol):
         """Whether a path, without its query, belongs to this API."""
         ...
 
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> SandboxAccount | None:
+    def identify(self, route: str, headers: CIMultiDictProxy[str]) -> SandboxAccount | None:
         """Return the account that a request says it comes from."""
         ...
 
-    def answer(self, request: ReceivedRequest) -> Answer:
-        """Answer a request as the provider does."""
+    def respond(self, request: ReceivedRequest) -> SandboxResponse:
+        """SandboxResponse a request as the provider does."""
         ...
 
-    def documented(self, status: int) -> Answer | None:
+    def documented_error(self, status: int) -> SandboxResponse | None:
         """Return the error that the provider documents for a status."""
         ...
 
 
-class Elsewhere:
+class NotFoundApi:
     """What is asked for outside both APIs."""
 
     @property
@@ -46,12 +46,12 @@ class Elsewhere:
         """Whether a path is served here: any is."""
         return True
 
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> None:
+    def identify(self, route: str, headers: CIMultiDictProxy[str]) -> None:
         """Recognise nobody."""
 
-    def answer(self, request: ReceivedRequest) -> Answer:  # noqa: ARG002 - always the same
-        """Answer that nothing is found."""
-        return Answer.of_status(HTTPStatus.NOT_FOUND)
+    def respond(self, request: ReceivedRequest) -> SandboxResponse:  # noqa: ARG002 - always the same
+        """SandboxResponse that nothing is found."""
+        return SandboxResponse.of_status(HTTPStatus.NOT_FOUND)
 
-    def documented(self, status: int) -> None:
+    def documented_error(self, status: int) -> None:
         """Document nothing."""

@@ -18,8 +18,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
-from balancekit.sandbox.responses import Answer, RefusedError
-from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, seal, spoil_content
+from balancekit.sandbox.responses import CredentialsError, SandboxResponse
+from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, finish, tamper_body
 
 RETRY_DELAYS: Final = tuple(60.0 * minutes for minutes in (1, 5, 15, 30, 60, 90, 120, 180, 240, 240, 240, 240))
 """Seconds from each attempt to the next."""
@@ -37,14 +37,14 @@ def sign_body(secret: str, body: bytes) -> str:
 
 def write_callback(body: bytes, *, key: str, secret: str, tamper: Tamper | None = None) -> Message:
     """Write and sign a callback."""
-    content = spoil_content(body, tamper)
+    content = tamper_body(body, tamper)
     headers = CIMultiDict({_KEY: key})
     headers[_SIGNATURE] = sign_body(secrets.token_hex(32) if tamper == "wrong-key" else secret, content)
     if tamper == "key-missing":
         del headers[_KEY]
     elif tamper == "key-changed":
         headers[_KEY] = secrets.token_hex(16)
-    return seal(headers, content, signed_by=_SIGNATURE, tamper=tamper)
+    return finish(headers, content, signed_by=_SIGNATURE, tamper=tamper)
 
 
 _BASE: Final = "/api/v2"
@@ -111,29 +111,29 @@ class CryptoprocessingApi:
         """Whether a path, without its query, belongs to this API."""
         return route == _BASE or route.startswith(f"{_BASE}/")
 
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> CryptoprocessingAccount | None:  # noqa: ARG002 - other APIs read the path
+    def identify(self, route: str, headers: CIMultiDictProxy[str]) -> CryptoprocessingAccount | None:  # noqa: ARG002 - other APIs read the path
         """Return the account that a request says it comes from."""
         return self._accounts.get(headers.get("X-Processing-Key", ""))
 
-    def answer(self, request: ReceivedRequest) -> Answer:
-        """Answer a request as the provider does: the path first, then the headers, then the body."""
+    def respond(self, request: ReceivedRequest) -> SandboxResponse:
+        """SandboxResponse a request as the provider does: the path first, then the headers, then the body."""
         method = {f"{_BASE}/ping": HTTPMethod.GET, f"{_BASE}/accounts/list": HTTPMethod.POST}.get(request.route)
         if method is None:
             # "Also when the request URL is wrong."
             return _forbidden("required_header_key")
         if request.method != method:
-            return Answer.of_status(HTTPStatus.METHOD_NOT_ALLOWED, Allow=method)
+            return SandboxResponse.of_status(HTTPStatus.METHOD_NOT_ALLOWED, Allow=method)
         if method == HTTPMethod.GET:
-            return Answer.of_text(HTTPStatus.OK, _PING)
+            return SandboxResponse.of_text(HTTPStatus.OK, _PING)
         try:
-            account = verify(request, self.recognise(request.route, request.headers))
-        except RefusedError as refused:
-            return _forbidden(refused.code)
-        return _invalid(request) or _listed(account.holdings, as_numbers=account.balances_as_numbers)
+            account = verify(request, self.identify(request.route, request.headers))
+        except CredentialsError as error:
+            return _forbidden(error.code)
+        return _body_error(request) or _balances(account.holdings, as_numbers=account.balances_as_numbers)
 
-    def documented(self, status: int) -> Answer | None:
+    def documented_error(self, status: int) -> SandboxResponse | None:
         """Return the error that the provider documents for a status."""
-        return _DOCUMENTED.get(status)
+        return _DOCUMENTED_ERRORS.get(status)
 
 
 def callback_body(event: Event) -> bytes:
@@ -153,29 +153,29 @@ def callback_body(event: Event) -> bytes:
 
 
 def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) -> CryptoprocessingAccount:
-    """Return the account that signed a request, of which `account` has the key; raises RefusedError otherwise."""
+    """Return the account that signed a request, of which `account` has the key; raises CredentialsError otherwise."""
     if not request.headers.get("X-Processing-Key"):
-        raise RefusedError("required_header_key")
+        raise CredentialsError("required_header_key")
     if account is None:
-        raise RefusedError("bad_header_key")
+        raise CredentialsError("bad_header_key")
     signature = request.headers.get("X-Processing-Signature")
     if not signature:
-        raise RefusedError("required_header_signature")
+        raise CredentialsError("required_header_signature")
     expected = sign_body(account.secret, request.body)
     if not hmac.compare_digest(expected.encode(), signature.encode(errors="surrogateescape")):
-        raise RefusedError("bad_header_signature")
+        raise CredentialsError("bad_header_signature")
     return account
 
 
-def _error(status: int, code: str) -> Answer:
-    return Answer.of_json(status, {"error": _MESSAGES[code], "code": code}, error=code)
+def _error(status: int, code: str) -> SandboxResponse:
+    return SandboxResponse.of_json(status, {"error": _MESSAGES[code], "code": code}, error=code)
 
 
-def _forbidden(code: str) -> Answer:
+def _forbidden(code: str) -> SandboxResponse:
     return _error(HTTPStatus.FORBIDDEN, code)
 
 
-def _invalid(request: ReceivedRequest) -> Answer | None:
+def _body_error(request: ReceivedRequest) -> SandboxResponse | None:
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     try:
         content = json.loads(request.body.decode())
@@ -187,24 +187,24 @@ def _invalid(request: ReceivedRequest) -> Answer | None:
     if content == {}:
         return None
     fields = cast("Iterable[str]", content) if isinstance(content, dict) else ["body"]
-    return Answer.of_json(HTTPStatus.BAD_REQUEST, {"errors": dict.fromkeys(fields, _UNEXPECTED)})
+    return SandboxResponse.of_json(HTTPStatus.BAD_REQUEST, {"errors": dict.fromkeys(fields, _UNEXPECTED)})
 
 
-def _listed(holdings: Iterable[Holding], *, as_numbers: bool) -> Answer:
+def _balances(holdings: Iterable[Holding], *, as_numbers: bool) -> SandboxResponse:
     # Written as text, since no JSON encoder writes the digits of a Decimal as they are.
     rows = (
         f'{{"currency": {json.dumps(holding.currency)}, "type": "{holding.asset_type}", '
         f'"balance": {holding.plain if as_numbers else json.dumps(holding.plain)}}}'
         for holding in holdings
     )
-    return Answer.of_json_text(HTTPStatus.OK, f'{{"data": [{", ".join(rows)}]}}')
+    return SandboxResponse.of_json_text(HTTPStatus.OK, f'{{"data": [{", ".join(rows)}]}}')
 
 
 # The limit is enforced by a proxy in front, which answers in plain text.
-_DOCUMENTED: Final[Mapping[int, Answer]] = MappingProxyType(
+_DOCUMENTED_ERRORS: Final[Mapping[int, SandboxResponse]] = MappingProxyType(
     {
         HTTPStatus.BAD_REQUEST: _error(HTTPStatus.BAD_REQUEST, "bad_content_format"),
         HTTPStatus.FORBIDDEN: _forbidden("bad_header_signature"),
-        HTTPStatus.TOO_MANY_REQUESTS: Answer.of_text(HTTPStatus.TOO_MANY_REQUESTS, "error code: 1015"),
+        HTTPStatus.TOO_MANY_REQUESTS: SandboxResponse.of_text(HTTPStatus.TOO_MANY_REQUESTS, "error code: 1015"),
     }
 )

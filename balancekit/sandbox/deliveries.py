@@ -15,10 +15,10 @@ from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.webhooks import Event, Message, Tamper
 
-_KEPT: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 """How many deliveries are kept: a sandbox that runs for days must not fill the memory."""
 
-_CLOSED: Final = "the sandbox closed"
+_CLOSED_ERROR: Final = "the sandbox closed"
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +40,7 @@ class Attempt:
         return self.status in range(200, 300)
 
 
-class Courier:
+class WebhookSender:
     """What delivers the webhooks of a sandbox, from its start until it closes."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Courier:
     ) -> None:
         self.clock = clock
         self.sleep = sleep
-        self.log = deque["Delivery"](maxlen=_KEPT)
+        self.log = deque["Delivery"](maxlen=_MAX_ENTRIES)
         self._timeout = timeout
         self._running = False
         self._session: aiohttp.ClientSession | None = None
@@ -137,9 +137,9 @@ class Delivery:
     """
 
     def __init__(
-        self, courier: Courier, account: SandboxAccount, event: Event, *, copies: int, tamper: Tamper | None
+        self, sender: WebhookSender, account: SandboxAccount, event: Event, *, copies: int, tamper: Tamper | None
     ) -> None:
-        self._courier = courier
+        self._sender = sender
         self._account = account
         self._event = event
         self._copies = copies
@@ -187,7 +187,7 @@ class Delivery:
         Sent again, it is a duplicate: the same event, signed anew where the scheme has a time. Raises RuntimeError if
         the sandbox is not started or the account has no `webhook_url`.
         """
-        self._courier.check(self._account)
+        self._sender.check(self._account)
         # All at once: the sandbox cannot close before the last of them has begun.
         tried = [self._begin() for _ in range(self._copies)]
         for first_attempt in tried:
@@ -206,7 +206,7 @@ class Delivery:
     def _begin(self) -> asyncio.Event:
         tried = asyncio.Event()
         # A task of its own: the provider goes on whatever becomes of the caller.
-        run = self._courier.spawn(self._run(tried))
+        run = self._sender.spawn(self._run(tried))
         # Not by the task itself, which does not come to anything if it is cancelled before it begins.
         run.add_done_callback(lambda _: tried.set())
         self._runs.append(run)
@@ -218,7 +218,7 @@ class Delivery:
         for delay in self._account.retry_delays:
             if accepted:
                 return
-            await self._courier.sleep(delay)
+            await self._sender.sleep(delay)
             accepted = await self._attempt()
 
     async def _attempt(self) -> bool:
@@ -226,15 +226,15 @@ class Delivery:
         url = self._account.webhook_url
         if url is None:
             return False
-        at = self._courier.clock()
+        at = self._sender.clock()
         message = self._account.write_webhook(self._event, now=int(at), tamper=self._tamper)
         status, error = None, None
         try:
-            status = await self._courier.post(url, message)
+            status = await self._sender.post(url, message)
         except (aiohttp.ClientError, OSError) as failed:
             error = ": ".join(filter(None, (type(failed).__name__, str(failed))))
         except asyncio.CancelledError:
-            error = _CLOSED
+            error = _CLOSED_ERROR
             raise
         finally:
             self._attempts.append(

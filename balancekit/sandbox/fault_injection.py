@@ -10,27 +10,29 @@ from typing import Final, cast
 from aiohttp import web
 
 from balancekit.sandbox.faults import Fault
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 
-_DROP_AT_ONCE: Final = struct.pack("ii", 1, 0)
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
-async def play(fault: Fault, http: web.BaseRequest, answer: Callable[[], Answer]) -> web.StreamResponse:
-    """Play a fault on a connection; `answer` is called once, when the answer is due, unless none is sent.
+async def inject_fault(
+    fault: Fault, http: web.BaseRequest, build_response: Callable[[], SandboxResponse]
+) -> web.StreamResponse:
+    """Play a fault on a connection; `build_response` is called once, when the response is due, unless none is sent.
 
-    What "reset-next" does comes with the next request: see `reset`.
+    What "reset-next" does comes with the next request: see `reset_connection`.
     """
     await asyncio.sleep(fault.delay)
     if fault.hang:
-        await _for_ever()
+        await _hang()
     if fault.raw is not None:
         head, body = fault.raw, b""
     elif fault.stop == "start":
         head, body = b"", b""
     elif fault.cuts or fault.length_error or fault.drip or fault.ending in {"close", "reset", "stall"}:
-        head, body = _written(fault, answer())
+        head, body = _encode(fault, build_response())
     else:
-        return respond(answer())
+        return to_aiohttp(build_response())
     if fault.drip == "body":
         await _send(http, head, 0.0)
         await _send(http, body, fault.interval)
@@ -42,26 +44,26 @@ async def play(fault: Fault, http: web.BaseRequest, answer: Callable[[], Answer]
     return await _end(fault, http)
 
 
-def respond(answer: Answer) -> web.Response:
+def to_aiohttp(response: SandboxResponse) -> web.Response:
     """Return an answer as aiohttp sends it."""
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
-def reset(http: web.BaseRequest) -> web.StreamResponse:
+def reset_connection(http: web.BaseRequest) -> web.StreamResponse:
     """Reset a connection; what is returned goes nowhere."""
     if http.transport is not None:
         # With this, closing a socket sends an RST in the place of a FIN.
         connection = cast("socket.socket", http.transport.get_extra_info("socket"))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_AT_ONCE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         http.transport.abort()
     return web.Response()
 
 
 async def _end(fault: Fault, http: web.BaseRequest) -> web.StreamResponse:
     if fault.ending == "stall":
-        await _for_ever()
+        await _hang()
     if fault.ending == "reset":
-        return reset(http)
+        return reset_connection(http)
     if http.transport is not None:
         # Not abort(), which would drop what the socket has not taken yet.
         http.transport.close()
@@ -69,18 +71,18 @@ async def _end(fault: Fault, http: web.BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
-async def _for_ever() -> None:
+async def _hang() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def _written(fault: Fault, answer: Answer) -> tuple[bytes, bytes]:
+def _encode(fault: Fault, response: SandboxResponse) -> tuple[bytes, bytes]:
     """Return the head and the body that are sent."""
-    whole = answer.body
+    whole = response.body
     kept = len(whole) // 2 if fault.stop == "body" else fault.cut_after
     announced = len(whole) + fault.length_error if kept is None else max(len(whole), kept + 1)
     lines = [
-        f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}",
-        *(f"{name}: {value}" for name, value in answer.headers.items()),
+        f"HTTP/1.1 {response.status} {responses.get(response.status, '')}",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
         f"Content-Length: {max(announced, 0)}",
     ]
     head = "\r\n".join([*lines, "", ""]).encode()

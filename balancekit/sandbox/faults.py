@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 
 Part: TypeAlias = Literal["start", "head", "body"]
 """How far an answer gets: not to its first byte, to the middle of its head, or to the middle of its body."""
@@ -100,7 +100,7 @@ class Fault:
 
     @classmethod
     def bomb(cls, *, mebibytes: int, encoding: Literal["gzip", "deflate"] = "gzip") -> "Fault":
-        """Answer with blanks that decompress to so many MiB from about a thousandth of that."""
+        """SandboxResponse with blanks that decompress to so many MiB from about a thousandth of that."""
         if mebibytes < 1:
             raise ValueError(f"mebibytes must be 1 or more, not {mebibytes}")
         if encoding not in {"gzip", "deflate"}:
@@ -109,7 +109,7 @@ class Fault:
 
     @classmethod
     def flood(cls, *, chunked: bool = False) -> "Fault":
-        """Answer with blanks that never end, in chunks or as they come."""
+        """SandboxResponse with blanks that never end, in chunks or as they come."""
         framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n"
         blanks = b" " * _FILLER
@@ -122,7 +122,7 @@ class Fault:
 
     def _problems(self) -> Iterator[str]:
         yield from self._wrong_values()
-        changed = self.replaces_answer or bool(self.headers)
+        changed = self.replaces_response or bool(self.headers)
         framed = self.cuts or bool(self.length_error)
         if self.raw is not None and (changed or framed or self.hang):
             yield "raw bytes go out in the place of everything else"
@@ -164,7 +164,7 @@ class Fault:
             yield "the framing of a body is not a header of a fault: use cut_after, length_error or raw"
 
     @property
-    def replaces_answer(self) -> bool:
+    def replaces_response(self) -> bool:
         """Whether the usual answer, and with it the check of the credentials, is left out."""
         return self.status is not None or self.body is not None
 
@@ -174,17 +174,22 @@ class Fault:
         return self.cut_after is not None or self.stop is not None
 
 
-def faulty(fault: Fault, *, usual: Callable[[], Answer], documented: Callable[[int], Answer | None]) -> Answer:
-    """Return the answer that a fault makes of the usual one, which is made only if it is needed."""
-    if not fault.replaces_answer:
-        answer = usual()
+def apply_fault(
+    fault: Fault,
+    *,
+    usual: Callable[[], SandboxResponse],
+    documented_error: Callable[[int], SandboxResponse | None],
+) -> SandboxResponse:
+    """Return the response that a fault makes of the usual one, which is built only if it is needed."""
+    if not fault.replaces_response:
+        response = usual()
     else:
         status = HTTPStatus.OK.value if fault.status is None else fault.status
-        known = documented(status) if fault.body is None else None
-        answer = known or Answer.of_json_text(status, "")
+        known = documented_error(status) if fault.body is None else None
+        response = known or SandboxResponse.of_json_text(status, "")
         if fault.body is not None:
-            answer = attrs.evolve(answer, body=fault.body)
-    return answer.with_headers(fault.headers)
+            response = attrs.evolve(response, body=fault.body)
+    return response.with_headers(fault.headers)
 
 
 def _bomb(mebibytes: int, encoding: str) -> bytes:

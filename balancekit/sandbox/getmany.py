@@ -30,8 +30,8 @@ from balancekit.providers.getmany import NO_BODY_DIGEST
 from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
-from balancekit.sandbox.responses import Answer, RefusedError
-from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, seal, spoil_content
+from balancekit.sandbox.responses import CredentialsError, SandboxResponse
+from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, finish, tamper_body
 
 RETRY_DELAYS: Final = (5.0, *(3600.0 * hours for hours in (1 / 12, 0.5, 2, 5, 10, 14, 20, 24)))
 """Assumed: seconds from each attempt to the next, as in the example that the specification gives."""
@@ -71,7 +71,7 @@ def write_signed_webhook(
     body: bytes, *, event_id: str, now: int, key: Ed25519PrivateKey, tamper: Tamper | None = None
 ) -> Message:
     """Write and sign a webhook; the time is that of the attempt, so that a retry is signed anew."""
-    content = spoil_content(body, tamper)
+    content = tamper_body(body, tamper)
     timestamp = str(now + {"timestamp-old": -_FAR_OFF, "timestamp-future": _FAR_OFF}.get(tamper or "", 0))
     signer = Ed25519PrivateKey.generate() if tamper == "wrong-key" else key
     headers = CIMultiDict({_ID_HEADER: event_id, _TIMESTAMP_HEADER: timestamp})
@@ -84,7 +84,7 @@ def write_signed_webhook(
         del headers[_TIMESTAMP_HEADER]
     elif tamper == "timestamp-changed":
         headers[_TIMESTAMP_HEADER] = str(now + 1)
-    return seal(headers, content, signed_by=_SIGNATURE_HEADER, tamper=tamper)
+    return finish(headers, content, signed_by=_SIGNATURE_HEADER, tamper=tamper)
 
 
 WINDOW: Final = 300
@@ -101,7 +101,7 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://api.blacksheep.money")
 
 
-class Refusal(enum.StrEnum):
+class ErrorCode(enum.StrEnum):
     """Assumed: the codes of a failed signature; documented is only that it is 401 with the flat `{"error": code}`."""
 
     MISSING_HEADER = "missing_header"
@@ -234,30 +234,30 @@ class GetManyApi:
         """Whether a path, without its query, belongs to this API."""
         return route == _METHOD or self._gateway_account(route) is not None
 
-    def recognise(self, route: str, headers: CIMultiDictProxy[str]) -> SignedAccount | GatewayAccount | None:
+    def identify(self, route: str, headers: CIMultiDictProxy[str]) -> SignedAccount | GatewayAccount | None:
         """Return the account that a request says it comes from."""
         return self._gateway_account(route) or self._signed.get(headers.get("Bs-Key-Id", ""))
 
-    def answer(self, request: ReceivedRequest) -> Answer:
-        """Answer a request as the provider does: the signature first, then the body."""
+    def respond(self, request: ReceivedRequest) -> SandboxResponse:
+        """SandboxResponse a request as the provider does: the signature first, then the body."""
         if request.method != HTTPMethod.POST:
-            return Answer.of_status(HTTPStatus.METHOD_NOT_ALLOWED, Allow=HTTPMethod.POST)
+            return SandboxResponse.of_status(HTTPStatus.METHOD_NOT_ALLOWED, Allow=HTTPMethod.POST)
         account: SandboxAccount | None = self._gateway_account(request.route)
         if account is None:
             try:
                 account = verify(request, self._signed)
-            except RefusedError as refused:
-                return _refused(refused.code)
+            except CredentialsError as error:
+                return _unauthorized(error.code)
         if request.body:
-            error = {"code": INVALID_INPUT, "message": "This endpoint takes no input"}
-            return Answer.of_json(HTTPStatus.BAD_REQUEST, {"error": error}, error=INVALID_INPUT)
+            content = {"code": INVALID_INPUT, "message": "This endpoint takes no input"}
+            return SandboxResponse.of_json(HTTPStatus.BAD_REQUEST, {"error": content}, error=INVALID_INPUT)
         account_id = uuid.uuid5(_IDS, account.label)
         rows = [_row(holding, account_id) for holding in account.holdings if holding.amount]
-        return Answer.of_json(HTTPStatus.OK, {"data": rows})
+        return SandboxResponse.of_json(HTTPStatus.OK, {"data": rows})
 
-    def documented(self, status: int) -> Answer | None:
+    def documented_error(self, status: int) -> SandboxResponse | None:
         """Return the error that the provider documents for a status."""
-        return _DOCUMENTED.get(status)
+        return _DOCUMENTED_ERRORS.get(status)
 
     def _gateway_account(self, route: str) -> GatewayAccount | None:
         if not (route.startswith(_GATEWAY) and route.endswith(_METHOD)):
@@ -266,30 +266,32 @@ class GetManyApi:
 
 
 def verify(request: ReceivedRequest, accounts: Mapping[str, SignedAccount]) -> SignedAccount:
-    """Return the account that signed a request, and spend its nonce; raises RefusedError if the signature fails.
+    """Return the account that signed a request, and spend its nonce; raises CredentialsError if the signature fails.
 
     Everything is checked as it was received: header strings are never rebuilt from parsed values.
     """
     key_id, timestamp, nonce, signature = (
-        _sole(request.headers, name) for name in ("Bs-Key-Id", "Bs-Timestamp", "Bs-Nonce", "Bs-Signature")
+        _single_header(request.headers, name) for name in ("Bs-Key-Id", "Bs-Timestamp", "Bs-Nonce", "Bs-Signature")
     )
     account = accounts.get(key_id)
     if account is None:
-        raise RefusedError(Refusal.UNKNOWN_KEY)
+        raise CredentialsError(ErrorCode.UNKNOWN_KEY)
     if not _TIMESTAMP.fullmatch(timestamp):
-        raise RefusedError(Refusal.MALFORMED_TIMESTAMP)
+        raise CredentialsError(ErrorCode.MALFORMED_TIMESTAMP)
     if abs(request.at - int(timestamp)) > WINDOW:
-        raise RefusedError(Refusal.STALE_TIMESTAMP)
-    _decode(nonce, _NONCE_BYTES, otherwise=Refusal.MALFORMED_NONCE)
+        raise CredentialsError(ErrorCode.STALE_TIMESTAMP)
+    _decode(nonce, _NONCE_BYTES, otherwise=ErrorCode.MALFORMED_NONCE)
     parts = (key_id, timestamp, nonce)
     text = signed_text(*parts, method=request.method, path=request.path, digest=_digest(request))
     try:
-        account.verifying_key.verify(_decode(signature, _SIGNATURE_BYTES, otherwise=Refusal.MALFORMED_SIGNATURE), text)
+        account.verifying_key.verify(
+            _decode(signature, _SIGNATURE_BYTES, otherwise=ErrorCode.MALFORMED_SIGNATURE), text
+        )
     except InvalidSignature:
-        raise RefusedError(Refusal.INVALID_SIGNATURE) from None
+        raise CredentialsError(ErrorCode.INVALID_SIGNATURE) from None
     # Last, so that nobody can use up the nonces of an account without its key.
     if not account.spend(nonce, int(timestamp), now=request.at):
-        raise RefusedError(Refusal.REUSED_NONCE)
+        raise CredentialsError(ErrorCode.REUSED_NONCE)
     return account
 
 
@@ -300,21 +302,21 @@ def signed_text(key_id: str, timestamp: str, nonce: str, *, method: str, path: s
     return b":".join([*counted, method.encode(), counted_path, digest.encode(errors="surrogateescape")])
 
 
-def _sole(headers: CIMultiDictProxy[str], name: str) -> str:
+def _single_header(headers: CIMultiDictProxy[str], name: str) -> str:
     values = headers.getall(name, [])
     if len(values) != 1:
-        raise RefusedError(Refusal.MISSING_HEADER)
+        raise CredentialsError(ErrorCode.MISSING_HEADER)
     return values[0]
 
 
-def _decode(text: str, length: int, *, otherwise: Refusal) -> bytes:
+def _decode(text: str, length: int, *, otherwise: ErrorCode) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
-        raise RefusedError(otherwise) from None
+        raise CredentialsError(otherwise) from None
     # Encoded again, since the decoder lets stray bits at the end through.
     if len(data) != length or base64.b64encode(data).decode() != text:
-        raise RefusedError(otherwise)
+        raise CredentialsError(otherwise)
     return data
 
 
@@ -323,14 +325,14 @@ def _digest(request: ReceivedRequest) -> str:
         return NO_BODY_DIGEST
     sent = request.headers.get("Content-Digest")
     if sent is None:
-        raise RefusedError(Refusal.DIGEST_REQUIRED)
+        raise CredentialsError(ErrorCode.DIGEST_REQUIRED)
     if sent != f"sha-256=:{base64.b64encode(hashlib.sha256(request.body).digest()).decode()}:":
-        raise RefusedError(Refusal.DIGEST_MISMATCH)
+        raise CredentialsError(ErrorCode.DIGEST_MISMATCH)
     return sent
 
 
-def _refused(code: str) -> Answer:
-    return Answer.of_json(HTTPStatus.UNAUTHORIZED, {"error": code}, error=code)
+def _unauthorized(code: str) -> SandboxResponse:
+    return SandboxResponse.of_json(HTTPStatus.UNAUTHORIZED, {"error": code}, error=code)
 
 
 def webhook_body(event: Event) -> bytes:
@@ -359,6 +361,6 @@ def _row(holding: Holding, account_id: uuid.UUID) -> dict[str, Any]:
     return {"id": str(row_id), "account_id": str(account_id), "balance": balance}
 
 
-_DOCUMENTED: Final[Mapping[int, Answer]] = MappingProxyType(
-    {HTTPStatus.UNAUTHORIZED: _refused(Refusal.INVALID_SIGNATURE)}
+_DOCUMENTED_ERRORS: Final[Mapping[int, SandboxResponse]] = MappingProxyType(
+    {HTTPStatus.UNAUTHORIZED: _unauthorized(ErrorCode.INVALID_SIGNATURE)}
 )

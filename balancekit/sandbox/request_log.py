@@ -7,9 +7,9 @@ import attrs
 from multidict import CIMultiDictProxy
 
 from balancekit.sandbox.faults import Fault
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 
-_KEPT: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 """How many requests are kept: a sandbox that runs for days must not fill the memory."""
 
 
@@ -52,17 +52,17 @@ class RequestLog:
         """What is kept, oldest first."""
         return tuple(self._entries.values())
 
-    def arrived(self, request: ReceivedRequest) -> int:
+    def add(self, request: ReceivedRequest) -> int:
         """Add a request and return its number in the log."""
         number = next(self._numbers)
         self._entries[number] = request
-        self._entries.pop(number - _KEPT, None)
+        self._entries.pop(number - _MAX_ENTRIES, None)
         return number
 
-    def answered(self, number: int, answer: Answer) -> None:
+    def complete(self, number: int, response: SandboxResponse) -> None:
         """Complete a request, if it is still kept."""
         if number in self._entries:
-            self._entries[number] = attrs.evolve(self._entries[number], status=answer.status, error=answer.error)
+            self._entries[number] = attrs.evolve(self._entries[number], status=response.status, error=response.error)
 
     def clear(self) -> None:
         """Forget every request."""

@@ -18,16 +18,16 @@ from yarl import URL
 
 from balancekit.http.messages import is_loopback
 from balancekit.sandbox.accounts import SandboxAccount
-from balancekit.sandbox.apis import Api, Elsewhere
+from balancekit.sandbox.apis import Api, NotFoundApi
 from balancekit.sandbox.certificates import Authority, Certificate
 from balancekit.sandbox.cryptoprocessing import CryptoprocessingAccount, CryptoprocessingApi
-from balancekit.sandbox.deliveries import Courier, Delivery
-from balancekit.sandbox.fault_injection import play, reset, respond
-from balancekit.sandbox.faults import Fault, faulty
+from balancekit.sandbox.deliveries import Delivery, WebhookSender
+from balancekit.sandbox.fault_injection import inject_fault, reset_connection, to_aiohttp
+from balancekit.sandbox.faults import Fault, apply_fault
 from balancekit.sandbox.getmany import GatewayAccount, GetManyApi, SignedAccount, new_signing_key
 from balancekit.sandbox.holdings import Holdings
 from balancekit.sandbox.request_log import ReceivedRequest, RequestLog
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 from balancekit.sandbox.webhooks import Tamper
 
 if TYPE_CHECKING:
@@ -65,15 +65,15 @@ class Sandbox:
         self._authority = None if certificate is None else Authority()
         self._certificate = certificate
         self._runner: web.ServerRunner | None = None
-        self._doomed = WeakSet[asyncio.Task[None]]()
+        self._reset_on_next_request = WeakSet[asyncio.Task[None]]()
         self._tasks: set[asyncio.Task[object]] = set()
         self._cryptoprocessing = CryptoprocessingApi()
         self._getmany = GetManyApi()
-        self._apis: tuple[Api, ...] = (self._cryptoprocessing, self._getmany, Elsewhere())
+        self._apis: tuple[Api, ...] = (self._cryptoprocessing, self._getmany, NotFoundApi())
         self._accounts: dict[str, SandboxAccount] = {}
         self._faults: dict[str | None, deque[Fault]] = {None: deque()}
         self._log = RequestLog()
-        self._courier = Courier(clock=clock, sleep=sleep, timeout=webhook_timeout)
+        self._webhooks = WebhookSender(clock=clock, sleep=sleep, timeout=webhook_timeout)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,12 +90,12 @@ class Sandbox:
         After `aclose` it can be started again and comes back on the same port, as a provider does after an outage.
         """
         await self._listen()
-        self._courier.start()
+        self._webhooks.start()
 
     async def aclose(self) -> None:
         """Stop at once: what is being answered, hangs or is being delivered is dropped. Closing twice does nothing."""
         try:
-            await self._courier.aclose()
+            await self._webhooks.aclose()
         finally:
             await self._stop_listening()
 
@@ -132,7 +132,7 @@ class Sandbox:
             await self._listen()
 
     @contextlib.asynccontextmanager
-    async def deaf(self) -> AsyncGenerator[None, None]:
+    async def not_reading(self) -> AsyncGenerator[None, None]:
         """Accept connections and never read from them, until the block ends; those that are open are dropped."""
         async with self.refusing():
             # It is the kernel that accepts.
@@ -273,7 +273,7 @@ class Sandbox:
         send it; nothing is changed then.
         """
         found = self._account(account)
-        delivery = self._courier.prepare(
+        delivery = self._webhooks.prepare(
             found,
             found.movement(currency, amount, chain=chain),
             status=found.settled_status,
@@ -283,7 +283,7 @@ class Sandbox:
             send=send,
         )
         found.add(currency, amount, chain=chain)
-        return await self._courier.dispatch(delivery, send=send)
+        return await self._webhooks.dispatch(delivery, send=send)
 
     async def announce(
         self,
@@ -303,7 +303,7 @@ class Sandbox:
         `status` is the provider's word, such as "FAILED" or "cancelled"; everything else is as in `settle`.
         """
         found = self._account(account)
-        delivery = self._courier.prepare(
+        delivery = self._webhooks.prepare(
             found,
             found.movement(currency, amount, chain=chain),
             status=found.pending_status if status is None else status,
@@ -312,16 +312,16 @@ class Sandbox:
             tamper=tamper,
             send=send,
         )
-        return await self._courier.dispatch(delivery, send=send)
+        return await self._webhooks.dispatch(delivery, send=send)
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
         """What `settle` and `announce` made, oldest first, what is held included: the latest 10 000 deliveries."""
-        return tuple(self._courier.log)
+        return tuple(self._webhooks.log)
 
     def clear_deliveries(self) -> None:
         """Forget the deliveries; those that are under way go on."""
-        self._courier.log.clear()
+        self._webhooks.log.clear()
 
     def _account(self, account: str | SandboxAccount) -> SandboxAccount:
         label = account if isinstance(account, str) else account.label
@@ -350,12 +350,12 @@ class Sandbox:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # One task of aiohttp's serves all requests of a connection.
-        if http.task in self._doomed:
-            return reset(http)
+        if http.task in self._reset_on_next_request:
+            return reset_connection(http)
         body = await http.read()
         route = http.raw_path.partition("?")[0]
         api = next(api for api in self._apis if api.serves(route))
-        account = api.recognise(route, http.headers)
+        account = api.identify(route, http.headers)
         request = ReceivedRequest(
             at=self._clock(),
             provider=api.provider,
@@ -366,24 +366,26 @@ class Sandbox:
             body=body,
             fault=self._next_fault(account),
         )
-        number = self._log.arrived(request)
+        number = self._log.add(request)
 
-        def answer() -> Answer:
-            made = self._answer(request, api)
-            self._log.answered(number, made)
-            return made
+        def build_response() -> SandboxResponse:
+            response = self._respond(request, api)
+            self._log.complete(number, response)
+            return response
 
         if request.fault is None:
-            return respond(answer())
+            return to_aiohttp(build_response())
         if request.fault.ending == "reset-next":
-            self._doomed.add(http.task)
-        return await play(request.fault, http, answer)
+            self._reset_on_next_request.add(http.task)
+        return await inject_fault(request.fault, http, build_response)
 
-    def _answer(self, request: ReceivedRequest, api: Api) -> Answer:
+    def _respond(self, request: ReceivedRequest, api: Api) -> SandboxResponse:
         if request.fault is None:
-            made = api.answer(request)
+            response = api.respond(request)
         else:
-            made = faulty(request.fault, usual=lambda: api.answer(request), documented=api.documented)
-        if "Date" in made.headers:
-            return made
-        return made.with_headers({"Date": formatdate(self._clock(), usegmt=True)})
+            response = apply_fault(
+                request.fault, usual=lambda: api.respond(request), documented_error=api.documented_error
+            )
+        if "Date" in response.headers:
+            return response
+        return response.with_headers({"Date": formatdate(self._clock(), usegmt=True)})

@@ -70,12 +70,12 @@ class Message:
     body: bytes = attrs.field(repr=False)
 
 
-def spoil_content(body: bytes, tamper: Tamper | None) -> bytes:
+def tamper_body(body: bytes, tamper: Tamper | None) -> bytes:
     """Return what is signed in the place of a body."""
     return b"this is not JSON" if tamper == "not-json" else body
 
 
-def seal(headers: CIMultiDict[str], body: bytes, *, signed_by: str, tamper: Tamper | None) -> Message:
+def finish(headers: CIMultiDict[str], body: bytes, *, signed_by: str, tamper: Tamper | None) -> Message:
     """Make a message of what was signed; `signed_by` is the name of the header that holds the signature."""
     headers["Content-Type"] = "application/json"
     if tamper == "signature-missing":

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from balancekit.sandbox import Fault
-from balancekit.sandbox.fault_injection import play
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.fault_injection import inject_fault
+from balancekit.sandbox.responses import SandboxResponse
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ async def test_a_client_that_is_gone_gets_nothing(fault):
     """A connection lost before its turn is no error."""
     gone = types.SimpleNamespace(transport=None)
 
-    response = await play(fault, gone, pytest.fail)
+    response = await inject_fault(fault, gone, pytest.fail)
 
     assert not response.prepared
 
@@ -421,7 +421,7 @@ async def test_an_answer_can_drip(part):
     transport = types.SimpleNamespace(write=sent.append, close=lambda: sent.append(b"end"))
     http = types.SimpleNamespace(transport=transport, writer=mock.AsyncMock())
 
-    await play(Fault(drip=part, interval=0.000_001), http, lambda: Answer.of_text(200, "0123456789"))
+    await inject_fault(Fault(drip=part, interval=0.000_001), http, lambda: SandboxResponse.of_text(200, "0123456789"))
 
     head = b"".join(sent).index(b"0123")
     assert sent[-11:] == [b"%d" % digit for digit in range(10)] + [b"end"]

@@ -7,7 +7,7 @@ import pytest
 
 from balancekit.sandbox import Fault
 from balancekit.sandbox.request_log import RequestLog
-from balancekit.sandbox.responses import Answer
+from balancekit.sandbox.responses import SandboxResponse
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ async def test_the_log_can_be_emptied(sandbox, send):
 def test_an_answer_to_a_forgotten_request_is_forgotten(received):
     """A request that was answered after the log was emptied does not come back."""
     log = RequestLog()
-    number = log.arrived(received)
+    number = log.add(received)
 
     log.clear()
-    log.answered(number, Answer.of_status(404))
+    log.complete(number, SandboxResponse.of_status(404))
 
     assert log.entries == ()
 
@@ -107,6 +107,6 @@ def test_the_log_keeps_the_latest(received):
     log = RequestLog()
 
     for at in range(10_002):
-        log.arrived(attrs.evolve(received, at=at))
+        log.add(attrs.evolve(received, at=at))
 
     assert [entry.at for entry in log.entries] == list(range(2, 10_002))

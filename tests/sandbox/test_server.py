@@ -168,10 +168,10 @@ async def test_it_can_refuse_connections(sandbox, send):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_it_can_be_deaf(host):
+async def test_it_can_stop_reading(host):
     """A connection is accepted, and what is sent on it is not read."""
     async with Sandbox(host=host) as sandbox:
-        async with sandbox.deaf():
+        async with sandbox.not_reading():
             reader, writer = await asyncio.open_connection(host, int(sandbox.address.rpartition(":")[2]))
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             with pytest.raises(TimeoutError):

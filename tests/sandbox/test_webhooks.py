@@ -437,7 +437,7 @@ async def test_closing_ends_an_attempt(receiver, until):
 
         assert await delivery.done() is False
         assert [attempt.error for attempt in delivery.attempts] == ["the sandbox closed"]
-        assert sandbox._courier._tasks == set()
+        assert sandbox._webhooks._tasks == set()
 
 
 async def test_closing_ends_the_retries(sandbox, add, receiver, naps, until):
@@ -637,7 +637,7 @@ async def test_a_retry_goes_where_the_account_s_webhooks_go_then(sandbox, add, r
     async def move(_):
         account.webhook_url = urls.pop(0) if urls else None
 
-    sandbox._courier.sleep = move
+    sandbox._webhooks.sleep = move
     delivery = await sandbox.settle(account, "BTC", "1")
 
     assert await delivery.done() is False

@@ -247,7 +247,9 @@ async def test_a_redirect_is_never_followed(sandbox, elsewhere, provider, status
 
 
 @pytest.mark.parametrize(
-    ("way", "error"), [("refusing", TransportError), ("deaf", ProviderTimeoutError)], ids=["refusing", "deaf"]
+    ("way", "error"),
+    [("refusing", TransportError), ("not_reading", ProviderTimeoutError)],
+    ids=["refusing", "not-reading"],
 )
 async def test_a_host_that_is_away_costs_its_accounts_alone(sandbox, elsewhere, provider, way, error):
     """Nothing listens, or nothing reads: accounts at another host are read, and this one is once it is back."""
