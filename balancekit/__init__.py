@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         BadRequestError,
         BalancekitError,
         ConfigError,
-        IncompleteError,
         MalformedResponseError,
         ProviderError,
         ProviderTimeoutError,
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from balancekit.http.rate_limit import RateLimit
     from balancekit.http.secret import Secret
     from balancekit.money.aliases import CRYPTOPROCESSING_2026
-    from balancekit.money.balances import AccountBalances, AccountFailure, Balance
+    from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
     from balancekit.money.currencies import AssetType
-    from balancekit.money.merge import CurrencyTotal, MergedBalances, merge
+    from balancekit.money.merge import IncompleteError, MergedBalances, merge
     from balancekit.providers.base import BalanceProvider, HttpProvider
     from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
     from balancekit.providers.getmany import GetManyProvider
@@ -93,11 +92,11 @@ _HOMES = {
     "BalancekitError": "errors",
     "ConfigError": "errors",
     "CryptoprocessingProvider": "providers.cryptoprocessing",
-    "CurrencyTotal": "money.merge",
+    "CurrencyTotal": "money.balances",
     "ErrorDetail": "http.error_responses",
     "GetManyProvider": "providers.getmany",
     "HttpProvider": "providers.base",
-    "IncompleteError": "errors",
+    "IncompleteError": "money.merge",
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merge",
     "ProviderError": "errors",

@@ -13,16 +13,14 @@
         TransportError               DNS, connect, TLS, reset, truncated body
         ProviderTimeoutError         one attempt's timeout, or the deadline
         MalformedResponseError       not what the API promises
-      IncompleteError                (an ExceptionGroup) some accounts could not be read
+      IncompleteError                (an ExceptionGroup) some accounts could not be read; defined in
+                                     balancekit.money.merge, beside the result that it carries
 
 The facts of an error are its attributes; its message is for people and ends in what to do. All of them pickle.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-if TYPE_CHECKING:
-    from balancekit.money.merge import MergedBalances
+from collections.abc import Callable
+from typing import ClassVar
 
 
 class BalancekitError(Exception):
@@ -136,31 +134,6 @@ class ProviderTimeoutError(ProviderError):
 
 class MalformedResponseError(ProviderError):
     """The answer is not what the API promises; the message says where, for example `data[3].balance`."""
-
-
-class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
-    """Some accounts could not be read: a group of their errors, with what was read in `partial`."""
-
-    partial: "MergedBalances"
-
-    def __new__(cls, message: str, errors: Sequence[BalancekitError], partial: "MergedBalances") -> Self:
-        """Group the errors; at least one is needed."""
-        self = super().__new__(cls, message, errors)
-        self.partial = partial
-        return self
-
-    def __init__(self, message: str, errors: Sequence[BalancekitError], partial: "MergedBalances") -> None:
-        del partial
-        super().__init__(message, errors)
-
-    # `split`, `subgroup` and `except*` make their groups by this method and would lose `partial` without it. typeshed
-    # types it for groups of any content, which a group of account errors is not.
-    def derive(self, excs: Sequence[Any], /) -> "IncompleteError":  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return a group of some of the errors with the same `partial`."""
-        return IncompleteError(self.message, excs, self.partial)
-
-    def __reduce__(self) -> tuple[type["IncompleteError"], tuple[object, ...]]:
-        return type(self), (self.message, self.exceptions, self.partial)
 
 
 def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str, object]) -> ProviderError:

@@ -21,7 +21,7 @@ def totals_csv(merged: MergedBalances) -> str:
 
     If any is not fresh, a last column holds the moment of the oldest balance in it that is not, in UTC.
     """
-    stale = stale_accounts(merged)
+    stale = stale_accounts(merged.accounts)
     rows = (
         [
             *_cells(total.currency, total.asset_type),
@@ -38,7 +38,7 @@ def accounts_csv(merged: MergedBalances) -> str:
 
     If any is not fresh, a last column holds the moment of those that are not.
     """
-    stale = stale_accounts(merged)
+    stale = stale_accounts(merged.accounts)
     rows = (
         [
             *_cells(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),

@@ -15,7 +15,7 @@ def counted(count: int, noun: str) -> str:
 
 def describe_result(merged: MergedBalances) -> str:
     """Return how many accounts a result is of, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
-    count = count_accounts(merged)
+    count = count_accounts(merged.accounts, merged.failures)
     accounts = counted(count, "account") if count == len(merged.accounts) else _of(len(merged.accounts), count)
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -41,9 +41,9 @@ def describe_gap(merged: MergedBalances, now: datetime | None = None) -> str | N
     if merged.complete:
         return None
     moment = datetime.now(UTC) if now is None else now
-    stale = stale_accounts(merged)
+    stale = stale_accounts(merged.accounts)
     lacking = [failure.account for failure in merged.failures if failure.account not in stale]
-    count = count_accounts(merged)
+    count = count_accounts(merged.accounts, merged.failures)
     if not merged.accounts:
         return f"NOTHING READ: {_of(count, count)} could not be read"
     parts: list[str] = []

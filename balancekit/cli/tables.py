@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_gap, describe_result
 from balancekit.money.amounts import add_exactly, format_amount
-from balancekit.money.balances import AccountBalances, Balance
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import currency_of
-from balancekit.money.merge import CurrencyTotal, MergedBalances
+from balancekit.money.merge import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def render_totals(
     from rich.text import Text
 
     moment = datetime.now(UTC) if now is None else now
-    stale = stale_accounts(merged)
+    stale = stale_accounts(merged.accounts)
     amounts = align(total.amount for total in merged.totals)
     changes = [] if before is None else [_change(total, before) for total in merged.totals]
     more = [("Change", changes)] if changes else []
@@ -66,7 +66,7 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     from rich.text import Text
 
     moment = datetime.now(UTC) if now is None else now
-    stale = stale_accounts(merged)
+    stale = stale_accounts(merged.accounts)
     balances = [balance for snapshot in merged.accounts for balance in snapshot.balances]
     amounts = align(balance.amount for balance in balances)
     chains = any(balance.chain for balance in balances)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.amounts import check_amount
+from balancekit.money.amounts import check_amount, check_total
 from balancekit.money.currencies import AssetType, check_code, check_label, currency_of
 
 
@@ -159,3 +159,13 @@ class AccountFailure:
     provider: str = attrs.field(converter=check_label)
     error: BalancekitError = attrs.field(eq=_facts, validator=attrs.validators.instance_of(BalancekitError))
     last_known: AccountBalances | None = None
+
+
+@attrs.frozen
+class CurrencyTotal:
+    """One currency summed over accounts, with the balances it was summed from."""
+
+    currency: str = attrs.field(converter=check_code)
+    asset_type: AssetType = attrs.field(converter=AssetType)
+    amount: Decimal = attrs.field(converter=check_total)
+    balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])

@@ -1,28 +1,20 @@
 """Merging the snapshots of many accounts by currency: pure, exact, in any order and in any parts."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
-from balancekit.errors import AmbiguousCurrencyError, IncompleteError
+from balancekit.errors import AmbiguousCurrencyError, BalancekitError
+from balancekit.money import serialization, text
 from balancekit.money.aliases import check_aliases
-from balancekit.money.amounts import ZERO, add_exactly, check_total
-from balancekit.money.balances import AccountBalances, AccountFailure, Balance
-from balancekit.money.currencies import AssetType, check_code, currency_of
-
-
-@attrs.frozen
-class CurrencyTotal:
-    """One currency summed over accounts, with the balances it was summed from."""
-
-    currency: str = attrs.field(converter=check_code)
-    asset_type: AssetType = attrs.field(converter=AssetType)
-    amount: Decimal = attrs.field(converter=check_total)
-    balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
+from balancekit.money.amounts import ZERO, add_exactly
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
+from balancekit.money.currencies import AssetType, currency_of
 
 
 @attrs.frozen
@@ -100,39 +92,36 @@ class MergedBalances:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""
-        from balancekit.money import serialization
-
-        return serialization.to_dict(self)
+        # These two follow from the rest; they are for readers of the JSON that do not use balancekit.
+        return serialization.to_dict(self, complete=self.complete, as_of=self.as_of)
 
     def to_json(self) -> str:
         """Return the result as JSON text; amounts are strings in plain notation."""
-        from balancekit.money import serialization
-
-        return serialization.to_json(self)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_text(self, *, now: datetime | None = None) -> str:
         """Return the result as a few plain lines, for a chat: `BTC 1.5`, `EUR 20 (as of 14:02 UTC, 3 h old)`.
 
-        A total with a `stale` balance in it tells the age of the oldest. A line for each account that is old or missing
+        A total with a `stale` balance in it shows the age of the oldest. A line for each account that is old or missing
         follows, and a last one that says INCOMPLETE, unless the result is `complete`. `now` is this moment by default.
         """
-        from balancekit.money import text
-
-        return text.to_text(self, now)
+        return text.to_text(self.totals, self.accounts, self.failures, now)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "MergedBalances":
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""
-        from balancekit.money import serialization
-
-        return serialization.from_dict(data)
+        merged = serialization.from_dict(data, cls, "a merged result")
+        _check_totals(merged)
+        return merged
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "MergedBalances":
+    def from_json(cls, text: str | bytes) -> Self:
         """Read back what `to_json` made; ValueError if it is anything else, or if its totals do not add up."""
-        from balancekit.money import serialization
-
-        return serialization.from_json(text)
+        try:
+            data = json.loads(text)
+        except RecursionError:
+            raise ValueError("not a merged result: nested too deeply") from None
+        return cls.from_dict(data)
 
     def _find(self, key: object) -> CurrencyTotal | None:
         found = self._named(key)
@@ -153,6 +142,31 @@ class MergedBalances:
             case _:
                 return []
         return [total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}]
+
+
+class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
+    """Some accounts could not be read: a group of their errors, with what was read in `partial`."""
+
+    partial: MergedBalances
+
+    def __new__(cls, message: str, errors: Sequence[BalancekitError], partial: MergedBalances) -> Self:
+        """Group the errors; at least one is needed."""
+        self = super().__new__(cls, message, errors)
+        self.partial = partial
+        return self
+
+    def __init__(self, message: str, errors: Sequence[BalancekitError], partial: MergedBalances) -> None:
+        del partial
+        super().__init__(message, errors)
+
+    # `split`, `subgroup` and `except*` make their groups by this method and would lose `partial` without it. typeshed
+    # types it for groups of any content, which a group of account errors is not.
+    def derive(self, excs: Sequence[Any], /) -> "IncompleteError":  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return a group of some of the errors with the same `partial`."""
+        return IncompleteError(self.message, excs, self.partial)
+
+    def __reduce__(self) -> tuple[type["IncompleteError"], tuple[object, ...]]:
+        return type(self), (self.message, self.exceptions, self.partial)
 
 
 def merge(
@@ -199,6 +213,29 @@ def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[Acc
         # An earlier snapshot may stand in for the one that failed, but then it says so.
         if failure.account in read and not read[failure.account].stale:
             raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")
+
+
+def _check_totals(merged: MergedBalances) -> None:
+    """Raise ValueError unless every total is the sum of balances that the accounts hold.
+
+    A view may lack some of the totals, but none may be made up.
+    """
+    held = Counter(balance for snapshot in merged.accounts for balance in snapshot.balances)
+    for total in merged.totals:
+        of_total = Counter(total.balances)
+        held.subtract(of_total)
+        if add_exactly(balance.amount for balance in total.balances) != total.amount:
+            problem = "do not add up to its total"
+        elif any(held[balance] < 0 for balance in of_total):
+            problem = "are not those of the accounts"
+        elif any(
+            balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
+            for balance in of_total
+        ):
+            problem = "are of another currency or type"
+        else:
+            continue
+        raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
 
 
 def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:

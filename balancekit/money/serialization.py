@@ -1,29 +1,33 @@
 """Results as JSON and back, with amounts as strings in plain notation."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
 from balancekit import errors
-from balancekit.errors import BalancekitError, IncompleteError, ProviderError
-from balancekit.money.amounts import add_exactly, format_amount, parse_amount
+from balancekit.errors import BalancekitError, ProviderError
+from balancekit.money.amounts import format_amount, parse_amount
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.currencies import AssetType
 from balancekit.money.exact_json import ShapeError, describe
-from balancekit.money.merge import MergedBalances
 from balancekit.money.structuring import Reader, Structurer
 
 if TYPE_CHECKING:
     import cattrs
 
+_Value = TypeVar("_Value")
+
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
+
+# Only these classes are made from a name that was read.
+_ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, BalancekitError)
+}
 
 
 @attrs.frozen
@@ -47,69 +51,21 @@ class _WrittenFailure:
     last_known: AccountBalances | None = None
 
 
-def to_dict(merged: MergedBalances) -> dict[str, Any]:
-    """Turn a result into dicts, lists and strings; see `MergedBalances.to_dict`."""
-    # `complete` and `as_of` follow from the rest; they are there for whoever reads the JSON without balancekit.
-    as_of = merged.as_of
-    head = {"complete": merged.complete, "as_of": None if as_of is None else as_of.isoformat()}
-    return head | cast("dict[str, Any]", _unstructurer().unstructure(merged))
+def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
+    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` comes first in it."""
+    unstructure = _unstructurer().unstructure
+    return cast("dict[str, Any]", unstructure(derived) | unstructure(value))
 
 
-def to_json(merged: MergedBalances) -> str:
-    """Turn a result into JSON text; see `MergedBalances.to_json`."""
-    return json.dumps(to_dict(merged), ensure_ascii=False)
+def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
+    """Turn dicts, lists and strings back into a value of the class.
 
-
-def snapshot_to_dict(snapshot: AccountBalances) -> dict[str, Any]:
-    """Turn one snapshot into dicts, lists and strings ready for JSON."""
-    return cast("dict[str, Any]", _unstructurer().unstructure(snapshot))
-
-
-def snapshot_from_dict(data: object) -> AccountBalances:
-    """Turn dicts, lists and strings back into a snapshot; ValueError if they are none."""
+    Raises ValueError if they do not fit it: that they are not `name`, and where.
+    """
     try:
-        return _structurer().structure(data, AccountBalances)
+        return _structurer().structure(data, cls)
     except ShapeError as error:
-        raise ValueError(f"not a snapshot: {error}") from None
-
-
-def from_dict(data: Mapping[str, Any]) -> MergedBalances:
-    """Turn dicts, lists and strings back into a result; see `MergedBalances.from_dict`."""
-    try:
-        merged = _structurer().structure(data, MergedBalances)
-    except ShapeError as error:
-        raise ValueError(f"not a merged result: {error}") from None
-    _audit(merged)
-    return merged
-
-
-def from_json(text: str | bytes) -> MergedBalances:
-    """Turn JSON text back into a result; see `MergedBalances.from_json`."""
-    try:
-        data = json.loads(text)
-    except RecursionError:
-        raise ValueError("not a merged result: nested too deeply") from None
-    return from_dict(data)
-
-
-def _audit(merged: MergedBalances) -> None:
-    """Refuse totals that do not follow from the accounts; views may lack some, but none may be made up."""
-    held = Counter(balance for snapshot in merged.accounts for balance in snapshot.balances)
-    for total in merged.totals:
-        of_total = Counter(total.balances)
-        held.subtract(of_total)
-        if add_exactly(balance.amount for balance in total.balances) != total.amount:
-            problem = "do not add up to its total"
-        elif any(held[balance] < 0 for balance in of_total):
-            problem = "are not those of the accounts"
-        elif any(
-            balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
-            for balance in of_total
-        ):
-            problem = "are of another currency or type"
-        else:
-            continue
-        raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
+        raise ValueError(f"not {name}: {error}") from None
 
 
 @cache
@@ -179,10 +135,8 @@ def _failure(written: _WrittenFailure) -> AccountFailure:
 
 
 def _error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
-    # A class of the writer's own is not known here; its nearest kin keeps the facts.
-    kind: object = getattr(errors, written.type, ProviderError)
-    if not isinstance(kind, type) or not issubclass(kind, BalancekitError) or issubclass(kind, IncompleteError):
-        kind = ProviderError
+    # A class of the writer's own is not known here; ProviderError keeps its facts.
+    kind = _ERRORS.get(written.type, ProviderError)
     if not issubclass(kind, ProviderError):
         return kind(written.message)
     return kind(

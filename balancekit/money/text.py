@@ -1,35 +1,40 @@
 """Results as a few plain lines, for a chat: amounts, and how old or missing whatever is not fresh. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from balancekit.money.amounts import format_amount
-from balancekit.money.balances import AccountBalances, Balance
-from balancekit.money.merge import MergedBalances
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 
 # From how many seconds on an age is told in which unit: what is told in a unit is at least two of it.
 _UNITS: Final = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
 
 
-def to_text(merged: MergedBalances, now: datetime | None = None) -> str:
+def to_text(
+    totals: Iterable[CurrencyTotal],
+    accounts: Collection[AccountBalances],
+    failures: Collection[AccountFailure],
+    now: datetime | None = None,
+) -> str:
     """Write a result as plain lines; see `MergedBalances.to_text`."""
     moment = datetime.now(UTC) if now is None else now
-    stale = stale_accounts(merged)
-    codes = Counter(total.currency for total in merged.totals)
+    totals = tuple(totals)
+    stale = stale_accounts(accounts)
+    codes = Counter(total.currency for total in totals)
     lines: list[str] = []
-    for total in merged.totals:
+    for total in totals:
         name = total.currency if codes[total.currency] == 1 else f"{total.currency} ({total.asset_type})"
         oldest = oldest_stale(total.balances, stale)
         age = "" if oldest is None else f" ({describe_age(oldest, moment)})"
         lines.append(f"{name} {format_amount(total.amount)}{age}")
-    if not lines and merged.accounts:
+    if not lines and accounts:
         lines.append("Nothing held")
     lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
-    lines += (f"{failure.account}: not read" for failure in merged.failures if failure.account not in stale)
-    if not merged.complete:
-        lines.append(_describe_lack(merged, stale))
+    lines += (f"{failure.account}: not read" for failure in failures if failure.account not in stale)
+    if stale or failures:
+        lines.append(_describe_lack(accounts, failures, stale))
     return "\n".join(lines)
 
 
@@ -40,9 +45,9 @@ def describe_age(snapshot: AccountBalances, now: datetime) -> str:
     return f"as of {date}{then:%H:%M} UTC, {_duration(snapshot.age(now))} old"
 
 
-def stale_accounts(merged: MergedBalances) -> dict[str, AccountBalances]:
+def stale_accounts(accounts: Iterable[AccountBalances]) -> dict[str, AccountBalances]:
     """Return the snapshots that stand in for what could not be read anew, by the account's label."""
-    return {snapshot.account: snapshot for snapshot in merged.accounts if snapshot.stale}
+    return {snapshot.account: snapshot for snapshot in accounts if snapshot.stale}
 
 
 def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances]) -> AccountBalances | None:
@@ -51,18 +56,20 @@ def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances])
     return min(found, key=lambda snapshot: snapshot.fetched_at, default=None)
 
 
-def count_accounts(merged: MergedBalances) -> int:
+def count_accounts(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> int:
     """Return how many accounts a result is about; one that failed may have an earlier snapshot as well."""
-    read = {snapshot.account for snapshot in merged.accounts}
-    return len(read | {failure.account for failure in merged.failures})
+    read = {snapshot.account for snapshot in accounts}
+    return len(read | {failure.account for failure in failures})
 
 
-def _describe_lack(merged: MergedBalances, stale: dict[str, AccountBalances]) -> str:
-    lacking = sorted(stale.keys() | {failure.account for failure in merged.failures})
-    count = count_accounts(merged)
-    accounts = f"{len(lacking)} of {count} account{'' if count == 1 else 's'}"
-    head = "INCOMPLETE" if merged.accounts else "NOTHING READ"
-    return f"{head}: {accounts} could not be read now: {', '.join(lacking)}"
+def _describe_lack(
+    accounts: Collection[AccountBalances], failures: Iterable[AccountFailure], stale: dict[str, AccountBalances]
+) -> str:
+    lacking = sorted(stale.keys() | {failure.account for failure in failures})
+    count = count_accounts(accounts, failures)
+    head = "INCOMPLETE" if accounts else "NOTHING READ"
+    part = f"{len(lacking)} of {count} account{'' if count == 1 else 's'}"
+    return f"{head}: {part} could not be read now: {', '.join(lacking)}"
 
 
 def _duration(seconds: float) -> str:

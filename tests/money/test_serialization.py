@@ -186,14 +186,14 @@ def test_a_snapshot_comes_back_exactly(amounts):
     held = tuple(Balance("BTC", amount, AssetType.CRYPTO, "shop", "fake", "BTC") for amount in amounts)
     snapshot = AccountBalances("shop", "fake", held, NOW, stale=True)
 
-    written = json.loads(json.dumps(serialization.snapshot_to_dict(snapshot)))
+    written = json.loads(json.dumps(serialization.to_dict(snapshot)))
 
     with localcontext(prec=5):
-        assert serialization.snapshot_from_dict(written) == snapshot
+        assert serialization.from_dict(written, AccountBalances, "a snapshot") == snapshot
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"account": "shop", "balances": {}}], ids=str)
 def test_what_is_no_snapshot_is_refused(data):
     """It is a ValueError that says where it is wrong."""
     with pytest.raises(ValueError, match="not a snapshot: "):
-        serialization.snapshot_from_dict(data)
+        serialization.from_dict(data, AccountBalances, "a snapshot")

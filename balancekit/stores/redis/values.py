@@ -5,7 +5,7 @@ import logging
 from typing import Final, cast
 
 from balancekit.money.balances import AccountBalances
-from balancekit.money.serialization import snapshot_from_dict, snapshot_to_dict
+from balancekit.money.serialization import from_dict, to_dict
 from balancekit.stores.base import Change
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ EVENT: Final = json.dumps({"v": _VERSION})
 
 def write_snapshot(snapshot: AccountBalances) -> str:
     """Write a snapshot as JSON text."""
-    return json.dumps({"v": _VERSION, **snapshot_to_dict(snapshot)}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"v": _VERSION, **to_dict(snapshot)}, ensure_ascii=False, separators=(",", ":"))
 
 
 def write_change(change: Change) -> str:
@@ -58,7 +58,7 @@ class Snapshots:
             return known[1]
         snapshot: AccountBalances | None = None
         try:
-            snapshot = snapshot_from_dict(_read(text))
+            snapshot = from_dict(_read(text), AccountBalances, "a snapshot")
         except (TypeError, ValueError, RecursionError) as error:
             _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", _brief(error))
         if len(self._read) >= _MOST_READ:
