@@ -65,7 +65,7 @@ def _draft_of(frozen: type[Any]) -> type[Any]:
 _BalanceDraft = _draft_of(Balance)
 
 
-def balances_of(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
+def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
     """Return the balances of one account from rows in which every field is checked already.
 
     Nothing but the account and the provider is checked here: it is for adapters that read each field by a function of

@@ -17,7 +17,7 @@ from balancekit.http.fields import Code, entries, read_answer, read_code, read_t
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import parse_amount
-from balancekit.money.balances import Balance, Row, balances_of
+from balancekit.money.balances import Balance, Row, construct_balances
 from balancekit.money.currencies import KNOWN_TYPES, AssetType
 from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
@@ -100,7 +100,7 @@ class CryptoprocessingProvider(HttpProvider):
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer, zero balances included."""
         return read_answer(
-            response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
+            response.body, _ANSWER, lambda answer: construct_balances(self.account, self.provider, _rows(answer))
         )
 
     @only_verification_errors

@@ -16,7 +16,7 @@ from balancekit.http.fields import Code, Decimals, Reference, Units, entries, re
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import parse_units
-from balancekit.money.balances import Balance, Row, balances_of
+from balancekit.money.balances import Balance, Row, construct_balances
 from balancekit.money.currencies import CODES, AssetType
 from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
@@ -178,7 +178,7 @@ class GetManyProvider(HttpProvider):
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the answer; the API lists only those that are not zero."""
         return read_answer(
-            response.body, _ANSWER, lambda answer: balances_of(self.account, self.provider, _rows(answer))
+            response.body, _ANSWER, lambda answer: construct_balances(self.account, self.provider, _rows(answer))
         )
 
     @only_verification_errors

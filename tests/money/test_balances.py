@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
-from balancekit.money.balances import balances_of, snapshot_of
+from balancekit.money.balances import construct_balances, snapshot_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,7 +41,9 @@ def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
     """Which way it was made is not to be told from its class, its fields or its copies."""
     made = Balance("USDC", Decimal("1.50"), AssetType.CRYPTO, "shop", "fake", "usdc", "base", "b-1")
 
-    (balance,) = balances_of("shop", "fake", [("USDC", Decimal("1.50"), AssetType.CRYPTO, "usdc", "base", "b-1")])
+    (balance,) = construct_balances(
+        "shop", "fake", [("USDC", Decimal("1.50"), AssetType.CRYPTO, "usdc", "base", "b-1")]
+    )
 
     assert type(balance) is Balance
     assert (balance, hash(balance), repr(balance)) == (made, hash(made), repr(made))
@@ -67,9 +69,9 @@ def test_a_snapshot_of_checked_labels_is_a_snapshot_like_any_other(make_balance)
 def test_balances_of_checked_fields_belong_to_an_account_that_can_be_named():
     """The labels are not the adapter's to check."""
     with pytest.raises(ValueError, match="label"):
-        balances_of("sh\nop", "fake", ())
+        construct_balances("sh\nop", "fake", ())
     with pytest.raises(ValueError, match="label"):
-        balances_of("shop", "", ())
+        construct_balances("shop", "", ())
 
 
 @pytest.mark.parametrize("field", ["currency", "amount", "account"])
