@@ -1,51 +1,30 @@
-"""The Cryptoprocessing v2 API as the sandbox plays it.
+"""The Cryptoprocessing v2 API as the sandbox simulates it.
 
-Source: docs.cryptoprocessing.com, "List balances", "Authentication", "Errors" and "Callbacks".
+Source: docs.cryptoprocessing.com, "List balances", "Authentication" and "Errors".
 """
 
-import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Iterable, Mapping
 from http import HTTPMethod, HTTPStatus
 from types import MappingProxyType
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final, cast, get_args
 
 import attrs
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
 from balancekit.sandbox.accounts import SandboxAccount
+from balancekit.sandbox.cryptoprocessing_webhooks import (
+    KEY_HEADER,
+    RETRY_DELAYS,
+    SIGNATURE_HEADER,
+    sign_body,
+    write_callback,
+)
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
 from balancekit.sandbox.responses import CredentialsError, SandboxResponse
-from balancekit.sandbox.webhooks import COMMON_TAMPERS, Event, Message, Tamper, finish, tamper_body
-
-RETRY_DELAYS: Final = tuple(60.0 * minutes for minutes in (1, 5, 15, 30, 60, 90, 120, 180, 240, 240, 240, 240))
-"""Seconds from each attempt to the next."""
-
-TAMPERS: Final[frozenset[Tamper]] = frozenset((*COMMON_TAMPERS, "key-missing", "key-changed"))
-
-_KEY: Final = "X-Processing-Key"
-_SIGNATURE: Final = "X-Processing-Signature"
-
-
-def sign_body(secret: str, body: bytes) -> str:
-    """Return the lower-case hex HMAC-SHA512 of the exact body, keyed with the secret."""
-    return hmac.digest(secret.encode(), body, hashlib.sha512).hex()
-
-
-def write_callback(body: bytes, *, key: str, secret: str, tamper: Tamper | None = None) -> Message:
-    """Write and sign a callback."""
-    content = tamper_body(body, tamper)
-    headers = CIMultiDict({_KEY: key})
-    headers[_SIGNATURE] = sign_body(secrets.token_hex(32) if tamper == "wrong-key" else secret, content)
-    if tamper == "key-missing":
-        del headers[_KEY]
-    elif tamper == "key-changed":
-        headers[_KEY] = secrets.token_hex(16)
-    return finish(headers, content, signed_by=_SIGNATURE, tamper=tamper)
-
+from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, Message, Tamper
 
 _BASE: Final = "/api/v2"
 
@@ -60,10 +39,10 @@ _MESSAGES: Final = MappingProxyType(
 )
 
 _PING: Final = "OK"
-"""Assumed: what `GET /ping` answers."""
+"""Assumed: the body of the response to `GET /ping`."""
 
 _UNEXPECTED: Final = "This field was not expected"
-"""Assumed: what the second shape of errors says of a field; the shape is documented, its texts are not."""
+"""Assumed: the text for a field in the second shape of errors; only the shape is documented."""
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -74,7 +53,7 @@ class CryptoprocessingAccount(SandboxAccount):
     pending_status: ClassVar[str] = "not_confirmed"
     settled_status: ClassVar[str] = "confirmed"
     retry_delays: ClassVar[tuple[float, ...]] = RETRY_DELAYS
-    tampers: ClassVar[frozenset[Tamper]] = TAMPERS
+    tampers: ClassVar[frozenset[Tamper]] = frozenset(get_args(CryptoprocessingTamper))
 
     key: str
     secret: str
@@ -87,19 +66,16 @@ class CryptoprocessingAccount(SandboxAccount):
 
     def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:  # noqa: ARG002 - callbacks have no time
         """Write and sign a callback."""
-        return write_callback(callback_body(event), key=self.key, secret=self.secret, tamper=tamper)
+        return write_callback(event, key=self.key, secret=self.secret, tamper=tamper)
 
 
 class CryptoprocessingApi:
-    """The API for those accounts that are added to it."""
+    """The API for the accounts that are added to it."""
+
+    provider: ClassVar[str] = CryptoprocessingAccount.provider
 
     def __init__(self) -> None:
         self._accounts: dict[str, CryptoprocessingAccount] = {}
-
-    @property
-    def provider(self) -> str:
-        """The provider's name."""
-        return CryptoprocessingAccount.provider
 
     def add(self, account: CryptoprocessingAccount) -> None:
         """Add an account; ValueError if its key belongs to another."""
@@ -112,11 +88,11 @@ class CryptoprocessingApi:
         return route == _BASE or route.startswith(f"{_BASE}/")
 
     def identify(self, route: str, headers: CIMultiDictProxy[str]) -> CryptoprocessingAccount | None:  # noqa: ARG002 - other APIs read the path
-        """Return the account that a request says it comes from."""
-        return self._accounts.get(headers.get("X-Processing-Key", ""))
+        """Return the account that a request claims to come from."""
+        return self._accounts.get(headers.get(KEY_HEADER, ""))
 
     def respond(self, request: ReceivedRequest) -> SandboxResponse:
-        """SandboxResponse a request as the provider does: the path first, then the headers, then the body."""
+        """Respond as the provider does: it checks the path first, then the headers, then the body."""
         method = {f"{_BASE}/ping": HTTPMethod.GET, f"{_BASE}/accounts/list": HTTPMethod.POST}.get(request.route)
         if method is None:
             # "Also when the request URL is wrong."
@@ -126,39 +102,23 @@ class CryptoprocessingApi:
         if method == HTTPMethod.GET:
             return SandboxResponse.of_text(HTTPStatus.OK, _PING)
         try:
-            account = verify(request, self.identify(request.route, request.headers))
+            account = _verify(request, self.identify(request.route, request.headers))
         except CredentialsError as error:
             return _forbidden(error.code)
         return _body_error(request) or _balances(account.holdings, as_numbers=account.balances_as_numbers)
 
     def documented_error(self, status: int) -> SandboxResponse | None:
-        """Return the error that the provider documents for a status."""
+        """Return the error response that the provider documents for a status."""
         return _DOCUMENTED_ERRORS.get(status)
 
 
-def callback_body(event: Event) -> bytes:
-    """Return the body of a callback: a deposit, or a withdrawal where the amount is negative.
-
-    Assumed: how the objects for currencies and amounts are called; documented is that there are such objects.
-    """
-    amount = {"currency": event.moved.currency, "amount": event.moved.plain.removeprefix("-")}
-    content = {
-        "id": event.number,
-        "type": "withdrawal" if event.moved.amount < 0 else "deposit",
-        "status": event.status,
-        "currency_sent": amount,
-        "currency_received": amount,
-    }
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) -> CryptoprocessingAccount:
-    """Return the account that signed a request, of which `account` has the key; raises CredentialsError otherwise."""
-    if not request.headers.get("X-Processing-Key"):
+def _verify(request: ReceivedRequest, account: CryptoprocessingAccount | None) -> CryptoprocessingAccount:
+    """Return `account`, which has the key of the request, if it signed the request; raise CredentialsError if not."""
+    if not request.headers.get(KEY_HEADER):
         raise CredentialsError("required_header_key")
     if account is None:
         raise CredentialsError("bad_header_key")
-    signature = request.headers.get("X-Processing-Signature")
+    signature = request.headers.get(SIGNATURE_HEADER)
     if not signature:
         raise CredentialsError("required_header_signature")
     expected = sign_body(account.secret, request.body)
@@ -191,7 +151,7 @@ def _body_error(request: ReceivedRequest) -> SandboxResponse | None:
 
 
 def _balances(holdings: Iterable[Holding], *, as_numbers: bool) -> SandboxResponse:
-    # Written as text, since no JSON encoder writes the digits of a Decimal as they are.
+    # Written as text, because no JSON encoder writes the digits of a Decimal unchanged.
     rows = (
         f'{{"currency": {json.dumps(holding.currency)}, "type": "{holding.asset_type}", '
         f'"balance": {holding.plain if as_numbers else json.dumps(holding.plain)}}}'
@@ -200,7 +160,7 @@ def _balances(holdings: Iterable[Holding], *, as_numbers: bool) -> SandboxRespon
     return SandboxResponse.of_json_text(HTTPStatus.OK, f'{{"data": [{", ".join(rows)}]}}')
 
 
-# The limit is enforced by a proxy in front, which answers in plain text.
+# A proxy in front of the API enforces the rate limit and responds in plain text.
 _DOCUMENTED_ERRORS: Final[Mapping[int, SandboxResponse]] = MappingProxyType(
     {
         HTTPStatus.BAD_REQUEST: _error(HTTPStatus.BAD_REQUEST, "bad_content_format"),

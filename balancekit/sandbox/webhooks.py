@@ -1,13 +1,13 @@
-"""What the webhooks of both providers have in common: an event, the message that tells it, and ways to spoil one."""
+"""What the webhooks of both providers have in common: the event, the signed message, and ways to tamper with it."""
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from balancekit.sandbox.holdings import Holding
 
-Tamper: TypeAlias = Literal[
+_AnyTamper: TypeAlias = Literal[
     "body-changed",
     "body-truncated",
     "not-json",
@@ -15,8 +15,13 @@ Tamper: TypeAlias = Literal[
     "signature-malformed",
     "signature-repeated",
     "wrong-key",
-    "key-missing",
-    "key-changed",
+]
+
+CryptoprocessingTamper: TypeAlias = Literal[_AnyTamper, "key-missing", "key-changed"]
+"""The tampers that fit a callback of Cryptoprocessing."""
+
+GetManyTamper: TypeAlias = Literal[
+    _AnyTamper,
     "id-missing",
     "id-changed",
     "timestamp-missing",
@@ -24,36 +29,27 @@ Tamper: TypeAlias = Literal[
     "timestamp-old",
     "timestamp-future",
 ]
-"""What is done to a webhook, once it is signed unless said otherwise.
+"""The tampers that fit a webhook of getMany."""
 
-- "body-changed" adds a field, "body-truncated" sends the first half as if it were all; "not-json" signs plain text.
-- "signature-missing", "signature-malformed" (right in form up to the encoding) and "signature-repeated" (the right one,
-  in two headers) are about the header; "wrong-key" signs with a stranger's key.
-- "key-missing" and "key-changed" are about the header that names the key: Cryptoprocessing only.
-- "id-missing", "id-changed", "timestamp-missing" and "timestamp-changed" (by a second) are about those headers;
-  "timestamp-old" and "timestamp-future" sign a time that is ten minutes off: getMany only.
+Tamper: TypeAlias = Literal[CryptoprocessingTamper, GetManyTamper]
+"""What is changed in a webhook, after it was signed unless stated otherwise.
+
+- "body-changed" adds a field; "body-truncated" sends the first half as if it were the whole; "not-json" signs plain
+  text.
+- "signature-missing", "signature-malformed" (valid up to a character that the encoding does not have) and
+  "signature-repeated" (the valid one, in two headers) change that header; "wrong-key" signs with another key.
+- "key-missing" and "key-changed" change the header with the key: Cryptoprocessing only.
+- "id-missing", "id-changed", "timestamp-missing" and "timestamp-changed" (by a second) change those headers;
+  "timestamp-old" and "timestamp-future" sign a time ten minutes off: getMany only.
 """
-
-COMMON_TAMPERS: Final[frozenset[Tamper]] = frozenset(
-    {
-        "body-changed",
-        "body-truncated",
-        "not-json",
-        "signature-missing",
-        "signature-malformed",
-        "signature-repeated",
-        "wrong-key",
-    }
-)
-"""What can be done to any webhook that is signed in a header."""
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """One thing that a provider tells of a transaction.
+    """One event of a transaction.
 
-    `number` is the transaction's, the same in all of its events; `event_id` is this event's alone, the same in every
-    delivery of it. `moved` is the amount, negative for one that leaves the account, in the form in which it is held.
+    `number` identifies the transaction and is the same in all its events; `event_id` identifies this event and is the
+    same in every delivery. `moved` is the amount, negative if it leaves the account, in the form the account holds it.
     """
 
     number: int
@@ -64,27 +60,27 @@ class Event:
 
 @attrs.frozen
 class Message:
-    """The headers and the body of one delivery; no repr shows them, since a signature of a known body is a secret."""
+    """The headers and body of one delivery; the repr omits both, since the signature of a known body is a secret."""
 
     headers: CIMultiDictProxy[str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
 
 def tamper_body(body: bytes, tamper: Tamper | None) -> bytes:
-    """Return what is signed in the place of a body."""
+    """Return the body to sign: another one if the tamper replaces it before signing."""
     return b"this is not JSON" if tamper == "not-json" else body
 
 
-def finish(headers: CIMultiDict[str], body: bytes, *, signed_by: str, tamper: Tamper | None) -> Message:
-    """Make a message of what was signed; `signed_by` is the name of the header that holds the signature."""
+def finish(headers: CIMultiDict[str], body: bytes, *, signature_header: str, tamper: Tamper | None) -> Message:
+    """Build the message from signed headers and body, after the tampers that every signed webhook can have."""
     headers["Content-Type"] = "application/json"
     if tamper == "signature-missing":
-        del headers[signed_by]
+        del headers[signature_header]
     elif tamper == "signature-malformed":
-        # Its last character is one that neither base64 nor hexadecimal has.
-        headers[signed_by] = f"{headers[signed_by][:-1]}!"
+        # Neither base64 nor hexadecimal has an exclamation mark.
+        headers[signature_header] = f"{headers[signature_header][:-1]}!"
     elif tamper == "signature-repeated":
-        headers.add(signed_by, headers[signed_by])
+        headers.add(signature_header, headers[signature_header])
     elif tamper == "body-changed":
         body = b'{"changed":true,' + body.removeprefix(b"{")
     elif tamper == "body-truncated":

@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from multidict import CIMultiDict
 
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
-from balancekit.sandbox import Holding, Sandbox, cryptoprocessing, getmany
+from balancekit.sandbox import Holding, Sandbox
+from balancekit.sandbox.cryptoprocessing_webhooks import sign_body
+from balancekit.sandbox.getmany_webhooks import encode_public_key, sign_webhook
 
 NOW = 1767225600
 MINUTE, HOUR = 60.0, 3600.0
@@ -181,7 +183,7 @@ def add(sandbox, receiver):
 
 def test_a_published_callback_comes_out():
     """The provider's own example of a signature is what the sandbox makes of it."""
-    signature = cryptoprocessing.sign_body("AbCdEfG123456", b'{"currency":"BTC","foreign_id":"123456"}')
+    signature = sign_body("AbCdEfG123456", b'{"currency":"BTC","foreign_id":"123456"}')
 
     assert signature == (
         "03c25fcf7cd35e7d995e402cd5d51edd72d48e1471e865907967809a0c189ba5"
@@ -194,11 +196,8 @@ def test_a_known_standard_webhook_comes_out():
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     body = b'{"type":"transaction.updated","data":{"id":"tx_1","status":"COMPLETED"}}'
 
-    message = getmany.write_signed_webhook(body, event_id="msg_2b", now=NOW, key=key)
-
-    assert getmany.encode_public_key(key) == "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
-    assert message.body == body
-    assert message.headers["webhook-signature"] == (
+    assert encode_public_key(key) == "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+    assert sign_webhook(key, "msg_2b", str(NOW), body) == (
         "v1a,bQt6wiYN5iRcg17aI0f4X8zkn9HqbHwLpmBir9+2S/+i18utQTYSi6rXKrE157fCi9KF5qxDwOJ4F4nB6poQBw=="
     )
 
