@@ -85,7 +85,7 @@ class Steps:
             outcome = await attempt(account, self._session, read.span, self._alarm, number=read.attempts)
         finally:
             if limiter is not None:
-                limiter.release(self._loop.time())
+                limiter.release(read, self._loop.time())
                 if self._sharing is not None:
                     self._sharing.end_turn(read, limiter.limit)
         if isinstance(outcome, AccountBalances):
@@ -124,10 +124,10 @@ class Steps:
         try:
             wait = await sharing.turn(read, limiter.limit)
         except BaseException:
-            limiter.cancel()
+            limiter.cancel(read)
             raise
         if wait > 0:
-            limiter.cancel()
+            limiter.cancel(read)
         return wait
 
     def _wait_for_turn(self, read: Read, limiter: RateLimiter, wait: float) -> Outcome | Later:

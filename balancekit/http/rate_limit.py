@@ -1,8 +1,10 @@
-"""A limit on the rate of requests to one host, exact in any window: decisions only, nothing here waits."""
+"""A limit on the rate of requests to one origin, exact in any window: decisions only, nothing here waits.
+
+Moments are in seconds of one clock that never goes back.
+"""
 
 import heapq
 import math
-from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -16,7 +18,7 @@ def _positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> No
 
 @attrs.frozen
 class RateLimit:
-    """At most `requests` to one host in any `per` seconds; ValueError or TypeError for what cannot be a limit."""
+    """At most `requests` to one origin in any `per` seconds; ValueError or TypeError for what cannot be a limit."""
 
     requests: int = attrs.field(validator=[attrs.validators.instance_of(int), _positive])
     per: float = attrs.field(kw_only=True, validator=_positive)
@@ -25,101 +27,107 @@ class RateLimit:
         return f"{self.requests} in {self.per:g} s"
 
 
-class RateLimiter:
-    """The turns under a `RateLimit`, first come, first served; moments are in seconds of any one monotonic clock.
+class Permits:
+    """The permits for requests to one origin, as many as a limit has requests.
 
-    It has as many slots as requests are allowed. A slot is free again `per` seconds after the request that held it has
-    *ended*. Whenever that request reached the server, the next one of the slot reaches it more than `per` later, so
-    that no window of that length, wherever it begins, has more requests than there are slots.
-    """
-
-    def __init__(self, limit: RateLimit) -> None:
-        self.limit = limit
-        # Of the slots: how many are free, and when those whose turn has ended are free again, in order. The others are
-        # held.
-        self._free = limit.requests
-        self._free_at: deque[float] = deque()
-        # Keeps the order of arrival.
-        self._queue: dict[Hashable, None] = {}
-
-    def acquire(self, ticket: Hashable, now: float) -> float:
-        """Return in how many seconds the ticket's turn can come at the earliest; 0 begins the turn.
-
-        A ticket that is new joins the end of the queue; one whose turn has begun leaves it.
-        """
-        while self._free_at and self._free_at[0] <= now:
-            self._free_at.popleft()
-            self._free += 1
-        # Past the queue if nobody is in it, as for most requests: so the size of the limit costs them nothing.
-        if self._queue or not self._free:
-            self._queue.setdefault(ticket)
-            place = next(place for place, queued in enumerate(self._queue) if queued == ticket)
-            wait = self._turn(place, now) - now
-            # A limit on a time that the clock cannot tell gives no turn without a slot either.
-            if wait > 0 or not self._free:
-                return max(wait, math.ulp(now))
-            del self._queue[ticket]
-        self._free -= 1
-        return 0.0
-
-    def release(self, now: float) -> None:
-        """End a turn: its request was answered, or will not be."""
-        self._free_at.append(now + self.limit.per)
-
-    def cancel(self) -> None:
-        """End a turn in which no request was made."""
-        self._free += 1
-
-    def leave_queue(self, ticket: Hashable) -> None:
-        """Take a ticket out of the queue, if it is there."""
-        self._queue.pop(ticket, None)
-
-    def _turn(self, place: int, now: float) -> float:
-        # A slot that is held is free again `per` after now at the earliest, and each round takes `per`.
-        rounds, slot = divmod(place, self.limit.requests)
-        if slot < self._free:
-            free_at = now
-        elif slot < self._free + len(self._free_at):
-            free_at = self._free_at[slot - self._free]
-        else:
-            free_at = now + self.limit.per
-        return free_at + rounds * self.limit.per
-
-
-class Turns:
-    """The turns at one host; moments are in seconds of any one clock.
-
-    As under a `RateLimiter`, there are as many slots as requests are allowed, and a slot is free again `limit.per`
-    seconds after the turn that held it has ended, so that every window keeps the limit. The turn of a ticket that never
-    ends it counts as ended after its `hold`. Whoever asks first when a slot is free gets it: an asker that went away
-    keeps nobody waiting.
+    A permit is held until its request has ended, and can be acquired again `limit.per` seconds *after that*. Whenever
+    the request reached the server, the next one with the same permit reaches it more than `per` later, so that no
+    window of that length, wherever it begins, has more requests than there are permits.
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, float] = {}
-        self._free_at: list[float] = []
+        # When the permits in use are free again: those that are held, if they are never released; and those that were
+        # released, as a heap. Past moments are forgotten when no other permit is left, so that the size of a limit
+        # costs most requests nothing.
+        self._held: dict[Hashable, float] = {}
+        self._released: list[float] = []
 
-    def take(self, limit: RateLimit, ticket: str, now: float, hold: float) -> float:
-        """Begin the ticket's turn and return 0, or return the seconds after which to ask again.
+    def acquire(
+        self, limit: RateLimit, request_id: Hashable, now: float, *, hold: float = math.inf, ahead: int = 0
+    ) -> float:
+        """Return 0 if the request has a permit from now on, else the seconds until it can have one at the earliest.
 
-        A turn that has begun and is asked for again is the same one.
+        A permit that is never released, since its process died, counts as released after `hold` seconds. A request that
+        has a permit keeps it, for `hold` from now. `ahead` is how many other requests are to have a permit before this.
         """
-        self._forget_past(now)
-        if ticket not in self._held and len(self._held) + len(self._free_at) >= limit.requests:
-            # A turn that is held may end now, and its slot is free `per` later.
-            waits = [min(free_at - now, limit.per) for free_at in self._held.values()]
-            return min(waits + [free_at - now for free_at in self._free_at[:1]])
-        self._held[ticket] = now + hold + limit.per
+        if self._held.get(request_id, now) <= now and self._free(limit) <= ahead:
+            self._forget_past(now)
+            if self._free(limit) <= ahead:
+                return self._wait(limit, now, ahead)
+        self._held[request_id] = now + hold + limit.per
         return 0.0
 
-    def end(self, limit: RateLimit, ticket: str, now: float) -> None:
-        """End the ticket's turn, if it has one."""
-        self._forget_past(now)
-        if self._held.pop(ticket, None) is not None:
-            heapq.heappush(self._free_at, now + limit.per)
+    def release(self, limit: RateLimit, request_id: Hashable, now: float) -> None:
+        """Release the permit of a request that has ended, if it has one."""
+        if self._held.pop(request_id, now) > now:
+            heapq.heappush(self._released, now + limit.per)
+
+    def cancel(self, request_id: Hashable) -> None:
+        """Give up a permit with which no request was sent: it can be acquired again at once."""
+        self._held.pop(request_id, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no permit is held."""
+        return not self._held
+
+    def _free(self, limit: RateLimit) -> int:
+        return limit.requests - len(self._held) - len(self._released)
 
     def _forget_past(self, now: float) -> None:
-        for ticket in [ticket for ticket, free_at in self._held.items() if free_at <= now]:
-            del self._held[ticket]
-        while self._free_at and self._free_at[0] <= now:
-            heapq.heappop(self._free_at)
+        self._held = {request_id: free_at for request_id, free_at in self._held.items() if free_at > now}
+        while self._released and self._released[0] <= now:
+            heapq.heappop(self._released)
+
+    def _wait(self, limit: RateLimit, now: float, ahead: int) -> float:
+        # If more are ahead than there are permits, each permit goes round more than once, in `per` each time.
+        rounds, place = divmod(ahead, limit.requests)
+        free = self._free(limit)
+        if place < free:
+            return rounds * limit.per
+        free_at = sorted([*self._released, *self._held.values()])[place - free]
+        # A permit that is held may be released now, to be free `per` later.
+        return min(free_at - now, limit.per) + rounds * limit.per
+
+
+class RateLimiter:
+    """The permits under a limit that one client keeps by itself, first come, first served."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._permits = Permits()
+        # A dict keeps the order of arrival.
+        self._queue: dict[Hashable, None] = {}
+
+    def acquire(self, request_id: Hashable, now: float) -> float:
+        """Return 0 if the request has a permit from now on, else the seconds until it can have one at the earliest.
+
+        A request that has to wait joins the end of the queue, and keeps its place there until it has a permit.
+        """
+        ahead = self._place(request_id) if self._queue else 0
+        wait = self._permits.acquire(self.limit, request_id, now, ahead=ahead)
+        if wait > 0:
+            self._queue[request_id] = None
+        else:
+            self._queue.pop(request_id, None)
+        return wait
+
+    def release(self, request_id: Hashable, now: float) -> None:
+        """Release the permit of a request that has ended."""
+        self._permits.release(self.limit, request_id, now)
+
+    def cancel(self, request_id: Hashable) -> None:
+        """Give up a permit with which no request was sent."""
+        self._permits.cancel(request_id)
+
+    def leave_queue(self, request_id: Hashable) -> None:
+        """Take a request out of the queue, if it is there."""
+        self._queue.pop(request_id, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no permit is held, and no request waits for one."""
+        return self._permits.idle and not self._queue
+
+    def _place(self, request_id: Hashable) -> int:
+        return next((place for place, queued in enumerate(self._queue) if queued == request_id), len(self._queue))

@@ -84,13 +84,13 @@ class SnapshotStore(Protocol):
         ...
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
-        """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again.
+        """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again.
 
-        As under a `RateLimiter`, a turn's slot is free again `limit.per` seconds after the turn has ended. One that is
-        never ended, since its process died, counts as ended after `hold` seconds.
+        There are `limit.requests` permits, each free again `limit.per` seconds after it was released. One that is never
+        released, since its process died, counts as released after `hold` seconds. A request that has a permit keeps it.
         """
         ...
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
-        """End a turn: its request was answered, or will not be."""
+        """Release the permit of a request that has ended or will not be sent, if it has one."""
         ...

@@ -130,14 +130,14 @@ class FailOpenStore:
             await self._ask(lambda: self._store.remember(event, seconds=seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
-        """Ask for a turn under the host's limit; without the store, the limit within this process is all there is."""
+        """Acquire a permit; without the store every request has one, and the limit holds within this process only."""
         try:
             return await self._ask(lambda: self._store.acquire_permit(origin, limit, request_id, hold=hold))
         except _UnreachableError:
             return 0.0
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
-        """End a turn; what cannot be ended is counted as held for the longest time."""
+        """Release a permit; one that cannot be released counts as held until its `hold` is over."""
         with suppress(_UnreachableError):
             await self._ask(lambda: self._store.release_permit(origin, limit, request_id))
 

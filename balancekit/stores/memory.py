@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 import attrs
 
-from balancekit.http.rate_limit import RateLimit, Turns
+from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
 
@@ -93,7 +94,7 @@ class MemoryStore:
         self._accounts: dict[str, _Account] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._events: dict[str, float] = {}
-        self._turns: dict[str, Turns] = {}
+        self._permits: defaultdict[str, Permits] = defaultdict(Permits)
         self._listeners = Listeners()
         self._versions = itertools.count(1)
 
@@ -165,12 +166,12 @@ class MemoryStore:
         self._events[event] = until
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
-        """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again."""
-        return self._turns.setdefault(origin, Turns()).take(limit, request_id, self._monotonic(), hold)
+        """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
+        return self._permits[origin].acquire(limit, request_id, self._monotonic(), hold=hold)
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
-        """End a turn: its request was answered, or will not be."""
-        self._turns.setdefault(origin, Turns()).end(limit, request_id, self._monotonic())
+        """Release the permit of a request that has ended, if it has one."""
+        self._permits[origin].release(limit, request_id, self._monotonic())
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"

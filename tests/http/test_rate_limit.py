@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import RateLimit
-from balancekit.http.rate_limit import RateLimiter
+from balancekit.http.rate_limit import Permits, RateLimiter
+
+TEN_SECONDS = RateLimit(1, per=10)
 
 
 @given(
@@ -18,53 +20,74 @@ from balancekit.http.rate_limit import RateLimiter
 def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     """Whenever callers come, and however long each request takes to reach the server, every window keeps the limit."""
     limiter = RateLimiter(RateLimit(requests, per=per))
-    seen = []
-    # A caller asks, or its request ends (None); `reach` is the part of its time until the server has it.
-    events = [(at, number, (took, reach)) for number, (at, took, reach) in enumerate(calls)]
+    arrivals = []
+    # A caller acquires a permit, or its request ends (None); `reach` is the part of its time until the server has it.
+    order = itertools.count()
+    events = [(at, next(order), number, call) for number, (at, *call) in enumerate(calls)]
     heapq.heapify(events)
-    order = itertools.count(len(calls))
     while events:
-        now, ticket, call = heapq.heappop(events)
+        now, _, number, call = heapq.heappop(events)
         if call is None:
-            limiter.release(now)
-        elif (wait := limiter.acquire(ticket, now)) > 0:
-            heapq.heappush(events, (now + wait, ticket, call))
+            limiter.release(number, now)
+        elif (wait := limiter.acquire(number, now)) > 0:
+            heapq.heappush(events, (now + wait, next(order), number, call))
         else:
             took, reach = call
-            seen.append(now + took * reach)
-            heapq.heappush(events, (now + took, next(order), None))
+            arrivals.append(now + took * reach)
+            heapq.heappush(events, (now + took, next(order), number, None))
 
-    seen.sort()
-    assert len(seen) == len(calls)
-    assert all(late - early >= per * (1 - 1e-9) for early, late in zip(seen, seen[requests:], strict=False))
+    arrivals.sort()
+    assert len(arrivals) == len(calls)
+    assert all(late - early >= per * (1 - 1e-9) for early, late in zip(arrivals, arrivals[requests:], strict=False))
+    assert limiter.idle
 
 
-def test_turns_come_in_the_order_of_asking():
-    """Whoever came first goes first, though all ask again and again."""
-    limiter = RateLimiter(RateLimit(1, per=10))
+def test_permits_are_given_in_the_order_of_arrival():
+    """A request that came first goes first, though all ask again and again."""
+    limiter = RateLimiter(TEN_SECONDS)
     limiter.acquire("first", 0)
-    limiter.release(1)
+    limiter.release("first", 1)
 
-    assert [limiter.acquire(ticket, 2) for ticket in ("second", "third", "fourth")] == [9, 19, 29]
+    assert [limiter.acquire(request, 2) for request in ("second", "third", "fourth")] == [9, 19, 29]
     assert limiter.acquire("third", 11.5) > 0
     assert limiter.acquire("second", 11.5) == 0
 
 
-def test_a_turn_that_is_held_is_counted_at_its_earliest_end():
-    """While a request is under way nobody knows when its slot is free; not before `per` from now."""
-    limiter = RateLimiter(RateLimit(1, per=10))
+def test_a_queue_longer_than_the_limit_is_told_the_whole_wait():
+    """Each permit can be used once in `per`, by as many as stand before."""
+    limiter = RateLimiter(RateLimit(2, per=10))
+    for request, released_at in (("a", 1), ("b", 4)):
+        limiter.acquire(request, 0)
+        limiter.release(request, released_at)
+
+    assert [limiter.acquire(request, 5) for request in "cdefg"] == [6, 9, 16, 19, 26]
+
+
+def test_a_permit_that_is_held_is_free_at_its_earliest_release():
+    """While a request is under way nobody knows when its permit is free; not before `per` from now."""
+    limiter = RateLimiter(TEN_SECONDS)
     limiter.acquire("first", 0)
 
     assert limiter.acquire("second", 5) == 10
-    limiter.release(7)
+    limiter.release("first", 7)
     assert limiter.acquire("second", 7) == 10
 
 
-def test_whoever_leaves_gives_the_place_to_the_next():
-    """A caller that gives up does not keep the others waiting."""
-    limiter = RateLimiter(RateLimit(1, per=10))
+def test_a_permit_that_is_cancelled_is_free_at_once():
+    """No request was sent with it."""
+    limiter = RateLimiter(TEN_SECONDS)
     limiter.acquire("first", 0)
-    limiter.release(0)
+
+    limiter.cancel("first")
+
+    assert limiter.acquire("second", 0) == 0
+
+
+def test_leaving_the_queue_makes_room_for_the_next():
+    """A caller that gives up does not keep the others waiting."""
+    limiter = RateLimiter(TEN_SECONDS)
+    limiter.acquire("first", 0)
+    limiter.release("first", 0)
     limiter.acquire("second", 1)
     limiter.acquire("third", 1)
 
@@ -74,15 +97,44 @@ def test_whoever_leaves_gives_the_place_to_the_next():
     assert limiter.acquire("third", 1) == 9
 
 
-def test_a_time_too_short_for_the_clock_gives_no_turn_without_a_slot():
-    """Where a slot is free again at the moment at which it was taken, it is one slot all the same."""
+def test_a_limiter_is_idle_without_requests_under_way_or_in_the_queue():
+    """Nothing is left of a request that has ended or has left."""
+    limiter = RateLimiter(TEN_SECONDS)
+    assert limiter.idle
+
+    limiter.acquire("first", 0)
+    assert not limiter.idle
+    limiter.release("first", 1)
+    assert limiter.idle
+
+    limiter.acquire("second", 1)
+    assert not limiter.idle
+    limiter.leave_queue("second")
+    assert limiter.idle
+
+
+def test_a_time_too_short_for_the_clock_gives_no_more_permits_than_allowed():
+    """Where a permit is free again at the moment at which it was acquired, it is one permit all the same."""
     limiter = RateLimiter(RateLimit(1, per=1e-12))
 
     assert limiter.acquire("first", 1e6) == 0
     assert limiter.acquire("second", 1e6) > 0
 
 
-def test_a_limit_is_shown_as_it_is_said():
+def test_releases_need_not_come_in_the_order_in_which_permits_are_free():
+    """Clients of one store may have different limits for one origin."""
+    permits, long = Permits(), RateLimit(2, per=60)
+    for request in "ab":
+        permits.acquire(long, request, 0)
+    permits.release(long, "a", 0)
+    permits.release(RateLimit(2, per=10), "b", 0)
+
+    assert permits.acquire(long, "c", 0) == 10
+    assert permits.acquire(long, "c", 10) == 0
+    assert permits.acquire(long, "d", 11) == 49
+
+
+def test_a_limit_is_shown_in_words():
     """Messages name the limit as people do."""
     assert str(RateLimit(30, per=60)) == "30 in 60 s"
 
@@ -90,7 +142,7 @@ def test_a_limit_is_shown_as_it_is_said():
 @pytest.mark.parametrize(
     ("requests", "per"), [(0, 60), (1.5, 60), (-1, 60), (True, 60), (30, 0), (30, float("inf")), (30, "60")], ids=str
 )
-def test_what_cannot_be_a_limit_is_refused(requests, per):
-    """A limit of nothing would never let anything through."""
+def test_an_impossible_limit_is_an_error(requests, per):
+    """A limit of nothing would never allow a request."""
     with pytest.raises((TypeError, ValueError), match=r"requests|per"):
         RateLimit(requests, per=per)

@@ -367,7 +367,7 @@ async def test_nothing_secret_is_sent_to_redis(service, sandbox, server, three_a
     secrets = {value for one in settings for name, value in one.items() if name != "base_url"}
     secrets |= {value for one in headers for name, value in one.items() if SIGNED.search(name)}
     assert len(secrets) >= 3 * 2 + len(sandbox.requests)
-    assert {key.split(":")[1] for key in kept} == {"account", "event", "turns"}
+    assert {key.split(":")[1] for key in kept} == {"account", "event", "permits"}
     assert {sent.split(" ")[0] for sent in commands} >= {"EVALSHA", "HSET", "PUBLISH", "ZADD"}
     assert [secret for secret in secrets if secret in f"{commands} {kept}"] == []
 

@@ -440,11 +440,7 @@ class Stress:
         }
         for account in client._accounts.values():
             limiter = account.host.limiter
-            if limiter is not None:
-                # Each slot is free, or will be again at a moment that is known; the others are held.
-                held = limiter.limit.requests - limiter._free - len(limiter._free_at)
-                left[f"turns at {account.host.name}"] = held
-                left[f"queue at {account.host.name}"] = limiter._queue
+            left[f"permits of {account.host.name}"] = limiter is not None and not limiter.idle
         for name, what in left.items():
             if what:
                 self.world.problem(f"left over: {name}: {what}")

@@ -375,6 +375,37 @@ async def _law(world, limit, calls):
     return sorted(seen)
 
 
+# Binary fractions, so that no moment is rounded.
+QUARTERS = st.integers(0, 60).map(lambda quarters: quarters / 4)
+STEPS = st.lists(
+    st.tuples(QUARTERS, st.sampled_from(["acquire", "release"]), st.integers(0, 5), st.integers(1, 4), QUARTERS)
+)
+
+
+@settings(max_examples=50)
+@given(per=QUARTERS.filter(bool), steps=STEPS)
+def test_redis_gives_permits_as_memory_does(make_memory_world, make_redis_world, per, steps):
+    """Whatever requests come and go, in whichever order, and even if the limit changes: each waits equally long."""
+
+    async def run():
+        memory, redis = make_memory_world(), make_redis_world()
+        async with redis.store:
+            for passes, step, number, requests, hold in steps:
+                limit, request_id = RateLimit(requests, per=per), f"request {number}"
+                waits = []
+                for world in (memory, redis):
+                    world.time.now += passes
+                    if step == "release":
+                        await world.store.release_permit("https://pay.example", limit, request_id)
+                    else:
+                        waits.append(
+                            await world.store.acquire_permit("https://pay.example", limit, request_id, hold=hold)
+                        )
+                assert len(set(waits)) <= 1
+
+    asyncio.run(run())
+
+
 REQUESTS = st.integers(1, 5)
 CALLS = st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.floats(0, 1)), max_size=40)
 

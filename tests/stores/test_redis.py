@@ -388,7 +388,7 @@ class TestValues:
             client.set("balancekit:account:{desk}", "x")
             client.hset("balancekit:lease:{shop}", "x", "y")
             client.hset("balancekit:lease:{till}", "x", "y")
-            client.set("balancekit:turns:{host}", "x")
+            client.set("balancekit:permits:{host}", "x")
 
         await _put(store, snapshot)
         await store.put("till", snapshot, version="", age=0)
@@ -416,7 +416,7 @@ class TestValues:
 
         assert len(ends) == 6
         assert all(0 < end <= 1000 for end in ends.values())
-        assert ends["balancekit:turns:{host}"] >= 30
+        assert ends["balancekit:permits:{host}"] >= 30
 
     async def test_every_value_is_json_of_a_version(self, server, store, snapshot):
         """A later release can tell what an earlier one wrote; amounts are text."""

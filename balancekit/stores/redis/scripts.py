@@ -117,26 +117,28 @@ end
 """
 """Remember an event for at least that long."""
 
-# The turns at a host are a sorted set of the moments at which their slots are free again: of turns that are held, by
-# their tickets (`h…`), should they never be ended; and of turns that have ended (`e…`).
+# The permits of an origin are a sorted set of the moments at which they can be acquired again: of those that are held,
+# by the requests' ids, if they are never released; and of those that were released. The rule is `Permits` in
+# `balancekit.http.rate_limit`, for `ahead` 0.
 
-TAKE_TURN: Final = (
+ACQUIRE_PERMIT: Final = (
     _NOW
     + """
-local _, requests, per, hold, ticket = unpack(ARGV)
+local _, requests, per, hold, request_id = unpack(ARGV)
 own('zset')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', written(now))
-local held = 'h' .. ticket
-if not redis.call('ZSCORE', KEYS[1], held) and redis.call('ZCARD', KEYS[1]) >= tonumber(requests) then
-    -- No ended turn waits longer than `per`, unless the clock went back.
+local held = 'held:' .. request_id
+local beyond = redis.call('ZCARD', KEYS[1]) - requests
+if not redis.call('ZSCORE', KEYS[1], held) and beyond >= 0 then
+    -- No permit that was released is more than `per` from being free, unless the clock was set back.
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. written(now + per), '+inf')) do
-        if string.sub(member, 1, 1) == 'e' then
+        if string.find(member, 'released:', 1, true) == 1 then
             redis.call('ZADD', KEYS[1], written(now + per), member)
         end
     end
-    -- A turn that is held may end now, and its slot is free `per` later.
-    local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] - now
-    return written(math.min(first, tonumber(per)))
+    -- A permit that is held may be released now, to be free `per` later.
+    local free_at = redis.call('ZRANGE', KEYS[1], beyond, beyond, 'WITHSCORES')[2]
+    return written(math.min(free_at - now, tonumber(per)))
 end
 redis.call('ZADD', KEYS[1], written(now + hold + per), held)
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2] - now
@@ -144,20 +146,20 @@ redis.call('PEXPIRE', KEYS[1], written(last / 1000 + 1000))
 return '0'
 """
 )
-"""Begin a turn, or return the microseconds after which to ask again."""
+"""Give a request a permit and return 0, or return the microseconds until it can have one at the earliest."""
 
-END_TURN: Final = (
+RELEASE_PERMIT: Final = (
     _NOW
     + """
-local _, per, ticket, unique = unpack(ARGV)
+local _, per, request_id, unique = unpack(ARGV)
 own('zset')
-if redis.call('ZREM', KEYS[1], 'h' .. ticket) == 1 then
-    redis.call('ZADD', KEYS[1], written(now + per), 'e' .. unique)
+if redis.call('ZREM', KEYS[1], 'held:' .. request_id) == 1 then
+    redis.call('ZADD', KEYS[1], written(now + per), 'released:' .. unique)
     redis.call('PEXPIRE', KEYS[1], written(math.max(redis.call('PTTL', KEYS[1]), per / 1000 + 1000)))
 end
 """
 )
-"""End a turn that is held."""
+"""Release the permit of a request, if it has one."""
 
-ALL: Final = (OPEN, PUT, INVALIDATE, LEASE, RELEASE, REMEMBER, TAKE_TURN, END_TURN)
+ALL: Final = (OPEN, PUT, INVALIDATE, LEASE, RELEASE, REMEMBER, ACQUIRE_PERMIT, RELEASE_PERMIT)
 """Every script."""

@@ -4,7 +4,7 @@ Ages are measured by the clock of Redis, so that replicas agree whose own clocks
 set where there is none: a Redis that was flushed, restarted or short of memory makes snapshots invalid, and never valid
 again. What a replica cannot read, since another release or somebody else wrote it, is absent to it.
 
-A Redis that loses its data forgets the turns of the last window under a rate limit, too.
+A Redis that loses its data forgets the permits of the last window under a rate limit, too.
 """
 
 import asyncio
@@ -126,20 +126,22 @@ class RedisStore:
         await self._run(lua.REMEMBER, self._key("event", event), EVENT, _milliseconds(seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
-        """Ask for a turn under the host's limit; 0 if it begins now, else the seconds after which to ask again.
-
-        Whoever asks first when a slot is free gets it. A turn that is asked for again is the same one.
-        """
-        per = _microseconds(limit.per)
+        """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
         wait = await self._run(
-            lua.TAKE_TURN, self._key("turns", origin), self._now(), limit.requests, per, _microseconds(hold), request_id
+            lua.ACQUIRE_PERMIT,
+            self._key("permits", origin),
+            self._now(),
+            limit.requests,
+            _positive_microseconds(limit.per),
+            _microseconds(hold),
+            request_id,
         )
         return int(wait) / _IN_MICROSECONDS
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
-        """End a turn: its request was answered, or will not be."""
-        per = _microseconds(limit.per)
-        await self._run(lua.END_TURN, self._key("turns", origin), self._now(), per, request_id, secrets.token_hex(8))
+        """Release the permit of a request that has ended, if it has one."""
+        per, unique = _positive_microseconds(limit.per), secrets.token_hex(8)
+        await self._run(lua.RELEASE_PERMIT, self._key("permits", origin), self._now(), per, request_id, unique)
 
     async def aclose(self) -> None:
         """Close the connections, if they are the store's own; another use opens them anew."""
@@ -242,6 +244,11 @@ def _text(value: str | bytes) -> str:
 
 def _microseconds(seconds: float) -> int:
     return max(0, round(seconds * _IN_MICROSECONDS))
+
+
+def _positive_microseconds(seconds: float) -> int:
+    # A limit per less than a microsecond is one permit at a time all the same.
+    return max(1, _microseconds(seconds))
 
 
 def _milliseconds(seconds: float) -> int:
