@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from balancekit.cli.messages import describe_gap, describe_result
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
-from balancekit.money.currencies import currency_of
+from balancekit.money.currencies import normalize_code
 from balancekit.money.merge import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
 
@@ -130,4 +130,4 @@ def _change(total: CurrencyTotal, before: MergedBalances) -> str:
 
 
 def _sent_as(balance: Balance) -> str:
-    return "" if currency_of(balance.code) == balance.currency else balance.code
+    return "" if normalize_code(balance.code) == balance.currency else balance.code

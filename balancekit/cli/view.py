@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import attrs
 
 from balancekit.money.balances import AccountBalances
-from balancekit.money.currencies import currency_of
+from balancekit.money.currencies import normalize_code
 from balancekit.money.merge import MergedBalances
 
 
 def _currencies(codes: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(currency_of, codes))
+    return frozenset(map(normalize_code, codes))
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any, Final, NewType, TypeVar, cast
 
 from balancekit.money.amounts import check_decimals, check_units, parse_amount
-from balancekit.money.currencies import MAX_LABEL_LENGTH, check_code, check_label, currency_of
+from balancekit.money.currencies import MAX_LABEL_LENGTH, check_code, check_label, normalize_code
 from balancekit.money.exact_json import NumberText, Outline, ShapeError, decode_json, describe
 from balancekit.money.structuring import Structurer
 
@@ -77,7 +77,7 @@ def entries(listed: Any) -> list[Any]:  # noqa: ANN401 - of the outlines of any 
 def read_code(value: object) -> tuple[str, str]:
     """Return a code (or the name of a chain), and the currency that it names; TypeError or ValueError if it is none."""
     code = check_code(read_text(value))
-    return code, currency_of(code)
+    return code, normalize_code(code)
 
 
 def read_text(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from balancekit.money.currencies import check_code, currency_of
+from balancekit.money.currencies import check_code, normalize_code
 
 CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -41,7 +41,7 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
         raise TypeError(f"expected a mapping of codes to currencies, got {type(aliases).__name__}")
     table: dict[str, str] = {}
     for written, named in aliases.items():
-        code, currency = currency_of(check_code(written)), currency_of(check_code(named))
+        code, currency = normalize_code(check_code(written)), normalize_code(check_code(named))
         if table.setdefault(code, currency) != currency:
             raise ValueError(f"the alias {code!r} leads to both {table[code]!r} and {currency!r}")
     for code, currency in table.items():

@@ -9,11 +9,11 @@ import attrs
 
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import check_amount, check_total
-from balancekit.money.currencies import AssetType, check_code, check_label, currency_of
+from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
 
 
 def _currency(value: object) -> str:
-    return currency_of(check_code(value))
+    return normalize_code(check_code(value))
 
 
 def _optional_code(value: object) -> str | None:

@@ -48,7 +48,7 @@ def check_label(label: object) -> str:
     return _check(label, "label", MAX_LABEL_LENGTH)
 
 
-def currency_of(code: str) -> str:
+def normalize_code(code: str) -> str:
     """Return the currency that a code names: the code in upper case.
 
     Only ASCII letters are changed. Other scripts have letters that become ASCII ones in upper case, and a code with
@@ -75,7 +75,7 @@ def _check(name: object, kind: str, longest: int) -> str:
     return name
 
 
-CODES: Final = frozenset(
+ISO_4217_CODES: Final = frozenset(
     """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD
     CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL

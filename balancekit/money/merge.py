@@ -14,7 +14,7 @@ from balancekit.money import serialization, text
 from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO, add_exactly
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.currencies import AssetType, currency_of
+from balancekit.money.currencies import AssetType, normalize_code
 
 
 @attrs.frozen
@@ -136,9 +136,9 @@ class MergedBalances:
     def _named(self, key: object) -> list[CurrencyTotal]:
         match key:
             case str(code):
-                currency, asset_type = currency_of(code), None
+                currency, asset_type = normalize_code(code), None
             case (str(code), str(asset_type)):
-                currency = currency_of(code)
+                currency = normalize_code(code)
             case _:
                 return []
         return [total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}]

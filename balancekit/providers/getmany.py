@@ -17,7 +17,7 @@ from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import parse_units
 from balancekit.money.balances import Balance, Row, construct_balances
-from balancekit.money.currencies import CODES, AssetType
+from balancekit.money.currencies import ISO_4217_CODES, AssetType
 from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import standard_webhooks
@@ -216,7 +216,7 @@ def _rows(answer: Any) -> Iterator[Row]:  # noqa: ANN401 - an outline
             asset_type = _CRYPTO
             chain, _ = read_code(chain)
         else:
-            asset_type = _FIAT if currency in CODES else _UNKNOWN
+            asset_type = _FIAT if currency in ISO_4217_CODES else _UNKNOWN
         amount = parse_units(held.value, held.decimals)
         yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from balancekit.money.currencies import CODES
+from balancekit.money.currencies import ISO_4217_CODES
 
 # Beyond this many digits or places, plain notation would fill the memory. It lies far above what a client admits,
 # so that a client can be shown too much.
@@ -51,7 +51,7 @@ def _units(amount: Decimal, decimals: int) -> int:
 
 
 def _guess_asset_type(holding: "Holding") -> str:
-    return "fiat" if holding.chain is None and holding.currency.upper() in CODES else "crypto"
+    return "fiat" if holding.chain is None and holding.currency.upper() in ISO_4217_CODES else "crypto"
 
 
 @attrs.frozen

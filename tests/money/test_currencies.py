@@ -4,7 +4,7 @@ import iso4217
 import pytest
 
 from balancekit import AssetType
-from balancekit.money.currencies import CODES, check_code, check_label, currency_of
+from balancekit.money.currencies import ISO_4217_CODES, check_code, check_label, normalize_code
 
 
 @pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
@@ -50,7 +50,7 @@ def test_a_label_that_cannot_be_shown_is_refused(label):
 )
 def test_only_ascii_letters_become_upper_case(code, currency):
     """A letter of another script that would become an ASCII one does not let a code pass for another."""
-    assert currency_of(code) == currency
+    assert normalize_code(code) == currency
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_a_type_that_is_not_known_yet_is_unknown(reported, asset_type):
 
 def test_the_table_of_iso_4217_is_that_of_its_date():
     """The table has every code of the standard, no more and no less."""
-    assert {currency.code for currency in iso4217.Currency} == CODES
+    assert {currency.code for currency in iso4217.Currency} == ISO_4217_CODES

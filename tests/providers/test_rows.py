@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from balancekit import AssetType, Balance, CryptoprocessingProvider, GetManyProvider, Response
 from balancekit.http.fields import MAX_BALANCES, ShapeError, structure
 from balancekit.money.amounts import from_units
-from balancekit.money.currencies import CODES
+from balancekit.money.currencies import ISO_4217_CODES
 from balancekit.money.exact_json import NumberText
 from balancekit.providers import cryptoprocessing, getmany
 
@@ -48,7 +48,7 @@ def getmany_as_promised(answer):
     """Make the balances of an answer from its shape, each checked anew."""
     for line in structure(answer, getmany._Answer).data:
         held = line.balance
-        fiat = AssetType.FIAT if held.code.upper() in CODES else AssetType.UNKNOWN
+        fiat = AssetType.FIAT if held.code.upper() in ISO_4217_CODES else AssetType.UNKNOWN
         asset_type = fiat if held.chain is None else AssetType.CRYPTO
         amount = from_units(held.value, held.decimals)
         yield Balance(held.code, amount, asset_type, "till", "getmany", held.code, held.chain, line.id)
