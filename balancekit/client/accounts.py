@@ -1,142 +1,103 @@
-"""One account of a client: how to read it, what is known of it, and how its outcomes are made."""
+"""The accounts of a client and the origins that they are at: what is known of each, for as long as the client lives."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import attrs
 from yarl import URL
 
 from balancekit.client.retry import RetryBudget
 from balancekit.errors import BalancekitError, ConfigError, MalformedResponseError, ProviderError, ProviderTimeoutError
+from balancekit.http.clock_skew import OriginClock
 from balancekit.http.rate_limit import RateLimit, RateLimiter
 from balancekit.http.redaction import attach_cause
 from balancekit.http.transport import transport_error
-from balancekit.money.balances import AccountBalances, AccountFailure, snapshot_of
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance
+from balancekit.money.currencies import check_label
 from balancekit.providers.base import BalanceProvider, HttpProvider
+
+Outcome: TypeAlias = AccountBalances | AccountFailure
+"""What reading one account ended with."""
+
+
+_TIMEOUT_HINT: Final = "The provider is slow or out of reach. Try again later, or give it more time"
 
 
 @attrs.define(eq=False)
-class Host:
-    """One origin (scheme, host and port), or one provider that tells of none; `clock_offset` is in seconds."""
+class Origin:
+    """What all accounts at one origin (scheme, host and port) share; `name` is the origin.
+
+    A provider that is not an HttpProvider has no known origin: its accounts are counted by the provider's name.
+    """
 
     name: str
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     limiter: RateLimiter | None = None
-    clock_offset: float = 0.0
-
-
-class Hosts:
-    """The hosts of a client's accounts, each made once."""
-
-    def __init__(self, rate_limits: Mapping[str, RateLimit]) -> None:
-        self._limits = {_origin(url): _checked(url, limit) for url, limit in rate_limits.items()}
-        self._hosts: dict[str, Host] = {}
-
-    def of(self, source: BalanceProvider) -> Host:
-        """Return the host that a provider sends its requests to."""
-        name = source.origin if isinstance(source, HttpProvider) else source.provider
-        if name not in self._hosts:
-            limit = self._limits.get(name)
-            self._hosts[name] = Host(name, limiter=None if limit is None else RateLimiter(limit))
-        return self._hosts[name]
-
-    def refuse_unused_limits(self) -> None:
-        """Raise ConfigError for a limit on a host that no account is on: a misspelt one would limit nothing."""
-        for name in self._limits:
-            if name not in self._hosts:
-                raise ConfigError(f"rate_limits: no account is on {name}; there are {', '.join(self._hosts)}")
-
-
-def _origin(url: str) -> str:
-    try:
-        return str(URL(url).origin())
-    except (TypeError, ValueError):
-        # A provider that is no HttpProvider is limited by its name.
-        return url
-
-
-def _checked(url: str, limit: object) -> RateLimit:
-    if isinstance(limit, RateLimit):
-        return limit
-    raise ConfigError(f"rate_limits: {url}: expected a RateLimit, got {type(limit).__name__}")
-
-
-Outcome = AccountBalances | AccountFailure
-"""What became of reading one account."""
-
-_LATE_HINT: Final = "The provider is slow or out of reach. Try again later, or give it more time"
+    clock: OriginClock = attrs.field(factory=OriginClock)
 
 
 @attrs.define(eq=False)
 class Account:
     """One account and how to read it; its label and its provider's name are read once and checked.
 
-    `adapter` is the source if it is one that the client tells the time of its host.
-    `down` is whether it could not be read the last time, `last` the latest snapshot that this process has seen.
-    `key` is what the account is called in a store, where another may have the same label.
+    `last` is the latest snapshot that this process has seen, and `is_down` whether the last read failed. `key` is the
+    account's name in a store, where another client may have an account of the same label.
     """
 
     label: str
     provider: str
     source: BalanceProvider
-    host: Host
-    down: bool = False
+    origin: Origin
+    is_down: bool = False
     last: AccountBalances | None = None
-    adapter: HttpProvider | None = attrs.field(init=False, default=None)
     key: str = attrs.field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
-        # Asking an abstract class for its instances takes longer than looking it up.
-        self.adapter = self.source if isinstance(self.source, HttpProvider) else None
-        fingerprint = "" if self.adapter is None else self.adapter.fingerprint
-        self.key = f"{self.label}@{self.host.name}#{fingerprint}" if fingerprint else f"{self.label}@{self.host.name}"
+        fingerprint = self.source.fingerprint if isinstance(self.source, HttpProvider) else ""
+        self.key = (
+            f"{self.label}@{self.origin.name}#{fingerprint}" if fingerprint else f"{self.label}@{self.origin.name}"
+        )
 
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"
 
-    def own(self, snapshot: AccountBalances | None) -> AccountBalances | None:
-        """Return a snapshot that a store gave if it is of this account: a store may hold anything."""
-        return (
-            None
-            if snapshot is None or (snapshot.account, snapshot.provider) != (self.label, self.provider)
-            else snapshot
-        )
+    def accept(self, snapshot: AccountBalances | None) -> AccountBalances | None:
+        """Return a snapshot from a store if it is of this account, since a store may hold anything; otherwise None."""
+        if snapshot is None or (snapshot.account, snapshot.provider) != (self.label, self.provider):
+            return None
+        return snapshot
 
-    def saw(self, snapshot: AccountBalances | None) -> None:
-        """Remember a snapshot if it is the latest."""
+    def remember(self, snapshot: AccountBalances | None) -> None:
+        """Keep a snapshot as the last one, unless a later one is known."""
         if snapshot is not None and (self.last is None or self.last.fetched_at <= snapshot.fetched_at):
             self.last = snapshot
 
-    def snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
-        """Make a snapshot of what the provider returned to a request sent at that moment in UTC.
+    def to_snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
+        """Make a snapshot of what the provider returned to a request that was sent at `fetched_at` (UTC).
 
-        Raises MalformedResponseError if it is no balances of the account.
+        Raises MalformedResponseError if that is anything but balances of this account.
         """
         if not isinstance(balances, Iterable):
             reason = f"expected balances, got {type(balances).__name__}"
         else:
-            # What a generator raises is the adapter's own, and is not repeated.
+            # Outside the `try`: an error that a generator raises is the adapter's own, and its text is not repeated.
             listed = tuple(cast("Iterable[object]", balances))
             try:
-                return snapshot_of(self.label, self.provider, listed, fetched_at)
+                return AccountBalances(self.label, self.provider, cast("tuple[Balance, ...]", listed), fetched_at)
             except (TypeError, ValueError) as error:
                 reason = str(error)
         raise MalformedResponseError(reason, account=self.label, provider=self.provider)
 
-    def failure(self, error: BalancekitError) -> AccountFailure:
-        """Return the outcome of reading the account in vain."""
+    def to_failure(self, error: BalancekitError) -> AccountFailure:
+        """Make the outcome of a read that ended with an error; it carries the last snapshot, marked as stale."""
         last = None if self.last is None else attrs.evolve(self.last, stale=True)
         return AccountFailure(self.label, self.provider, error, last)
 
-    def late(self, message: str, hint: str = _LATE_HINT) -> ProviderTimeoutError:
-        """Return the error of an account that gave no answer in time."""
-        return ProviderTimeoutError(message, account=self.label, provider=self.provider, hint=hint)
-
-    def error(self, raised: BaseException) -> BalancekitError:
-        """Return the error that reading the account ended with, whatever its provider raised."""
-        # An error of somebody's own that leaves out its constructor has none of its facts.
+    def to_error(self, raised: BaseException) -> BalancekitError:
+        """Return the error that stands for what the account's provider raised, whatever that is."""
+        # A subclass that does not call its base's constructor has none of an error's attributes.
         if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
             return raised
         error: ProviderError | None = None
@@ -146,3 +107,65 @@ class Account:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised)
         return error
+
+    def timeout_error(self, message: str, hint: str = _TIMEOUT_HINT) -> ProviderTimeoutError:
+        """Make the error of an account that did not respond in time."""
+        return ProviderTimeoutError(message, account=self.label, provider=self.provider, hint=hint)
+
+
+class Origins:
+    """The origins of a client's accounts, each made once; `rate_limits` are by URL, or by a provider's name."""
+
+    def __init__(self, rate_limits: Mapping[str, RateLimit]) -> None:
+        self._limits = {_origin_of(url): _checked_limit(url, limit) for url, limit in rate_limits.items()}
+        self._origins: dict[str, Origin] = {}
+
+    def of(self, source: BalanceProvider) -> Origin:
+        """Return the origin that a provider sends its requests to."""
+        name = source.origin if isinstance(source, HttpProvider) else source.provider
+        if name not in self._origins:
+            limit = self._limits.get(name)
+            self._origins[name] = Origin(name, limiter=None if limit is None else RateLimiter(limit))
+        return self._origins[name]
+
+    def refuse_unused_limits(self) -> None:
+        """Raise ConfigError for a limit of an origin at which there is no account: misspelt, it would limit nothing."""
+        for name in self._limits:
+            if name not in self._origins:
+                raise ConfigError(f"rate_limits: no account is on {name}; there are {', '.join(self._origins)}")
+
+
+def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]:
+    """Return the accounts of the providers by label; ConfigError for what is not a provider, and for a label twice."""
+    if not isinstance(providers, Iterable):
+        raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
+    accounts: dict[str, Account] = {}
+    for index, source in enumerate(cast("Iterable[object]", providers)):
+        if not isinstance(source, BalanceProvider):
+            lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
+            raise ConfigError(
+                f"providers[{index}]: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}"
+            )
+        try:
+            account = Account(check_label(source.account), check_label(source.provider), source, origins.of(source))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"providers[{index}]: {error}") from None
+        if account.label in accounts:
+            raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
+        accounts[account.label] = account
+    origins.refuse_unused_limits()
+    return accounts
+
+
+def _origin_of(url: str) -> str:
+    try:
+        return str(URL(url).origin())
+    except (TypeError, ValueError):
+        # The name of a provider that is not an HttpProvider.
+        return url
+
+
+def _checked_limit(url: str, limit: object) -> RateLimit:
+    if isinstance(limit, RateLimit):
+        return limit
+    raise ConfigError(f"rate_limits: {url}: expected a RateLimit, got {type(limit).__name__}")

@@ -1,9 +1,8 @@
-"""The client that reads many accounts at once: its accounts, its session and its life."""
+"""The client that reads many accounts at once: its accounts, its session, its event loop and its life."""
 
 import asyncio
-import random
 import warnings
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import is_not
 from types import TracebackType
@@ -11,21 +10,20 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
-from balancekit.client.accounts import Account, Hosts, Outcome
+from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label
 from balancekit.client.options import (
-    by_label,
+    ReadOptions,
+    age,
     checked_aliases,
     checked_session,
     checked_store,
     interval,
     positive_int,
     positive_seconds,
-    seconds,
 )
 from balancekit.client.retry import RetryPolicy
-from balancekit.client.scheduler import Reader
-from balancekit.client.steps import Terms
-from balancekit.client.watch import Watchers
+from balancekit.client.scheduler import Scheduler
+from balancekit.client.watch import Watch, Watchers
 from balancekit.errors import ConfigError
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.transport import Connector
@@ -39,11 +37,8 @@ from balancekit.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from balancekit.webhooks.events import RawHeaders, WebhookEvent
 
-_LEAST_EVERY: Final = 60.0
-"""How many seconds lie at least between two reads that nothing but time has caused: both providers ask not to poll."""
-
-_TOGETHER: Final = 1.0
-"""How many seconds before its own a watch takes the read of another."""
+_MIN_INTERVAL: Final = 60.0
+"""The least value of `every`, in seconds: both providers ask not to be polled."""
 
 
 class AggregateClient:
@@ -75,21 +70,23 @@ class AggregateClient:
         store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
-        # Set first: the finalizer runs for a client that could not be made, too.
+        # Set first: `repr` and the finalizer run for a client whose constructor raised, too.
+        self._accounts: dict[str, Account] = {}
+        self._closed = False
         self._owned: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trust_env = trust_env
-        self._closed = False
-        self._reader: Reader | None = None
-        self._guard: FailOpenStore | None = None
+        self._scheduler: Scheduler | None = None
+        self._shared_store: FailOpenStore | None = None
         self._memory = MemoryStore()
         self._watchers = Watchers()
+        # The last complete result and the snapshots that it was merged from.
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
-        self._accounts = by_label(providers, Hosts({} if rate_limits is None else rate_limits))
+        self._accounts = accounts_by_label(providers, Origins({} if rate_limits is None else rate_limits))
         self._labels = {account.key: account.label for account in self._accounts.values()}
         self._lent = checked_session(session)
         self._given_store = checked_store(store)
-        self._terms = Terms(
+        self._options = ReadOptions(
             concurrency=positive_int("concurrency", concurrency),
             timeout=positive_seconds("timeout", timeout),
             deadline=positive_seconds("deadline", deadline),
@@ -124,14 +121,9 @@ class AggregateClient:
         session lent to it, is closed.
         """
         self._refuse_closed()
-        selected, fresh, fair = (
-            self._select(accounts),
-            seconds("max_age", max_age),
-            seconds("stale_if_error", stale_if_error),
-        )
-        async with (await self._ready()).call(selected, fresh) as call:
-            outcomes = await call.all()
-        merged = self._merge(outcomes, fair)
+        selected = self._select(accounts)
+        max_age, stale_if_error = age("max_age", max_age), age("stale_if_error", stale_if_error)
+        merged = self._merge(await self._read(selected, max_age), stale_if_error)
         if strict:
             merged.raise_for_failures()
         return merged
@@ -144,7 +136,7 @@ class AggregateClient:
         memory. Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
-        return self._stream(self._select(accounts), seconds("max_age", max_age))
+        return self._stream(self._select(accounts), age("max_age", max_age))
 
     def watch(
         self,
@@ -159,22 +151,27 @@ class AggregateClient:
         `max_age` is that of the first `fetch`. After that an account is read when a webhook, or `invalidate`, says that
         its balances may have changed, here or in another process with the same store; changes within 50 ms are joined.
         One that could not be read is tried again later. `every` reads all accounts that often, in seconds (60 at
-        least), for those that have no webhook. Whoever is slow gets the newest state and not each one. A watch that is
+        least), for those that have no webhook. A slow reader gets the newest state and not each one. A watch that is
         cancelled while it waits, as by a timeout around `anext`, has ended.
 
         Raises as `fetch` does, at the call.
         """
         self._refuse_closed()
-        pause = None if every is None else interval("every", every, least=_LEAST_EVERY)
-        selected, fresh, fair = (
-            self._select(accounts),
-            seconds("max_age", max_age),
-            seconds("stale_if_error", stale_if_error),
-        )
-        return self._watch(selected, fresh, pause, fair)
+        every = None if every is None else interval("every", every, least=_MIN_INTERVAL)
+        selected = self._select(accounts)
+        max_age, stale_if_error = age("max_age", max_age), age("stale_if_error", stale_if_error)
+        return Watch(
+            {account.label: account for account in selected},
+            self._watchers,
+            start_listening=self._start_listening,
+            read=self._read,
+            merge=lambda outcomes: self._merge(outcomes, stale_if_error),
+            max_age=max_age,
+            every=every,
+        ).states()
 
     async def invalidate(self, account: str) -> None:
-        """Say that the account's balances may have changed: no snapshot from before now is taken for fresh.
+        """Mark the account's balances as possibly changed: no snapshot from before now counts as fresh.
 
         Raises ConfigError for a label that no account has.
         """
@@ -184,8 +181,8 @@ class AggregateClient:
     async def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
         """Verify the delivery of a webhook and act on it; `headers` and `body` are exactly what was received.
 
-        An event after which balances may have changed does what `invalidate` does. Nothing that it says of amounts is
-        believed. Deliveries that come twice, late or out of order do no harm.
+        An event after which balances may have changed does what `invalidate` does. Amounts in it are not used.
+        Deliveries that come twice, late or out of order do no harm.
 
         Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
         not there; RuntimeError if the client is closed.
@@ -202,18 +199,19 @@ class AggregateClient:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
             del headers, body
         if known is not None and event.settled:
-            await act_once((await self._ready()).store, key, lambda: self._invalidate(known))
+            await self._ready()
+            await act_once(self._store, key, lambda: self._invalidate(known))
         return event
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is its own; what is being read fails. Closing twice is fine."""
         self._closed = True
         self._watchers.close()
-        if self._reader is not None:
-            self._reader.close()
-            await self._reader.ended()
-        if self._guard is not None:
-            await self._guard.aclose()
+        if self._scheduler is not None:
+            self._scheduler.close()
+            await self._scheduler.drain()
+        if self._shared_store is not None:
+            await self._shared_store.aclose()
         owned, self._owned = self._owned, None
         if owned is not None:
             await owned.close()
@@ -249,9 +247,13 @@ class AggregateClient:
             selected[label] = self._accounts[label]
         return list(selected.values())
 
-    async def _stream(self, accounts: list[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
-        async with (await self._ready()).call(accounts, max_age, keeps=max_age > 0) as call:
-            while (outcome := await call.next()) is not None:
+    async def _read(self, accounts: Sequence[Account], max_age: float) -> Iterable[Outcome]:
+        async with (await self._ready()).wait_for(accounts, max_age) as waiter:
+            return await waiter.all()
+
+    async def _stream(self, accounts: Sequence[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
+        async with (await self._ready()).wait_for(accounts, max_age, store_result=max_age > 0) as waiter:
+            while (outcome := await waiter.next()) is not None:
                 yield outcome
 
     def _merge(self, outcomes: Iterable[Outcome], stale_if_error: float) -> MergedBalances:
@@ -264,104 +266,71 @@ class AggregateClient:
                 snapshots.append(last)
         if failures:
             return merge(snapshots, failures, aliases=self._aliases)
-        # A thousand askers that are given the same snapshots are given the same result.
-        merged, of = self._merged
-        if merged is None or len(of) != len(snapshots) or any(map(is_not, of, snapshots)):
+        # A thousand callers that are given the same snapshots are given the same result.
+        merged, merged_from = self._merged
+        if merged is None or len(merged_from) != len(snapshots) or any(map(is_not, merged_from, snapshots)):
             merged = merge(snapshots, aliases=self._aliases)
             self._merged = merged, snapshots
         return merged
 
-    async def _watch(
-        self, accounts: list[Account], max_age: float, every: float | None, stale_if_error: float
-    ) -> AsyncGenerator[MergedBalances, None]:
-        labels = tuple(account.label for account in accounts)
-        held: dict[str, Outcome] = {}
-        told: MergedBalances | None = None
-        until: float | None = None
-        noted: dict[str, float] | None = {}
-        loop = asyncio.get_running_loop()
-        if not await self._listens():
-            return
-        # After that, which is told as a change of anything.
-        watcher = self._watchers.open(labels)
-        try:
-            while True:
-                async with (await self._ready()).call(accounts, max_age) as call:
-                    for outcome in await call.all():
-                        held[outcome.account] = outcome
-                        self._watchers.learn(outcome)
-                if self._closed:
-                    return
-                merged = self._merge(held.values(), stale_if_error)
-                if merged != told:
-                    told = merged
-                    yield merged
-                # Not after a change: those of one account must not put off the others for ever.
-                if every is not None and not noted:
-                    until = loop.time() + every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
-                noted = await watcher.changes(until)
-                if noted is None:
-                    return
-                accounts = [self._accounts[label] for label in noted or labels]
-                # What was read since the change will do, and so will what is being read for another watch.
-                max_age = loop.time() - min(noted.values()) + _TOGETHER if noted else _TOGETHER
-        finally:
-            self._watchers.leave(watcher)
-
-    async def _listens(self) -> bool:
-        """Begin to hear of changes, if others may make them; False if the client is closed."""
-        if not self._closed:
-            await self._ready()
-            if self._guard is not None:
-                await self._guard.listen()
-        return not self._closed
+    async def _start_listening(self) -> None:
+        """Begin to hear of changes that other processes make, if the store is shared."""
+        await self._ready()
+        if self._shared_store is not None:
+            await self._shared_store.listen()
 
     async def _invalidate(self, account: Account) -> None:
-        await (await self._ready()).store.invalidate(account.key)
-        self._told(Change(account.key, invalidated=True))
+        await self._ready()
+        await self._store.invalidate(account.key)
+        self._on_change(Change(account.key, invalidated=True))
 
-    def _told(self, change: Change) -> None:
-        if self._reader is not None:
-            self._reader.changed(change.key)
+    def _on_change(self, change: Change) -> None:
+        if self._scheduler is not None:
+            self._scheduler.look_again(change.key)
         if change.key is None:
-            self._watchers.note(None)
+            self._watchers.notify(None)
         elif change.invalidated:
-            self._watchers.note(self._labels.get(change.key, ""))
+            self._watchers.notify(self._labels.get(change.key, ""))
 
-    async def _ready(self) -> Reader:
-        """Return what reads in this event loop, with its session; made at the first use."""
+    @property
+    def _store(self) -> FailOpenStore | MemoryStore:
+        return self._shared_store or self._memory
+
+    async def _ready(self) -> Scheduler:
+        """Return the scheduler of the running event loop, which is made at its first use."""
         self._refuse_closed()
         loop = asyncio.get_running_loop()
-        if self._reader is not None and self._loop is loop:
-            return self._reader
+        if self._scheduler is not None and self._loop is loop:
+            return self._scheduler
         if self._loop is not None and self._loop is not loop:
             await self._leave_loop(self._loop)
         self._loop = loop
         session = self._lent
         if session is None:
             session = self._owned = aiohttp.ClientSession(
-                connector=Connector(limit=self._terms.concurrency),
-                # The provider's answers depend on the request alone.
+                connector=Connector(limit=self._options.concurrency),
+                # Responses depend on the request alone.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=self._trust_env,
-                # The client's own timeouts govern.
+                # The client has timeouts of its own.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             )
-        self._guard = None if self._given_store is None else self._make_guard(self._given_store)
-        self._reader = Reader(self._terms, session, self._guard or self._memory)
-        return self._reader
-
-    def _make_guard(self, store: SnapshotStore) -> FailOpenStore:
-        # What one of an earlier loop could not tell is not forgotten.
-        return FailOpenStore(
-            store, self._told, pending_invalidations=None if self._guard is None else self._guard.pending_invalidations
-        )
+        if self._given_store is not None:
+            # Invalidations that could not be passed on in an earlier loop are passed on in this one.
+            earlier = self._shared_store
+            self._shared_store = FailOpenStore(
+                self._given_store,
+                self._on_change,
+                pending_invalidations=None if earlier is None else earlier.pending_invalidations,
+            )
+        self._scheduler = Scheduler(self._options, session, self._store)
+        return self._scheduler
 
     async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave the loop of an earlier use, which must have ended; nothing of it can be used in another."""
-        if (self._reader is not None and self._reader.busy) or (self._owned is not None and not loop.is_closed()):
+        if (self._scheduler is not None and self._scheduler.busy) or (self._owned is not None and not loop.is_closed()):
             raise RuntimeError("the client is in use in another event loop")
-        owned, self._owned, self._reader = self._owned, None, None
+        owned, self._owned, self._scheduler = self._owned, None, None
         if owned is not None:
             await owned.close()
 

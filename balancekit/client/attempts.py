@@ -1,62 +1,195 @@
-"""One attempt to read one account: bounded in time, told to the log and to telemetry, and never an exception."""
+"""One attempt to read an account, and what it needs before: a lease and a permit, where other processes read it too."""
 
 import asyncio
-import logging
-from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Final
 
 import aiohttp
+import attrs
 
-from balancekit.client.accounts import Account, Outcome
-from balancekit.client.instrumentation import FetchSpan
-from balancekit.client.timeouts import Alarm
-from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.balances import AccountFailure
+from balancekit.client import instrumentation
+from balancekit.client.accounts import Account
+from balancekit.client.flights import Flight
+from balancekit.client.leases import Leases
+from balancekit.client.options import ReadOptions
+from balancekit.client.timeouts import SharedTimeout
+from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
+from balancekit.http import clock_skew
+from balancekit.http.rate_limit import RateLimiter
+from balancekit.http.transport import is_lost_keepalive
+from balancekit.money.balances import AccountBalances
+from balancekit.stores.base import SnapshotStore
+from balancekit.stores.fail_open import FailOpenStore
 
-_log = logging.getLogger(__name__)
+# How often a flight that waits for a permit, or for another process, asks again, in seconds: what it waits for may come
+# sooner than was announced, and the announcement may be lost.
+_POLL_INTERVAL: Final = 1.0
 
 
-def attempt(
-    account: Account, session: aiohttp.ClientSession, span: FetchSpan, alarm: Alarm, *, number: int
-) -> Coroutine[None, None, Outcome]:
-    """Ask the account's provider once, until the alarm; `number` counts the attempts from 1.
+@attrs.frozen
+class RetryAfter:
+    """A flight goes on in so many seconds; `awaiting_lease`: or as soon as another process has read the account."""
 
-    Nothing but a cancellation, and what ends the whole program, is raised.
+    seconds: float
+    awaiting_lease: bool = False
+
+
+class Attempts:
+    """Makes the attempts of flights over a session, and puts what they read into the store.
+
+    If other processes may share the store, a lease keeps them from reading an account at the same time, and limits on
+    the rate hold for all of them together.
     """
-    # Where nobody is told, nobody stands between.
-    if span.silent and not _log.isEnabledFor(logging.DEBUG):
-        return _ask(account, session, alarm)
-    return _ask_and_tell(account, session, span, alarm, number)
+
+    def __init__(
+        self, options: ReadOptions, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore
+    ) -> None:
+        self._options = options
+        self._session = session
+        self._store = store
+        self._leases = Leases(store, attempt_seconds=options.timeout) if isinstance(store, FailOpenStore) else None
+        self._timeout = SharedTimeout(options.timeout)
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt is under way."""
+        return self._timeout.idle
+
+    async def run(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
+        """Make one attempt, unless another process does or there is no permit yet."""
+        if self._leases is not None and flight.may_share:
+            snapshot, wait = await self._leases.acquire(flight)
+            if snapshot is not None:
+                return snapshot
+            if wait > 0:
+                return RetryAfter(min(wait, _POLL_INTERVAL), awaiting_lease=True)
+        limiter, permit = flight.account.origin.limiter, ""
+        if limiter is not None:
+            wait = limiter.acquire(flight, self._loop.time())
+            if wait <= 0 and self._leases is not None:
+                permit, wait = await self._acquire_shared_permit(self._leases, flight, limiter)
+            if wait > 0:
+                return self._wait_for_permit(flight, limiter, wait)
+        try:
+            return await self._attempt(flight)
+        finally:
+            if limiter is not None:
+                limiter.release(flight, self._loop.time())
+                if self._leases is not None:
+                    self._leases.release_permit(flight.account.origin.name, limiter.limit, permit)
+
+    async def store(self, flight: Flight, snapshot: AccountBalances) -> None:
+        """Keep what a flight has ended with, for later and for other processes; no caller waits for this."""
+        if flight.store_result:
+            flight.account.remember(snapshot)
+        try:
+            # What another process has read is in the store already.
+            is_own = flight.retry.attempts > 0
+            if flight.sent_at is not None and is_own and (flight.store_result or self._leases is not None):
+                age = self._loop.time() - flight.sent_at
+                await self._store.put(flight.account.key, snapshot, version=flight.version, age=age)
+        finally:
+            # Only now, since the next holder of the lease looks for the snapshot first. Without a shared store, a
+            # flight that has succeeded holds nothing.
+            if self._leases is not None:
+                self.release(flight)
+
+    def release(self, flight: Flight) -> None:
+        """Give back what a flight holds: its place in the queue for permits, and its lease."""
+        if flight.account.origin.limiter is not None:
+            # Another process may have read it while this one waited for a permit.
+            flight.account.origin.limiter.leave_queue(flight)
+        if self._leases is not None:
+            self._leases.release(flight)
+
+    async def _attempt(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
+        origin, retry = flight.account.origin, flight.retry
+        clock_offset = origin.clock.offset
+        retry.attempts += 1
+        flight.mark_sent(self._loop.time())
+        # Skip the wrapper when neither DEBUG logging nor tracing is on.
+        observed = flight.span.is_recording or instrumentation.logs_attempts()
+        if observed:
+            result = await self._observe_attempt(flight)
+        else:
+            result = await run_attempt(flight.account, self._session, self._timeout)
+        if isinstance(result, AccountBalances):
+            origin.budget.succeeded()
+            return result
+        if not isinstance(result, ProviderError):
+            return result
+        if self._clock_was_wrong(flight, result, clock_offset):
+            delay: float | None = 0.0
+        else:
+            now = self._loop.time()
+            delay = retry.next_delay(
+                result,
+                policy=self._options.retry,
+                budget=origin.budget,
+                is_lost_keepalive=is_lost_keepalive(result),
+                now=now,
+                remaining=flight.ends_at - now,
+            )
+        if delay is None:
+            return result
+        flight.sent_at = None
+        return RetryAfter(delay)
+
+    async def _observe_attempt(self, flight: Flight) -> AccountBalances | BalancekitError:
+        """Make an attempt within a span, and log its result at DEBUG."""
+        account, number = flight.account, flight.retry.attempts
+        started = self._loop.time()
+        with flight.span.attempt(account.label, account.provider, account.origin.name, number) as span:
+            span.result = result = await run_attempt(account, self._session, self._timeout)
+        instrumentation.log_attempt(account, number, result, self._loop.time() - started)
+        return result
+
+    def _clock_was_wrong(self, flight: Flight, error: ProviderError, used: float) -> bool:
+        """Return whether the request was refused for its time and is to be sent again, signed with a corrected one."""
+        measured = error.clock_offset if isinstance(error, AuthenticationError) else None
+        if measured is None or not clock_skew.differs(measured, used) or not flight.retry.grant_clock_correction():
+            return False
+        if flight.account.origin.clock.learn(measured):
+            instrumentation.log_clock_skew(flight.account.origin)
+        return True
+
+    async def _acquire_shared_permit(self, leases: Leases, flight: Flight, limiter: RateLimiter) -> tuple[str, float]:
+        # The local permit is taken as well: if the store goes down now, the local limit still holds.
+        try:
+            permit, wait = await leases.acquire_permit(flight.account.origin.name, limiter.limit)
+        except BaseException:
+            limiter.cancel(flight)
+            raise
+        if wait > 0:
+            limiter.cancel(flight)
+        return permit, wait
+
+    def _wait_for_permit(self, flight: Flight, limiter: RateLimiter, wait: float) -> BalancekitError | RetryAfter:
+        if self._loop.time() + wait < flight.ends_at:
+            # Not for the whole time at once: a permit comes sooner when others give theirs back.
+            return RetryAfter(min(wait, _POLL_INTERVAL))
+        return RateLimitedError(
+            f"no turn before the deadline of {self._options.deadline:g} s under the limit of {limiter.limit}",
+            account=flight.account.label,
+            provider=flight.account.provider,
+            hint=f"Come back in {wait:.0f} s, or ask for fewer accounts at a time",
+            retry_after=wait,
+        )
 
 
-async def _ask_and_tell(
-    account: Account, session: aiohttp.ClientSession, span: FetchSpan, alarm: Alarm, number: int
-) -> Outcome:
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    with span.attempt(account.label, account.provider, account.host.name, number) as told:
-        told.outcome = outcome = await _ask(account, session, alarm)
-    said = brief(outcome.error) if isinstance(outcome, AccountFailure) else "200"
-    _log.debug("%s: attempt %d: %s in %.0f ms", account, number, said, 1e3 * (loop.time() - started))
-    return outcome
-
-
-async def _ask(account: Account, session: aiohttp.ClientSession, alarm: Alarm) -> Outcome:
-    if account.adapter is not None:
-        account.adapter.clock_offset = account.host.clock_offset
+async def run_attempt(
+    account: Account, session: aiohttp.ClientSession, shared_timeout: SharedTimeout
+) -> AccountBalances | BalancekitError:
+    """Ask the account's provider once; only a cancellation, and what ends the whole program, is raised."""
+    clock_skew.use_offset(account.origin.clock.offset)
     fetched_at = datetime.now(UTC)
-    bound = alarm.bound()
+    timeout = shared_timeout.start()
     try:
-        with bound:
+        with timeout:
             balances = await account.source.fetch_balances(session)
-        return account.snapshot(balances, fetched_at)
+        return account.to_snapshot(balances, fetched_at)
     except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
-        if bound.expired:
-            return account.failure(account.late(f"no answer within {alarm.seconds:g} s"))
-        return account.failure(account.error(raised))
-
-
-def brief(error: BalancekitError) -> str:
-    """Name an error by what is known to be harmless: no word of an answer's body is written to a log."""
-    facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
-    return " ".join(map(str, filter(None, (type(error).__name__, *facts))))
+        if timeout.expired:
+            return account.timeout_error(f"no answer within {shared_timeout.seconds:g} s")
+        return account.to_error(raised)

@@ -1,9 +1,11 @@
-"""Spans and metrics for OpenTelemetry, where its API is installed (the extra `otel`); otherwise nothing at all.
+"""What an operator sees of a client: log lines, and spans and metrics for OpenTelemetry.
 
-One span a fetch and one an attempt, with the attributes of the semantic conventions for HTTP clients as far as they are
-known here. Nothing of a request or an answer but the status and the provider's error code is ever told.
+An account that goes down, or is up again, is logged once, and each attempt at DEBUG. Where OpenTelemetry's API is
+installed (the extra `otel`), there is a span for each fetch and each attempt, with the attributes of the semantic
+conventions for HTTP clients. Of a request or a response, only the status and the provider's error code are ever shown.
 """
 
+import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,14 +15,17 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from yarl import URL
 
+from balancekit.client.accounts import Account, Origin
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.balances import AccountBalances
 from balancekit.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Span, Tracer
+
+_log = logging.getLogger(__name__)
 
 _SCOPE: Final = "balancekit"
 _OK: Final = 200
@@ -45,18 +50,18 @@ def _instruments() -> _Instruments | None:
 
 
 @attrs.define
-class Attempt:
-    """One attempt to read an account, as it will be told; the outcome is set before it ends."""
+class AttemptSpan:
+    """The span of one attempt; `result` is set before it ends, and stays None if the attempt is cancelled."""
 
-    outcome: AccountBalances | AccountFailure | None = None
+    result: AccountBalances | BalancekitError | None = None
 
 
 class FetchSpan:
-    """The span of one fetch, and those of the attempts in it; `silent` if nobody is told anything."""
+    """The span of one fetch, and those of the attempts in it; `is_recording` is whether anything is recorded."""
 
     def __init__(self, accounts: int) -> None:
         self._instruments = _instruments()
-        self.silent = self._instruments is None
+        self.is_recording = self._instruments is not None
         self._span: Span | None = None
         self._context: Context | None = None
         if self._instruments is not None:
@@ -65,7 +70,7 @@ class FetchSpan:
             self._span = self._instruments.tracer.start_span(
                 "balancekit.fetch", attributes={"balancekit.accounts": accounts}
             )
-            # Handed on, not made current: the fetch is a generator, and its caller's context is not its own.
+            # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
             self._context = set_span_in_context(self._span)
 
     def end(self, failures: int) -> None:
@@ -75,49 +80,49 @@ class FetchSpan:
             self._span.end()
 
     @contextmanager
-    def attempt(self, account: str, provider: str, host: str, number: int) -> Generator[Attempt]:
-        """Measure one attempt, which is the current span meanwhile; `number` counts from 1."""
-        attempt = Attempt()
+    def attempt(self, account: str, provider: str, origin: str, number: int) -> Generator[AttemptSpan]:
+        """Measure one attempt within a current span; `number` counts from 1."""
+        attempt = AttemptSpan()
         instruments = self._instruments
         if instruments is None:
             yield attempt
             return
         from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
 
-        told: dict[str, str | int] = {"balancekit.provider": provider, **_address(host)}
-        more: dict[str, str | int] = {"balancekit.account": account}
+        shared: dict[str, str | int] = {"balancekit.provider": provider, **_address(origin)}
+        own: dict[str, str | int] = {"balancekit.account": account}
         if number > 1:
-            more["http.request.resend_count"] = number - 1
+            own["http.request.resend_count"] = number - 1
         started = time.perf_counter()
         span = instruments.tracer.start_span(
-            "balancekit.attempt", self._context, SpanKind.CLIENT, attributes={**told, **more}
+            "balancekit.attempt", self._context, SpanKind.CLIENT, attributes={**shared, **own}
         )
         try:
-            # An exception's text may quote an answer, so it is not recorded.
+            # The text of an exception may quote a response, so it is not recorded.
             with use_span(span, record_exception=False, set_status_on_exception=False):
                 yield attempt
         finally:
-            result = _result(attempt.outcome)
+            result = _result(attempt.result)
             span.set_attributes(result)
             if "error.type" in result:
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
-            instruments.duration.record(time.perf_counter() - started, {**told, **result})
+            instruments.duration.record(time.perf_counter() - started, {**shared, **result})
 
 
-def _address(host: str) -> dict[str, str | int]:
-    url = URL(host)
+def _address(origin: str) -> dict[str, str | int]:
+    url = URL(origin)
     if url.host is None or url.port is None:
         return {}
     return {"server.address": url.host, "server.port": url.port, "url.scheme": url.scheme}
 
 
-def _result(outcome: AccountBalances | AccountFailure | None) -> dict[str, str | int]:
-    if isinstance(outcome, AccountBalances):
+def _result(result: AccountBalances | BalancekitError | None) -> dict[str, str | int]:
+    if isinstance(result, AccountBalances):
         return {"http.response.status_code": _OK}
-    if outcome is None:
+    if result is None:
         return {"error.type": "cancelled"}
-    return {"error.type": type(outcome.error).__name__, **_facts(outcome.error)}
+    return {"error.type": type(result).__name__, **_facts(result)}
 
 
 def _facts(error: BalancekitError) -> dict[str, str | int]:
@@ -127,3 +132,36 @@ def _facts(error: BalancekitError) -> dict[str, str | int]:
     if isinstance(error, ProviderError) and error.code is not None:
         facts["balancekit.error.code"] = error.code
     return facts
+
+
+def log_transition(account: Account, error: BalancekitError | None) -> None:
+    """Note how a read of an account ended, and log if the account went down or came back by it."""
+    if error is not None and not account.is_down:
+        _log.warning("%s is down: %s", account, brief(error))
+    elif error is None and account.is_down:
+        _log.info("%s is back", account)
+    account.is_down = error is not None
+
+
+def log_clock_skew(origin: Origin) -> None:
+    """Log that an origin's clock turned out to be off."""
+    _log.warning(
+        "the clock of %s is %+.0f s from this machine's: requests are signed by it", origin.name, origin.clock.offset
+    )
+
+
+def logs_attempts() -> bool:
+    """Return whether each attempt is logged."""
+    return _log.isEnabledFor(logging.DEBUG)
+
+
+def log_attempt(account: Account, number: int, result: AccountBalances | BalancekitError, seconds: float) -> None:
+    """Log an attempt and how it ended."""
+    ended = "200" if isinstance(result, AccountBalances) else brief(result)
+    _log.debug("%s: attempt %d: %s in %.0f ms", account, number, ended, 1e3 * seconds)
+
+
+def brief(error: BalancekitError) -> str:
+    """Name an error by facts that are safe to log: nothing of a response's body is."""
+    facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
+    return " ".join(map(str, filter(None, (type(error).__name__, *facts))))

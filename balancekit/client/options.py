@@ -1,39 +1,26 @@
-"""What a client is given, checked: everything that cannot work is a ConfigError that says what, where and why."""
+"""The arguments of a client, checked: a setting that cannot work is a ConfigError that says what, where and why."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Mapping
+from typing import TypeGuard
 
 import aiohttp
+import attrs
 
-from balancekit.client.accounts import Account, Hosts
+from balancekit.client.retry import RetryPolicy
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
-from balancekit.money.currencies import check_label
-from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
 
 
-def by_label(providers: object, hosts: Hosts) -> dict[str, Account]:
-    """Return the accounts of the providers by label."""
-    if not isinstance(providers, Iterable):
-        raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
-    accounts: dict[str, Account] = {}
-    for index, source in enumerate(cast("Iterable[object]", providers)):
-        if not isinstance(source, BalanceProvider):
-            lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
-            raise ConfigError(
-                f"providers[{index}]: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}"
-            )
-        try:
-            account = Account(check_label(source.account), check_label(source.provider), source, hosts.of(source))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"providers[{index}]: {error}") from None
-        if account.label in accounts:
-            raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
-        accounts[account.label] = account
-    hosts.refuse_unused_limits()
-    return accounts
+@attrs.frozen
+class ReadOptions:
+    """How accounts are read: `timeout` (of one attempt) and `deadline` (of a call) are in seconds."""
+
+    concurrency: int
+    timeout: float
+    deadline: float
+    retry: RetryPolicy
 
 
 def checked_session(session: object) -> aiohttp.ClientSession | None:
@@ -58,22 +45,22 @@ def positive_int(name: str, value: object) -> int:
 
 
 def positive_seconds(name: str, value: object) -> float:
-    """Return a duration that is not zero."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+    """Return a duration above zero."""
+    if _is_number(value) and 0 < value < math.inf:
         return float(value)
     raise ConfigError(f"{name}: expected seconds above zero, got {value!r}")
 
 
-def seconds(name: str, value: object) -> float:
-    """Return an age, which may be zero or without end."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+def age(name: str, value: object) -> float:
+    """Return an age in seconds, which may be zero or infinite."""
+    if _is_number(value) and value >= 0:
         return float(value)
     raise ConfigError(f"{name}: expected seconds, zero or more, got {value!r}")
 
 
 def interval(name: str, value: object, *, least: float) -> float:
-    """Return a duration that is not too short."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf:
+    """Return a duration of at least so many seconds."""
+    if _is_number(value) and least <= value < math.inf:
         return float(value)
     raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {value!r}")
 
@@ -84,3 +71,8 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
         return check_aliases({} if aliases is None else aliases)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"aliases: {error}") from None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    # A bool is an int, too.
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from balancekit.errors import ProviderError
+
 _CAPACITY: Final = 20.0
 _PER_SUCCESS: Final = 0.2
 _PER_SECOND: Final = 1 / 3
@@ -82,3 +84,52 @@ class RetryPolicy:
         # On top of what is asked for: many clients are told the same second.
         wait = jitter() * ceiling + (retry_after or 0.0)
         return wait if wait < remaining else None
+
+
+@attrs.define
+class RetryState:
+    """What has been tried in one flight so far: what decides whether and when another attempt follows.
+
+    `attempts` counts those that were the account's own. A reconnection and a request signed anew with a corrected clock
+    are granted once each and count as none: neither failure was the account's. `error` is what the last attempt ended
+    with, if another is to follow.
+    """
+
+    attempts: int = 0
+    reconnected: bool = False
+    clock_corrected: bool = False
+    error: ProviderError | None = None
+
+    def grant_clock_correction(self) -> bool:
+        """Return whether the request may be sent again at once because it was signed with a wrong time."""
+        if self.clock_corrected:
+            return False
+        self.clock_corrected = True
+        self.attempts -= 1
+        return True
+
+    def next_delay(
+        self,
+        error: ProviderError,
+        *,
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        is_lost_keepalive: bool,
+        now: float,
+        remaining: float,
+    ) -> float | None:
+        """Return the seconds to wait after an attempt that ended with the error, or None to give up.
+
+        `now` is the moment by which the budget is counted, and `remaining` the seconds to the deadline.
+        """
+        if not error.retryable:
+            return None
+        if is_lost_keepalive and not self.reconnected and budget.take(now):
+            self.reconnected = True
+            self.attempts -= 1
+            return 0.0
+        delay = policy.delay(self.attempts, retry_after=error.retry_after, remaining=remaining)
+        if delay is None or not budget.take(now):
+            return None
+        self.error = error
+        return delay

@@ -1,7 +1,6 @@
-"""Reading accounts, each for all calls that want it, so that every call has one outcome of each, whatever happens."""
+"""The scheduler: a few workers on one queue, which bring flights to their end, and callers that wait for them."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -9,320 +8,300 @@ from typing import Final
 
 import aiohttp
 
-from balancekit.client.accounts import Account, Outcome
-from balancekit.client.attempts import brief
-from balancekit.client.flights import Call, Read
-from balancekit.client.steps import Later, Steps, Terms
-from balancekit.errors import ProviderError
-from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.client.accounts import Account
+from balancekit.client.attempts import Attempts, RetryAfter
+from balancekit.client.flights import Flight, Flights, Waiter
+from balancekit.client.instrumentation import log_transition
+from balancekit.client.options import ReadOptions
+from balancekit.errors import BalancekitError, ProviderError
+from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore, Stored
 from balancekit.stores.fail_open import FailOpenStore
 
-_log = logging.getLogger(__name__)
-
-# How long a cancelled request may take to end before it is left to itself.
-_GRACE: Final = 0.05
-# How long what has been read may take to be put into the store when the client is closed.
-_LAST_WORDS: Final = 1.0
-_UNASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
+# How many seconds a caller waits for the requests that its leaving cancels: a provider may refuse to be cancelled.
+_CANCEL_TIMEOUT: Final = 0.05
+# How many seconds a closed client waits for what has been read to be put into the store.
+_DRAIN_TIMEOUT: Final = 1.0
+_NOT_ASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 
 
-class Reader:
-    """Reads accounts over a session with at most `terms.concurrency` requests at a time, in the order of asking.
+class Scheduler:
+    """Reads accounts with at most `options.concurrency` requests at a time, in the order in which they are asked for.
 
-    What is read is put into the store, which other processes may share if it is guarded; see `Steps`.
+    It works in the event loop in which it was made. What is read is put into the store.
     """
 
-    def __init__(self, terms: Terms, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore) -> None:
-        self._terms = terms
-        self.store = store
+    def __init__(
+        self, options: ReadOptions, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore
+    ) -> None:
+        self._options = options
+        self._store = store
         self._shared = store if isinstance(store, FailOpenStore) else None
-        self._steps = Steps(terms, session, store)
+        self._attempts = Attempts(options, session, store)
         self._loop = asyncio.get_running_loop()
         self._closed = False
-        self._calls: set[Call] = set()
-        # The latest read of each account, by label. One that has ended stays for its snapshot.
-        self._reads: dict[str, Read] = {}
-        # Reads whose turn it is, and calls whose unasked accounts are each to have theirs.
-        self._queue: deque[Read | Call] = deque()
+        self._waiters: set[Waiter] = set()
+        self._flights = Flights()
+        # Flights whose turn it is, and waiters whose queued accounts are to become flights one by one.
+        self._queue: deque[Flight | Waiter] = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        # Those that were cancelled and have not ended yet.
-        self._leaving: set[asyncio.Task[None]] = set()
-        # Reads that wait for another process, by the account's key.
-        self._elsewhere: dict[str, set[Read]] = {}
+        # Workers that were cancelled and have not ended yet.
+        self._cancelling: set[asyncio.Task[None]] = set()
+        # Flights that wait for another process, by the account's key.
+        self._awaiting_lease: dict[str, set[Flight]] = {}
 
     @property
     def busy(self) -> bool:
-        """Whether a call is waiting."""
-        return bool(self._calls)
+        """Whether a caller is waiting."""
+        return bool(self._waiters)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing at all is left to do: no caller, no flight, no task and no timer."""
+        queued = any(item.waiters if isinstance(item, Flight) else item.queued for item in self._queue)
+        tasks = self._workers or self._cancelling
+        return not (self._waiters or queued or tasks or self._awaiting_lease) and self._attempts.idle
 
     @asynccontextmanager
-    async def call(self, accounts: Sequence[Account], max_age: float, *, keeps: bool = True) -> AsyncGenerator[Call]:
-        """Ask for the accounts; on leaving, reads that no other call waits for are cancelled.
+    async def wait_for(
+        self, accounts: Sequence[Account], max_age: float, *, store_result: bool = True
+    ) -> AsyncGenerator[Waiter]:
+        """Ask for the accounts; on leaving, flights that no other caller waits for are cancelled.
 
-        A snapshot whose request was sent no more than `max_age` seconds before this, and that holds still, will do.
-        Without `keeps`, what is read for this call alone is not kept in this process.
+        A snapshot whose request was sent no more than `max_age` seconds ago, and that is still valid, will do. Without
+        `store_result`, what is read for this caller alone is not kept in this process.
         """
-        started = self._loop.time()
-        call = Call(
+        waiter = Waiter(
             len(accounts),
-            since=started - max_age,
-            ends_at=started + self._terms.deadline,
-            shares=max_age > 0,
-            keeps=keeps,
+            max_age=max_age,
+            deadline=self._options.deadline,
+            store_result=store_result,
             expire=self._expire,
         )
-        self._calls.add(call)
+        self._waiters.add(waiter)
         try:
-            stored = await self._known(call, accounts)
+            stored = await self._look_up(waiter, accounts)
             for account, known in zip(accounts, stored, strict=True):
                 snapshot = known.snapshot
                 if snapshot is not account.last:
-                    snapshot = account.own(snapshot)
-                    if keeps:
-                        account.saw(snapshot)
-                if known.valid and snapshot is not None and call.shares and known.age <= max_age:
-                    call.arrive(snapshot)
+                    snapshot = account.accept(snapshot)
+                    if store_result:
+                        account.remember(snapshot)
+                if known.valid and snapshot is not None and waiter.may_join and known.age <= max_age:
+                    waiter.set_outcome(snapshot)
                 else:
-                    call.put_off(account, known.version)
+                    waiter.enqueue(account, known.version)
             del stored
             if self._closed:
-                self._fail_closed(call)
-            elif call.late:
-                self._expire(call)
+                self._fail_closed(waiter)
+            elif waiter.deadline.passed:
+                self._expire(waiter)
             else:
-                self._begin(call)
-            yield call
+                self._begin(waiter)
+            yield waiter
         finally:
-            await self._leave(call)
+            await self._leave(waiter)
 
     def close(self) -> None:
-        """End all calls now: what has not arrived fails, since the client was closed."""
+        """Fail everything that has not arrived, now."""
         self._closed = True
-        for call in self._calls:
-            self._fail_closed(call)
+        for waiter in self._waiters:
+            self._fail_closed(waiter)
 
-    async def ended(self) -> None:
-        """Wait, but not for ever, for what is still being put into the store."""
+    async def drain(self) -> None:
+        """Wait, for a limited time, for what is still being put into the store."""
         if self._workers:
-            await asyncio.wait(self._workers, timeout=_LAST_WORDS)
+            await asyncio.wait(self._workers, timeout=_DRAIN_TIMEOUT)
 
-    def changed(self, key: str | None) -> None:
-        """Look again for what other processes were to read: of one account, or without a key of all."""
-        waiting = list(self._elsewhere) if key is None else [key]
+    def look_again(self, key: str | None) -> None:
+        """Look again for what other processes were to read: of the account of that key, or of all."""
+        waiting = list(self._awaiting_lease) if key is None else [key]
         for account in waiting:
-            for read in self._elsewhere.pop(account, ()):
-                if read.timer is not None:
-                    read.timer.cancel()
-                    self._enqueue(read)
+            for flight in self._awaiting_lease.pop(account, ()):
+                if flight.timer is not None:
+                    flight.timer.cancel()
+                    self._enqueue(flight)
 
-    def _begin(self, call: Call) -> None:
-        if len(call.unasked) <= self._terms.concurrency:
-            while call.unasked:
-                read = self._join(call, *call.take())
-                if read is not None:
-                    self._enqueue(read)
-            return
-        # So many wait anyway, and are not all made into reads before their turn.
-        self._queue.append(call)
-        for _ in range(self._terms.concurrency):
-            self._hire()
-
-    async def _known(self, call: Call, accounts: Sequence[Account]) -> Sequence[Stored]:
+    async def _look_up(self, waiter: Waiter, accounts: Sequence[Account]) -> Sequence[Stored]:
         keys = [account.key for account in accounts]
         if self._shared is None:
-            return await self.store.get(keys)
+            return await self._store.get(keys)
         try:
-            async with asyncio.timeout_at(call.ends_at):
-                return await self.store.get(keys)
+            async with asyncio.timeout_at(waiter.deadline.at):
+                return await self._store.get(keys)
         except TimeoutError:
             return [Stored("")] * len(keys)
 
-    def _fail_closed(self, call: Call) -> None:
-        for account, _ in self._give_up(call):
-            # A client that is closed says nothing of its accounts in the log.
+    def _begin(self, waiter: Waiter) -> None:
+        if len(waiter.queued) <= self._options.concurrency:
+            while waiter.queued:
+                flight = self._flights.join(waiter, *waiter.dequeue())
+                if flight is not None:
+                    self._enqueue(flight)
+            return
+        # The others would only wait, so they become flights when their turn comes.
+        self._queue.append(waiter)
+        for _ in range(self._options.concurrency):
+            self._spawn_worker()
+
+    async def _leave(self, waiter: Waiter) -> None:
+        waiter.close()
+        self._waiters.discard(waiter)
+        self._detach_all(waiter)
+        waiter.queued.clear()
+        if waiter.cancelled:
+            await asyncio.wait(waiter.cancelled, timeout=_CANCEL_TIMEOUT)
+
+    def _fail_closed(self, waiter: Waiter) -> None:
+        for account, _ in self._give_up(waiter):
+            # Not logged: that a client is closed says nothing of its accounts.
             message = "the client was closed before there was an answer"
             error = ProviderError(message, account=account.label, provider=account.provider)
-            call.arrive(account.failure(error))
+            waiter.set_outcome(account.to_failure(error))
 
-    def _join(self, call: Call, account: Account, version: str) -> Read | None:
-        """Have a call wait for a read of the account: one that is under way, if it serves, or the new one returned."""
-        known = self._reads.get(account.label)
-        new = None
-        if known is None or not call.shares or not known.serves(version, call.since):
-            known = new = self._reads[account.label] = Read(account, version, call.since, call.shares, call.span)
-        known.keeps = known.keeps or call.keeps
-        if known.outcome is not None:
-            call.arrive(known.outcome)
-        else:
-            known.calls[call] = None
-            known.since = max(known.since, call.since)
-            call.pending[account.label] = known
-        return new
+    def _expire(self, waiter: Waiter) -> None:
+        for account, error in self._give_up(waiter):
+            log_transition(account, error)
+            waiter.set_outcome(account.to_failure(error))
 
-    async def _leave(self, call: Call) -> None:
-        call.end()
-        self._calls.discard(call)
-        for read in call.pending.values():
-            self._part(call, read)
-        call.unasked.clear()
-        if call.leaving:
-            # Not for ever: a provider that refuses to be cancelled must not keep the caller.
-            await asyncio.wait(call.leaving, timeout=_GRACE)
-
-    def _expire(self, call: Call) -> None:
-        call.late = True
-        for account, outcome in self._give_up(call):
-            call.arrive(self._told(account, outcome))
-
-    def _give_up(self, call: Call) -> list[tuple[Account, AccountFailure]]:
-        """Take a call out of all that it waits for; returns the failures that it is to be told at its deadline."""
-        left = [(read.account, self._unread(read)) for read in call.pending.values()]
-        for read in call.pending.values():
-            self._part(call, read)
-        left += [(account, self._unasked(account)) for account in call.unasked]
-        call.unasked.clear()
+    def _give_up(self, waiter: Waiter) -> list[tuple[Account, BalancekitError]]:
+        """Take a caller out of all that it waits for; returns how each read that is left would end at the deadline."""
+        left = [(flight.account, self._deadline_error(waiter, flight)) for flight in waiter.pending.values()]
+        self._detach_all(waiter)
+        left += [(account, self._not_asked_error(waiter, account)) for account in waiter.queued]
+        waiter.queued.clear()
         return left
 
-    def _unasked(self, account: Account) -> AccountFailure:
-        deadline = f"before the deadline of {self._terms.deadline:g} s"
-        return account.failure(account.late(f"not asked {deadline}", _UNASKED_HINT))
+    def _deadline_error(self, waiter: Waiter, flight: Flight) -> BalancekitError:
+        account, deadline = flight.account, waiter.deadline
+        if flight.sent_at is None and flight.retry.error is not None:
+            return flight.retry.error
+        if flight.retry.attempts:
+            return account.timeout_error(f"no answer before {deadline}")
+        if flight in self._awaiting_lease.get(account.key, ()):
+            return account.timeout_error(f"another process has not read it before {deadline}")
+        return self._not_asked_error(waiter, account)
 
-    def _unread(self, read: Read) -> AccountFailure:
-        account, deadline = read.account, f"before the deadline of {self._terms.deadline:g} s"
-        if read.sent_at is None and read.error is not None:
-            return account.failure(read.error)
-        if read.attempts:
-            return account.failure(account.late(f"no answer {deadline}"))
-        if read in self._elsewhere.get(account.key, ()):
-            return account.failure(account.late(f"another process has not read it {deadline}"))
-        return self._unasked(account)
+    def _not_asked_error(self, waiter: Waiter, account: Account) -> BalancekitError:
+        return account.timeout_error(f"not asked before {waiter.deadline}", _NOT_ASKED_HINT)
 
-    def _part(self, call: Call, read: Read) -> None:
-        read.calls.pop(call, None)
-        if read.calls or read.outcome is not None:
-            return
-        self._forget(read)
-        if read.timer is not None:
-            read.timer.cancel()
-        self._is_here(read)
-        if read.worker is not None:
-            read.worker.cancel()
-            # Another may take its place at once: this one may never end.
-            self._workers.discard(read.worker)
-            self._leaving.add(read.worker)
-            call.leaving.add(read.worker)
+    def _detach_all(self, waiter: Waiter) -> None:
+        for flight in waiter.pending.values():
+            flight.waiters.pop(waiter, None)
+            if not flight.waiters and flight.outcome is None:
+                self._cancel(flight, waiter)
+
+    def _cancel(self, flight: Flight, waiter: Waiter) -> None:
+        """End a flight that nobody waits for any more; this caller was the last."""
+        self._flights.forget(flight)
+        if flight.timer is not None:
+            flight.timer.cancel()
+        self._stop_awaiting_lease(flight)
+        if flight.worker is not None:
+            flight.worker.cancel()
+            # Another worker may start at once, since this one may never end.
+            self._workers.discard(flight.worker)
+            self._cancelling.add(flight.worker)
+            waiter.cancelled.add(flight.worker)
             if self._queue:
-                self._hire()
-        self._steps.drop(read)
+                self._spawn_worker()
+        self._attempts.release(flight)
 
-    def _forget(self, read: Read) -> None:
-        if self._reads.get(read.account.label) is read:
-            del self._reads[read.account.label]
+    # Workers share one queue, since a task for each account costs more.
+    def _enqueue(self, flight: Flight) -> None:
+        flight.timer = None
+        self._queue.append(flight)
+        self._spawn_worker()
 
-    # A few workers on one queue: a task for each account costs more.
-    def _enqueue(self, read: Read) -> None:
-        read.timer = None
-        self._queue.append(read)
-        self._hire()
-
-    def _hire(self) -> None:
-        if len(self._workers) < self._terms.concurrency:
+    def _spawn_worker(self) -> None:
+        if len(self._workers) < self._options.concurrency:
             worker = self._loop.create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._ended)
+            worker.add_done_callback(self._on_worker_done)
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
+    def _on_worker_done(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        self._leaving.discard(worker)
+        self._cancelling.discard(worker)
         if not worker.cancelled():
-            # It has been told to the calls; this keeps asyncio from telling it again.
+            # The waiters have the error already; retrieving it keeps asyncio from logging it.
             worker.exception()
-        # A provider may cancel the task that it runs in, and the accounts that are left need another. Going on in the
-        # same task would be wrong: it may be the whole loop that is being shut down.
+        # A provider may have cancelled its task, and what is queued needs another worker. The same task must not go on:
+        # it may be the whole loop that is shut down.
         if self._queue:
-            self._hire()
+            self._spawn_worker()
 
     async def _work(self) -> None:
         worker = asyncio.current_task()
-        while worker in self._workers and (read := self._next()) is not None:
-            read.worker = worker
+        while worker in self._workers and (flight := self._next()) is not None:
+            flight.worker = worker
             try:
-                step = await self._steps.step(read)
-                if isinstance(step, Later):
-                    self._later(step, read)
+                result = await self._attempts.run(flight)
+                if isinstance(result, RetryAfter):
+                    self._defer(flight, result)
                 else:
-                    self._finish(read, step)
-                    # The callers have it by now: they do not wait for the store. Nor does what nobody wanted any more.
-                    if isinstance(step, AccountBalances) and worker in self._workers:
-                        await self._steps.keep(read, step)
+                    self._finish(flight, result)
+                    # The waiters have the snapshot by now and do not wait for the store. What was read for nobody any
+                    # more is not stored.
+                    if isinstance(result, AccountBalances) and worker in self._workers:
+                        await self._attempts.store(flight, result)
             except BaseException as raised:
-                self._finish(read, read.account.failure(read.account.error(raised)))
+                self._finish(flight, flight.account.to_error(raised))
                 if not isinstance(raised, Exception):
                     raise
             finally:
-                read.worker = None
+                flight.worker = None
             if worker.cancelling():
-                # Whoever cancelled this task, the next account is not to be hit by it.
+                # Whoever cancelled this task, the next account must not be hit by it.
                 break
-        # Now, and not when the task is seen to have ended: whatever is queued meanwhile needs another.
+        # Now, and not when the task has ended: what is queued in between needs another worker.
         self._workers.discard(worker)
 
-    def _next(self) -> Read | None:
+    def _next(self) -> Flight | None:
         while self._queue:
             head = self._queue[0]
-            if isinstance(head, Call) and head.unasked:
-                read = self._join(head, *head.take())
-                if read is not None:
-                    return read
+            if isinstance(head, Waiter) and head.queued:
+                flight = self._flights.join(head, *head.dequeue())
+                if flight is not None:
+                    return flight
                 continue
             self._queue.popleft()
-            if isinstance(head, Read) and head.calls:
+            if isinstance(head, Flight) and head.waiters:
                 return head
         return None
 
-    def _later(self, later: Later, read: Read) -> None:
-        if not read.calls:
-            # All calls have left while the last step came to its end.
+    def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
+        if not flight.waiters:
+            # All callers have left while the last attempt came to its end.
             return
-        if later.elsewhere:
-            self._elsewhere.setdefault(read.account.key, set()).add(read)
-        if later.seconds <= 0:
-            self._enqueue(read)
+        if retry_after.awaiting_lease:
+            self._awaiting_lease.setdefault(flight.account.key, set()).add(flight)
+        if retry_after.seconds <= 0:
+            self._enqueue(flight)
         else:
-            read.timer = self._loop.call_later(later.seconds, self._again, read)
+            flight.timer = self._loop.call_later(retry_after.seconds, self._resume, flight)
 
-    def _again(self, read: Read) -> None:
-        self._is_here(read)
-        self._enqueue(read)
+    def _resume(self, flight: Flight) -> None:
+        self._stop_awaiting_lease(flight)
+        self._enqueue(flight)
 
-    def _is_here(self, read: Read) -> None:
-        waiting = self._elsewhere.get(read.account.key)
+    def _stop_awaiting_lease(self, flight: Flight) -> None:
+        waiting = self._awaiting_lease.get(flight.account.key)
         if waiting is not None:
-            waiting.discard(read)
+            waiting.discard(flight)
             if not waiting:
-                del self._elsewhere[read.account.key]
+                del self._awaiting_lease[flight.account.key]
 
-    def _finish(self, read: Read, outcome: Outcome) -> None:
-        if isinstance(outcome, AccountFailure):
-            self._steps.drop(read)
-        if not read.calls:
+    def _finish(self, flight: Flight, result: AccountBalances | BalancekitError) -> None:
+        """Give all waiters what a flight has ended with."""
+        error = result if isinstance(result, BalancekitError) else None
+        if error is not None:
+            self._attempts.release(flight)
+        if not flight.waiters:
             return
-        read.outcome = self._told(read.account, outcome)
-        # Without the store nobody knows whether the snapshot still holds.
+        log_transition(flight.account, error)
+        if isinstance(result, BalancekitError):
+            self._flights.land(flight, flight.account.to_failure(result), reusable=False)
+            return
+        # Without the shared store, nobody knows whether the snapshot is still valid.
         unknown = self._shared is not None and not self._shared.reachable
-        if isinstance(outcome, AccountFailure) or not read.keeps or unknown:
-            self._forget(read)
-        for call in read.calls:
-            call.arrive(outcome)
-        read.calls.clear()
-
-    def _told(self, account: Account, outcome: Outcome) -> Outcome:
-        """Tell the log if the account has gone down or has come back."""
-        down = isinstance(outcome, AccountFailure)
-        if isinstance(outcome, AccountFailure) and not account.down:
-            _log.warning("%s is down: %s", account, brief(outcome.error))
-        elif account.down and not down:
-            _log.info("%s is back", account)
-        account.down = down
-        return outcome
+        self._flights.land(flight, result, reusable=flight.store_result and not unknown)

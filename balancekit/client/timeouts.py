@@ -1,67 +1,74 @@
-"""Ending attempts that take too long: all may take the same time, so that one timer, for the first of them, will do.
+"""How long one attempt and one call may take.
 
-A timer for each attempt takes a twentieth of the time of reading an account.
+All attempts of a client have the same timeout, so one timer, for the first of them to end, serves them all:
+`asyncio.timeout` would start and stop one for each, which costs 2 % of the time of reading an account.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 
-class Alarm:
-    """Cancels what takes longer than `seconds`: `with alarm.bound()` raises TimeoutError then."""
+class SharedTimeout:
+    """Cancels attempts that take longer than `seconds`: `with shared.start():` raises TimeoutError then."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._loop = asyncio.get_running_loop()
-        # In the order of their ends, since all take the same time.
-        self._bounds: deque[Bound] = deque()
+        # In the order in which they end, since all take the same time.
+        self._timeouts: deque[Timeout] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def bound(self) -> "Bound":
-        """Return the bound of one attempt that the present task begins now."""
+    def start(self) -> "Timeout":
+        """Start the timeout of an attempt that the current task makes now."""
         ends_at = self._loop.time() + self.seconds
-        bound = Bound(self, ends_at)
-        self._bounds.append(bound)
+        timeout = Timeout(self, ends_at)
+        self._timeouts.append(timeout)
         if self._timer is None:
-            self._timer = self._loop.call_at(ends_at, self._ring)
-        return bound
+            self._timer = self._loop.call_at(ends_at, self._fire)
+        return timeout
 
-    def tidy(self) -> None:
-        """Forget what has ended; without any bound there is no timer."""
-        bounds = self._bounds
-        while bounds and bounds[0].ended:
-            bounds.popleft()
-        if not bounds and self._timer is not None:
+    @property
+    def idle(self) -> bool:
+        """Whether no timeout is running, so that there is no timer either."""
+        return not self._timeouts
+
+    def prune(self) -> None:
+        """Forget timeouts that have ended; without any, stop the timer."""
+        timeouts = self._timeouts
+        while timeouts and timeouts[0].ended:
+            timeouts.popleft()
+        if not timeouts and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        while self._bounds:
-            bound = self._bounds[0]
-            if not bound.ended:
-                if bound.ends_at > now:
-                    self._timer = self._loop.call_at(bound.ends_at, self._ring)
+        while self._timeouts:
+            timeout = self._timeouts[0]
+            if not timeout.ended:
+                if timeout.ends_at > now:
+                    self._timer = self._loop.call_at(timeout.ends_at, self._fire)
                     return
-                bound.expire()
-            self._bounds.popleft()
+                timeout.expire()
+            self._timeouts.popleft()
 
 
-class Bound:
-    """The bound of one attempt; `expired` is whether it was reached."""
+class Timeout:
+    """The timeout of one attempt; `expired` is whether it has passed."""
 
-    __slots__ = ("_alarm", "_cancelling", "_task", "ended", "ends_at", "expired")
+    __slots__ = ("_cancelling", "_shared", "_task", "ended", "ends_at", "expired")
 
-    def __init__(self, alarm: Alarm, ends_at: float) -> None:
+    def __init__(self, shared: SharedTimeout, ends_at: float) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a bound is one of a task")
-        self._alarm = alarm
+            raise RuntimeError("a timeout needs a task to cancel")
+        self._shared = shared
         self._task = task
-        # Whoever cancels the task himself is not to be taken for the alarm.
+        # So that a cancellation by anyone else is not taken for the timeout, as in `asyncio.Timeout`.
         self._cancelling = task.cancelling()
         self.ends_at = ends_at
         self.ended = False
@@ -79,6 +86,29 @@ class Bound:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.ended = True
-        self._alarm.tidy()
+        self._shared.prune()
         if self.expired and self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
             raise TimeoutError from exc
+
+
+class Deadline:
+    """The end of one call: `expire` is called `seconds` from now, at `at` in the time of the event loop."""
+
+    def __init__(self, seconds: float, expire: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.seconds = seconds
+        self.at = loop.time() + seconds
+        self.passed = False
+        self._expire = expire
+        self._timer = loop.call_at(self.at, self._pass)
+
+    def __str__(self) -> str:
+        return f"the deadline of {self.seconds:g} s"
+
+    def cancel(self) -> None:
+        """Stop the timer: the call has ended."""
+        self._timer.cancel()
+
+    def _pass(self) -> None:
+        self.passed = True
+        self._expire()

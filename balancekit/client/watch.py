@@ -1,66 +1,129 @@
-"""Who is to look at which accounts again, and when: after a change, and after a failure."""
+"""Watching accounts: each state of them, read again after a change and, later and later, after a failure."""
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import attrs
 
-from balancekit.client.accounts import Outcome
+from balancekit.client.accounts import Account, Outcome
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountFailure
+from balancekit.money.merge import MergedBalances
 
-BURST: Final = 0.05
-"""How many seconds after a change others are waited for, to be looked at together with it."""
+DEBOUNCE: Final = 0.05
+"""How many seconds after a change others are waited for, so that one read serves them all."""
+
+_JOIN_WINDOW: Final = 1.0
+"""How old a snapshot may be, in seconds, that a watch takes instead of a request of its own: another watch read it."""
 
 _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 300.0
-# However long a provider asks to be left alone: it may mean something else.
-_LONGEST_WAIT: Final = 3600.0
+# In seconds: a provider may ask for more, but it may mean something else.
+_MAX_RETRY_AFTER: Final = 3600.0
+
+
+@attrs.frozen(eq=False)
+class Watch:
+    """One watch of some accounts, by label.
+
+    `read` gives the outcomes of accounts, from snapshots that are no older than so many seconds; `merge` makes a result
+    of outcomes. The other fields are those of `AggregateClient.watch`.
+    """
+
+    accounts: Mapping[str, Account]
+    watchers: "Watchers"
+    start_listening: Callable[[], Awaitable[None]] = attrs.field(kw_only=True)
+    read: Callable[[Sequence[Account], float], Awaitable[Iterable[Outcome]]] = attrs.field(kw_only=True)
+    merge: Callable[[Iterable[Outcome]], MergedBalances] = attrs.field(kw_only=True)
+    max_age: float = attrs.field(kw_only=True)
+    every: float | None = attrs.field(kw_only=True)
+
+    async def states(self) -> AsyncGenerator[MergedBalances, None]:
+        """Give the state now, and again after each change, until the client closes."""
+        if not await self._start():
+            return
+        # Open the watcher only now: starting to listen reports "anything may have changed", which would cause a second
+        # read.
+        watcher = self.watchers.open(self.accounts)
+        loop = asyncio.get_running_loop()
+        held: dict[str, Outcome] = {}
+        given: MergedBalances | None = None
+        accounts, max_age = list(self.accounts.values()), self.max_age
+        changes: dict[str, float] | None = {}
+        next_refresh: float | None = None
+        try:
+            while True:
+                for outcome in await self.read(accounts, max_age):
+                    held[outcome.account] = outcome
+                    self.watchers.schedule_retry(outcome)
+                if self.watchers.closed:
+                    return
+                merged = self.merge(held.values())
+                if merged != given:
+                    given = merged
+                    yield merged
+                # Not after a change, since changes of one account must not put off the others for ever.
+                if self.every is not None and not changes:
+                    next_refresh = loop.time() + self.every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+                changes = await watcher.wait_for_changes(next_refresh)
+                if changes is None:
+                    return
+                accounts = [self.accounts[label] for label in changes or self.accounts]
+                # What was read since the change will do, and so will what is being read for another watch.
+                max_age = loop.time() - min(changes.values()) + _JOIN_WINDOW if changes else _JOIN_WINDOW
+        finally:
+            self.watchers.leave(watcher)
+
+    async def _start(self) -> bool:
+        """Have changes of other processes reported; False if the client is closed."""
+        if not self.watchers.closed:
+            await self.start_listening()
+        return not self.watchers.closed
 
 
 class Watcher:
-    """One `watch`: the accounts that it is to look at again, and since when."""
+    """The accounts that one watch is to read again, and since when each may have changed."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self._labels = labels
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._labels = dict.fromkeys(labels)
         self._closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._watched = frozenset(labels)
-        self._noted: dict[str, float] = {}
-        self._woken = asyncio.Event()
+        self._changed: dict[str, float] = {}
+        self._wakeup = asyncio.Event()
 
-    def note(self, label: str | None) -> None:
-        """Note that something happened to an account, or without a label to any."""
-        for changed in self._labels if label is None else self._watched & {label}:
-            self._noted.setdefault(changed, self._loop.time())
-            self._woken.set()
+    def notify(self, label: str | None) -> None:
+        """Note that an account may have changed, or without a label any of them."""
+        for changed in self._labels if label is None else self._labels.keys() & {label}:
+            self._changed.setdefault(changed, self._loop.time())
+            self._wakeup.set()
 
     def close(self) -> None:
         """End the watch."""
         self._closed.set()
-        self._woken.set()
+        self._wakeup.set()
 
-    async def changes(self, until: float | None) -> dict[str, float] | None:
-        """Wait for changes: which accounts, and since when; none of them when the time has come, None at the end.
+    async def wait_for_changes(self, until: float | None) -> dict[str, float] | None:
+        """Wait for changes: which accounts, and since when; an empty dict at the time `until`, None at the end.
 
-        Changes that follow at once are joined to the first. Those that there are when the time has come are told next:
-        accounts that change all the time must not put off the others for ever.
+        Changes that follow at once are joined to the first. Those that are there at the time `until` are given by the
+        next call: accounts that change all the time must not put off the others for ever.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await self._woken.wait()
-            # Others may follow, and are waited for no longer than the watch goes on.
-            async with asyncio.timeout(BURST):
+                await self._wakeup.wait()
+            # Wait for further changes, but no longer than the watch goes on.
+            async with asyncio.timeout(DEBOUNCE):
                 await self._closed.wait()
         if self._closed.is_set():
             return None
         if until is not None and self._loop.time() >= until:
             return {}
-        self._woken.clear()
-        noted, self._noted = self._noted, {}
-        return noted
+        self._wakeup.clear()
+        changed, self._changed = self._changed, {}
+        return changed
 
 
 @attrs.define(eq=False)
@@ -70,31 +133,37 @@ class _Retry:
 
 
 class Watchers:
-    """All watches of a client; what they cannot read they try again together, so that it costs one request."""
+    """All watches of a client; they share the retries of accounts that fail, so that each costs one request."""
 
     def __init__(self) -> None:
+        self.closed = False
         self._watchers: set[Watcher] = set()
         self._retries: dict[str, _Retry] = {}
 
-    def open(self, labels: tuple[str, ...]) -> Watcher:
+    def open(self, labels: Iterable[str]) -> Watcher:
         """Begin a watch of these accounts."""
         watcher = Watcher(labels)
         self._watchers.add(watcher)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """End a watch."""
+        """End a watch; the last one takes the retries with it."""
         self._watchers.discard(watcher)
         if not self._watchers:
-            self._forget_retries()
+            self._cancel_retries()
 
-    def note(self, label: str | None) -> None:
-        """Tell all watches that something happened to an account, or without a label to any."""
+    @property
+    def idle(self) -> bool:
+        """Whether there is neither a watch nor a retry."""
+        return not self._watchers and not self._retries
+
+    def notify(self, label: str | None) -> None:
+        """Notify all watches that an account may have changed, or without a label any of them."""
         for watcher in self._watchers:
-            watcher.note(label)
+            watcher.notify(label)
 
-    def learn(self, outcome: Outcome) -> None:
-        """Learn what became of an account: one that failed is looked at again later, and later each time."""
+    def schedule_retry(self, outcome: Outcome) -> None:
+        """Have an account that could not be read read again later, and later each time until it can be."""
         retry = self._retries.get(outcome.account)
         if not isinstance(outcome, AccountFailure):
             if retry is not None:
@@ -104,21 +173,22 @@ class Watchers:
             return
         delay = _FIRST_RETRY if retry is None else min(retry.delay * 2, _LAST_RETRY)
         asked = outcome.error.retry_after if isinstance(outcome.error, ProviderError) else None
-        wait = max(delay * random.uniform(0.5, 1.0), min(asked or 0.0, _LONGEST_WAIT))  # noqa: S311 - jitter
+        wait = max(delay * random.uniform(0.5, 1.0), min(asked or 0.0, _MAX_RETRY_AFTER))  # noqa: S311 - jitter
         loop = asyncio.get_running_loop()
-        self._retries[outcome.account] = _Retry(delay, loop.call_later(wait, self._look_again, outcome.account))
+        self._retries[outcome.account] = _Retry(delay, loop.call_later(wait, self._retry, outcome.account))
 
     def close(self) -> None:
         """End all watches."""
-        self._forget_retries()
+        self.closed = True
+        self._cancel_retries()
         for watcher in self._watchers:
             watcher.close()
 
-    def _look_again(self, label: str) -> None:
+    def _retry(self, label: str) -> None:
         self._retries[label].timer = None
-        self.note(label)
+        self.notify(label)
 
-    def _forget_retries(self) -> None:
+    def _cancel_retries(self) -> None:
         for retry in self._retries.values():
             self._cancel(retry)
         self._retries.clear()

@@ -23,6 +23,7 @@ from balancekit.errors import (
     ProviderError,
     TransportError,
 )
+from balancekit.http.clock_skew import current_offset
 from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, usual_hint
 from balancekit.http.messages import Request, Response, check_base_url, parse_date, parse_retry_after
 from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
@@ -80,9 +81,6 @@ class HttpProvider(ABC):
 
     clock: Callable[[], float] = time.time
     """Tells the time in Unix seconds; replaced in tests."""
-
-    clock_offset: float = 0.0
-    """How many seconds the host's clock is ahead of this machine's; the client sets it when a refusal shows it."""
 
     def __init__(self, account: str, *, base_url: str | Secret) -> None:
         # Hidden before anything can raise, since somebody may have put a password into it.
@@ -148,7 +146,7 @@ class HttpProvider(ABC):
         """Send one request and read its answer; raises a ProviderError if anything is wrong."""
         request: Request | None = None
         try:
-            request = self.build_request(now=int(self.clock() + self.clock_offset), nonce=_new_nonce())
+            request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
         except asyncio.CancelledError as error:
             # Nothing from below is let through as it is: its frames hold the headers.

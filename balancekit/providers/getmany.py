@@ -192,7 +192,7 @@ class GetManyProvider(HttpProvider):
             raise WebhookVerificationError(
                 "the account has no webhook_key; give GetManyProvider the webhook's public key"
             )
-        moment = self.clock() + self.clock_offset if now is None else now
+        moment = self.clock() if now is None else now
         event_id = standard_webhooks.verify(headers, body, keys=self._webhook_keys, now=moment)
         data = read_object(body)
         event_type = next(filter(None, (optional_text(data, field) for field in EVENT_FIELDS)), None)

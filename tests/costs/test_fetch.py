@@ -1,5 +1,6 @@
 """What a fetch costs the providers and this process, in counts that are the same on any machine."""
 
+import asyncio
 import hmac
 import sys
 from pathlib import Path
@@ -119,8 +120,8 @@ async def test_no_task_and_no_timer_is_made_for_an_account(shops):
 
     async with AggregateClient(shops, concurrency=CONCURRENCY) as client:
         await client.fetch(strict=True)
-        reader = client._reader
-        create, call_at = reader._loop.create_task, reader._loop.call_at
+        loop = asyncio.get_running_loop()
+        create, call_at = loop.create_task, loop.call_at
 
         def count_task(coroutine, **kwargs):
             task = create(coroutine, **kwargs)
@@ -134,9 +135,9 @@ async def test_no_task_and_no_timer_is_made_for_an_account(shops):
             timers += PACKAGE in caller and "sandbox" not in caller
             return call_at(when, callback, *args, **kwargs)
 
-        reader._loop.create_task, reader._loop.call_at = count_task, count_timer
+        loop.create_task, loop.call_at = count_task, count_timer
         await client.fetch(strict=True)
-        del reader._loop.create_task, reader._loop.call_at
+        del loop.create_task, loop.call_at
 
     assert len(loop_tasks) <= CONCURRENCY
     # The deadline of the call, and the first attempt's end; again if all attempts have ended in between.

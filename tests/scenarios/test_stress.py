@@ -20,7 +20,6 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
 )
-from balancekit.client.flights import Read
 from balancekit.stores import MemoryStore
 
 SECONDS = 40.0
@@ -426,24 +425,13 @@ class Stress:
                     self.world.problem(f"more than {limit} at {host} by {'both' if number is None else number}")
 
     def _check_empty(self, client):
-        reader = client._reader
-        left = {
-            "calls": reader._calls,
-            "queue": [
-                queued for queued in reader._queue if (queued.calls if isinstance(queued, Read) else queued.unasked)
-            ],
-            "workers": reader._workers,
-            "leaving": reader._leaving,
-            "elsewhere": [read for reads in reader._elsewhere.values() for read in reads],
-            "bounds": reader._steps._alarm._bounds,
-            "watchers": client._watchers._watchers,
-        }
+        left = {"scheduler": not client._scheduler.idle, "watches": not client._watchers.idle}
         for account in client._accounts.values():
-            limiter = account.host.limiter
-            left[f"permits of {account.host.name}"] = limiter is not None and not limiter.idle
-        for name, what in left.items():
-            if what:
-                self.world.problem(f"left over: {name}: {what}")
+            limiter = account.origin.limiter
+            left[f"permits at {account.origin.name}"] = limiter is not None and not limiter.idle
+        for name, is_left in left.items():
+            if is_left:
+                self.world.problem(f"left over: {name}")
 
 
 @pytest.fixture
