@@ -1,0 +1,40 @@
+"""What is installed, in a checkout as from a wheel: every module, the version, the console script and the extras."""
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import pkgutil
+
+import balancekit
+from balancekit.__main__ import main
+
+
+def test_every_module_can_be_imported():
+    """No module needs a file that was left out."""
+    modules = [module.name for module in pkgutil.walk_packages(balancekit.__path__, "balancekit.")]
+
+    imported = [importlib.import_module(name).__name__ for name in modules if not name.endswith("__main__")]
+
+    assert {"balancekit.client", "balancekit.stores.redis.store", "balancekit.webhooks.asgi"} <= set(imported)
+
+
+def test_type_checkers_are_invited():
+    """The marker of PEP 561 is installed with the package."""
+    assert importlib.resources.files(balancekit).joinpath("py.typed").is_file()
+
+
+def test_the_version_is_that_of_the_distribution():
+    """The package and the index name the same version."""
+    assert importlib.metadata.version("balancekit") == balancekit.__version__
+
+
+def test_the_console_script_is_installed():
+    """`balancekit` on a command line is the function that `python -m balancekit` runs."""
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="balancekit")
+
+    assert script.load() is main
+
+
+def test_each_extra_is_offered():
+    """An extra that the documentation names can be installed."""
+    assert set(importlib.metadata.metadata("balancekit").get_all("Provides-Extra")) == {"cli", "otel", "redis"}
