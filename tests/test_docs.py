@@ -1,0 +1,227 @@
+"""The documentation: every program runs and prints what the page shows, every command and every link exists."""
+
+import ast
+import asyncio
+import re
+import shlex
+import socket
+import tomllib
+import traceback
+from importlib.metadata import entry_points
+
+import aiohttp
+import click
+import pytest
+import uvicorn
+
+from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
+from balancekit.cli import cli
+from balancekit.config import load_config
+from balancekit.providers import ENTRY_POINTS
+from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
+
+PYTHON = blocks("python")
+PROGRAMS = [block for block in PYTHON if block.output is not None]
+COMMANDS = [
+    (block.place, command)
+    for block in blocks("console")
+    for line in block.code.splitlines()
+    for command in line.split(" && ")
+]
+
+
+@pytest.fixture
+def first_programs_accounts(monkeypatch, sandbox_in_thread):
+    """Put accounts with what the README shows behind the default base URLs, and their keys into the environment."""
+    shop = sandbox_in_thread.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000", "ETH": "0"})
+    treasury = sandbox_in_thread.add_getmany("treasury", {"BTC": "1.50000000"})
+    for kind, account in ((CryptoprocessingProvider, shop), (GetManyProvider, treasury)):
+        monkeypatch.setitem(kind.__init__.__kwdefaults__, "base_url", account.settings["base_url"])
+    monkeypatch.setenv("SHOP_EU_KEY", shop.settings["key"])
+    monkeypatch.setenv("SHOP_EU_SECRET", shop.settings["secret"])
+    monkeypatch.setenv("BSK_KEY_ID", treasury.settings["key_id"])
+    monkeypatch.setenv("BSK_SIGNING_KEY", treasury.settings["signing_key"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=[program.place for program in PROGRAMS])
+def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, capsys):
+    """Each program runs as it stands, and its output is the block below it."""
+    request.getfixturevalue("first_programs_accounts")
+    if "REDIS_URL" in program.code:
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("server").url)
+
+    exec(compile(program.code, program.place, "exec"), {"__name__": "__main__"})
+
+    assert capsys.readouterr().out == program.output
+
+
+def test_every_python_block_is_run():
+    """A block is a program with its output, or defines something that a test below uses; none is overlooked."""
+    assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
+    assert len(PROGRAMS) == 10
+    assert [_defined(block) for block in PYTHON if block.output is None] == [{"MyBankProvider"}, {"make_app"}]
+
+
+def _defined(block):
+    return {node.name for node in ast.parse(block.code).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+
+
+def _run_definition(name):
+    (block,) = [block for block in PYTHON if block.output is None and name in _defined(block)]
+    namespace = {}
+    exec(compile(block.code, block.place, "exec"), namespace)
+    return namespace[name]
+
+
+async def test_the_application_takes_webhooks(sandbox):
+    """Served as FastAPI is, it responds with what is held after a settlement."""
+    shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+
+    async with AggregateClient([CryptoprocessingProvider("shop", **shop.settings)]) as client:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            application = _run_definition("make_app")(client)
+            server = uvicorn.Server(uvicorn.Config(application, http="h11", ws="none", log_config=None))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            shop.webhook_url = f"{address}/webhooks/shop"
+            async with aiohttp.ClientSession() as session:
+                amounts = []
+                for settled in (0, "0.25"):
+                    if settled:
+                        delivery = await sandbox.settle("shop", "BTC", settled)
+                    async with session.get(f"{address}/balances") as response:
+                        amounts.append((await response.json())["totals"][0]["amount"])
+            server.should_exit = True
+            await serving
+
+    assert delivery.attempts[0].status == 204
+    assert amounts == ["1", "1.25"]
+
+
+def test_the_adapter_reads_balances():
+    """The example of an adapter is complete: it builds a request and reads a response exactly."""
+    bank = _run_definition("MyBankProvider")("bank", token="canary")
+
+    request = bank.build_request(now=0, nonce="")
+    (balance,) = bank.read_response(Response(200, {}, b'{"balances": [{"currency": "eur", "available": 12.30}]}'))
+
+    assert isinstance(bank, HttpProvider)
+    assert request.headers["Authorization"] == "Bearer canary"
+    assert (balance.currency, str(balance.amount)) == ("EUR", "12.30")
+
+
+def test_the_adapter_shows_no_key():
+    """An error of its constructor has the key in no frame, which error trackers collect."""
+    adapter = _run_definition("MyBankProvider")
+
+    with pytest.raises(ConfigError) as caught:
+        adapter("bank", token="canary", base_url="http://bank.example")
+
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert "canary" not in repr([frame.f_locals for frame in frames])
+
+
+def test_the_configuration_is_read(tmp_path, monkeypatch):
+    """The accounts.toml that is shown makes a client."""
+    (text,) = [block.code for block in blocks("toml") if "[accounts." in block.code]
+    (tmp_path / "accounts.toml").write_text(text)
+    (tmp_path / "treasury.key").write_text("MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n")
+    for name in ("SHOP_EU_KEY", "SHOP_EU_SECRET", "BSK_KEY_ID"):
+        monkeypatch.setenv(name, "invented")
+
+    config = load_config(tmp_path / "accounts.toml")
+
+    assert list(config.make_client().accounts) == list(tomllib.loads(text)["accounts"])
+
+
+def test_the_entry_point_is_in_the_group_that_is_read():
+    """The pyproject.toml of an adapter's package that is shown registers the adapter that is shown."""
+    (text,) = [block.code for block in blocks("toml") if "[accounts." not in block.code]
+
+    registered = tomllib.loads(text)["project"]["entry-points"][ENTRY_POINTS]
+
+    assert registered == {"mybank": "mybank.balances:MyBankProvider"}
+    assert _run_definition("MyBankProvider").provider == "mybank"
+
+
+@pytest.mark.parametrize("command", [command for _, command in COMMANDS], ids=[place for place, _ in COMMANDS])
+def test_a_command_exists(command):
+    """Every command line names a program, a command, options, sessions, extras and files that there are."""
+    program, *arguments = shlex.split(command)
+
+    match program.rpartition("/")[2]:
+        case "balancekit":
+            cli.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+        case "nox" if arguments:
+            assert arguments[0] == "-s"
+            assert arguments[1] in SESSIONS
+        case "pip":
+            extras = [extra for argument in arguments for extra in re.findall(r"\[(.*)\]", argument)]
+            assert arguments[0] == "install"
+            assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
+        case known:
+            assert known in {"python3", "pytest", "nox"}
+    for file in re.findall(r"\btests/\S+", command):
+        assert (ROOT / file).exists()
+
+
+def test_extras_that_are_mentioned_exist():
+    """What a page tells a reader to install can be installed."""
+    mentioned = {extra for text in PAGES.values() for extra in re.findall(r"'balancekit\[(\w+)\]'", text)}
+
+    assert mentioned <= set(PYPROJECT["project"]["optional-dependencies"])
+
+
+def test_sessions_that_are_mentioned_exist():
+    """What a page tells a contributor to run can be run."""
+    mentioned = {session for text in PAGES.values() for session in re.findall(r"nox -s (\w+)", text)}
+
+    assert mentioned <= SESSIONS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """A link within the repository is relative, and its file and heading exist."""
+    for link in links(page):
+        if link.startswith("https://"):
+            assert "github.com" not in link
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.relative_to(ROOT).as_posix()), link
+
+
+@pytest.mark.parametrize("index", ["README.md", "docs/README.md"])
+def test_every_page_is_listed(index):
+    """Both lists of pages are complete."""
+    listed = {(ROOT / index).parent.joinpath(link).resolve() for link in links(index) if "//" not in link}
+
+    assert {page for page in PAGES if page.startswith("docs/") and (ROOT / page) not in listed} <= {"docs/README.md"}
+
+
+def test_the_readme_can_be_read_in_two_minutes():
+    """What is for later is on a page of its own."""
+    assert len(PAGES["README.md"].splitlines()) <= 220
+
+
+def test_ci_runs_the_readmes_test_command():
+    """The command that a newcomer reads is the one that is run before a change lands."""
+    (command,) = [
+        line
+        for block in blocks("console")
+        if block.page == "README.md"
+        for line in block.code.splitlines()
+        if line.endswith("nox")
+    ]
+
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_command_is_installed():
+    """The name that the pages use is the name of the command."""
+    (script,) = entry_points(group="console_scripts", name="balancekit")
+
+    assert script.value == "balancekit.__main__:main"
+    assert isinstance(cli, click.Group)
