@@ -1,7 +1,8 @@
-"""What an answer other than success stands for: its class of error, its code and words, and what to do about it."""
+"""What an error response means: status to class of error, the provider's code and message, hint and `Retry-After`."""
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -16,11 +17,8 @@ from balancekit.errors import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http.messages import Response, excerpt
-
-_MAX_CODE: Final = 64
-
-_BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
+from balancekit.http.hints import HINTS, NOT_FOUND_HINT
+from balancekit.http.messages import Response, excerpt, parse_date
 
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitedError}
@@ -30,54 +28,79 @@ _ERRORS_BY_CLASS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {3: UnexpectedRedirectError, 4: BadRequestError, 5: ServiceUnavailableError}
 )
 
-_HINTS: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        401: "Check the account's credentials, and that base_url is the host that they were made for",
-        403: "Check the account's credentials, and that base_url is the host that they were made for",
-        404: "Check base_url",
-        429: "Too many requests: all accounts on one host may share one limit. Ask less often, or later",
-    }
-)
+_MAX_CODE: Final = 64
+_BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
 
-_HINTS_BY_CLASS: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        3: "Check base_url: the answer points elsewhere, and credentials go to the configured host alone",
-        5: "The provider is failing. Try again later",
-    }
-)
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 @attrs.frozen
 class ErrorDetail:
-    """What an answer says about what went wrong: the provider's code, and words for people."""
+    """What the body of an error response contains: the provider's code, and a message for people."""
 
     code: str | None = None
     message: str | None = None
 
 
+def error_of(
+    response: Response,
+    detail: ErrorDetail,
+    *,
+    account: str,
+    provider: str,
+    hints: Mapping[str | int, str] = MappingProxyType({}),
+    now: float,
+) -> ProviderError:
+    """Return the error that a response stands for, whose status is not 200; `detail` is what its body contains.
+
+    `hints` are the adapter's own, by code or status; without one for this error the general one is taken. `now` is in
+    Unix seconds, and is used where the response has no `Date`.
+    """
+    status, code = response.status, detail.code
+    kind = error_class(status)
+    summary = f"{status} {code}" if code else str(status)
+    general_hint = NOT_FOUND_HINT if status == HTTPStatus.NOT_FOUND else HINTS.get(kind)
+    sent_at = parse_date(response.headers.get("Date"))
+    return kind(
+        f"{summary}: {detail.message}" if detail.message else summary,
+        account=account,
+        provider=provider,
+        status=status,
+        code=code,
+        hint=hints.get(code or "") or hints.get(status) or general_hint,
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), now=now if sent_at is None else sent_at),
+    )
+
+
+def error_class(status: int) -> type[ProviderError]:
+    """Return the class of error for a status other than 200."""
+    by_class = _ERRORS_BY_CLASS.get(status // 100, MalformedResponseError)
+    return _ERRORS_BY_STATUS.get(status, by_class)
+
+
 def error_detail(response: Response) -> ErrorDetail:
-    """Read what an error response says, in any of the shapes that the two APIs use.
+    """Read the code and the message of an error response, in any of the shapes that the two APIs use.
 
     `{"error": text, "code": code}`, `{"error": {"code": …, "message": …}}`, `{"error": code}`,
     `{"errors": {field: text}}`; for anything else (a proxy's HTML or plain text) an excerpt of the body.
     """
     try:
-        said = response.json()
+        data = response.json()
     except ValueError:
-        said = None
-    match said:
+        data = None
+    match data:
         case {"error": {"code": _} | {"message": _} as error}:
-            return ErrorDetail(_code(error.get("code")), _words(error.get("message")))
-        case {"error": str(words), "code": code}:
-            return ErrorDetail(_code(code), _words(words))
-        case {"error": str(words)}:
-            # A failed signature at getMany is told by a bare code, where others put a sentence.
-            is_code = _BARE_CODE.fullmatch(words) is not None
-            return ErrorDetail(words) if is_code else ErrorDetail(None, _words(words))
+            return ErrorDetail(_code(error.get("code")), _message(error.get("message")))
+        case {"error": str(text), "code": code}:
+            return ErrorDetail(_code(code), _message(text))
+        case {"error": str(text)}:
+            # getMany sends a bare code for a wrong signature, where others send a sentence.
+            is_code = _BARE_CODE.fullmatch(text) is not None
+            return ErrorDetail(text) if is_code else ErrorDetail(None, _message(text))
         case {"errors": {**fields}} if fields:
-            return ErrorDetail(None, excerpt("; ".join(f"{field}: {_words(text)}" for field, text in fields.items())))
+            return ErrorDetail(None, excerpt("; ".join(f"{field}: {_message(text)}" for field, text in fields.items())))
         case _:
-            return ErrorDetail(None, _words(response.body))
+            return ErrorDetail(None, _message(response.body))
 
 
 def _code(value: object) -> str | None:
@@ -86,19 +109,21 @@ def _code(value: object) -> str | None:
     return excerpt(str(value), _MAX_CODE) or None
 
 
-def _words(value: object) -> str | None:
+def _message(value: object) -> str | None:
     if isinstance(value, list):
-        words = [word for word in cast("list[object]", value) if isinstance(word, str)]
-        return excerpt(", ".join(words)) or None
+        texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
+        return excerpt(", ".join(texts)) or None
     return (excerpt(value) or None) if isinstance(value, str | bytes) else None
 
 
-def error_class(status: int) -> type[ProviderError]:
-    """Return the class of error that a status other than success stands for."""
-    by_class = _ERRORS_BY_CLASS.get(status // 100, MalformedResponseError)
-    return _ERRORS_BY_STATUS.get(status, by_class)
+def parse_retry_after(value: str | None, *, now: float) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait: a number of seconds, or a date.
 
-
-def usual_hint(status: int) -> str | None:
-    """Return what to do about a status, whichever provider it comes from."""
-    return _HINTS.get(status) or _HINTS_BY_CLASS.get(status // 100)
+    `now` is in Unix seconds. A date that has passed is 0; what is neither is None.
+    Source: RFC 9110, section 10.2.3.
+    """
+    text = "" if value is None else value.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    moment = parse_date(text)
+    return None if moment is None else max(0.0, moment - now)

@@ -1,7 +1,6 @@
 """Requests, responses and the parts that they are made of: values and pure functions, no I/O."""
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -20,8 +19,6 @@ MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error's body are read at all: more than any message may show."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
-
-_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -116,16 +113,3 @@ def parse_date(value: str | None) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def parse_retry_after(value: str | None, *, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header asks to wait: a number of seconds, or a date.
-
-    `now` is in Unix seconds. A date that has passed is 0; what is neither is None.
-    Source: RFC 9110, section 10.2.3.
-    """
-    text = "" if value is None else value.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    moment = parse_date(text)
-    return None if moment is None else max(0.0, moment - now)

@@ -1,10 +1,10 @@
-"""Keeping what was sent as a secret out of what is shown, should a server send it back in words of its own."""
+"""Redaction: taking secrets out of text, responses and exceptions, should a server send back what it was sent."""
 
 import contextlib
 import json
 import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, TypeVar, cast
 
 import aiohttp
@@ -14,14 +14,20 @@ from yarl import URL
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response
 from balancekit.money import exact_json
 
-_SHORTEST_SECRET: Final = 4
+_MASK: Final = "***"
+
+_MIN_SECRET_LENGTH: Final = 4
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
 # A run of backslashes is as many levels of quoting; `\\u005c` is a backslash itself, which may begin another escape.
 _ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
 
-_MOST_ESCAPES: Final = 4
+_MAX_NESTED_ESCAPES: Final = 4
+
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 def sensitive_values(request: Request) -> frozenset[str]:
@@ -29,14 +35,14 @@ def sensitive_values(request: Request) -> frozenset[str]:
     values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
     values |= {word for value in values for word in value.split()}
     values |= {*URL(request.url, encoded=True).query.values(), request.body.decode("utf-8", "replace")}
-    return frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
+    return frozenset(value for value in values if len(value) >= _MIN_SECRET_LENGTH)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return text with *** in place of the secrets, in upper or lower case."""
     # The longest first, since one may be a part of another.
-    words = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
-    return re.sub(words, "***", text, flags=re.IGNORECASE) if words else text
+    pattern = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
+    return re.sub(pattern, _MASK, text, flags=re.IGNORECASE) if pattern else text
 
 
 def redact_response(response: Response, secrets: Iterable[str]) -> Response:
@@ -47,11 +53,11 @@ def redact_response(response: Response, secrets: Iterable[str]) -> Response:
     body = response.body[:MAX_ERROR_BODY]
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
-        # Written anew, since `/` may have come as `\\/`, and any character by its number.
+        # Encoded again, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
     secrets = tuple(secrets)
     text = redact(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
-    # What is not whole JSON has its escapes still, and so has JSON quoted in JSON: whoever reads it undoes them.
+    # JSON that is cut or broken still has its escapes, and so has JSON quoted in JSON: a reader can undo them.
     for undo in (_without_backslashes, _unescaped):
         bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
         if (redacted := redact(bare_text, bare_secrets)) != bare_text:
@@ -65,19 +71,15 @@ def _without_backslashes(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    for _ in range(_MOST_ESCAPES):
+    for _ in range(_MAX_NESTED_ESCAPES):
         if "\\" not in text:
             break
         text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
     return _without_backslashes(text)
 
 
-_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
-_Error = TypeVar("_Error", bound=BaseException)
-
-
 def sanitize_exception(error: _Error) -> _Error:
-    """Take from an exception, and from those it came from, their frames, request headers and undecodable text."""
+    """Take the frames, request headers and undecodable text from an exception and from those it came from."""
     for link in walk_exception_chain(error):
         link.__traceback__ = None
         if isinstance(link, aiohttp.ClientResponseError):
@@ -92,12 +94,19 @@ def sanitize_exception(error: _Error) -> _Error:
 
 
 def attach_cause(error: _Error, raised: BaseException) -> _Error:
-    """Make an adapter's own exception the cause of an error: disarmed, with a note of where it was raised."""
+    """Make an adapter's own exception the cause of an error: sanitized, with a note of where it was raised."""
     frames = traceback.extract_tb(raised.__traceback__)
     error.__cause__ = sanitize_exception(raised)
     for frame in frames[-1:]:
         error.add_note(f"raised at {frame.filename}:{frame.lineno} in {frame.name}")
     return error
+
+
+def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, has one of the secrets in its text or its attributes."""
+    return any(
+        secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in walk_exception_chain(error)
+    )
 
 
 def walk_exception_chain(error: BaseException) -> Iterator[BaseException]:

@@ -24,11 +24,11 @@ from balancekit.errors import (
     TransportError,
 )
 from balancekit.http.clock_skew import current_offset
-from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, usual_hint
-from balancekit.http.messages import Request, Response, check_base_url, parse_date, parse_retry_after
+from balancekit.http.error_responses import ErrorDetail, error_detail, error_of
+from balancekit.http.messages import Request, Response, check_base_url, parse_date
 from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
 from balancekit.http.secret import Secret
-from balancekit.http.transport import BodyTooLargeError, ClearTextProxyError, send, transport_error
+from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
@@ -156,7 +156,7 @@ class HttpProvider(ABC):
         else:
             if response.status == HTTPStatus.OK:
                 return self._read(response)
-            failure = self._refusal(request, response)
+            failure = self._error_of(request, response)
         # Raised out here, so that what it came from is only its cause, and that is disarmed.
         raise failure
 
@@ -168,10 +168,6 @@ class HttpProvider(ABC):
     def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
         if request is None:
             return attach_cause(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
-        if isinstance(error, BodyTooLargeError):
-            return self._malformed(str(error))
-        if isinstance(error, ClearTextProxyError):
-            return self._error(TransportError, str(error), retryable=False, hint="Add the host to NO_PROXY")
         translated = transport_error(
             error, account=self.account, provider=self.provider, secrets=sensitive_values(request)
         )
@@ -198,29 +194,21 @@ class HttpProvider(ABC):
     def _malformed(self, message: str) -> ProviderError:
         return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value)
 
-    def _refusal(self, request: Request, response: Response) -> ProviderError:
+    def _error_of(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        safe = redact_response(response, sensitive_values(request))
+        redacted = redact_response(response, sensitive_values(request))
         try:
-            detail = self.read_error(safe)
+            detail = self.read_error(redacted)
         except BalancekitError:
             raise
-        except Exception:  # noqa: BLE001 - an answer that its adapter cannot read is still an error of its status
-            detail = error_detail(safe)
-        headers = response.headers
-        here, there = self.clock(), parse_date(headers.get("Date"))
-        said = " ".join(filter(None, (str(response.status), detail.code)))
-        failure = self._error(
-            error_class(response.status),
-            f"{said}: {detail.message}" if detail.message else said,
-            status=response.status,
-            code=detail.code,
-            hint=self.hints.get(detail.code or "") or self.hints.get(response.status) or usual_hint(response.status),
-            retry_after=parse_retry_after(headers.get("Retry-After"), now=here if there is None else there),
-        )
-        if isinstance(failure, AuthenticationError) and self.signs_time and there is not None:
-            failure.clock_offset = there - here
-        return failure
+        except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
+            detail = error_detail(redacted)
+        now = self.clock()
+        error = error_of(response, detail, account=self.account, provider=self.provider, hints=self.hints, now=now)
+        sent_at = parse_date(response.headers.get("Date"))
+        if isinstance(error, AuthenticationError) and self.signs_time and sent_at is not None:
+            error.clock_offset = sent_at - now
+        return error
 
 
 def _check_base_url(base_url: Secret) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What answers other than success stand for."""
+"""What an error response means: its class of error, code, message, hint and `Retry-After`."""
 
 import json
 
@@ -15,12 +15,13 @@ from balancekit import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http.error_responses import error_class, error_detail, usual_hint
+from balancekit.http.error_responses import error_class, error_detail, error_of, parse_retry_after
 from balancekit.http.messages import MAX_EXCERPT
 
+NEW_YEAR = 1_767_225_600.0
+NO_DETAIL = ErrorDetail()
 # Half a surrogate too: the environment of a process holds such where its bytes are no UTF-8.
-
-
+ANY_TEXT = st.text(st.characters())
 ERRORS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
@@ -28,6 +29,17 @@ ERRORS = st.recursive(
     ),
     max_leaves=10,
 )
+
+
+@pytest.fixture
+def make_error():
+    """Make the error of a response, for an adapter with two hints of its own."""
+
+    def make(response, detail=NO_DETAIL):
+        hints = {"locked": "Call the bank", 402: "Pay the bank"}
+        return error_of(response, detail, account="shop", provider="fake", hints=hints, now=NEW_YEAR)
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -148,23 +160,97 @@ def test_each_status_has_its_class_of_error(status, kind):
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"),
+    ("status", "detail", "message"),
     [
-        (302, "Check base_url"),
-        (401, "Check the account's credentials"),
-        (403, "Check the account's credentials"),
-        (404, "Check base_url"),
-        (429, "Too many requests"),
-        (500, "The provider is failing"),
-        (503, "The provider is failing"),
+        (403, ErrorDetail("forbidden", "No"), "403 forbidden: No"),
+        (401, ErrorDetail("bad_key"), "401 bad_key"),
+        (429, ErrorDetail(None, "error code: 1015"), "429: error code: 1015"),
+        (503, ErrorDetail(), "503"),
     ],
 )
-def test_a_status_has_its_usual_hint(status, hint):
-    """What to do about a status does not depend on the provider."""
-    assert str(usual_hint(status)).startswith(hint)
+def test_the_message_has_the_status_the_code_and_the_providers_message(make_error, status, detail, message):
+    """What the provider left out is left out of the message."""
+    error = make_error(Response(status), detail)
+
+    assert type(error) is error_class(status)
+    assert (error.message, error.status, error.code) == (message, status, detail.code)
+    assert (error.account, error.provider) == ("shop", "fake")
 
 
-@pytest.mark.parametrize("status", [204, 400, 422, 999])
-def test_where_nobody_knows_what_to_do_there_is_no_hint(status):
-    """A hint that says nothing is not given."""
-    assert usual_hint(status) is None
+@pytest.mark.parametrize(
+    ("status", "code", "hint"),
+    [
+        (403, "locked", "Call the bank"),
+        (402, "locked", "Call the bank"),
+        (402, "other", "Pay the bank"),
+        (403, "other", "Check the account's credentials, and that base_url is the host that they were made for"),
+        (500, None, "The provider is failing. Try again later"),
+        (404, None, "Check base_url"),
+        (400, "other", None),
+        (204, None, None),
+    ],
+)
+def test_a_hint_is_the_most_special_there_is(make_error, status, code, hint):
+    """The adapter's for the code comes before its own for the status, and that before the general one."""
+    assert make_error(Response(status), ErrorDetail(code)).hint == hint
+
+
+@pytest.mark.parametrize("status", [429, 503, 403, 302])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT", "date": "Thu, 01 Jan 2026 00:00:50 GMT"}, 10.0),
+        ({"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT", "Date": "today"}, 60.0),
+        ({"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT"}, 60.0),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+    ids=["seconds", "date", "bad date", "no date", "garbage", "absent"],
+)
+def test_retry_after_is_kept_whatever_the_status(make_error, status, headers, seconds):
+    """A date is counted from the response's own `Date`, since this machine's clock may be off."""
+    assert make_error(Response(status, headers)).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 5 ", 5.0),
+        ("007", 7.0),
+        ("999999999999", 999_999_999_999.0),
+        ("Thu, 01 Jan 2026 00:00:10 GMT", 10.0),
+        ("Thursday, 01-Jan-26 00:00:10 GMT", 10.0),
+        ("Thu Jan  1 00:00:10 2026", 10.0),
+        ("Thu, 01 Jan 2026 01:00:10 +0100", 10.0),
+        ("Thu, 01 Jan 2026 00:00:10 -0000", 10.0),
+        ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),
+        ("Thu, 01 Jan 0001 00:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value, seconds):
+    """A date is counted from now, and one that has passed is no wait."""
+    assert parse_retry_after(value, now=NEW_YEAR) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, "", " ", "-5", "+5", "1.5", "1e3", "5, 10", "5 10", "5s", "soon", "NaN", "Infinity", "\u0665", "9" * 13,
+        "9" * 5000, "Thu, 01 Jan 99999 00:00:00 GMT", "Thu, 01 Jan 2026 25:00:00 GMT", "Thu, 32 Jan 2026 00:00:00 GMT",
+    ],
+    ids=lambda value: ascii(value)[:16],
+)  # fmt: skip
+def test_what_is_neither_seconds_nor_a_date_says_nothing(value):
+    """A header that cannot be understood is as good as none."""
+    assert parse_retry_after(value, now=NEW_YEAR) is None
+
+
+@given(ANY_TEXT | st.text("0123456789 :,-+.GMTJanThu"))
+def test_any_retry_after_is_harmless(value):
+    """Whatever the header says, it is seconds from zero up or nothing."""
+    seconds = parse_retry_after(value, now=NEW_YEAR)
+
+    assert seconds is None or 0 <= seconds < float("inf")

@@ -1,19 +1,19 @@
-"""Keeping secrets out of what is shown."""
+"""Redaction of secrets in text, responses and exceptions."""
 
 import json
 
+import aiohttp
 import pytest
 from hypothesis import example, given, strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
-from balancekit import (
-    ProviderError,
-    Request,
-    Response,
-)
+from balancekit import ProviderError, Request, Response
 from balancekit.http.error_responses import error_detail
 from balancekit.http.messages import MAX_ERROR_BODY
 from balancekit.http.redaction import (
     attach_cause,
+    quotes_any,
     redact,
     redact_response,
     sanitize_exception,
@@ -25,7 +25,7 @@ from balancekit.http.redaction import (
 ANY_TEXT = st.text(st.characters())
 
 
-def test_what_was_sent_as_a_secret_is_blotted_out():
+def test_every_secret_is_redacted():
     """Every appearance of every secret goes, and the rest stays."""
     text = "key canary-key-1, again canary-key-1, signature canary-sig-2, time 12"
 
@@ -33,7 +33,7 @@ def test_what_was_sent_as_a_secret_is_blotted_out():
 
 
 def test_secrets_are_the_values_of_headers_and_their_words():
-    """A token is a secret without the scheme before it, too; what everybody may know, or guess, is not redacted."""
+    """A token is a secret without the scheme before it, too; what is public, or short enough to guess, is no secret."""
     headers = {"Authorization": "Bearer canary-token", "Content-Type": "application/json", "X-Try": "1"}
     request = Request("POST", "https://pay.example/?api_key=canary-query", headers, b"canary-body")
 
@@ -42,16 +42,16 @@ def test_secrets_are_the_values_of_headers_and_their_words():
     }  # fmt: skip
 
 
-def test_a_secret_is_blotted_out_in_either_case():
+def test_a_secret_is_redacted_in_either_case():
     """A server may write a signature in upper case."""
     assert redact("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
 
 
-def test_a_secret_with_quotes_is_blotted_out_of_json():
+def test_a_secret_with_quotes_is_redacted_in_json():
     """What JSON must escape is found, too."""
-    blot = redact_response(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
+    redacted = redact_response(Response(403, {}, json.dumps({"error": 'no key AB"CD\\EF'}).encode()), ['AB"CD\\EF'])
 
-    assert blot.json() == {"error": "no key ***"}
+    assert redacted.json() == {"error": "no key ***"}
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_a_secret_with_quotes_is_blotted_out_of_json():
     ],
     ids=["text", "json", "list", "no text"],
 )  # fmt: skip
-def test_a_response_is_blotted_however_json_escapes_it(body):
+def test_a_response_is_redacted_however_json_escapes_it(body):
     """What was sent as a secret is found in whatever form it comes back."""
-    blot = redact_response(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
+    redacted = redact_response(Response(403, {"X-Echo": "canary/key+1"}, body), ["canary/key+1"])
 
-    assert "canary" not in repr([blot.headers, blot.body, error_detail(blot)])
+    assert "canary" not in repr([redacted.headers, redacted.body, error_detail(redacted)])
 
 
 @pytest.mark.parametrize(
@@ -92,23 +92,23 @@ def test_a_response_is_blotted_however_json_escapes_it(body):
         "half a number",
     ],
 )
-def test_a_response_is_blotted_where_escapes_are_left(body):
+def test_a_response_is_redacted_where_escapes_are_left(body):
     """JSON that is cut, broken or quoted in JSON hides no secret behind its escapes."""
-    blot = redact_response(Response(403, {}, body), ["canary/key+1"])
+    redacted = redact_response(Response(403, {}, body), ["canary/key+1"])
 
-    assert "canary" not in repr([blot.body, error_detail(blot)])
+    assert "canary" not in repr([redacted.body, error_detail(redacted)])
 
 
 @pytest.mark.parametrize("secret", ['canary"key-1', "canary\\key-1", "canary\\u002fkey-1"])
-def test_a_secret_that_json_escapes_is_blotted_out(secret):
+def test_a_secret_that_json_escapes_is_redacted(secret):
     """A secret with a quote or a backslash in it stands in JSON with another backslash before."""
-    blot = redact_response(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
+    redacted = redact_response(Response(403, {}, json.dumps({"error": f"no such key: {secret}"}).encode()), [secret])
 
-    assert "canary" not in repr([blot.body, error_detail(blot)])
+    assert "canary" not in repr([redacted.body, error_detail(redacted)])
 
 
 def test_escapes_stay_where_no_secret_is():
-    """Only an answer that sends a secret back is rewritten."""
+    """Only a response that sends a secret back is rewritten."""
     assert redact_response(Response(502, {}, b"C:\\proxy\\u002f"), ["canary-key"]).body == b"C:\\proxy\\u002f"
 
 
@@ -120,25 +120,80 @@ def test_of_the_body_of_an_error_no_more_is_kept_than_is_ever_read():
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
 @example(b"no such key", ["canary-\udce9"])
 @example(b"[" * 100_000, ["canary-key"])
-def test_blotting_out_any_text_raises_nothing(body, secrets):
-    """Whatever was sent as a header, what came back is read."""
+def test_redacting_any_text_raises_nothing(body, secrets):
+    """Whatever was sent as a header, the response is read."""
     assert isinstance(redact_response(Response(500, {}, body), secrets), Response)
 
 
-CANARY = "canary-\ud83f"
+CANARY = "canary-3f9a"
+INFO = aiohttp.RequestInfo(
+    URL("https://pay.example"), "POST", CIMultiDictProxy(CIMultiDict({"X-Key": CANARY})), URL("https://pay.example")
+)
 
 
-def _raised():
-    with pytest.raises(UnicodeEncodeError) as caught:
-        CANARY.encode()
+def raised(error, cause=None):
+    """Return an exception with a traceback."""
+    with pytest.raises(type(error)) as caught:
+        raise error from cause
     return caught.value
+
+
+def test_sanitizing_takes_frames_and_headers_from_every_link():
+    """Causes, contexts and members of groups are sanitized too, whatever their order."""
+    member = raised(OSError("one"))
+    response_error = raised(aiohttp.ClientResponseError(INFO, (), status=400, message="bad"))
+    group = raised(ExceptionGroup("several", [member, response_error]))
+    error = raised(ValueError("outer"), group)
+
+    sanitized = sanitize_exception(error)
+
+    assert sanitized is error
+    assert [link.__traceback__ for link in (error, group, member, response_error)] == [None] * 4
+    assert CANARY not in f"{response_error!r} {response_error.args} {vars(response_error)}"
+
+
+def test_sanitizing_keeps_what_happened():
+    """Method, URL, status and message stay, to find the reason by."""
+    error = sanitize_exception(aiohttp.ClientResponseError(INFO, (), status=400, message="bad"))
+
+    assert str(error) == "400, message='bad', url='https://pay.example'"
+    assert error.request_info.method == "POST"
+    assert error.history == ()
+
+
+def test_sanitizing_ends_where_causes_go_in_a_circle():
+    """Two exceptions may each be the context of the other."""
+    first, second = raised(ValueError("first")), raised(ValueError("second"))
+    first.__context__, second.__cause__ = second, first
+
+    sanitize_exception(first)
+
+    assert (first.__traceback__, second.__traceback__) == (None, None)
 
 
 def test_text_that_could_not_be_encoded_is_taken_away():
     """An encoding error holds the whole of the text that it could not write."""
-    error = sanitize_exception(_raised())
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "canary-\ud83f".encode()
+
+    error = sanitize_exception(caught.value)
 
     assert "canary" not in f"{error} {error!r} {error.args} {error.object}"
+
+
+@pytest.mark.parametrize(
+    ("error", "quoted"),
+    [
+        (ValueError(f"no such key: {CANARY}"), True),
+        (ExceptionGroup("several", [ValueError(CANARY)]), True),
+        (raised(ValueError("outer"), ValueError(CANARY)), True),
+        (ValueError("no such key"), False),
+    ],
+    ids=["text", "member", "cause", "none"],
+)
+def test_a_quoted_secret_is_found_in_every_link(error, quoted):
+    """A secret may stand in a cause, or in a member of a group."""
+    assert quotes_any([CANARY], error) is quoted
 
 
 def test_an_exception_is_visited_once_however_it_is_linked():

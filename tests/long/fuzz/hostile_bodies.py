@@ -184,7 +184,7 @@ def read(provider: HttpProvider, body: bytes) -> None:
 
 def refuse(provider: HttpProvider, body: bytes) -> None:
     """Read a body as that of an error."""
-    raise provider._refusal(REQUEST, Response(400, body=body))
+    raise provider._error_of(REQUEST, Response(400, body=body))
 
 
 def best_of(run: Callable[[HttpProvider, bytes], None], provider: HttpProvider, body: bytes) -> tuple[float, str]:

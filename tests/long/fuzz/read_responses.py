@@ -31,8 +31,8 @@ with instrumented():
         MalformedResponseError,
         Response,
     )
-    from balancekit.http.error_responses import error_class, error_detail
-    from balancekit.http.messages import MAX_EXCERPT, Request, excerpt, parse_date, parse_retry_after
+    from balancekit.http.error_responses import error_class, error_detail, parse_retry_after
+    from balancekit.http.messages import MAX_EXCERPT, Request, excerpt, parse_date
     from balancekit.http.redaction import redact_response
 
 SECRET = "canary-key/1234"
@@ -68,7 +68,7 @@ def check(provider, response):
             assert isinstance(balances, tuple)
             assert all(isinstance(balance, Balance) and balance.amount.is_finite() for balance in balances)
     else:
-        error = provider._refusal(REQUEST, response)
+        error = provider._error_of(REQUEST, response)
         assert type(error) is error_class(response.status)
         assert SECRET not in str(error).replace("\\", "")
         check_error(error, response.status)
