@@ -1,7 +1,7 @@
-"""What an API that the sandbox plays is to the server, and what answers outside both APIs."""
+"""The interface of an API to the sandbox's server, and the API for every path outside both providers."""
 
 from http import HTTPStatus
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from multidict import CIMultiDictProxy
 
@@ -11,7 +11,7 @@ from balancekit.sandbox.responses import SandboxResponse
 
 
 class Api(Protocol):
-    """One API: which paths and accounts are its own, and what it answers."""
+    """One API: its paths, its accounts and its responses."""
 
     @property
     def provider(self) -> str | None:
@@ -23,35 +23,33 @@ class Api(Protocol):
         ...
 
     def identify(self, route: str, headers: CIMultiDictProxy[str]) -> SandboxAccount | None:
-        """Return the account that a request says it comes from."""
+        """Return the account that a request claims to come from."""
         ...
 
     def respond(self, request: ReceivedRequest) -> SandboxResponse:
-        """SandboxResponse a request as the provider does."""
+        """Respond to a request as the provider does."""
         ...
 
     def documented_error(self, status: int) -> SandboxResponse | None:
-        """Return the error that the provider documents for a status."""
+        """Return the error response that the provider documents for a status."""
         ...
 
 
 class NotFoundApi:
-    """What is asked for outside both APIs."""
+    """Every path outside both APIs."""
 
-    @property
-    def provider(self) -> None:
-        """No provider."""
+    provider: ClassVar[None] = None
 
-    def serves(self, route: str) -> bool:  # noqa: ARG002 - whatever the APIs do not
-        """Whether a path is served here: any is."""
+    def serves(self, route: str) -> bool:  # noqa: ARG002 - it is asked last
+        """Whether a path is served here: every path is."""
         return True
 
     def identify(self, route: str, headers: CIMultiDictProxy[str]) -> None:
-        """Recognise nobody."""
+        """Identify no account."""
 
     def respond(self, request: ReceivedRequest) -> SandboxResponse:  # noqa: ARG002 - always the same
-        """SandboxResponse that nothing is found."""
+        """Respond that nothing is found."""
         return SandboxResponse.of_status(HTTPStatus.NOT_FOUND)
 
     def documented_error(self, status: int) -> None:
-        """Document nothing."""
+        """Return no error response: no provider documents one."""

@@ -1,4 +1,4 @@
-"""Certificates for a sandbox that speaks TLS: a right one, and one that is wrong in each way that a client must see."""
+"""Certificates for a sandbox that speaks TLS: a valid one, and one for each defect that a client must detect."""
 
 import ipaddress
 import ssl
@@ -19,10 +19,10 @@ _OTHER_HOST: Final = "other.example"
 
 
 class Certificate(StrEnum):
-    """Which certificate a sandbox shows.
+    """Which certificate a sandbox presents.
 
-    All but the self-signed one are of the sandbox's own authority, so that a client that trusts the authority refuses
-    the expired one, and that of another host, for this reason alone.
+    All but the self-signed one are issued by the sandbox's own authority, so that a client that trusts the authority
+    rejects the expired one, and the one of another host, for this reason alone.
     """
 
     VALID = "valid"
@@ -32,9 +32,10 @@ class Certificate(StrEnum):
 
 
 class Authority:
-    """A certificate authority that is gone with the object: nothing of it stays on the disk."""
+    """A certificate authority for one kind of certificate; it exists in memory alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Certificate) -> None:
+        self._kind = kind
         self._key = generate_private_key(SECP256R1())
         self._name = _name("balancekit sandbox authority")
         self._certificate = self._issue(self._key, self._name, x509.BasicConstraints(ca=True, path_length=0))
@@ -43,19 +44,19 @@ class Authority:
         """Return the settings of a client that trusts this authority and no other."""
         return ssl.create_default_context(cadata=_pem(self._certificate).decode())
 
-    def server_context(self, kind: Certificate, host: str) -> ssl.SSLContext:
-        """Return the settings of a server that shows a new certificate of that kind for a host."""
-        named = _OTHER_HOST if kind is Certificate.OTHER_HOST else host
+    def server_context(self, host: str) -> ssl.SSLContext:
+        """Return the settings of a server that presents a new certificate for a host."""
+        named = _OTHER_HOST if self._kind is Certificate.OTHER_HOST else host
         key = generate_private_key(SECP256R1())
         certificate = self._issue(
             key,
             _name(named),
             x509.SubjectAlternativeName([_general_name(named)]),
-            expired=kind is Certificate.EXPIRED,
-            by_itself=kind is Certificate.SELF_SIGNED,
+            expired=self._kind is Certificate.EXPIRED,
+            self_signed=self._kind is Certificate.SELF_SIGNED,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # OpenSSL reads files only; they are gone before anybody connects.
+        # OpenSSL reads only from files; they are deleted before anybody connects.
         with tempfile.TemporaryDirectory() as directory:
             chain = Path(directory, "chain.pem")
             chain.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem(certificate))
@@ -69,21 +70,21 @@ class Authority:
         purpose: x509.BasicConstraints | x509.SubjectAlternativeName,
         *,
         expired: bool = False,
-        by_itself: bool = False,
+        self_signed: bool = False,
     ) -> x509.Certificate:
-        # Whole days around now, whatever the sandbox's clock says: OpenSSL asks the machine's.
+        # Around the machine's time, not the sandbox's, because OpenSSL checks against that.
         now = datetime.now(UTC)
-        issuer_key = key if by_itself else self._key
+        issuer_key = key if self_signed else self._key
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)
-            .issuer_name(name if by_itself else self._name)
+            .issuer_name(name if self_signed else self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 2 * _DAY)
             .not_valid_after(now - _DAY if expired else now + _DAY)
             .add_extension(purpose, critical=isinstance(purpose, x509.BasicConstraints))
-            # Python 3.13 checks strictly and wants both identifiers.
+            # Python 3.13 checks strictly and requires both identifiers.
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         )

@@ -1,10 +1,9 @@
-"""How webhooks are delivered: attempts over HTTP, the provider's retries, and the log of both."""
+"""The delivery of webhooks: attempts over HTTP, the provider's retries, and the log of deliveries."""
 
 import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final
 
 import aiohttp
 import attrs
@@ -13,19 +12,15 @@ from yarl import URL
 
 from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.holdings import Holding
+from balancekit.sandbox.request_log import LOG_LENGTH
 from balancekit.sandbox.webhooks import Event, Message, Tamper
-
-_MAX_ENTRIES: Final = 10_000
-"""How many deliveries are kept: a sandbox that runs for days must not fill the memory."""
-
-_CLOSED_ERROR: Final = "the sandbox closed"
 
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One try to deliver a webhook: what was sent, and the status that came back or the error that came instead.
+    """One attempt to deliver a webhook: what was sent, and the status of the response or the error instead of it.
 
-    `at` is the sandbox's clock in Unix seconds. The repr shows neither headers nor body, which hold signatures.
+    `at` is the sandbox's clock in Unix seconds. The repr omits headers and body, which hold signatures.
     """
 
     at: float
@@ -36,19 +31,19 @@ class Attempt:
 
     @property
     def accepted(self) -> bool:
-        """Whether the receiver took it: any status of success."""
+        """Whether the receiver accepted it, with any 2xx status."""
         return self.status in range(200, 300)
 
 
 class WebhookSender:
-    """What delivers the webhooks of a sandbox, from its start until it closes."""
+    """Delivers the webhooks of a sandbox while it is started."""
 
     def __init__(
         self, *, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]], timeout: float
     ) -> None:
         self.clock = clock
         self.sleep = sleep
-        self.log = deque["Delivery"](maxlen=_MAX_ENTRIES)
+        self.log = deque["Delivery"](maxlen=LOG_LENGTH)
         self._timeout = timeout
         self._running = False
         self._session: aiohttp.ClientSession | None = None
@@ -59,7 +54,7 @@ class WebhookSender:
         self._running = True
 
     async def aclose(self) -> None:
-        """End every delivery, attempts and waiting included."""
+        """End every delivery, whether it is being sent or waits for its next attempt."""
         self._running = False
         session, self._session = self._session, None
         for task in self._tasks:
@@ -89,37 +84,37 @@ class WebhookSender:
         tamper: Tamper | None,
         send: bool,
     ) -> "Delivery":
-        """Make a delivery, if it can be made and, with `send`, be sent; see `Sandbox.settle` for what is raised."""
+        """Create a delivery; raises what `Sandbox.settle` raises, where `send` requires that it can be sent now."""
         if copies < 1:
             raise ValueError("a webhook is delivered at least once")
         if tamper is not None and tamper not in account.tampers:
             raise ValueError(f"tamper must be one of {', '.join(sorted(account.tampers))}, not {tamper!r}")
         if send:
             self.check(account)
-        # Random, so that a receiver that remembers does not take them for those of an earlier sandbox.
+        # Random, so that a receiver does not mistake them for duplicates from an earlier sandbox.
         number = secrets.randbits(48) if transaction is None else transaction
         event = Event(number=number, event_id=f"msg_{secrets.token_hex(12)}", status=status, moved=moved)
         return Delivery(self, account, event, copies=copies, tamper=tamper)
 
     async def dispatch(self, delivery: "Delivery", *, send: bool) -> "Delivery":
-        """Log a delivery, and send it unless it is held."""
+        """Log a delivery, and send it if `send` is true."""
         self.log.append(delivery)
         if send:
             await delivery.send()
         return delivery
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Do something in the background, at the latest until the sandbox closes."""
+        """Run work in the background, at most until the sandbox closes."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def post(self, url: str, message: Message) -> int:
-        """Send a message and return the status of the answer, whose body is not read."""
+        """Send a message and return the status of the response; the body is not read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # A connection each, so that no attempt fails for what became of an earlier one.
+                # A new connection each time, so that no attempt fails because an old connection is dead.
                 connector=aiohttp.TCPConnector(force_close=True, limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
@@ -130,11 +125,7 @@ class WebhookSender:
 
 
 class Delivery:
-    """One event on its way to an account's receiver: what was tried, and what became of it.
-
-    It is made by a sandbox's `settle` and `announce`. `transaction` is the number of the transaction that it tells of,
-    `status` the provider's word for that one's state.
-    """
+    """One event to deliver to an account's receiver, with its attempts; created by `settle` and `announce`."""
 
     def __init__(
         self, sender: WebhookSender, account: SandboxAccount, event: Event, *, copies: int, tamper: Tamper | None
@@ -158,63 +149,62 @@ class Delivery:
 
     @property
     def transaction(self) -> int:
-        """The number of the transaction, to be told of again."""
+        """The number of the transaction, for its later events."""
         return self._event.number
 
     @property
     def status(self) -> str:
-        """The provider's word for the state of the transaction."""
+        """The provider's status of the transaction."""
         return self._event.status
 
     @property
     def tamper(self) -> Tamper | None:
-        """What is done to every attempt."""
+        """The tamper that applies to every attempt."""
         return self._tamper
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """What was tried, in the order in which it ended."""
+        """The attempts in the order in which they ended."""
         return tuple(self._attempts)
 
     @property
     def accepted(self) -> bool:
-        """Whether the receiver took any of the attempts."""
+        """Whether the receiver accepted any of the attempts."""
         return any(attempt.accepted for attempt in self._attempts)
 
     async def send(self) -> None:
-        """Send it and return when the first attempt at every copy has ended; the retries follow in the background.
+        """Send it and return when the first attempt of every copy has ended; the retries follow in the background.
 
-        Sent again, it is a duplicate: the same event, signed anew where the scheme has a time. Raises RuntimeError if
-        the sandbox is not started or the account has no `webhook_url`.
+        Sending again makes a duplicate: the same event, signed anew where the signature covers a time. Raises
+        RuntimeError if the sandbox is not started or the account has no `webhook_url`.
         """
         self._sender.check(self._account)
-        # All at once: the sandbox cannot close before the last of them has begun.
-        tried = [self._begin() for _ in range(self._copies)]
-        for first_attempt in tried:
-            await first_attempt.wait()
+        # All are started before any is awaited, so that the sandbox cannot close in between.
+        for attempted in [self._start() for _ in range(self._copies)]:
+            await attempted.wait()
 
     async def done(self) -> bool:
-        """Wait until every copy that was sent is accepted, given up or ended by the close; return `accepted`."""
+        """Wait until every copy that was sent is accepted, given up or cancelled; return `accepted`."""
         while pending := [run for run in self._runs if not run.done()]:
             await asyncio.wait(pending)
         for run in self._runs:
             if not run.cancelled():
-                # What a sleep that was passed in raised is not lost.
+                # Raise what the given `sleep` raised.
                 run.result()
         return self.accepted
 
-    def _begin(self) -> asyncio.Event:
-        tried = asyncio.Event()
-        # A task of its own: the provider goes on whatever becomes of the caller.
-        run = self._sender.spawn(self._run(tried))
-        # Not by the task itself, which does not come to anything if it is cancelled before it begins.
-        run.add_done_callback(lambda _: tried.set())
+    def _start(self) -> asyncio.Event:
+        attempted = asyncio.Event()
+        # In a task of its own, since a provider continues when the caller of `settle` is cancelled.
+        run = self._sender.spawn(self._run(attempted))
+        # A task that is cancelled before its first step cannot set it.
+        run.add_done_callback(lambda _: attempted.set())
         self._runs.append(run)
-        return tried
+        return attempted
 
-    async def _run(self, tried: asyncio.Event) -> None:
+    async def _run(self, attempted: asyncio.Event) -> None:
         accepted = await self._attempt()
-        tried.set()
+        attempted.set()
         for delay in self._account.retry_delays:
             if accepted:
                 return
@@ -222,7 +212,7 @@ class Delivery:
             accepted = await self._attempt()
 
     async def _attempt(self) -> bool:
-        # Read each time, since it can be changed: where there is no receiver any more, nothing is sent.
+        # Read before each attempt, since it can be changed; without a receiver nothing is sent.
         url = self._account.webhook_url
         if url is None:
             return False
@@ -231,10 +221,10 @@ class Delivery:
         status, error = None, None
         try:
             status = await self._sender.post(url, message)
-        except (aiohttp.ClientError, OSError) as failed:
-            error = ": ".join(filter(None, (type(failed).__name__, str(failed))))
+        except (aiohttp.ClientError, OSError) as exception:
+            error = ": ".join(filter(None, (type(exception).__name__, str(exception))))
         except asyncio.CancelledError:
-            error = _CLOSED_ERROR
+            error = "the sandbox closed"
             raise
         finally:
             self._attempts.append(

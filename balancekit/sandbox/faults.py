@@ -1,31 +1,29 @@
-"""Scripted faults: what can go wrong with an answer."""
+"""Faults: what can go wrong with a response."""
 
 import math
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Final, Literal, TypeAlias, get_args
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from balancekit.sandbox.responses import SandboxResponse
-
 Part: TypeAlias = Literal["start", "head", "body"]
-"""How far an answer gets: not to its first byte, to the middle of its head, or to the middle of its body."""
+"""Where a response stops: before its first byte, in the middle of its head, or in the middle of its body."""
 
 Ending: TypeAlias = Literal["close", "reset", "stall", "reset-next"]
 """How a connection ends."""
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING: Final = ("Content-Length", "Transfer-Encoding")
-_BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_STATUSES_WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
-_SHOWN: Final = 60
+_REPR_BYTES: Final = 60
 _MEBIBYTE: Final = 2**20
-_FILLER: Final = 64 * 2**10
+_CHUNK_SIZE: Final = 64 * 2**10
 
 
 def _as_headers(headers: Mapping[str, str]) -> CIMultiDictProxy[str]:
@@ -36,71 +34,71 @@ def _as_bytes(body: bytes | str | None) -> bytes | None:
     return body.encode() if isinstance(body, str) else body
 
 
-def _shortly(data: bytes | None) -> str:
-    return repr(data) if data is None or len(data) <= _SHOWN else f"<{len(data)} bytes: {data[:_SHOWN]!r}…>"
+def _short_repr(data: bytes | None) -> str:
+    return repr(data) if data is None or len(data) <= _REPR_BYTES else f"<{len(data)} bytes: {data[:_REPR_BYTES]!r}…>"
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
     """What goes wrong with one request; raises ValueError for parts that contradict each other.
 
-    - `status`, `body` (text is sent as UTF-8): answered in the place of the usual answer, whatever the credentials are.
-      A status without a body brings the error body that the provider documents for it, else none; a body without a
-      status comes with 200. It is announced as JSON unless `headers` say otherwise.
-    - `headers`: sent beside the others, in the place of those with the same names.
+    - `status`, `body` (text is sent as UTF-8): sent instead of the usual response, whatever the credentials are. A
+      status without a body comes with the error body that the provider documents for it, else with none; a body without
+      a status comes with 200. The content type is JSON unless `headers` has another.
+    - `headers`: added to the response; they replace those of the same names.
     - `cut_after`: the head announces the whole body, then the connection ends after that many bytes of it; a body that
       is not longer than that is announced one byte longer, so that it is always cut.
-    - `stop`: the same, told by the part of the answer: "start", "head" or "body"; see `cut`, `reset` and `stall`.
-    - `length_error`: how many bytes more, or fewer if it is negative, the head announces than there are.
-    - `drip`: from the "head" or the "body" on, the answer comes byte by byte, `interval` seconds apart.
-    - `delay`: seconds before anything is sent; with nothing else, the usual answer follows.
-    - `raw`: these bytes go out in the place of a response, and the connection ends.
+    - `stop`: the same, by the part of the response: "start", "head" or "body"; see `cut`, `reset` and `stall`.
+    - `length_error`: how many bytes more, or fewer if it is negative, the head announces than the body has.
+    - `drip`: from the "head" or the "body" on, the response is sent byte by byte, `interval` seconds apart.
+    - `delay`: seconds before anything is sent; with nothing else, the usual response follows.
+    - `raw`: these bytes are sent instead of a response, and the connection ends.
     - `endless`: these bytes follow `raw` again and again, until the client goes away.
-    - `ending`: the connection's end after what is sent, a whole answer too: "close" (FIN; so it is for all of the above
-      that send by themselves), "reset" (RST), "stall" (nothing more comes), or "reset-next": it is kept alive after a
-      whole answer, and reset by the next request on it.
-    - `hang`: nothing is ever sent; it ends when the client goes away or the sandbox closes.
+    - `ending`: how the connection ends after the last byte, also after a complete response: "close" (FIN; the default
+      wherever a part above ends the connection), "reset" (RST), "stall" (it stays open and silent), or "reset-next":
+      it is kept alive after a complete response, and reset by the next request on it.
+    - `hang`: nothing is ever sent, until the client goes away or the sandbox closes.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_headers)
-    body: bytes | None = attrs.field(default=None, converter=_as_bytes, repr=_shortly)
+    body: bytes | None = attrs.field(default=None, converter=_as_bytes, repr=_short_repr)
     delay: float = 0.0
     cut_after: int | None = None
     stop: Part | None = None
     length_error: int = 0
     drip: Literal["head", "body"] | None = None
     interval: float = 0.001
-    raw: bytes | None = attrs.field(default=None, repr=_shortly)
-    endless: bytes | None = attrs.field(default=None, repr=_shortly)
+    raw: bytes | None = attrs.field(default=None, repr=_short_repr)
+    endless: bytes | None = attrs.field(default=None, repr=_short_repr)
     ending: Ending | None = None
     hang: bool = False
 
     @classmethod
     def cut(cls, part: Part) -> "Fault":
-        """Close the connection (FIN) before the answer or in the middle of its head or body."""
+        """Close the connection (FIN) before the response or in the middle of its head or body."""
         return cls(stop=part, ending="close")
 
     @classmethod
     def reset(cls, part: Part) -> "Fault":
-        """Reset the connection (RST) before the answer or in the middle of its head or body."""
+        """Reset the connection (RST) before the response or in the middle of its head or body."""
         return cls(stop=part, ending="reset")
 
     @classmethod
     def stall(cls, part: Part) -> "Fault":
-        """Fall silent before the answer or in the middle of its head or body, with the connection left open."""
+        """Send nothing more, from before the response or the middle of its head or body; the connection stays open."""
         return cls(stop=part, ending="stall")
 
     @classmethod
     def redirect(cls, to: str, *, status: int = 302) -> "Fault":
-        """Point to another URL; ValueError for a status that is no redirect."""
+        """Redirect to another URL; ValueError for a status that is not a redirect."""
         if status not in _REDIRECTS:
             raise ValueError(f"status must be one of {_REDIRECTS}, not {status}")
         return cls(status=status, headers={"Location": to})
 
     @classmethod
     def bomb(cls, *, mebibytes: int, encoding: Literal["gzip", "deflate"] = "gzip") -> "Fault":
-        """SandboxResponse with blanks that decompress to so many MiB from about a thousandth of that."""
+        """Send blanks that decompress to so many MiB, from about a thousandth of that."""
         if mebibytes < 1:
             raise ValueError(f"mebibytes must be 1 or more, not {mebibytes}")
         if encoding not in {"gzip", "deflate"}:
@@ -109,11 +107,11 @@ class Fault:
 
     @classmethod
     def flood(cls, *, chunked: bool = False) -> "Fault":
-        """SandboxResponse with blanks that never end, in chunks or as they come."""
+        """Send blanks without end, chunked or not."""
         framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n"
-        blanks = b" " * _FILLER
-        return cls(raw=head, endless=b"%x\r\n%b\r\n" % (_FILLER, blanks) if chunked else blanks)
+        blanks = b" " * _CHUNK_SIZE
+        return cls(raw=head, endless=b"%x\r\n%b\r\n" % (_CHUNK_SIZE, blanks) if chunked else blanks)
 
     def __attrs_post_init__(self) -> None:
         problem = next(self._problems(), None)
@@ -133,8 +131,8 @@ class Fault:
         if (self.cut_after is not None) + (self.stop is not None) + bool(self.length_error) > 1:
             yield "one of cut_after, stop and length_error says what is missing"
         if self.ending == "reset-next" and (framed or self.raw is not None or self.drip):
-            yield "only a whole answer leaves a connection in the place where the next request may come"
-        if self.status in _BODILESS and (self.body or (framed and self.stop not in {"start", "head"})):
+            yield "only a whole response leaves a connection in the place where the next request may come"
+        if self.status in _STATUSES_WITHOUT_BODY and (self.body or (framed and self.stop not in {"start", "head"})):
             yield f"a response with status {self.status} has no body"
         if not (changed or framed or self.delay or self.raw is not None or self.drip or self.ending or self.hang):
             yield "a fault in which nothing goes wrong"
@@ -165,38 +163,20 @@ class Fault:
 
     @property
     def replaces_response(self) -> bool:
-        """Whether the usual answer, and with it the check of the credentials, is left out."""
+        """Whether it replaces the usual response, so that the credentials are not checked."""
         return self.status is not None or self.body is not None
 
     @property
     def cuts(self) -> bool:
-        """Whether a part of the answer is missing."""
+        """Whether a part of the response is missing."""
         return self.cut_after is not None or self.stop is not None
 
 
-def apply_fault(
-    fault: Fault,
-    *,
-    usual: Callable[[], SandboxResponse],
-    documented_error: Callable[[int], SandboxResponse | None],
-) -> SandboxResponse:
-    """Return the response that a fault makes of the usual one, which is built only if it is needed."""
-    if not fault.replaces_response:
-        response = usual()
-    else:
-        status = HTTPStatus.OK.value if fault.status is None else fault.status
-        known = documented_error(status) if fault.body is None else None
-        response = known or SandboxResponse.of_json_text(status, "")
-        if fault.body is not None:
-            response = attrs.evolve(response, body=fault.body)
-    return response.with_headers(fault.headers)
-
-
 def _bomb(mebibytes: int, encoding: str) -> bytes:
-    """Compress so many MiB of blanks, of which one is ever held."""
+    """Compress so many MiB of blanks, with one MiB in memory."""
     blanks = b" " * _MEBIBYTE
     compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, wbits=-zlib.MAX_WBITS)
-    # Fully flushed, a block refers to nothing before it, so it can be repeated instead of compressed anew.
+    # A fully flushed block refers to nothing before it, so it can be repeated instead of compressed again.
     block = compressor.compress(blanks) + compressor.flush(zlib.Z_FULL_FLUSH)
     deflated = block * mebibytes + compressor.flush()
     checksum, start = (zlib.crc32, 0) if encoding == "gzip" else (zlib.adler32, 1)

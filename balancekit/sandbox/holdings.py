@@ -1,4 +1,4 @@
-"""What an account of a sandbox holds: exact amounts of a currency, at the scale that the provider reports."""
+"""The holdings of an account: exact amounts of a currency, at the scale that the provider reports."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,11 @@ import attrs
 
 from balancekit.money.currencies import ISO_4217_CODES
 
-# Beyond this many digits or places, plain notation would fill the memory. It lies far above what a client admits,
-# so that a client can be shown too much.
+# Beyond this many digits or places, plain notation would fill the memory. It is far above what a client accepts, so
+# that a client can be tested with too much.
 _LIMIT: Final = 1000
 
-# Wide enough for any two amounts within the limit, whatever the caller's context is; a digit is never dropped.
+# Wide enough for the sum of any two amounts within the limit, whatever the caller's context is.
 _EXACT: Final = Context(prec=4 * _LIMIT, traps=[Inexact])
 
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
@@ -58,10 +58,10 @@ def _guess_asset_type(holding: "Holding") -> str:
 class Holding:
     """One currency that an account of a sandbox holds.
 
-    `asset_type` is "crypto" or "fiat"; without it a holding with a chain is crypto, then one with a code of ISO 4217
-    fiat, then any other crypto. `decimals` and `chain` are what getMany sends: without them, the scale of the amount
-    and a plain chain for crypto. Raises TypeError for an amount that is a float, ValueError for one that is no finite
-    decimal or finer than `decimals`.
+    `asset_type` is "crypto" or "fiat". Without it, a holding without a chain whose code is in ISO 4217 is fiat, and any
+    other is crypto. `decimals` and `chain` are sent by getMany; their defaults are the scale of the amount and, for
+    crypto, a common chain. Raises TypeError if the amount is a float, ValueError if it is not a finite decimal or is
+    finer than `decimals`.
     """
 
     currency: str = attrs.field(validator=attrs.validators.min_len(1))
@@ -103,11 +103,11 @@ class Holding:
 
 
 Holdings: TypeAlias = Mapping[str, str | int | Decimal] | Iterable[Holding]
-"""What an account holds: amounts by currency code, or holdings one by one."""
+"""The holdings of an account: amounts by currency code, or holdings one by one."""
 
 
 def as_list(holdings: Holdings) -> list[Holding]:
-    """Return holdings one by one, whichever way they were given."""
+    """Return holdings one by one, from either form."""
     if isinstance(holdings, Mapping):
         amounts = cast("Mapping[str, str | int | Decimal]", holdings)
         return [Holding(currency, amount) for currency, amount in amounts.items()]

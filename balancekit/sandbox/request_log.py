@@ -1,4 +1,4 @@
-"""The log of what a sandbox received."""
+"""The log of the requests that a sandbox received."""
 
 import itertools
 from typing import Final
@@ -9,18 +9,18 @@ from multidict import CIMultiDictProxy
 from balancekit.sandbox.faults import Fault
 from balancekit.sandbox.responses import SandboxResponse
 
-_MAX_ENTRIES: Final = 10_000
-"""How many requests are kept: a sandbox that runs for days must not fill the memory."""
+LOG_LENGTH: Final = 10_000
+"""How many entries a log of the sandbox keeps, so that one that runs for days does not fill the memory."""
 
 
 @attrs.frozen(kw_only=True)
 class ReceivedRequest:
-    """One request as it arrived, and what was answered.
+    """One request as it arrived, and the outcome.
 
-    `at` is the sandbox's clock in Unix seconds; `provider` and `account` are None where the path, or the credentials,
-    belong to none. `path` is raw and includes the query. `status` is None as long as nothing was answered, and stays so
-    for a fault that sends no response; `error` is the code that the answer carried. The repr shows neither headers nor
-    body, which hold credentials.
+    `at` is the sandbox's clock in Unix seconds. `provider` is None for a path outside both APIs, `account` for
+    credentials of no account. `path` is raw and includes the query. `status` is None until a response is sent, and
+    stays None for a fault that sends none; `error` is the error code in the response. The repr omits headers and body,
+    which hold credentials.
     """
 
     at: float
@@ -41,7 +41,7 @@ class ReceivedRequest:
 
 
 class RequestLog:
-    """The latest requests in order of arrival; each is completed when it is answered."""
+    """The latest requests in order of arrival; each is completed when its response is built."""
 
     def __init__(self) -> None:
         self._entries: dict[int, ReceivedRequest] = {}
@@ -49,21 +49,21 @@ class RequestLog:
 
     @property
     def entries(self) -> tuple[ReceivedRequest, ...]:
-        """What is kept, oldest first."""
+        """The requests that are kept, oldest first."""
         return tuple(self._entries.values())
 
     def add(self, request: ReceivedRequest) -> int:
         """Add a request and return its number in the log."""
         number = next(self._numbers)
         self._entries[number] = request
-        self._entries.pop(number - _MAX_ENTRIES, None)
+        self._entries.pop(number - LOG_LENGTH, None)
         return number
 
     def complete(self, number: int, response: SandboxResponse) -> None:
-        """Complete a request, if it is still kept."""
+        """Add the response to a request, if the request is still kept."""
         if number in self._entries:
             self._entries[number] = attrs.evolve(self._entries[number], status=response.status, error=response.error)
 
     def clear(self) -> None:
-        """Forget every request."""
+        """Remove every request."""
         self._entries.clear()

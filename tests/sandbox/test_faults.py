@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from balancekit.sandbox import Fault
-from balancekit.sandbox.fault_injection import inject_fault
+from balancekit.sandbox.fault_injection import FaultInjector
 from balancekit.sandbox.responses import SandboxResponse
 
 
@@ -173,7 +173,7 @@ async def test_silence_ends_when_the_client_goes_away(sandbox, shop, ask_cryptop
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await ask_cryptoprocessing(shop)
-    await until(lambda: not sandbox._tasks)
+    await until(lambda: not sandbox._listener._tasks)
 
     assert sandbox.requests[-1].status is None
 
@@ -256,7 +256,7 @@ async def test_a_client_that_is_gone_gets_nothing(fault):
     """A connection lost before its turn is no error."""
     gone = types.SimpleNamespace(transport=None)
 
-    response = await inject_fault(fault, gone, pytest.fail)
+    response = await FaultInjector().inject(fault, gone, pytest.fail)
 
     assert not response.prepared
 
@@ -421,7 +421,9 @@ async def test_an_answer_can_drip(part):
     transport = types.SimpleNamespace(write=sent.append, close=lambda: sent.append(b"end"))
     http = types.SimpleNamespace(transport=transport, writer=mock.AsyncMock())
 
-    await inject_fault(Fault(drip=part, interval=0.000_001), http, lambda: SandboxResponse.of_text(200, "0123456789"))
+    await FaultInjector().inject(
+        Fault(drip=part, interval=0.000_001), http, lambda: SandboxResponse.of_text(200, "0123456789")
+    )
 
     head = b"".join(sent).index(b"0123")
     assert sent[-11:] == [b"%d" % digit for digit in range(10)] + [b"end"]
@@ -470,7 +472,7 @@ async def test_a_flood_never_ends(sandbox, connect, until, chunked):
     head = await reader.readuntil(b"\r\n\r\n")
     flood = await reader.readexactly(4 * 2**20)
     writer.transport.abort()
-    await until(lambda: not sandbox._tasks)
+    await until(lambda: not sandbox._listener._tasks)
 
     assert (b"chunked" in head) is chunked
     assert flood.count(b"10000\r\n") == (64 if chunked else 0)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from balancekit.sandbox import Certificate, Sandbox
+from balancekit.sandbox.certificates import Authority
 
 
 async def test_it_listens_on_loopback():
@@ -126,7 +127,7 @@ async def test_closing_leaves_no_task(until):
     _, idle = await asyncio.open_connection("127.0.0.1", port)
     reader, half = await asyncio.open_connection("127.0.0.1", port)
     half.write(b"POST /api/v2/accounts/list HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-    await until(lambda: sandbox._tasks)
+    await until(lambda: sandbox._listener._tasks)
 
     async with asyncio.timeout(1):
         await sandbox.aclose()
@@ -225,6 +226,6 @@ def test_certificates_leave_no_file(tmp_path, monkeypatch):
     """The private key is on the disk only while it is loaded."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    Sandbox(certificate=Certificate.VALID)._server_context()
+    Authority(Certificate.VALID).server_context("127.0.0.1")
 
     assert list(tmp_path.iterdir()) == []
