@@ -13,15 +13,15 @@ from yarl import URL
 from balancekit.money import exact_json
 
 MAX_EXCERPT: Final = 200
-"""How many characters of an answer a message may show."""
+"""How many characters of a response a message may show."""
 
 MAX_ERROR_BODY: Final = 64 * 2**10
-"""How many bytes of an error's body are read at all: more than any message may show."""
+"""How many bytes of an error response's body are read at all: more than any message may show."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
 
 
-def _in_any_case(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _case_insensitive(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
 
 
@@ -44,14 +44,14 @@ class Request:
 
 @attrs.frozen
 class Response:
-    """The answer to one request, read to its end. Header names are looked up in any case."""
+    """The response to one request, read to its end. Header names are looked up in any case."""
 
     status: int
-    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, converter=_in_any_case, repr=False)
+    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, converter=_case_insensitive, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
     def json(self) -> Any:  # noqa: ANN401 - JSON is any of its types
-        """Decode the body with every number exact: integers as `int`, others as their text.
+        """Decode the body with every number exact: integers as `int`, other numbers as their text.
 
         Raises ValueError if the body is not UTF-8 JSON.
         """
@@ -66,11 +66,11 @@ def check_base_url(base_url: object) -> str:
     """
     try:
         # yarl takes blanks and control characters in a host.
-        shown = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
-        url = URL(base_url) if isinstance(base_url, str) and shown else None
+        printable = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
+        url = URL(base_url) if isinstance(base_url, str) and printable else None
     except ValueError:
         url = None
-    # The URL itself is not shown: a password may stand in it.
+    # No message shows the URL itself: a password may stand in it.
     if url is None or url.host is None or url.scheme not in {"http", "https"}:
         raise ValueError("expected an https:// URL with a host")
     if url.user is not None or url.password is not None:
@@ -96,16 +96,16 @@ def is_loopback(host: str) -> bool:
 
 
 def excerpt(text: str | bytes, limit: int = MAX_EXCERPT) -> str:
-    """Return the start of what a stranger sent as one short printable line."""
+    """Return the start of untrusted text as one short printable line."""
     if isinstance(text, bytes):
         text = text.lstrip()[: 4 * limit].decode("utf-8", "replace")
     line = " ".join(text.lstrip()[: 4 * limit].split())
-    shown = "".join(character if character.isprintable() else "?" for character in line)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def parse_date(value: str | None) -> float | None:
-    """Return the Unix seconds of an HTTP date, such as that of a `Date` header; None if it is no date."""
+    """Return the Unix seconds of an HTTP date, such as that of a `Date` header; None if it is not a date."""
     if value is None:
         return None
     try:

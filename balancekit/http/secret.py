@@ -1,22 +1,22 @@
-"""A value that never shows itself."""
+"""A secret: text that is shown nowhere unless it is revealed by name."""
 
 from typing import Final, NoReturn, final
 
-_SHOWN: Final = "***"
+_MASK: Final = "***"
 
 
 @final
 class Secret:
-    """Text that no repr, log line, format, traceback with captured locals or pickle gives away.
+    """Text that no repr, log line, format, traceback with captured locals or pickle shows.
 
-    Only `reveal` hands it out. Two secrets are equal only if they are the same object, so that comparing them tells
+    Only `reveal` returns it. Two secrets are equal only if they are the same object, so that comparing them reveals
     nothing of their content.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: object) -> None:
-        # Whatever comes is hidden first and judged later: a check that raised here would show it in the traceback.
+        # Any value is hidden first and checked later: a check that raised here would show it in the traceback.
         self._value = value
 
     @classmethod
@@ -30,7 +30,7 @@ class Secret:
         value = self._value
         if not isinstance(value, str) or not value or value != value.strip():
             return False
-        # A byte of the environment that is no text arrives as half of a surrogate pair.
+        # A byte of an environment variable that is not UTF-8 arrives as half of a surrogate pair.
         return not any("\ud800" <= character <= "\udfff" for character in value)
 
     @property
@@ -40,17 +40,17 @@ class Secret:
         return isinstance(value, str) and value != "" and all("!" <= character <= "~" for character in value)
 
     def reveal(self) -> str:
-        """Return the hidden text; TypeError if it is no text."""
+        """Return the hidden text; TypeError if it is not a string."""
         value = self._value
         if isinstance(value, str):
             return value
         raise TypeError("the secret is not a string")
 
     def __repr__(self) -> str:
-        return f"Secret({_SHOWN!r})"
+        return f"Secret({_MASK!r})"
 
     def __str__(self) -> str:
-        return _SHOWN
+        return _MASK
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")

@@ -5,10 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import (
-    Request,
-    Response,
-)
+from balancekit import Request, Response
 from balancekit.http.messages import MAX_EXCERPT, check_base_url, excerpt, parse_date
 
 NEW_YEAR = 1_767_225_600.0
@@ -154,7 +151,7 @@ def test_any_text_is_a_base_url_that_stays_itself_or_a_value_error(text):
     ids=lambda value: ascii(value)[:16],
 )
 def test_an_excerpt_is_one_short_printable_line(sent, shown):
-    """What a stranger sent cannot break a line, colour a terminal or fill a log."""
+    """Untrusted text cannot break a line, colour a terminal or fill a log."""
     assert excerpt(sent) == shown
 
 
@@ -178,14 +175,14 @@ def test_the_query_of_a_request_is_not_in_its_repr():
 
 
 def test_a_date_is_read_as_unix_seconds():
-    """The answer's own date is the moment from which its other dates are counted."""
+    """A text that is not a date, or none, is None."""
     assert parse_date("Thu, 01 Jan 2026 00:00:00 GMT") == NEW_YEAR
     assert parse_date(None) is None
     assert parse_date("today") is None
 
 
 def test_headers_of_a_response_are_found_in_any_case():
-    """HTTP does not tell names apart by case."""
+    """Names of headers have no case in HTTP."""
     response = Response(200, {"rEtRy-aFtEr": "5"})
 
     assert response.headers["Retry-After"] == "5"

@@ -1,4 +1,4 @@
-"""A value that never shows itself."""
+"""A secret is shown nowhere unless it is revealed."""
 
 import copy
 import pickle
@@ -14,7 +14,7 @@ CANARY = "canary-3f9a"
     "show", [repr, str, "{}".format, "%s".__mod__, "%r".__mod__, lambda secret: repr([{"secret": secret}])],
     ids=["repr", "str", "format", "%s", "%r", "nested"],
 )  # fmt: skip
-def test_a_secret_never_shows_itself(show):
+def test_no_way_of_writing_a_secret_shows_it(show):
     """However it is written, the hidden text is not there."""
     assert CANARY not in show(Secret(CANARY))
 
@@ -26,8 +26,8 @@ def test_a_secret_is_not_pickled(copier):
         copier(Secret(CANARY))
 
 
-def test_only_reveal_hands_it_out():
-    """Whoever needs the text asks for it by name."""
+def test_reveal_returns_the_text():
+    """Code that needs the text calls the one method for it."""
     assert Secret(CANARY).reveal() == CANARY
 
 
@@ -39,8 +39,8 @@ def test_hiding_twice_is_hiding_once():
     assert Secret.of(CANARY).reveal() == CANARY
 
 
-def test_what_is_no_text_is_hidden_all_the_same():
-    """A secret of the wrong type is not shown either, and is found out when it is used."""
+def test_a_value_of_the_wrong_type_is_hidden_too():
+    """A secret of the wrong type is not shown either, and raises when it is used."""
     secret = Secret(b"canary")
 
     assert not secret.is_text

@@ -1,4 +1,4 @@
-"""The one place where requests are sent, over real connections on loopback."""
+"""Sending requests, over real connections on loopback."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,12 @@ from aiohttp import client_exceptions, http_exceptions
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit import ProviderTimeoutError, Request, TransportError
+from balancekit import MalformedResponseError, ProviderTimeoutError, Request, TransportError
 from balancekit.http.transport import (
     MAX_RESPONSE_BODY,
     USER_AGENT,
     BodyTooLargeError,
+    ClearTextProxyError,
     Connector,
     send,
     transport_error,
@@ -35,10 +36,10 @@ PARSER_ERRORS = [kind for kind in PARSER_ERRORS if kind.__module__ == http_excep
 
 
 class Origin:
-    """A server on loopback that says the same bytes to everybody, and keeps what it was sent if it listens."""
+    """A server on loopback that sends the same bytes on every connection, and keeps the requests if it `listens`."""
 
     def __init__(self):
-        self.answer = OK
+        self.response = OK
         self.listens = True
         self.requests = []
 
@@ -53,9 +54,9 @@ class Origin:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(headers_of(head).get("Content-Length", 0))
                 self.requests.append(head + await reader.readexactly(length))
-            writer.write(self.answer)
+            writer.write(self.response)
             await writer.drain()
-            if self.answer == b"":
+            if self.response == b"":
                 writer.transport.abort()
             writer.close()
             await writer.wait_closed()
@@ -67,8 +68,8 @@ def headers_of(request):
     return CIMultiDict(line.split(": ", 1) for line in head.split("\r\n")[1:])
 
 
-def answer(status, body=b"", *headers):
-    """Write an answer as it goes over the wire."""
+def raw_response(status, body=b"", *headers):
+    """Return the bytes of a response."""
     lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -130,14 +131,14 @@ async def failure_of(session, url):
         response = await send(session, request)
     except Exception as error:  # noqa: BLE001 - whatever aiohttp raises is what is looked at
         return transport_error(error, account="shop", provider="fake", secrets={CANARY})
-    pytest.fail(f"there was an answer: {response}")
+    pytest.fail(f"there was a response: {response}")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(session, origin, start_origin, status):
-    """Credentials go to the configured host alone, wherever its answer points."""
+    """Credentials go to the configured origin alone, wherever its response points."""
     other = await start_origin()
-    origin.answer = answer(status, b"moved", f"Location: {other.url}/stolen")
+    origin.response = raw_response(status, b"moved", f"Location: {other.url}/stolen")
 
     response = await send(session, Request("POST", origin.url, {"X-Key": CANARY}, b"{}"))
 
@@ -161,8 +162,8 @@ async def test_a_request_is_sent_as_it_is(session, origin):
     assert response.body == b"{}"
 
 
-async def test_a_request_without_a_body_says_so(session, origin):
-    """No body is a length of zero and no content type, which would belong to a body."""
+async def test_a_request_without_a_body_has_a_length_of_zero(session, origin):
+    """It has no content type either, which would belong to a body."""
     await send(session, Request("POST", f"{origin.url}/x"))
 
     headers = headers_of(origin.requests[0])
@@ -171,8 +172,8 @@ async def test_a_request_without_a_body_says_so(session, origin):
     assert "Transfer-Encoding" not in headers
 
 
-async def test_the_user_agent_is_ours(session, origin):
-    """A provider can tell who asks, and which version."""
+async def test_the_user_agent_names_the_library_and_its_version(session, origin):
+    """A provider can see which client sent a request."""
     await send(session, Request("POST", origin.url))
 
     assert headers_of(origin.requests[0]).getall("User-Agent") == [USER_AGENT]
@@ -180,8 +181,8 @@ async def test_the_user_agent_is_ours(session, origin):
 
 
 async def test_a_lent_session_that_raises_for_status_changes_nothing(origin):
-    """The words of a provider stand in the body of its error, so it is read all the same."""
-    origin.answer = answer(403, b"no")
+    """The provider's code and message are in the body of an error response, so it is read all the same."""
+    origin.response = raw_response(403, b"no")
 
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         response = await send(session, Request("POST", origin.url))
@@ -190,9 +191,9 @@ async def test_a_lent_session_that_raises_for_status_changes_nothing(origin):
 
 
 async def test_a_lent_session_that_does_not_decompress_changes_nothing(origin):
-    """The encodings that a request accepts are those that its answer is read in."""
+    """The encodings that a request accepts are those that its response can be read in."""
     body = gzip.compress(b'{"data": []}')
-    origin.answer = answer(200, body, "Content-Encoding: gzip")
+    origin.response = raw_response(200, body, "Content-Encoding: gzip")
 
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         response = await send(session, Request("POST", origin.url))
@@ -201,9 +202,9 @@ async def test_a_lent_session_that_does_not_decompress_changes_nothing(origin):
     assert response.body == b'{"data": []}' or accepted == "identity"
 
 
-async def test_headers_of_an_answer_are_kept(session, origin):
-    """Those that say when to come back are needed later."""
-    origin.answer = answer(429, b"", "retry-after: 5", "Date: Thu, 01 Jan 2026 00:00:00 GMT")
+async def test_headers_of_a_response_are_kept(session, origin):
+    """`Retry-After` and `Date` are needed later."""
+    origin.response = raw_response(429, b"", "retry-after: 5", "Date: Thu, 01 Jan 2026 00:00:00 GMT")
 
     response = await send(session, Request("POST", origin.url))
 
@@ -212,8 +213,8 @@ async def test_headers_of_an_answer_are_kept(session, origin):
 
 
 async def test_a_compressed_body_is_read(session, origin):
-    """A proxy may compress what a provider says."""
-    origin.answer = answer(200, gzip.compress(b'{"data": []}'), "Content-Encoding: gzip")
+    """A proxy may compress a response."""
+    origin.response = raw_response(200, gzip.compress(b'{"data": []}'), "Content-Encoding: gzip")
 
     response = await send(session, Request("POST", origin.url))
 
@@ -222,21 +223,21 @@ async def test_a_compressed_body_is_read(session, origin):
 
 async def test_a_body_of_the_greatest_size_is_read(session, origin):
     """The limit itself is within the limit."""
-    origin.answer = answer(200, b" " * MAX_RESPONSE_BODY)
+    origin.response = raw_response(200, b" " * MAX_RESPONSE_BODY)
 
     response = await send(session, Request("POST", origin.url))
 
     assert len(response.body) == MAX_RESPONSE_BODY
 
 
-@pytest.mark.parametrize("unasked", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "answer", "garbage"])
-async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(unasked):
-    """What it said would be taken for the answer, and the answer for that of the next request."""
+@pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
+async def test_a_connection_with_unsolicited_data_is_not_used(data):
+    """The data would be taken for the response, and the response for that of the next request."""
     connected = []
 
     async def speak(reader, writer):
         connected.append(writer)
-        writer.write(unasked)
+        writer.write(data)
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
@@ -249,7 +250,7 @@ async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(unasked):
 
 
 class SlowConnector(Connector):
-    """A connector that gives the server the time to speak first."""
+    """A connector that waits until the server has sent its unsolicited data."""
 
     async def _create_connection(self, *args):
         protocol = await super()._create_connection(*args)
@@ -260,19 +261,19 @@ class SlowConnector(Connector):
 
 @pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
 async def test_a_body_over_the_limit_is_refused(session, origin, encode):
-    """The limit counts what is decompressed, so that a small answer cannot fill the memory."""
+    """The limit counts decompressed bytes, so that a small response cannot fill the memory."""
     encoding = "X-Plain: yes" if encode is bytes else "Content-Encoding: gzip"
-    origin.answer = answer(200, encode(b" " * (MAX_RESPONSE_BODY + 1)), encoding)
+    origin.response = raw_response(200, encode(b" " * (MAX_RESPONSE_BODY + 1)), encoding)
 
     with pytest.raises(BodyTooLargeError, match="larger than 10485760 bytes"):
         await send(session, Request("POST", origin.url))
 
 
 @pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
-async def test_a_long_body_of_an_error_is_cut(session, origin, encode):
-    """No message shows more than its start, and the status is what counts."""
+async def test_a_long_body_of_an_error_response_is_cut(session, origin, encode):
+    """No message shows more than its start, and the status alone makes the error."""
     encoding = "X-Plain: yes" if encode is bytes else "Content-Encoding: gzip"
-    origin.answer = answer(503, encode(b"down " * 4 * 2**20), encoding)
+    origin.response = raw_response(503, encode(b"down " * 4 * 2**20), encoding)
 
     response = await send(session, Request("POST", origin.url))
 
@@ -289,9 +290,9 @@ async def test_a_long_body_of_an_error_is_cut(session, origin, encode):
     ],
     ids=["truncated", "not gzip"],
 )
-async def test_an_error_whose_body_is_broken_keeps_its_status(session, origin, broken):
+async def test_an_error_response_whose_body_is_broken_keeps_its_status(session, origin, broken):
     """That the credentials are refused is known before the body, and must not look like a lost connection."""
-    origin.answer = broken
+    origin.response = broken
 
     response = await send(session, Request("POST", origin.url))
 
@@ -299,7 +300,7 @@ async def test_an_error_whose_body_is_broken_keeps_its_status(session, origin, b
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response",
     [
         b"",
         b"garbage\r\n\r\n",
@@ -313,9 +314,9 @@ async def test_an_error_whose_body_is_broken_keeps_its_status(session, origin, b
     ],
     ids=["reset", "no http", "no status", "header", "truncated", "length", "chunk", "not gzip", "long header"],
 )
-async def test_a_broken_answer_is_a_transport_error_that_shows_no_secret(session, origin, said):
+async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(session, origin, response):
     """Nothing that aiohttp knows of the request is left in the error, its causes and their frames."""
-    origin.answer = said
+    origin.response = response
 
     failure = await failure_of(session, origin.url)
 
@@ -339,7 +340,7 @@ async def test_a_broken_answer_is_a_transport_error_that_shows_no_secret(session
 )
 async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo):
     """What a broken server sends back of a request does not reach the message by way of aiohttp's."""
-    origin.answer = echo.encode()
+    origin.response = echo.encode()
 
     failure = await failure_of(session, origin.url)
 
@@ -347,9 +348,9 @@ async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, or
     assert CANARY not in everything_said_by(failure)
 
 
-async def test_an_answer_cut_in_its_head_is_told_in_words(session, origin):
-    """The message is for people: it does not show how aiohttp keeps half an answer."""
-    origin.answer = b"HTTP/1.1 200 OK\r\nX-Some: thing\r\n"
+async def test_a_response_cut_in_its_head_is_described_in_words(session, origin):
+    """The message is for people: it does not show how aiohttp keeps a partial head."""
+    origin.response = b"HTTP/1.1 200 OK\r\nX-Some: thing\r\n"
 
     failure = await failure_of(session, origin.url)
 
@@ -358,7 +359,7 @@ async def test_an_answer_cut_in_its_head_is_told_in_words(session, origin):
 
 
 async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session):
-    """A host that does not listen is worth another try, and its error names host and port alone."""
+    """An origin that does not listen is worth another try, and its error names host and port alone."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -394,20 +395,20 @@ async def test_a_password_of_a_proxy_is_not_shown():
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXCEPTIONS if kind is not aiohttp.WSMessageTypeError])
-def test_every_error_of_aiohttps_client_has_its_translation(kind):
-    """A later aiohttp may not have an error that no class of ours stands for."""
+def test_every_error_of_aiohttps_client_has_its_own_error(kind):
+    """A later aiohttp may not have an error that none of the classes stands for."""
     bare = {"__init__": lambda _: None, "__str__": lambda _: "said", "request_info": INFO}
     error = type(kind.__name__, (kind,), bare)()
 
-    translated = transport_error(error, account="shop", provider="fake")
+    failure = transport_error(error, account="shop", provider="fake")
 
-    assert type(translated) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
-    assert translated.message == f"{kind.__name__}: said"
-    assert translated.__cause__ is error
+    assert type(failure) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
+    assert failure.message == f"{kind.__name__}: said"
+    assert failure.__cause__ is error
 
 
 @pytest.mark.parametrize("kind", PARSER_ERRORS)
-def test_every_error_of_aiohttps_parser_has_its_translation(kind):
+def test_every_error_of_aiohttps_parser_has_its_own_error(kind):
     """Reading a body may raise what the parser raises."""
     error = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "said"})()
 
@@ -427,17 +428,33 @@ def test_every_error_of_aiohttps_parser_has_its_translation(kind):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_error_from_below_is_told_in_one_line(error, kind, message):
-    """The translation names what happened, whom it happened to, and is worth another try."""
-    translated = transport_error(error, account="shop", provider="fake")
+def test_an_error_of_a_socket_or_of_aiohttp_becomes_one_line(error, kind, message):
+    """It names what happened and to which account, and is worth another try."""
+    failure = transport_error(error, account="shop", provider="fake")
 
-    assert type(translated) is kind
-    assert translated.message == message
-    assert (translated.account, translated.provider, translated.status) == ("shop", "fake", None)
-    assert translated.retryable
+    assert type(failure) is kind
+    assert failure.message == message
+    assert (failure.account, failure.provider, failure.status) == ("shop", "fake", None)
+    assert failure.retryable
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), asyncio.CancelledError()], ids=repr)
-def test_what_is_no_error_of_transport_is_not_translated(error):
-    """A mistake in an adapter is not blamed on the network."""
+def test_an_exception_that_sending_does_not_raise_is_no_transport_error(error):
+    """A mistake in an adapter is not put down to the network."""
     assert transport_error(error, account="shop", provider="fake") is None
+
+
+def test_a_body_over_the_limit_is_a_malformed_response():
+    """Trying again would read the same body, so it is not retryable."""
+    failure = transport_error(BodyTooLargeError("too large"), account="shop", provider="fake")
+
+    assert type(failure) is MalformedResponseError
+    assert (failure.message, failure.status, failure.retryable) == ("too large", 200, False)
+
+
+def test_a_proxy_in_the_clear_is_a_transport_error_with_the_way_out():
+    """The environment stays as it is, so another try changes nothing."""
+    failure = transport_error(ClearTextProxyError("in the clear"), account="shop", provider="fake")
+
+    assert type(failure) is TransportError
+    assert (failure.hint, failure.retryable) == ("Add the host to NO_PROXY", False)
