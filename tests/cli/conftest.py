@@ -1,6 +1,7 @@
 """What the tests of the command line share: accounts of a sandbox, their accounts.toml, and ways to run a command."""
 
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,12 @@ def start():
     def start(*arguments, **options):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": ENVIRON, "encoding": "utf-8"}
         command = [sys.executable, "-m", "balancekit", *map(str, arguments)]
-        process = subprocess.Popen(command, **(pipes | options))
+        # A job in the background ignores Ctrl-C, and so would what it starts; the command is to be as at a prompt.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(command, **(pipes | options))
+        finally:
+            signal.signal(signal.SIGINT, before)
         started.append(process)
         return process
 
