@@ -153,6 +153,7 @@ RELEASE_PERMIT: Final = (
     + """
 local _, per, request_id, unique = unpack(ARGV)
 own('zset')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', written(now))
 if redis.call('ZREM', KEYS[1], 'held:' .. request_id) == 1 then
     redis.call('ZADD', KEYS[1], written(now + per), 'released:' .. unique)
     redis.call('PEXPIRE', KEYS[1], written(math.max(redis.call('PTTL', KEYS[1]), per / 1000 + 1000)))
