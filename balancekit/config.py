@@ -31,7 +31,7 @@ from balancekit.errors import ConfigError
 from balancekit.http.secret import Secret
 from balancekit.money.aliases import check_aliases
 from balancekit.money.currencies import check_label
-from balancekit.money.exact_json import describe
+from balancekit.money.exact_json import json_type_name
 from balancekit.providers import provider_class
 from balancekit.providers.base import HttpProvider
 
@@ -300,7 +300,7 @@ def _as_list(value: object) -> list[object] | None:
 
 
 def _kind(value: object) -> str:
-    return "a table" if isinstance(value, dict) else describe(value)
+    return "a table" if isinstance(value, dict) else json_type_name(value)
 
 
 def _refuse_unknown(table: Mapping[str, object], known: Collection[str]) -> None:

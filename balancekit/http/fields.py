@@ -8,7 +8,7 @@ from typing import Any, Final, NewType, TypeVar, cast
 
 from balancekit.money.amounts import check_decimals, check_units, parse_amount
 from balancekit.money.currencies import MAX_LABEL_LENGTH, check_code, check_label, normalize_code
-from balancekit.money.exact_json import NumberText, Outline, ShapeError, decode_json, describe
+from balancekit.money.exact_json import JsonNumber, Outline, ShapeError, decode_json, json_type_name
 from balancekit.money.structuring import Structurer
 
 MAX_BALANCES: Final = 5_000
@@ -82,9 +82,9 @@ def read_code(value: object) -> tuple[str, str]:
 
 def read_text(value: object) -> str:
     """Return a string; TypeError for anything else, a number's text included."""
-    if isinstance(value, str) and not isinstance(value, NumberText):
+    if isinstance(value, str) and not isinstance(value, JsonNumber):
         return value
-    raise TypeError(f"expected a string, got {describe(value)}")
+    raise TypeError(f"expected a string, got {json_type_name(value)}")
 
 
 def read_reference(value: object) -> str:

@@ -19,7 +19,7 @@ from decimal import (
 )
 from typing import Final, cast
 
-from balancekit.money.exact_json import describe
+from balancekit.money.exact_json import json_type_name
 
 MAX_DIGITS: Final = 100
 """How many digits an amount may have."""
@@ -154,7 +154,7 @@ def _text_of(value: object) -> str:
         # `str` refuses integers of thousands of digits in words of its own.
         _refuse_more_digits(value.bit_length() // 4, MAX_DIGITS)
         return str(value)
-    raise ValueError(f"expected a decimal string, got {describe(value)}")
+    raise ValueError(f"expected a decimal string, got {json_type_name(value)}")
 
 
 def _refuse_more_digits(count: int, most: int) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import msgspec
 
 
-class NumberText(str):
+class JsonNumber(str):
     """A JSON number that `int` and `str` cannot hold as it was sent: its digits, never a float."""
 
     __slots__ = ()
@@ -21,14 +21,14 @@ _NAMES: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
-    NumberText: "a number",
+    JsonNumber: "a number",
     str: "a string",
     list: "a list",
     dict: "an object",
 }
 
 
-def describe(value: object) -> str:
+def json_type_name(value: object) -> str:
     """Name the JSON type of a decoded value, for error messages: the value itself may be anything."""
     return "null" if value is None else _NAMES.get(type(value), type(value).__name__)
 
@@ -53,7 +53,7 @@ _LONGEST_INTEGER: Final = 200
 
 
 def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Decode UTF-8 JSON; integers become `int`, other numbers (and endless integers) `NumberText`.
+    """Decode UTF-8 JSON; integers become `int`, other numbers (and endless integers) `JsonNumber`.
 
     Raises ShapeError for anything else, `NaN` and `Infinity` included, and for a body beyond `MAX_NESTING` or
     `MAX_VALUES`.
@@ -145,9 +145,9 @@ def _most_values(text: bytes) -> int:
     return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
-def _read_integer(text: str) -> int | NumberText:
+def _read_integer(text: str) -> int | JsonNumber:
     # `int` refuses thousands of digits, in an unknown field too; whoever reads the field says what is too long.
-    return int(text) if len(text) <= _LONGEST_INTEGER else NumberText(text)
+    return int(text) if len(text) <= _LONGEST_INTEGER else JsonNumber(text)
 
 
 def _refuse_constant(_: str) -> NoReturn:
@@ -155,7 +155,7 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 # Made once, since `json.loads` would make one for every body.
-_DECODER: Final = json.JSONDecoder(parse_float=NumberText, parse_int=_read_integer, parse_constant=_refuse_constant)
+_DECODER: Final = json.JSONDecoder(parse_float=JsonNumber, parse_int=_read_integer, parse_constant=_refuse_constant)
 
 
 @cache
@@ -166,7 +166,7 @@ def _quick_decoder() -> "msgspec.json.Decoder[Any]":
 def _make_decoder(kind: Any) -> "msgspec.json.Decoder[Any]":  # noqa: ANN401 - a type form, such as list[X]
     import msgspec
 
-    return msgspec.json.Decoder(kind, float_hook=NumberText)
+    return msgspec.json.Decoder(kind, float_hook=JsonNumber)
 
 
 def _outlined(kind: Any) -> Any:  # noqa: ANN401 - a type form, such as list[X]

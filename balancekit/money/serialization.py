@@ -13,7 +13,7 @@ from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import format_amount, parse_amount
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.currencies import AssetType
-from balancekit.money.exact_json import ShapeError, describe
+from balancekit.money.exact_json import ShapeError, json_type_name
 from balancekit.money.structuring import Reader, Structurer
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _read(kind: type | tuple[type, ...], name: str) -> Callable[[object], object
     def read(value: object) -> object:
         if isinstance(value, kind):
             return value
-        raise TypeError(f"expected {name}, got {describe(value)}")
+        raise TypeError(f"expected {name}, got {json_type_name(value)}")
 
     return read
 

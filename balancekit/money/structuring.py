@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
-from balancekit.money.exact_json import ShapeError, describe
+from balancekit.money.exact_json import ShapeError, json_type_name
 
 if TYPE_CHECKING:
     import cattrs
@@ -85,7 +85,7 @@ def _value_hook(reader: Reader) -> _Hook:
 def _object_hook(read: _Hook) -> _Hook:
     def hook(value: object, kind: object) -> object:
         if not isinstance(value, dict):
-            raise TypeError(f"expected an object, got {describe(value)}")
+            raise TypeError(f"expected an object, got {json_type_name(value)}")
         return read(value, kind)
 
     return hook
@@ -104,7 +104,7 @@ def _list_hook(
     # account that holds nothing; and it would collect the misfits of a million items where the first is enough.
     def hook(value: object, _: object) -> object:
         if not isinstance(value, list):
-            raise TypeError(f"expected a list, got {describe(value)}")
+            raise TypeError(f"expected a list, got {json_type_name(value)}")
         listed = cast("list[object]", value)
         if len(listed) > most_items:
             raise ValueError(f"more than {most_items} entries")

@@ -6,7 +6,7 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 from balancekit.errors import WebhookVerificationError
 from balancekit.money.currencies import check_label
-from balancekit.money.exact_json import NumberText, ShapeError, decode_json, describe
+from balancekit.money.exact_json import JsonNumber, ShapeError, decode_json, json_type_name
 from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookProvider
 
 MAX_HEADERS: Final = 500
@@ -52,7 +52,7 @@ def _pairs(headers: object) -> Iterable[tuple[object, object]]:
 
 def _checked(name: str, value: object) -> str:
     if not isinstance(value, str | bytes):
-        raise WebhookVerificationError(f"{name}: expected a string, got {describe(value)}")
+        raise WebhookVerificationError(f"{name}: expected a string, got {json_type_name(value)}")
     if len(value) > MAX_HEADER_LENGTH:
         raise WebhookVerificationError(f"{name}: longer than {MAX_HEADER_LENGTH} characters")
     text = _ascii(value)
@@ -87,13 +87,13 @@ def read_object(body: bytes) -> Mapping[str, object]:
     except ShapeError as error:
         raise WebhookVerificationError(str(error)) from None
     if not isinstance(data, dict):
-        raise WebhookVerificationError(f"the body: expected an object, got {describe(data)}")
+        raise WebhookVerificationError(f"the body: expected an object, got {json_type_name(data)}")
     return cast("dict[str, object]", data)
 
 
 def is_text(value: object) -> bool:
     """Whether a value of a body is text; a number that is kept as its digits is none."""
-    return isinstance(value, str) and not isinstance(value, NumberText)
+    return isinstance(value, str) and not isinstance(value, JsonNumber)
 
 
 def optional_text(data: Mapping[str, object], name: str) -> str | None:
@@ -105,7 +105,7 @@ def optional_text(data: Mapping[str, object], name: str) -> str | None:
     if value is None:
         return None
     if not is_text(value):
-        raise WebhookVerificationError(f"{name}: expected a string, got {describe(value)}")
+        raise WebhookVerificationError(f"{name}: expected a string, got {json_type_name(value)}")
     try:
         return check_label(value)
     except ValueError as error:

@@ -11,9 +11,9 @@ from balancekit.money.amounts import (
     check_amount,
     check_decimals,
     check_units,
-    describe,
     format_amount,
     from_units,
+    json_type_name,
     parse_amount,
 )
 
@@ -226,4 +226,4 @@ def test_amounts_are_written_in_plain_notation(amount, text):
 )
 def test_values_are_named_by_their_json_type(value, name):
     """Messages name what came in the words of JSON, without showing it."""
-    assert describe(value) == name
+    assert json_type_name(value) == name

@@ -10,7 +10,15 @@ from hypothesis import given, strategies as st
 
 from balancekit.http.fields import read_answer
 from balancekit.money import exact_json
-from balancekit.money.exact_json import MAX_NESTING, MAX_VALUES, NumberText, Outline, ShapeError, decode_json, describe
+from balancekit.money.exact_json import (
+    MAX_NESTING,
+    MAX_VALUES,
+    JsonNumber,
+    Outline,
+    ShapeError,
+    decode_json,
+    json_type_name,
+)
 from tests.support.strategies import JSON
 
 BODIES = (
@@ -51,7 +59,7 @@ def test_a_number_with_a_fraction_or_an_exponent_keeps_its_text(text):
     """What Python would read as a float stays the digits that were sent."""
     number = decode_json(text.encode())
 
-    assert type(number) is NumberText
+    assert type(number) is JsonNumber
     assert number == text
 
 
@@ -186,7 +194,7 @@ def test_an_endless_integer_is_named_where_it_stands():
     data = decode_json(b'{"unknown": %b}' % (b"1" * 5000))
 
     assert data == {"unknown": "1" * 5000}
-    assert describe(data["unknown"]) == "a number"
+    assert json_type_name(data["unknown"]) == "a number"
 
 
 class _Number:
@@ -295,9 +303,9 @@ def test_an_outline_has_the_fields_of_its_class():
 
     first, second = ANSWER.read(body).data
 
-    assert (first.id, first.held.amount, first.held.note) == ("a", NumberText("1.50"), None)
+    assert (first.id, first.held.amount, first.held.note) == ("a", JsonNumber("1.50"), None)
     assert (second.id, second.held.amount, second.held.note) == (None, [1], "")
-    assert type(first.held.amount) is NumberText
+    assert type(first.held.amount) is JsonNumber
     assert not hasattr(first.held, "x")
 
 

@@ -10,7 +10,7 @@ from balancekit import AssetType, Balance, CryptoprocessingProvider, GetManyProv
 from balancekit.http.fields import MAX_BALANCES, ShapeError, structure
 from balancekit.money.amounts import from_units
 from balancekit.money.currencies import ISO_4217_CODES
-from balancekit.money.exact_json import NumberText
+from balancekit.money.exact_json import JsonNumber
 from balancekit.providers import cryptoprocessing, getmany
 
 SHOP = CryptoprocessingProvider("shop", key="a-public-key", secret="a-secret")
@@ -97,7 +97,7 @@ def test_a_code_that_was_let_in_does_not_let_in_a_number(provider, line, field):
     (balance,) = provider.read_response(Response(200, body=json.dumps({"data": [line]}).encode()))
     number = json.dumps({"data": [line]}).replace('"1.5"', "1.5").encode()
 
-    assert balance.code == NumberText("1.5")
+    assert balance.code == JsonNumber("1.5")
     with pytest.raises(ShapeError, match=rf"^data\[0\]\.{field}: expected a string, got a number$"):
         provider.read_response(Response(200, body=number))
 
