@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import tracemalloc
+from contextlib import asynccontextmanager
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -19,11 +21,11 @@ from balancekit import (
     ProviderError,
     ProviderTimeoutError,
     RateLimitedError,
+    RetryPolicy,
     ServiceUnavailableError,
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.client.retry import RetryPolicy
 from balancekit.sandbox import Certificate, Fault, Holding, Sandbox
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
@@ -173,12 +175,11 @@ async def elsewhere():
         yield running
 
 
-def client_of(*accounts, timeout=AMPLE, **settings):
+def client_of(*accounts, timeout=AMPLE, attempts=ATTEMPTS, **settings):
     """Make a client that does not wait between attempts."""
     providers = [PROVIDERS[one.provider](one.label, **one.settings) for one in accounts]
-    client = AggregateClient(providers, timeout=timeout, deadline=BOUND, attempts=ATTEMPTS, **settings)
-    client._retry = RetryPolicy(ATTEMPTS, first=0.0)
-    return client
+    retry = RetryPolicy(attempts, first=0.0)
+    return AggregateClient(providers, timeout=timeout, deadline=BOUND, retry=retry, **settings)
 
 
 def add(sandbox, provider, label, currency):
@@ -309,8 +310,7 @@ async def test_memory_is_bounded(sandbox, provider, case):
     """However much is sent, or comes out of what is sent, little more than the greatest body is ever held."""
     stricken = add(sandbox, provider, "stricken", "ETH")
     sandbox.fail("stricken", case.fault)
-    client = client_of(stricken, *add_others(sandbox), timeout=timeout_for(case.error))
-    client._retry = RetryPolicy(1)
+    client = client_of(stricken, *add_others(sandbox), timeout=timeout_for(case.error), attempts=1)
 
     tracemalloc.start()
     try:
@@ -349,16 +349,40 @@ async def test_a_second_answer_is_not_that_of_the_next_request(sandbox, provider
     assert merged.amount("ETH") == Decimal(EXACT)
 
 
-async def test_an_unasked_answer_is_not_that_of_the_next_request(sandbox, provider):
+@asynccontextmanager
+async def relay_to(sandbox):
+    """Pass connections on to a sandbox; give the relay's origin, and a writer to the client for each connection."""
+    writers = []
+
+    async def pass_on(reader, writer):
+        writers.append(writer)
+        upstream = urlsplit(sandbox.address)
+        from_sandbox, to_sandbox = await asyncio.open_connection(upstream.hostname, upstream.port)
+        await asyncio.gather(copy(reader, to_sandbox), copy(from_sandbox, writer))
+
+    async def copy(reader, writer):
+        while data := await reader.read(2**16):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", writers
+
+
+async def test_an_unsolicited_response_is_not_that_of_the_next_request(sandbox, provider):
     """What comes on an idle connection is never taken for balances, and its connection is not used again."""
     stricken = add(sandbox, provider, "stricken", "ETH")
 
-    async with client_of(stricken) as client, asyncio.timeout(BOUND):
-        await client.fetch(strict=True)
-        (connection,) = sandbox._runner.server.connections
-        connection.transport.write(WHOLE)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        merged = await client.fetch(strict=True)
+    async with relay_to(sandbox) as (origin, writers):
+        base_url = stricken.settings["base_url"].replace(sandbox.address, origin)
+        source = PROVIDERS[provider]("stricken", **stricken.settings | {"base_url": base_url})
+        async with AggregateClient([source]) as client, asyncio.timeout(BOUND):
+            await client.fetch(strict=True)
+            writers[0].write(WHOLE)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            merged = await client.fetch(strict=True)
 
     assert merged.amount("ETH") == Decimal(EXACT)
+    assert len(writers) == 2
