@@ -1,13 +1,22 @@
-"""Names that come from outside: only what can be shown, compared and written down is let in."""
+"""What a currency is called and what type of asset it is; which codes and labels can be shown; the codes of ISO 4217.
+
+Codes and labels come from outside. Only those are admitted that can be shown on a screen, compared and written down.
+"""
 
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+MAX_CODE_LENGTH: Final = 32
+"""How many characters a currency's code, or the name of a chain, may have."""
+
+MAX_LABEL_LENGTH: Final = 200
+"""How many characters the label of an account, or a provider's own id, may have."""
+
 
 class AssetType(enum.StrEnum):
-    """What a currency is; a provider that does not say leaves it unknown."""
+    """What type of asset a currency is; unknown where the provider does not say."""
 
     CRYPTO = "crypto"
     FIAT = "fiat"
@@ -20,17 +29,23 @@ class AssetType(enum.StrEnum):
 
 
 KNOWN_TYPES: Final[Mapping[str, AssetType]] = MappingProxyType({"crypto": AssetType.CRYPTO, "fiat": AssetType.FIAT})
-"""The types of asset by the words for them."""
+"""The types of asset that a provider may report, by their names."""
 
 
-MAX_CODE_LENGTH: Final = 32
-"""How many characters a currency's code, or the name of a chain, may have."""
+def normalize_code(code: str) -> str:
+    """Return the currency that a code names: the code in upper case.
 
-MAX_LABEL_LENGTH: Final = 200
-"""How many characters the label of an account, or a provider's own id, may have."""
+    Only ASCII letters are changed. Some letters of other scripts become ASCII letters in upper case, and a code with
+    such a letter must not be taken for another.
+    """
+    if not code.isascii():
+        return code
+    currency = code.upper()
+    # Nearly every code is in upper case already: keep one string rather than two that are equal.
+    return code if currency == code else currency
 
 
-def check_code(code: object) -> str:
+def check_code(code: str) -> str:
     """Return a currency code (or the name of a chain) that can be shown and compared.
 
     Raises TypeError for anything but a string, ValueError for one that is empty, longer than `MAX_CODE_LENGTH`, not
@@ -39,26 +54,13 @@ def check_code(code: object) -> str:
     return _check(code, "code", MAX_CODE_LENGTH)
 
 
-def check_label(label: object) -> str:
+def check_label(label: str) -> str:
     """Return the label of an account, the name of a provider or a provider's own id if it can be shown.
 
     Raises TypeError for anything but a string, ValueError for one that is empty, longer than `MAX_LABEL_LENGTH`, not
     printable or with blanks around it.
     """
     return _check(label, "label", MAX_LABEL_LENGTH)
-
-
-def normalize_code(code: str) -> str:
-    """Return the currency that a code names: the code in upper case.
-
-    Only ASCII letters are changed. Other scripts have letters that become ASCII ones in upper case, and a code with
-    such a letter must not pass for another.
-    """
-    if not code.isascii():
-        return code
-    currency = code.upper()
-    # Nearly every code is a currency already: kept as one string rather than as two that are equal.
-    return code if currency == code else currency
 
 
 def _check(name: object, kind: str, longest: int) -> str:
@@ -87,4 +89,8 @@ ISO_4217_CODES: Final = frozenset(
     ZAR ZMW ZWG
     """.split(),  # noqa: SIM905 - a table of words reads better than 178 quoted strings
 )
-"""Every active three-letter code."""
+"""The currency codes of ISO 4217, for providers that do not say what type of asset a code is.
+
+Source: list one (active codes, with funds and metals) as published on 2026-01-01 by SIX, the standard's maintenance
+agency. A test compares the table with the `iso4217` distribution of that date.
+"""

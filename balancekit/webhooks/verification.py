@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeGuard, TypeVar, cast
 
 from balancekit.errors import WebhookVerificationError
 from balancekit.money.currencies import check_label
@@ -91,7 +91,7 @@ def read_object(body: bytes) -> Mapping[str, object]:
     return cast("dict[str, object]", data)
 
 
-def is_text(value: object) -> bool:
+def is_text(value: object) -> TypeGuard[str]:
     """Whether a value of a body is text; a number that is kept as its digits is none."""
     return isinstance(value, str) and not isinstance(value, JsonNumber)
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
-from balancekit.money.balances import construct_balances, snapshot_of
+from balancekit.money.balances import construct_balances
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -50,20 +50,6 @@ def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
     assert pickle.loads(pickle.dumps(balance)) == attrs.evolve(balance) == made
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         balance.amount = Decimal(2)
-
-
-def test_a_snapshot_of_checked_labels_is_a_snapshot_like_any_other(make_balance):
-    """Which way it was made is not to be told from its class, its fields or its copies."""
-    balances = (make_balance("BTC", "1"), make_balance("USD", "2.50", "fiat"))
-    made = AccountBalances("shop", "fake", balances, NOW)
-
-    snapshot = snapshot_of("shop", "fake", balances, NOW)
-
-    assert type(snapshot) is AccountBalances
-    assert (snapshot, hash(snapshot), repr(snapshot)) == (made, hash(made), repr(made))
-    assert pickle.loads(pickle.dumps(snapshot)) == attrs.evolve(snapshot) == made
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        snapshot.stale = True
 
 
 def test_balances_of_checked_fields_belong_to_an_account_that_can_be_named():
@@ -119,13 +105,12 @@ def test_balances_become_a_tuple(make_balance):
     assert len(snapshot.balances) == 1
 
 
-@pytest.mark.parametrize("make", [AccountBalances, snapshot_of], ids=["as any", "of checked labels"])
 @pytest.mark.parametrize("change", [{"account": "till"}, {"provider": "other"}], ids=["account", "provider"])
-def test_a_balance_of_another_account_is_refused(make_balance, make, change):
+def test_a_balance_of_another_account_is_refused(make_balance, change):
     """A snapshot cannot hold what belongs elsewhere."""
     ours = make_balance("BTC", "1")
     with pytest.raises(ValueError, match=r"balances\[1\] belongs to another account than 'shop'"):
-        make("shop", "fake", (ours, attrs.evolve(ours, **change)), NOW)
+        AccountBalances("shop", "fake", (ours, attrs.evolve(ours, **change)), NOW)
 
 
 def test_what_is_no_balance_is_refused():
