@@ -3,8 +3,9 @@
 import contextlib
 import json
 import re
+import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Final, TypeVar, cast
 
 import aiohttp
@@ -78,9 +79,12 @@ def _unescaped(text: str) -> str:
     return _without_backslashes(text)
 
 
-def sanitize_exception(error: _Error) -> _Error:
-    """Take the frames, request headers and undecodable text from an exception and from those it came from."""
-    for link in walk_exception_chain(error):
+def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
+    """Take the frames, request headers and undecodable text from an exception and from those it came from.
+
+    One of them can be excepted, together with those that it came from itself.
+    """
+    for link in walk_exception_chain(error, except_for=except_for):
         link.__traceback__ = None
         if isinstance(link, aiohttp.ClientResponseError):
             info = link.request_info
@@ -91,6 +95,18 @@ def sanitize_exception(error: _Error) -> _Error:
             link.object = ""
             link.args = ()
     return error
+
+
+@contextlib.contextmanager
+def sanitized_exceptions() -> Generator[None]:
+    """Sanitize every exception that leaves the block: frames of a connection, for example, hold its password."""
+    # It becomes the context of what is raised here, but is not of this block, and keeps its frames.
+    handled_before = sys.exception()
+    try:
+        yield
+    except BaseException as error:
+        sanitize_exception(error, except_for=handled_before)
+        raise
 
 
 def attach_cause(error: _Error, raised: BaseException) -> _Error:
@@ -109,9 +125,12 @@ def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
     )
 
 
-def walk_exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and all that it came from: causes, contexts and the members of groups, each once."""
-    seen: set[int] = set()
+def walk_exception_chain(error: BaseException, *, except_for: BaseException | None = None) -> Iterator[BaseException]:
+    """Give an exception and all that it came from: causes, contexts and the members of groups, each once.
+
+    One of them can be excepted, together with those that it came from itself.
+    """
+    seen = {id(except_for)}
     pending = [error]
     while pending:
         link = pending.pop()

@@ -17,6 +17,7 @@ from balancekit.http.redaction import (
     redact,
     redact_response,
     sanitize_exception,
+    sanitized_exceptions,
     sensitive_values,
     walk_exception_chain,
 )
@@ -169,6 +170,34 @@ def test_sanitizing_ends_where_causes_go_in_a_circle():
     sanitize_exception(first)
 
     assert (first.__traceback__, second.__traceback__) == (None, None)
+
+
+def test_what_leaves_a_block_is_sanitized_with_its_cause():
+    """A connection that fails keeps its password in the frames of the errors below, too."""
+    cause = raised(OSError("reset"))
+
+    def connect():
+        raise ValueError("lost") from cause
+
+    with pytest.raises(ValueError, match="lost") as caught, sanitized_exceptions():
+        connect()
+
+    assert cause.__traceback__ is None
+    assert "connect" not in [frame.name for frame in caught.traceback]
+
+
+def test_what_was_handled_before_a_block_keeps_its_frames():
+    """It happened elsewhere, and somebody will want to know where."""
+    before = raised(KeyError("before"))
+
+    try:
+        raise before
+    except KeyError:
+        with pytest.raises(ValueError, match="lost") as caught, sanitized_exceptions():
+            raise ValueError("lost") from None
+
+    assert caught.value.__context__ is before
+    assert before.__traceback__ is not None
 
 
 def test_text_that_could_not_be_encoded_is_taken_away():

@@ -1,9 +1,7 @@
 """Connections to Redis that never wait for long, and that show no password."""
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from typing import Any, Final, cast
 
 from balancekit.errors import ConfigError
@@ -17,7 +15,7 @@ try:
 except ImportError as _missing:
     raise ImportError("RedisStore needs redis-py: pip install 'balancekit[redis]'") from _missing
 
-__all__ = ["Redis", "ResponseError", "connect", "listen", "quietly"]
+__all__ = ["Redis", "ResponseError", "connect", "listen"]
 
 # In seconds. Redis answers within milliseconds, and whoever waits for it could be reading the provider.
 _SOCKET_TIMEOUT: Final = 1.0
@@ -44,27 +42,6 @@ def connect(url: Secret) -> Redis:
     if pool is None:
         raise ConfigError("url: expected redis://[[user]:password@]host[:port][/db], rediss://… or unix://…")
     return Redis.from_pool(pool)
-
-
-@contextmanager
-def quietly() -> Generator[None]:
-    """Take their frames from exceptions, since those of a connection hold the password."""
-    # What the caller was handling before is none of these, and keeps its frames.
-    handled = sys.exception()
-    try:
-        yield
-    except BaseException as error:
-        _strip(error, {id(handled)})
-        raise
-
-
-def _strip(error: BaseException | None, seen: set[int]) -> None:
-    if error is None or id(error) in seen:
-        return
-    seen.add(id(error))
-    error.__traceback__ = None
-    _strip(error.__cause__, seen)
-    _strip(error.__context__, seen)
 
 
 async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:

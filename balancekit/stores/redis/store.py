@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from balancekit.http.rate_limit import RateLimit
+from balancekit.http.redaction import sanitized_exceptions
 from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.connection import Redis, ResponseError, connect, listen, quietly
+from balancekit.stores.redis.connection import Redis, ResponseError, connect, listen
 from balancekit.stores.redis.values import EVENT, Snapshots, read_change, write_change, write_owner, write_snapshot
 
 _WEEK: Final = 7 * 86400.0
@@ -66,7 +67,7 @@ class RedisStore:
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        with quietly():
+        with sanitized_exceptions():
             known, now = await self._read(keys)
             missing = [key for key, fields in zip(keys, known, strict=True) if fields[0] is None]
             opened = await self._opened(missing) if missing else {}
@@ -111,14 +112,14 @@ class RedisStore:
 
         Another without a key says that the connection was lost meanwhile. Raises if it cannot be had again.
         """
-        with quietly():
+        with sanitized_exceptions():
             async with aclosing(listen(self._redis, self._channel)) as published:
                 async for text in published:
                     yield Change(None) if text is None else read_change(text)
 
     async def seen(self, event: str) -> bool:
         """Whether the event of that id has been remembered."""
-        with quietly():
+        with sanitized_exceptions():
             return bool(await self._redis.exists(self._key("event", event)))
 
     async def remember(self, event: str, *, seconds: float) -> None:
@@ -172,7 +173,7 @@ class RedisStore:
         return self._client
 
     async def _run(self, source: str, key: str, *args: str | int) -> Any:  # noqa: ANN401 - as the script returns it
-        with quietly():
+        with sanitized_exceptions():
             return await self._scripts[source]([key], args, self._redis)
 
     async def _read(self, keys: Sequence[str]) -> tuple[list[list[bytes | None]], int]:
