@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from balancekit import AccountBalances, AssetType, Balance
+from balancekit import AccountBalances, AggregateClient, AssetType, Balance
 from balancekit.sandbox import Sandbox
+from balancekit.stores import MemoryStore
+from tests.support.providers import Till
 from tests.support.redis_server import NO_SERVER, RedisServer, find_server
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -69,6 +71,27 @@ def run_virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
     def run(main: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             return runner.run(main)
+
+    return run
+
+
+@pytest.fixture
+def with_client(run_virtually) -> Callable[..., Any]:
+    """Run a test's steps with a client of some providers; ages are in virtual time, and nothing may go on after it."""
+
+    def run(steps: Callable[..., Coroutine[Any, Any, Any]], *providers: Any, **settings: Any) -> Any:
+        async def main() -> Any:
+            sources = providers or (Till(),)
+            client = AggregateClient(sources, **settings)
+            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
+            async with client:
+                result = await steps(client, *sources)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result
+
+        return run_virtually(main())
 
     return run
 

@@ -1,52 +1,196 @@
-"""What accounts on one host share, and what the log says of them. Time is virtual; nothing is sent."""
+"""One attempt: its timeout, its errors, when another follows, and limits on the rate. Time is virtual."""
 
 import asyncio
-import logging
+from decimal import Decimal
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 
 from balancekit import (
     AggregateClient,
-    Balance,
+    AuthenticationError,
     ConfigError,
-    HttpProvider,
+    MalformedResponseError,
+    ProviderError,
+    ProviderTimeoutError,
     RateLimit,
     RateLimitedError,
-    Request,
     RetryPolicy,
-    ServiceUnavailableError,
+    TransportError,
 )
+from tests.support.providers import Bank, Scripted, outage
+
+
+def test_one_attempt_has_a_timeout_and_is_tried_again(fetch):
+    """An attempt that hangs costs its timeout, and the next may answer."""
+    hanging = Scripted("shop", 9e9, 0.0)
+
+    done = fetch([hanging], timeout=2.0)
+
+    assert done.merged.complete
+    assert 2.0 <= done.took <= 2.2
+    assert hanging.calls == 2
+
+
+def test_an_account_that_hangs_at_every_attempt_is_a_timeout(fetch):
+    """After the last attempt the failure tells how long each one waited."""
+    done = fetch([Scripted("shop", 9e9, 9e9, 9e9)], timeout=2.0)
+
+    assert "no answer within 2 s" in str(done.merged.failures[0].error)
+    assert isinstance(done.merged.failures[0].error, ProviderTimeoutError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        outage("shop"),
+        RateLimitedError("429", account="shop", provider="scripted"),
+        TransportError("reset", account="shop", provider="scripted"),
+        aiohttp.ServerDisconnectedError(),
+        TimeoutError(),
+        ConnectionResetError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_pass_is_tried_again(fetch, error):
+    """Transport errors, timeouts, 429 and 5xx are retried, aiohttp's own errors included."""
+    shop = Scripted("shop", error, error)
+
+    assert fetch([shop]).merged.complete
+    assert shop.calls == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AuthenticationError("403", account="shop", provider="scripted"),
+        MalformedResponseError("data", account="shop", provider="scripted"),
+        ConfigError("no key"),
+        ValueError("odd"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_cannot_pass_is_not_tried_again(fetch, error):
+    """A wrong key stays wrong."""
+    shop = Scripted("shop", error)
+
+    done = fetch([shop])
+
+    assert shop.calls == 1
+    assert not done.merged.complete
+
+
+def test_attempts_are_counted(fetch):
+    """The number of attempts includes the first."""
+    shop = Scripted("shop", *[outage("shop")] * 9)
+
+    done = fetch([shop], attempts=4)
+
+    assert shop.calls == 4
+    assert done.merged.failures[0].error.status == 503
+
+
+def test_retry_after_is_obeyed(fetch):
+    """The next attempt waits as long as the provider asks."""
+    done = fetch([Scripted("shop", outage("shop", retry_after=7.0))])
+
+    assert done.merged.complete
+    assert 7.0 <= done.took <= 7.1
+
+
+def test_a_wait_beyond_the_deadline_fails_at_once_and_says_when_to_come_back(fetch):
+    """Nobody waits for a deadline that is known to be missed."""
+    done = fetch([Scripted("shop", outage("shop", retry_after=60.0))], deadline=30.0)
+
+    assert done.took == 0
+    assert done.merged.failures[0].error.retry_after == 60.0
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ValueError("no"),
+        KeyError("x"),
+        RecursionError(),
+        BaseExceptionGroup("odd", [ValueError()]),
+        asyncio.CancelledError(),
+        type("OddError", (BaseException,), {})(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_provider_raises_is_its_own_failure(fetch, raised):
+    """One account's adapter cannot end the fetch of the others, whatever it raises."""
+    done = fetch([Scripted("odd", raised), Scripted("shop", 0.1)])
+
+    (failure,) = done.merged.failures
+    assert done.merged.amount("BTC") == 1
+    assert isinstance(failure.error, ProviderError)
+    assert failure.error.__cause__ is raised
+    assert f"the adapter raised {type(raised).__name__}" in str(failure.error)
+
+
+def test_what_an_adapter_raises_while_it_is_listed_is_not_repeated(fetch):
+    """A generator fails only when it is read, and what it says may hold anything then, too."""
+
+    def balances():
+        yield from Scripted("odd").balances()
+        raise ValueError("sk_live\x1b[2J")
+
+    (failure,) = fetch([Scripted("odd", balances())]).merged.failures
+
+    assert "the adapter raised ValueError" in str(failure.error)
+    assert "sk_live" not in str(failure.error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Decimal(5), "expected balances, got Decimal"),
+        ("BTC", r"balances\[0\] must be a Balance, not str"),
+        ([None], r"balances\[0\] must be a Balance, not NoneType"),
+        (Scripted("other").balances(), r"balances\[0\] belongs to another account than 'shop'"),
+    ],
+    ids=["number", "string", "none", "other account"],
+)
+def test_an_answer_that_is_no_balances_is_malformed(fetch, answer, reason):
+    """What an adapter returns is checked as what a provider sends is."""
+    (failure,) = fetch([Scripted("shop", answer)]).merged.failures
+
+    with pytest.raises(MalformedResponseError, match=reason):
+        raise failure.error
+
+
+def test_an_adapter_that_is_not_asynchronous_fails_by_itself(fetch):
+    """An adapter that forgot its `async` is named, and the others are read."""
+    wrong = SimpleNamespace(account="wrong", provider="scripted", fetch_balances=lambda session: [])
+
+    done = fetch([wrong, Scripted("shop")])
+
+    assert [failure.account for failure in done.merged.failures] == ["wrong"]
+    assert "raised TypeError" in str(done.merged.failures[0].error)
+
+
+def test_the_last_retry_is_not_followed_by_a_wait(fetch):
+    """A failure is told as soon as it is final."""
+    done = fetch([Scripted("shop", *[outage("shop", retry_after=1.0)] * 3)])
+
+    assert 2.0 <= done.took <= 2.3
+
+
+def test_delays_are_jittered(fetch):
+    """Two runs of the same failures do not wait the same time."""
+    times = {fetch([Scripted("shop", outage("shop"), outage("shop"))]).took for _ in range(8)}
+
+    assert len(times) > 1
+    assert max(times) <= RetryPolicy().first * 3
+
 
 HOST = "https://bank.example"
 
 
-class Bank(HttpProvider):
-    """An account at a bank that answers as it is told, without any I/O."""
-
-    provider = "bank"
-
-    def __init__(self, account, *, takes=0.0, down=lambda: False):
-        super().__init__(account, base_url=f"{HOST}/api")
-        self.takes, self.down, self.calls = takes, down, []
-
-    def build_request(self, *, now, nonce):
-        """Build nothing of use."""
-        return Request("GET", self.base_url)
-
-    def read_response(self, response):
-        """Read nothing."""
-        return ()
-
-    async def fetch_balances(self, session) -> list[Balance]:
-        """Answer, or fail while the bank is down."""
-        self.calls.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(self.takes)
-        if self.down():
-            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, status=503)
-        return []
-
-
-def _calls(banks):
+def calls_of(banks):
+    """Return the moments of all requests, in order."""
     return sorted(call for bank in banks for call in bank.calls)
 
 
@@ -56,7 +200,7 @@ def test_an_outage_is_not_amplified(run_virtually):
     async def main():
         async with AggregateClient(banks) as client:
             merged = await client.fetch()
-            sent = len(_calls(banks))
+            sent = len(calls_of(banks))
             state["down"] = False
             await client.fetch()
             # The next outage is one account's first failure alone, which is tried again.
@@ -83,7 +227,7 @@ def test_a_limit_is_shared_by_all_accounts_on_the_host(run_virtually):
     banks = [Bank(f"a{number}", takes=0.1) for number in range(10)]
     run_virtually(main())
 
-    calls = _calls(banks)
+    calls = calls_of(banks)
     assert len(calls) == 10
     assert all(late - early >= 1.0 for early, late in zip(calls, calls[3:], strict=False))
 
@@ -141,66 +285,3 @@ def test_a_fetch_that_is_given_up_leaves_the_queue(run_virtually):
     banks = [Bank(f"a{number}") for number in range(3)]
 
     assert run_virtually(main()) < 5
-
-
-@pytest.mark.parametrize(
-    ("limits", "reason"),
-    [
-        ({"https://bonk.example": RateLimit(1, per=1)}, "no account is on https://bonk.example; there are"),
-        ({HOST: 30}, "https://bank.example: expected a RateLimit, got int"),
-    ],
-    ids=["unused", "no limit"],
-)
-def test_a_limit_that_limits_nothing_is_refused(limits, reason):
-    """A misspelt host is found where it is written, not when the provider complains."""
-    with pytest.raises(ConfigError, match=f"rate_limits: {reason}"):
-        AggregateClient([Bank("a")], rate_limits=limits)
-
-
-def test_the_log_tells_once_when_an_account_goes_down_and_once_when_it_is_back(run_virtually, caplog):
-    """An outage is two lines, however often it is asked about."""
-    caplog.set_level(logging.INFO, logger="balancekit")
-
-    async def main():
-        async with AggregateClient([Bank("shop", down=states.pop)], attempts=1) as client:
-            for _ in range(6):
-                await client.fetch()
-
-    states = [False, False, True, True, True, False]
-    run_virtually(main())
-
-    assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", "shop (bank) is down: ServiceUnavailableError 503"),
-        ("INFO", "shop (bank) is back"),
-    ]
-
-
-def test_the_log_tells_of_an_account_that_missed_the_deadline(run_virtually, caplog):
-    """An account that never answers is down, and said to be so once."""
-    caplog.set_level(logging.INFO, logger="balancekit")
-
-    async def main():
-        async with AggregateClient([Bank("shop", takes=9e9)], deadline=1.0) as client:
-            for _ in range(2):
-                await client.fetch()
-
-    run_virtually(main())
-
-    assert [record.message for record in caplog.records] == ["shop (bank) is down: ProviderTimeoutError"]
-
-
-def test_the_log_tells_of_every_attempt_at_debug(run_virtually, caplog):
-    """Account, attempt, what came of it and how long it took; nothing of the request or the answer."""
-    caplog.set_level(logging.DEBUG, logger="balancekit")
-
-    async def main():
-        bank = Bank("shop", takes=0.25, down=[False, True].pop)
-        async with AggregateClient([bank], retry=RetryPolicy(2, first=0)) as client:
-            await client.fetch()
-
-    run_virtually(main())
-
-    assert [record.message for record in caplog.records] == [
-        "shop (bank): attempt 1: ServiceUnavailableError 503 in 250 ms",
-        "shop (bank): attempt 2: 200 in 250 ms",
-    ]

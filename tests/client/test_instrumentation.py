@@ -1,5 +1,6 @@
 """What OpenTelemetry is told of a fetch, and that nothing is told, or needed, without it."""
 
+import logging
 import subprocess
 import sys
 
@@ -11,9 +12,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from balancekit import AggregateClient, CryptoprocessingProvider, RetryPolicy
+from balancekit import (
+    AggregateClient,
+    CryptoprocessingProvider,
+    RetryPolicy,
+)
 from balancekit.client import instrumentation
 from balancekit.sandbox import Fault
+from tests.support.providers import Bank
 
 
 @pytest.fixture
@@ -114,3 +120,52 @@ print(asyncio.run(main()))
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ran.stdout.strip() == "True"
+
+
+def test_the_log_tells_once_when_an_account_goes_down_and_once_when_it_is_back(run_virtually, caplog):
+    """An outage is two lines, however often it is asked about."""
+    caplog.set_level(logging.INFO, logger="balancekit")
+
+    async def main():
+        async with AggregateClient([Bank("shop", down=states.pop)], attempts=1) as client:
+            for _ in range(6):
+                await client.fetch()
+
+    states = [False, False, True, True, True, False]
+    run_virtually(main())
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "shop (bank) is down: ServiceUnavailableError 503"),
+        ("INFO", "shop (bank) is back"),
+    ]
+
+
+def test_the_log_tells_of_an_account_that_missed_the_deadline(run_virtually, caplog):
+    """An account that never answers is down, and said to be so once."""
+    caplog.set_level(logging.INFO, logger="balancekit")
+
+    async def main():
+        async with AggregateClient([Bank("shop", takes=9e9)], deadline=1.0) as client:
+            for _ in range(2):
+                await client.fetch()
+
+    run_virtually(main())
+
+    assert [record.message for record in caplog.records] == ["shop (bank) is down: ProviderTimeoutError"]
+
+
+def test_the_log_tells_of_every_attempt_at_debug(run_virtually, caplog):
+    """Account, attempt, what came of it and how long it took; nothing of the request or the answer."""
+    caplog.set_level(logging.DEBUG, logger="balancekit")
+
+    async def main():
+        bank = Bank("shop", takes=0.25, down=[False, True].pop)
+        async with AggregateClient([bank], retry=RetryPolicy(2, first=0)) as client:
+            await client.fetch()
+
+    run_virtually(main())
+
+    assert [record.message for record in caplog.records] == [
+        "shop (bank): attempt 1: ServiceUnavailableError 503 in 250 ms",
+        "shop (bank): attempt 2: 200 in 250 ms",
+    ]

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import RetryPolicy
-from balancekit.client.retry import RetryBudget
+from balancekit import RetryPolicy, ServiceUnavailableError
+from balancekit.client.retry import RetryBudget, RetryState
 
 POLICY = RetryPolicy(attempts=5)
 
@@ -88,3 +88,61 @@ def test_it_never_holds_more_than_its_capacity(events):
         budget.succeeded() if answered else budget.take(now)
 
     assert sum(budget.take(1e6) for _ in range(10)) <= 3
+
+
+def _error(**facts):
+    return ServiceUnavailableError("503", account="shop", provider="scripted", **facts)
+
+
+def _next_delay(state, error, *, budget=None, attempts=3, is_lost_keepalive=False, remaining=30.0):
+    return state.next_delay(
+        error,
+        policy=RetryPolicy(attempts, first=0.0),
+        budget=RetryBudget() if budget is None else budget,
+        is_lost_keepalive=is_lost_keepalive,
+        now=0.0,
+        remaining=remaining,
+    )
+
+
+def test_an_error_that_may_pass_is_remembered_until_the_next_attempt():
+    """A caller whose deadline comes in between is given that error."""
+    state, error = RetryState(attempts=1), _error()
+
+    assert _next_delay(state, error) == 0.0
+    assert state.error is error
+
+
+def test_an_error_that_cannot_pass_ends_the_flight():
+    """Neither a wait nor a token of the budget is spent on it."""
+    budget = RetryBudget(capacity=1)
+
+    assert _next_delay(RetryState(attempts=1), _error(retryable=False), budget=budget) is None
+    assert budget.take(0.0)
+
+
+def test_a_lost_connection_is_replaced_once_and_counts_as_no_attempt():
+    """The server closed it while it was idle, which is no failure of the account's."""
+    state = RetryState(attempts=1)
+
+    assert _next_delay(state, _error(), attempts=1, is_lost_keepalive=True) == 0.0
+    assert state.attempts == 0
+    state.attempts += 1
+    assert _next_delay(state, _error(), attempts=1, is_lost_keepalive=True) is None
+
+
+def test_without_a_token_of_the_budget_there_is_no_retry():
+    """An outage is not amplified."""
+    budget = RetryBudget(capacity=1)
+    budget.take(0.0)
+
+    assert _next_delay(RetryState(attempts=1), _error(), budget=budget) is None
+
+
+def test_a_clock_is_corrected_once_in_a_flight():
+    """A second refusal is no fault of the clock."""
+    state = RetryState(attempts=1)
+
+    assert state.grant_clock_correction()
+    assert state.attempts == 0
+    assert not state.grant_clock_correction()

@@ -1,90 +1,22 @@
-"""Watching: the state now, then again after each change, for as long as the client is open."""
+"""Watching: each state once, after changes, failures and slow refreshes. Time is virtual."""
 
 import asyncio
 from contextlib import aclosing
-from decimal import Decimal
 
 import pytest
 
 from balancekit import (
-    AggregateClient,
-    AssetType,
-    Balance,
     ConfigError,
-    ServiceUnavailableError,
-    WebhookEvent,
-    WebhookVerificationError,
 )
 from balancekit.client.watch import Watchers
-from balancekit.stores import MemoryStore
-
-
-class Till:
-    """A provider that holds what it is told, counts its requests and believes every webhook."""
-
-    provider = "till"
-
-    def __init__(self, account="till"):
-        self.account = account
-        self.held = "1"
-        self.requests = 0
-        self.broken = False
-        self.retry_after = None
-        self.event_id = None
-
-    async def fetch_balances(self, session):
-        """Answer, or fail, after a tenth of a second."""
-        self.requests += 1
-        await asyncio.sleep(0.1)
-        if self.broken:
-            facts = {"retryable": False, "retry_after": self.retry_after}
-            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, **facts)
-        return [Balance("BTC", Decimal(self.held), AssetType.CRYPTO, self.account, self.provider, "BTC")]
-
-    def verify_webhook(self, headers, body, *, now=None):
-        """Take the body for the event's id; headers that say so make it no settlement, or raise what they hold."""
-        if isinstance(headers, Exception):
-            raise headers
-        return WebhookEvent(
-            self.account, self.provider, self.event_id or body.decode(), "payment", None, settled=headers != "pending"
-        )
-
-
-class Seen:
-    """Collects what a watch gives."""
-
-    def __init__(self, client, *accounts, **settings):
-        self.states = []
-        self.task = asyncio.create_task(self._collect(client.watch(accounts or None, **settings)))
-
-    async def _collect(self, states):
-        async for merged in states:
-            self.states.append(merged)
-
-    @property
-    def amounts(self):
-        """What was held in all, each time."""
-        return [merged.amount("BTC") for merged in self.states]
+from tests.support.providers import QuickTill
+from tests.support.watching import Seen
 
 
 @pytest.fixture
-def with_client(run_virtually):
-    """Run a test's steps with a client whose store has the loop's own time; after it is closed, nothing may go on."""
-
-    def run(steps, *tills):
-        async def main():
-            client = AggregateClient(tills or [Till()])
-            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
-            async with client:
-                result = await steps(client, *(account.source for account in client._accounts.values()))
-            for _ in range(5):
-                await asyncio.sleep(0)
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-            return result
-
-        return run_virtually(main())
-
-    return run
+def with_client(with_client):
+    """Run a test's steps with a client of a quick till, unless others are given."""
+    return lambda steps, *tills: with_client(steps, *(tills or [QuickTill()]))
 
 
 def test_a_watch_begins_with_the_state_now(with_client):
@@ -109,7 +41,7 @@ def test_a_change_is_seen(with_client):
         await asyncio.sleep(0.2)
         return seen.amounts, shop.requests, kiosk.requests
 
-    assert with_client(steps, Till("shop"), Till("kiosk")) == ([2, 6], 2, 1)
+    assert with_client(steps, QuickTill("shop"), QuickTill("kiosk")) == ([2, 6], 2, 1)
 
 
 def test_changes_that_come_together_are_read_once(with_client):
@@ -199,7 +131,7 @@ def test_a_watch_of_some_accounts_is_not_woken_for_others(with_client):
         await asyncio.sleep(1)
         return seen.amounts, kiosk.requests
 
-    assert with_client(steps, Till("shop"), Till("kiosk")) == ([1], 0)
+    assert with_client(steps, QuickTill("shop"), QuickTill("kiosk")) == ([1], 0)
 
 
 def test_an_account_that_could_not_be_read_is_tried_again(with_client):
@@ -343,126 +275,6 @@ def test_a_watch_that_is_left_is_forgotten(with_client):
     assert with_client(steps) == (1, True)
 
 
-def test_a_settled_event_invalidates(with_client):
-    """What a webhook says is not believed but looked up."""
-
-    async def steps(client, till):
-        seen = Seen(client)
-        await asyncio.sleep(1)
-        till.held = "3"
-        event = await client.handle_webhook("till", {}, b"event-1")
-        await asyncio.sleep(1)
-        return event, seen.amounts, till.requests
-
-    event, amounts, requests = with_client(steps)
-
-    assert event == WebhookEvent("till", "till", "event-1", "payment", None, settled=True)
-    assert (amounts, requests) == ([1, 3], 2)
-
-
-def test_an_event_that_comes_twice_is_acted_on_once(with_client):
-    """Both deliveries are answered alike, and the account is read once."""
-
-    async def steps(client, till):
-        seen = Seen(client)
-        await asyncio.sleep(1)
-        first = await client.handle_webhook("till", {}, b"event-1")
-        await asyncio.sleep(1)
-        second = await client.handle_webhook("till", {}, b"event-1")
-        await asyncio.sleep(1)
-        return first == second, len(seen.states), till.requests
-
-    assert with_client(steps) == (True, 2, 2)
-
-
-def test_two_bodies_of_one_id_are_two_events(with_client):
-    """A status without a name of its own may come again, and every time the balances may have changed."""
-
-    async def steps(client, till):
-        till.event_id = "same"
-        await client.fetch()
-        await client.handle_webhook("till", {}, b"first")
-        await client.fetch(max_age=60)
-        await client.handle_webhook("till", {}, b"second")
-        await client.fetch(max_age=60)
-        return till.requests
-
-    assert with_client(steps) == 3
-
-
-def test_events_of_two_accounts_may_have_one_id(with_client):
-    """Ids are unique at a provider's account, and nowhere else."""
-
-    async def steps(client, shop, kiosk):
-        await client.fetch()
-        await client.handle_webhook("shop", {}, b"1")
-        await client.handle_webhook("kiosk", {}, b"1")
-        await client.fetch(max_age=60)
-        return shop.requests, kiosk.requests
-
-    assert with_client(steps, Till("shop"), Till("kiosk")) == (2, 2)
-
-
-def test_an_event_that_is_not_settled_changes_nothing(with_client):
-    """A payment that has been announced has not been made."""
-
-    async def steps(client, till):
-        await client.fetch()
-        event = await client.handle_webhook("till", "pending", b"1")
-        await client.fetch(max_age=60)
-        return event.settled, till.requests
-
-    assert with_client(steps) == (False, 1)
-
-
-@pytest.mark.parametrize("raised", [WebhookVerificationError("forged"), ValueError("sk_live")], ids=repr)
-def test_a_delivery_that_is_refused_changes_nothing(with_client, raised):
-    """Whatever verifying it raises is one kind of error, without what was said."""
-
-    async def steps(client, till):
-        await client.fetch()
-        with pytest.raises(WebhookVerificationError) as refused:
-            await client.handle_webhook("till", raised, b"1")
-        await client.fetch(max_age=60)
-        return till.requests, "sk_live" in f"{refused.value!r} {refused.value.__context__!r}"
-
-    assert with_client(steps) == (1, False)
-
-
-def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_client):
-    """Who knocks learns nothing of which accounts there are."""
-
-    class Deaf:
-        account = "deaf"
-        provider = "deaf"
-
-        async def fetch_balances(self, session):
-            return []
-
-    async def steps(client, *_):
-        for account in ("deaf", "nobody"):
-            with pytest.raises(WebhookVerificationError, match="no account of that label takes webhooks"):
-                await client.handle_webhook(account, {}, b"1")
-
-    with_client(steps, Till(), Deaf())
-
-
-def test_a_closed_client_takes_no_delivery(run_virtually):
-    """The sender is to try again later, so that is another error than a refusal."""
-
-    async def main():
-        client = AggregateClient([Till()])
-        await client.aclose()
-        with pytest.raises(RuntimeError, match="closed"):
-            await client.handle_webhook("till", {}, b"1")
-        with pytest.raises(RuntimeError, match="closed"):
-            client.watch()
-        with pytest.raises(RuntimeError, match="closed"):
-            await client.invalidate("till")
-
-    run_virtually(main())
-
-
 @pytest.mark.parametrize("pause", [30, 0.1], ids=["seldom", "during each read"])
 def test_changes_of_one_account_do_not_put_off_the_slow_refresh_of_others(with_client, pause):
     """An account without a webhook is read every so often, however often another one changes."""
@@ -476,15 +288,4 @@ def test_changes_of_one_account_do_not_put_off_the_slow_refresh_of_others(with_c
         await asyncio.gather(seen.task, return_exceptions=True)
         return quiet.requests
 
-    assert 5 <= with_client(steps, Till("busy"), Till("quiet")) <= 7
-
-
-def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_said_by):
-    """The headers may hold the account's key, and error trackers collect what frames hold."""
-
-    async def steps(client, till):
-        with pytest.raises(WebhookVerificationError) as caught:
-            await client.handle_webhook("till", WebhookVerificationError("refused"), b"canary")
-        return everything_said_by(caught.value)
-
-    assert "canary" not in with_client(steps)
+    assert 5 <= with_client(steps, QuickTill("busy"), QuickTill("quiet")) <= 7

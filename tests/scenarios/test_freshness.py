@@ -1,65 +1,19 @@
-"""Fresh without polling: snapshots that may serve, reads that are shared, and what is shown when a read fails."""
+"""Snapshots over time: ages, invalidations, failures and what was last known. Time is virtual."""
 
 import asyncio
 import math
 import time
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
 from balancekit import (
     AccountBalances,
     AggregateClient,
-    AssetType,
-    Balance,
     ConfigError,
-    ServiceUnavailableError,
 )
 from balancekit.stores import MemoryStore
-
-
-class Till:
-    """A provider whose balance grows by one with each request; it answers after `takes` seconds."""
-
-    provider = "till"
-
-    def __init__(self, account="till", takes=1.0):
-        self.account = account
-        self.takes = takes
-        self.requests = 0
-        self.ended = 0
-        self.broken = False
-
-    async def fetch_balances(self, session):
-        """Answer with the number of the request."""
-        self.requests += 1
-        number = self.requests
-        try:
-            await asyncio.sleep(self.takes)
-        finally:
-            self.ended += 1
-        if self.broken:
-            raise ServiceUnavailableError("503", account=self.account, provider=self.provider, retryable=False)
-        return [Balance("BTC", Decimal(number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
-
-
-@pytest.fixture
-def with_client(run_virtually):
-    """Run a test's steps with a client of one till, whose store measures ages in the loop's own time."""
-
-    def run(steps, *tills, **settings):
-        async def main():
-            client = AggregateClient(tills or [Till()], **settings)
-            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
-            async with client:
-                result = await steps(client, *(account.source for account in client._accounts.values()))
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-            return result
-
-        return run_virtually(main())
-
-    return run
+from tests.support.providers import Till
 
 
 def test_a_snapshot_that_is_young_enough_is_used(with_client):
@@ -118,70 +72,6 @@ def test_a_stream_uses_young_snapshots_too(with_client):
     assert with_client(steps, Till("shop"), Till("kiosk")) == (["kiosk", "shop"], 1)
 
 
-def test_callers_at_the_same_time_share_one_request(with_client):
-    """Ten thousand askers on three accounts make three requests, and are given one and the same result."""
-
-    async def steps(client, *tills):
-        results = await asyncio.gather(*(client.fetch(max_age=5) for _ in range(10_000)))
-        return [till.requests for till in tills], len({id(merged) for merged in results})
-
-    assert with_client(steps, Till("a"), Till("b"), Till("c")) == ([1, 1, 1], 1)
-
-
-def test_a_caller_joins_a_request_that_is_young_enough(with_client):
-    """A request that was sent a second ago will do for a caller who takes what is five seconds old, and no less."""
-
-    async def steps(client, till):
-        first = asyncio.create_task(client.fetch())
-        await asyncio.sleep(1)
-        results = await asyncio.gather(client.fetch(max_age=5), client.fetch(max_age=0.5), first)
-        return till.requests, [merged.amount("BTC") for merged in results]
-
-    assert with_client(steps, Till(takes=3)) == (2, [1, 2, 1])
-
-
-def test_cancelling_one_caller_cancels_nobody_else(with_client):
-    """A request that somebody else waits for goes on, even if the one who began it has left."""
-
-    async def steps(client, till):
-        first, second = (asyncio.create_task(client.fetch(max_age=5)) for _ in range(2))
-        await asyncio.sleep(0.5)
-        first.cancel()
-        merged = await second
-        return till.requests, merged.complete, first.cancelled()
-
-    assert with_client(steps) == (1, True, True)
-
-
-def test_the_last_caller_to_leave_cancels_the_request(with_client):
-    """A request that nobody waits for is ended."""
-
-    async def steps(client, till):
-        callers = [asyncio.create_task(client.fetch(max_age=5)) for _ in range(3)]
-        await asyncio.sleep(0.5)
-        for caller in callers[:2]:
-            caller.cancel()
-        await asyncio.sleep(0.1)
-        going_on = till.ended
-        callers[2].cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
-        return going_on, till.ended
-
-    assert with_client(steps) == (0, 1)
-
-
-def test_each_caller_has_its_own_deadline(with_client):
-    """Whoever joins late is not cut off at the deadline of the one who came first."""
-
-    async def steps(client, till):
-        first = asyncio.create_task(client.fetch(max_age=60))
-        await asyncio.sleep(4)
-        second = await client.fetch(max_age=60)
-        return till.requests, (await first).complete, second.complete
-
-    assert with_client(steps, Till(takes=7), deadline=5.0) == (1, False, True)
-
-
 def test_an_invalidated_snapshot_is_not_used(with_client):
     """However young it is."""
 
@@ -192,20 +82,6 @@ def test_an_invalidated_snapshot_is_not_used(with_client):
         return till.requests, merged.amount("BTC")
 
     assert with_client(steps) == (2, 2)
-
-
-def test_a_request_from_before_an_invalidation_serves_nobody_who_came_after_it(with_client):
-    """What was asked before the change may not show it; those who asked before the change may have it all the same."""
-
-    async def steps(client, till):
-        before = asyncio.create_task(client.fetch(max_age=60))
-        await asyncio.sleep(0.5)
-        await client.invalidate("till")
-        after = await client.fetch(max_age=60)
-        later = await client.fetch(max_age=60)
-        return till.requests, [merged.amount("BTC") for merged in (await before, after, later)]
-
-    assert with_client(steps) == (2, [1, 2, 2])
 
 
 def test_a_late_answer_from_before_an_invalidation_is_not_kept(with_client):
@@ -241,19 +117,6 @@ def test_a_suspended_machine_makes_nothing_younger(run_virtually, monkeypatch, s
         return till.requests
 
     assert run_virtually(main()) == 2
-
-
-def test_a_failure_is_shared_but_not_kept(with_client):
-    """Who waits for a request shares its failure; who comes after it has another try."""
-
-    async def steps(client, till):
-        till.broken = True
-        together = await asyncio.gather(client.fetch(max_age=5), client.fetch(max_age=5))
-        till.broken = False
-        after = await client.fetch(max_age=5)
-        return till.requests, [merged.complete for merged in (*together, after)]
-
-    assert with_client(steps) == (2, [False, False, True])
 
 
 def test_a_failure_tells_what_was_last_known(with_client):

@@ -3,40 +3,21 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 
 from balancekit import (
     AccountBalances,
     AggregateClient,
-    AssetType,
-    Balance,
     ConfigError,
     CryptoprocessingProvider,
     GetManyProvider,
     RateLimit,
 )
 from balancekit.stores import MemoryStore
+from tests.support.providers import Till
 
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-
-
-class Till:
-    """A provider whose balance grows by one with each request, and which believes every webhook."""
-
-    provider = "till"
-
-    def __init__(self, account="till"):
-        self.account = account
-        self.requests = 0
-
-    async def fetch_balances(self, session):
-        """Answer after a second with the number of the request."""
-        self.requests += 1
-        number = self.requests
-        await asyncio.sleep(1)
-        return [Balance("BTC", Decimal(number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
 
 
 class Flaky(MemoryStore):

@@ -1,0 +1,42 @@
+"""The accounts of a client and their origins: what cannot be told apart, or limited, is refused."""
+
+import pytest
+
+from balancekit import (
+    AggregateClient,
+    ConfigError,
+    RateLimit,
+)
+from tests.support.providers import Bank, Scripted
+
+
+@pytest.mark.parametrize(
+    ("providers", "reason"),
+    [
+        ([Scripted("a"), Scripted("a")], r"providers\[1\]: a second account is labelled 'a'"),
+        ([object()], r"providers\[0\]: object is no BalanceProvider: it lacks account, provider, fetch_balances"),
+        (Scripted("a"), "providers: expected a list of providers, got Scripted"),
+        (None, "providers: expected a list of providers, got NoneType"),
+        ([Scripted("")], r"providers\[0\]: an empty label"),
+        ([Scripted(5)], r"providers\[0\]: a label must be a string"),
+    ],
+    ids=["twice", "no provider", "one alone", "none", "empty label", "number"],
+)
+def test_accounts_that_cannot_be_told_apart_are_refused(providers, reason):
+    """Every account has a label of its own that can be shown."""
+    with pytest.raises(ConfigError, match=reason):
+        AggregateClient(providers)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"https://bonk.example": RateLimit(1, per=1)}, "no account is on https://bonk.example; there are"),
+        ({"https://bank.example": 30}, "https://bank.example: expected a RateLimit, got int"),
+    ],
+    ids=["unused", "no limit"],
+)
+def test_a_limit_that_limits_nothing_is_refused(limits, reason):
+    """A misspelt host is found where it is written, not when the provider complains."""
+    with pytest.raises(ConfigError, match=f"rate_limits: {reason}"):
+        AggregateClient([Bank("a")], rate_limits=limits)

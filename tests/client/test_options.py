@@ -1,0 +1,32 @@
+"""The settings of a client: what cannot work is refused where it is given."""
+
+import pytest
+
+from balancekit import (
+    AggregateClient,
+    ConfigError,
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"concurrency": 0}, "concurrency: expected a whole number above zero, got 0"),
+        ({"concurrency": True}, "concurrency"),
+        ({"attempts": 1.5}, "attempts"),
+        ({"timeout": 0}, "timeout: expected seconds above zero, got 0"),
+        ({"deadline": float("inf")}, "deadline"),
+        ({"deadline": float("nan")}, "deadline"),
+        ({"timeout": "5"}, "timeout"),
+        ({"deadline": None}, "deadline"),
+        ({"aliases": {"A": "B", "B": "C"}}, "aliases: .*an alias itself"),
+        ({"aliases": {"a": "B", "A": "C"}}, "aliases: the alias 'A' leads to both"),
+        ({"aliases": [("A", "B")]}, "aliases: expected a mapping"),
+        ({"session": "x"}, "session: expected an aiohttp.ClientSession, got str"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_work_is_refused_at_construction(settings, reason):
+    """Wrong settings are found where they are made."""
+    with pytest.raises(ConfigError, match=reason):
+        AggregateClient([], **settings)
