@@ -392,7 +392,7 @@ async def test_a_result_read_over_http_survives_json_and_pickle(shop, till):
 
 async def test_a_refusal_whose_words_never_come_is_still_a_refusal(sandbox, shop, monkeypatch):
     """A wrong key is not tried again because the body of its 403 stalls."""
-    monkeypatch.setattr(transport, "_ERROR_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "_ERROR_BODY_TIMEOUT", 0.05)
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n"
     async with (
         _stalling_server(head) as url,
