@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import attrs
 from yarl import URL
@@ -11,6 +11,7 @@ from yarl import URL
 from balancekit.client.retry import RetryBudget
 from balancekit.errors import BalancekitError, ConfigError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.clock_skew import OriginClock
+from balancekit.http.hints import HINTS
 from balancekit.http.rate_limit import RateLimit, RateLimiter
 from balancekit.http.redaction import attach_cause
 from balancekit.http.transport import transport_error
@@ -20,9 +21,6 @@ from balancekit.providers.base import BalanceProvider, HttpProvider
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
 """What reading one account ended with."""
-
-
-_TIMEOUT_HINT: Final = "The provider is slow or out of reach. Try again later, or give it more time"
 
 
 @attrs.define(eq=False)
@@ -108,7 +106,7 @@ class Account:
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised)
         return error
 
-    def timeout_error(self, message: str, hint: str = _TIMEOUT_HINT) -> ProviderTimeoutError:
+    def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""
         return ProviderTimeoutError(message, account=self.label, provider=self.provider, hint=hint)
 

@@ -15,6 +15,7 @@ from balancekit.client.options import ReadOptions
 from balancekit.client.timeouts import SharedTimeout
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http import clock_skew
+from balancekit.http.hints import NO_PERMIT_HINT
 from balancekit.http.rate_limit import RateLimiter
 from balancekit.http.transport import is_lost_keepalive
 from balancekit.money.balances import AccountBalances
@@ -173,7 +174,7 @@ class Attempts:
             f"no turn before the deadline of {self._options.deadline:g} s under the limit of {limiter.limit}",
             account=flight.account.label,
             provider=flight.account.provider,
-            hint=f"Come back in {wait:.0f} s, or ask for fewer accounts at a time",
+            hint=NO_PERMIT_HINT.format(wait=wait),
             retry_after=wait,
         )
 

@@ -14,6 +14,7 @@ from balancekit.client.flights import Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
 from balancekit.errors import BalancekitError, ProviderError
+from balancekit.http.hints import NOT_ASKED_HINT
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore, Stored
 from balancekit.stores.fail_open import FailOpenStore
@@ -22,7 +23,6 @@ from balancekit.stores.fail_open import FailOpenStore
 _CANCEL_TIMEOUT: Final = 0.05
 # How many seconds a closed client waits for what has been read to be put into the store.
 _DRAIN_TIMEOUT: Final = 1.0
-_NOT_ASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 
 
 class Scheduler:
@@ -183,7 +183,7 @@ class Scheduler:
         return self._not_asked_error(waiter, account)
 
     def _not_asked_error(self, waiter: Waiter, account: Account) -> BalancekitError:
-        return account.timeout_error(f"not asked before {waiter.deadline}", _NOT_ASKED_HINT)
+        return account.timeout_error(f"not asked before {waiter.deadline}", NOT_ASKED_HINT)
 
     def _detach_all(self, waiter: Waiter) -> None:
         for flight in waiter.pending.values():

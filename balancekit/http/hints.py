@@ -30,7 +30,7 @@ HINTS: Final[Mapping[type[ProviderError], str | None]] = MappingProxyType(
             "Check base_url: the response points elsewhere, and credentials go to the configured host alone"
         ),
         TransportError: "Check base_url and the network; if both are right, try again later",
-        ProviderTimeoutError: "The provider is slow or out of reach. Try again later",
+        ProviderTimeoutError: "The provider is slow or out of reach. Try again later, or give it more time",
         # The message says which part of the response is wrong; a user cannot change that.
         MalformedResponseError: None,
     }
@@ -42,3 +42,9 @@ NOT_FOUND_HINT: Final = "Check base_url"
 
 PROXY_HINT: Final = "Add the host to NO_PROXY"
 """For a request that is not encrypted and would go through a proxy."""
+
+NOT_ASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
+"""For an account that was not asked before the deadline."""
+
+NO_PERMIT_HINT: Final = "Come back in {wait:.0f} s, or ask for fewer accounts at a time"
+"""For an account that gets no permit under a rate limit before the deadline; `wait` is in seconds."""
