@@ -1,6 +1,6 @@
-"""Webhooks of the providers: verified over raw header strings and raw bytes, turned into events, and received.
+"""Webhooks of the providers: received, verified over the raw headers and body, and turned into events.
 
-`webhook_routes` is for `aiohttp.web`, `WebhookApp` for ASGI (Starlette, FastAPI); both hand what arrives to the client.
+`webhook_routes` is for `aiohttp.web`, `WebhookApp` for ASGI (Starlette, FastAPI); both hand deliveries to the client.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ __all__ = ["RawHeaders", "WebhookApp", "WebhookEvent", "WebhookHandler", "Webhoo
 
 
 def __getattr__(name: str) -> object:
-    # The adapters import their schemes from here, and few programs receive webhooks.
+    # Imported on first use: the adapters import this package, and few programs receive webhooks.
     if name == "webhook_routes":
         from balancekit.webhooks.aiohttp_web import webhook_routes
 

@@ -20,23 +20,23 @@ def webhook_routes(
     max_body: int = MAX_WEBHOOK_BODY,
     body_timeout: float = BODY_TIMEOUT,
 ) -> "list[web.RouteDef]":
-    """Return the routes to `add_routes` to an application; `{account}` in the path is the account's label.
+    """Return the routes for `app.add_routes`; `{account}` in the path is the account's label.
 
-    With `account` all deliveries are for that one. `max_body` is in bytes, and `body_timeout` how many seconds a body
-    may take. Every verified delivery is answered 204, every refused one 400. Raises ConfigError if a setting cannot
+    With `account` all deliveries are for that one. `max_body` is in bytes, and `body_timeout` is how many seconds a
+    body may take. The response is 204 to a valid delivery and 400 to any other. Raises ConfigError if a setting cannot
     work.
     """
-    # Half the cost of importing aiohttp, for those who serve with it only.
+    # Half the time of importing aiohttp, which only its servers need.
     from aiohttp import hdrs, web
 
     if account is None and not re.search(r"\{account[:}]", path):
         raise ConfigError("path: expected {account} in it, or the argument account")
     receiver = Receiver(client, max_body, body_timeout)
 
-    async def receive(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
         label = request.match_info["account"] if account is None else account
-        status = await receiver.receive(request.method, label, request.raw_headers, request.content.iter_any())
+        status = await receiver.handle(request.method, label, request.raw_headers, request.content.iter_any())
         headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
         return web.Response(status=status, headers=headers)
 
-    return [web.route(hdrs.METH_ANY, path, receive)]
+    return [web.route(hdrs.METH_ANY, path, handle)]

@@ -1,4 +1,4 @@
-"""What takes part in a delivery: its headers as a server gives them, who verifies it, and who handles it."""
+"""The event of a webhook, and the protocols of what verifies and handles a delivery."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -10,8 +10,8 @@ import attrs
 class WebhookEvent:
     """A verified delivery of a provider's webhook.
 
-    `event_id` is the same in every delivery of one event. `event_type` and `status` are the provider's own words, None
-    where it has none. `settled` is whether the account's balances may have changed.
+    `event_id` is the same in every delivery of one event. `event_type` and `status` are as the provider sent them, None
+    if it sent none. `settled` is whether the account's balances may have changed.
     """
 
     account: str
@@ -25,7 +25,7 @@ class WebhookEvent:
 RawHeaders: TypeAlias = (
     Mapping[str, str] | Mapping[str, bytes] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
 )
-"""The headers of a delivery as they were received, names in any case; pairs show repetitions, which a dict cannot."""
+"""The headers of a delivery as received, names in any case; pairs can repeat a name, which a dict cannot."""
 
 
 @runtime_checkable
@@ -43,16 +43,17 @@ class WebhookProvider(Protocol):
         ...
 
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
-        """Return what a delivery says if it is the provider's; raise WebhookVerificationError, alone, if not.
+        """Return the event of a delivery.
 
-        `body` is exactly what was received. `now` is in Unix seconds, the present unless given.
+        `body` is exactly what was received. `now` is in Unix seconds, the present unless given. Raises
+        WebhookVerificationError, and nothing else, if the delivery is not the provider's.
         """
         ...
 
 
 class WebhookHandler(Protocol):
-    """What a receiver hands deliveries to, such as an `AggregateClient`."""
+    """Handles the deliveries of a receiver, as an `AggregateClient` does."""
 
     async def handle_webhook(self, account: str, headers: RawHeaders, body: bytes) -> WebhookEvent:
-        """Verify a delivery and act on it; raise WebhookVerificationError, and nothing else, if it is refused."""
+        """Verify a delivery and act on it; raise WebhookVerificationError, and nothing else, if it is not valid."""
         ...

@@ -1,7 +1,7 @@
-"""The scheme of Cryptoprocessing's callbacks: a keyed hash of the raw body, made exactly as for requests.
+"""The scheme of Cryptoprocessing's callbacks: an HMAC-SHA512 of the raw body, made exactly as for requests.
 
-Source: docs.cryptoprocessing.com, "Callbacks" and "Authentication". There is no time in it, so a replay is told only by
-what the body says.
+Source: docs.cryptoprocessing.com, "Callbacks" and "Authentication". No time is signed, so that only the content of the
+body can show a replay.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
 
 
 def keyed_hash(secret: Secret) -> hmac.HMAC:
-    """Return an HMAC-SHA512 that has hashed nothing yet; the text of the secret cannot be had from it."""
+    """Return an HMAC-SHA512 that has hashed nothing yet; the secret cannot be read from it."""
     return hmac.new(secret.reveal().encode(), digestmod=hashlib.sha512)
 
 
@@ -42,7 +42,7 @@ def verify(headers: RawHeaders, body: bytes, *, key: Secret, keyed: hmac.HMAC) -
     claimed, signature = single_headers(headers, KEY_HEADER, SIGNATURE_HEADER)
     if not _SIGNATURE.fullmatch(signature):
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not 128 lower-case hexadecimal digits")
-    # Both in constant time: neither the key nor a signature that would fit can be felt for, byte by byte.
+    # Both in constant time: neither the key nor a valid signature can be guessed byte by byte.
     same_key = hmac.compare_digest(claimed.encode(), key.reveal().encode())
     if not hmac.compare_digest(signature, hex_signature(keyed, body)):
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not that of this body under the account's secret")

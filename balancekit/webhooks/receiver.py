@@ -1,4 +1,4 @@
-"""What every receiver does with a request, whatever the framework: bounds, one answer for every refusal, a log line."""
+"""What a receiver does with a request in any framework: limits, one status for every invalid delivery, a log line."""
 
 import asyncio
 import logging
@@ -14,10 +14,10 @@ from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
 
 BODY_TIMEOUT: Final = 10.0
-"""How many seconds the body of a delivery may take to arrive, unless said otherwise."""
+"""How many seconds the body of a delivery may take to arrive, unless the receiver is given another limit."""
 
-MAX_SHOWN: Final = 200
-"""How many characters of one thing a log line shows."""
+_MAX_LOGGED: Final = 200
+"""How many characters of one value a log line shows."""
 
 _log = logging.getLogger("balancekit.webhooks")
 
@@ -34,39 +34,42 @@ def _check_body_timeout(_: object, __: object, value: object) -> None:
 
 @attrs.frozen
 class Receiver:
-    """Takes deliveries in and hands them to a client; raises ConfigError for bounds that cannot work."""
+    """Reads deliveries within limits and hands them to a client; raises ConfigError for limits that cannot work."""
 
     client: WebhookHandler = attrs.field(repr=False)
     max_body: int = attrs.field(default=MAX_WEBHOOK_BODY, validator=_check_max_body)
     body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
 
-    async def receive(
+    async def handle(
         self, method: str, account: str, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]
     ) -> HTTPStatus:
-        """Return the status to answer with, and nothing else: 204, or 400 for every refusal; 405 if it is no POST.
+        """Handle one request and return the status to respond with; raises nothing.
 
-        500 is for a client that failed, which is no fault of the sender's: a provider delivers again then.
+        204, or 400 whatever is wrong with the delivery; 405 if it is not a POST. 500 if the client failed, so that the
+        provider delivers again.
         """
         if method != HTTPMethod.POST:
             return HTTPStatus.METHOD_NOT_ALLOWED
         try:
-            body = await self._read(headers, chunks)
+            body = await self._read_body(headers, chunks)
             await self.client.handle_webhook(account, headers, body)
         except WebhookVerificationError as error:
-            _log.warning("refused a webhook for %s: %s", shown(account), shown(str(error)))
+            _log.warning("refused a webhook for %s: %s", _printable(account), _printable(str(error)))
             return HTTPStatus.BAD_REQUEST
-        except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer
-            # Without the exception itself: its frames hold the delivery, and its text may.
-            _log.error("%s while handling a webhook for %s%s", type(error).__name__, shown(account), _place(error))
+        except Exception as error:  # noqa: BLE001 - the sender gets a response in any case
+            # Not the exception itself: its frames have the delivery, and its text may.
+            _log.error(
+                "%s while handling a webhook for %s%s", type(error).__name__, _printable(account), _raised_at(error)
+            )
             return HTTPStatus.INTERNAL_SERVER_ERROR
         return HTTPStatus.NO_CONTENT
 
-    async def _read(self, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> bytes:
+    async def _read_body(self, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> bytes:
         for name, value in headers:
             folded = name.lower()
-            if folded == b"content-length" and not self._admits(value):
+            if folded == b"content-length" and not self._is_allowed_length(value):
                 raise self._too_large()
-            # Some servers would undo it, and a body that was changed is not the one that was signed.
+            # Some servers would decode it, and then it is not the body that was signed.
             if folded == b"content-encoding" and value.lower() != b"identity":
                 raise WebhookVerificationError("the body is encoded")
         try:
@@ -76,7 +79,7 @@ class Receiver:
             raise WebhookVerificationError(f"the body took longer than {self.body_timeout} s") from None
         except WebhookVerificationError:
             raise
-        except Exception as error:  # noqa: BLE001 - servers have many words for a body that breaks off
+        except Exception as error:  # noqa: BLE001 - each server raises its own for a body that breaks off
             raise WebhookVerificationError(f"the body broke off: {type(error).__name__}") from None
 
     async def _collect(self, chunks: AsyncIterator[bytes]) -> bytes:
@@ -87,21 +90,21 @@ class Receiver:
                 raise self._too_large()
         return bytes(body)
 
-    def _admits(self, length: bytes) -> bool:
-        # Of so many digits only, since `int` is slow for thousands.
+    def _is_allowed_length(self, length: bytes) -> bool:
+        # The number of digits first, since `int` is slow for thousands.
         return length.isdigit() and len(length) <= len(str(MAX_WEBHOOK_BODY)) and int(length) <= self.max_body
 
     def _too_large(self) -> WebhookVerificationError:
         return WebhookVerificationError(f"the body is larger than {self.max_body} bytes")
 
 
-def shown(text: str) -> str:
-    """Return text as a log line may show it: what is not printable escaped, and no more than `MAX_SHOWN` characters."""
-    cut = text[:MAX_SHOWN]
+def _printable(text: str) -> str:
+    """Return the start of untrusted text with what is not printable escaped, so that it cannot break a log line."""
+    cut = text[:_MAX_LOGGED]
     safe = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
-    return f"{safe}\N{HORIZONTAL ELLIPSIS}" if len(text) > MAX_SHOWN else safe
+    return f"{safe}\N{HORIZONTAL ELLIPSIS}" if len(text) > _MAX_LOGGED else safe
 
 
-def _place(error: Exception) -> str:
+def _raised_at(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return "".join(f" at {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-1:])

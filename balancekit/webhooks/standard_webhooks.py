@@ -1,4 +1,4 @@
-"""The scheme of getMany's webhooks: Standard Webhooks, asymmetric (`v1a`), over what was received and nothing rebuilt.
+"""The scheme of getMany's webhooks: Standard Webhooks, asymmetric (`v1a`), over the headers and body as received.
 
 Source: docs.blacksheep.money, "Webhook setup", and the specification at standardwebhooks.com.
 """
@@ -24,7 +24,7 @@ MAX_AGE: Final = 300
 """How many seconds ago a delivery may have been sent."""
 
 MAX_LEAD: Final = 5
-"""How many seconds the sender's clock may be ahead."""
+"""How many seconds the sender's clock may be ahead of this machine's."""
 
 MAX_SIGNATURES: Final = 8
 """How many signatures a delivery may have: each costs a verification with every key."""
@@ -41,19 +41,19 @@ _VERSION: Final = "v1a"
 _KEY_PREFIX: Final = "whpk_"
 _KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
-# Visible ASCII without braces: the start of a JSON object can never pass for a part of an id, so that signed text can
-# be taken apart in one way only.
+# Visible ASCII without braces: the start of a JSON object is never taken for part of an id, so that the signed text can
+# be split in one way only.
 _ID: Final = re.compile(r"[!-z~]{1,255}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _SIGNATURE: Final = re.compile(r"([a-z0-9]{1,16}),([!-~]+)")
 
 
 def load_verifying_key(key: Secret) -> "Ed25519PublicKey | None":
-    """Return the public key that a text holds, None if there is no such key in it.
+    """Return the public key in a text, None if there is no such key in it.
 
-    The key is public, but somebody may have put the private one here by mistake; so nothing of it is told.
+    Somebody may have given the private key by mistake, so no error shows anything of the text.
     """
-    # As heavy as everything else together, and most accounts have no such key.
+    # This import takes as long as all others together, and most accounts have no such key.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
@@ -62,7 +62,7 @@ def load_verifying_key(key: Secret) -> "Ed25519PublicKey | None":
         if "-----BEGIN" in text:
             loaded = load_pem_public_key(text.encode())
         else:
-            data = _decode("".join(text.split()).removeprefix(_KEY_PREFIX))
+            data = _decode_base64("".join(text.split()).removeprefix(_KEY_PREFIX))
             bare = len(data) == _KEY_BYTES
             loaded = Ed25519PublicKey.from_public_bytes(data) if bare else load_der_public_key(data)
     except Exception:  # noqa: BLE001 - decoders raise a wide choice of errors for a malformed key
@@ -83,32 +83,34 @@ def verify(headers: RawHeaders, body: bytes, *, keys: Sequence["Ed25519PublicKey
     if not _TIMESTAMP.fullmatch(timestamp):
         raise WebhookVerificationError(f"{TIMESTAMP_HEADER}: not 1 to 15 digits")
     age = now - int(timestamp)
-    # In this direction, since a time that is not a number is in no range.
+    # Not `age < … or age > …`, since `now` may be NaN, which is in no range.
     if not -MAX_LEAD <= age <= MAX_AGE:
-        raise WebhookVerificationError(f"{TIMESTAMP_HEADER}: {_off(age)}; if it is real, check this machine's clock")
-    signatures = _signatures(signature)
-    # Of the header strings themselves: whatever they say was signed.
+        raise WebhookVerificationError(
+            f"{TIMESTAMP_HEADER}: {_age_problem(age)}; if it is real, check this machine's clock"
+        )
+    signatures = _parse_signatures(signature)
+    # The header strings themselves were signed, whatever values they stand for.
     text = f"{event_id}.{timestamp}.".encode() + body
-    if not any(_fits(key, candidate, text) for candidate in signatures for key in keys):
+    if not any(_is_valid(key, candidate, text) for candidate in signatures for key in keys):
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: none is of this delivery by webhook_key")
     return event_id
 
 
-def _off(age: float) -> str:
+def _age_problem(age: float) -> str:
     return f"more than {MAX_LEAD} s ahead" if age < 0 else f"more than {MAX_AGE} s old"
 
 
-def _signatures(header: str) -> list[bytes]:
+def _parse_signatures(header: str) -> list[bytes]:
     entries = header.split(" ")
     if len(entries) > MAX_SIGNATURES:
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: more than {MAX_SIGNATURES} signatures")
-    signatures = list(_of_our_version(entries))
+    signatures = list(_decode_signatures(entries))
     if not signatures:
         raise WebhookVerificationError(f"{SIGNATURE_HEADER}: none of version {_VERSION}")
     return signatures
 
 
-def _of_our_version(entries: Iterable[str]) -> Iterable[bytes]:
+def _decode_signatures(entries: Iterable[str]) -> Iterable[bytes]:
     for entry in entries:
         parts = _SIGNATURE.fullmatch(entry)
         if parts is None:
@@ -116,7 +118,7 @@ def _of_our_version(entries: Iterable[str]) -> Iterable[bytes]:
         if parts[1] != _VERSION:
             continue
         try:
-            signature = _decode(parts[2])
+            signature = _decode_base64(parts[2])
         except ValueError:
             raise WebhookVerificationError(f"{SIGNATURE_HEADER}: not standard base64") from None
         if len(signature) != _SIGNATURE_BYTES:
@@ -124,15 +126,15 @@ def _of_our_version(entries: Iterable[str]) -> Iterable[bytes]:
         yield signature
 
 
-def _decode(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     data = base64.b64decode(text, validate=True)
-    # Encoded again, since the decoder lets stray bits and padding at the end through.
+    # Encoded again, since the decoder accepts stray bits and padding at the end.
     if base64.b64encode(data).decode() != text:
         raise ValueError
     return data
 
 
-def _fits(key: "Ed25519PublicKey", signature: bytes, text: bytes) -> bool:
+def _is_valid(key: "Ed25519PublicKey", signature: bytes, text: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:

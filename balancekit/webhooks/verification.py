@@ -1,4 +1,4 @@
-"""The headers of a delivery that matter: each there exactly once, and never changed."""
+"""Verification of a delivery: its headers and its body, as every scheme reads them, and one kind of error."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,47 @@ MAX_HEADERS: Final = 500
 """How many headers a delivery may have."""
 
 MAX_HEADER_LENGTH: Final = 2_048
-"""How many characters the value of a header that matters may have."""
+"""How many characters the value of a header that is read may have."""
+
+MAX_WEBHOOK_BODY: Final = 256 * 1_024
+"""How many bytes the body of a delivery may have."""
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Have a check raise WebhookVerificationError and nothing else, with nothing of the delivery in its frames.
+
+    A delivery may have a valid signature and fail for another reason; the signature is a secret, since the key that
+    made it also moves money.
+    """
+
+    @functools.wraps(check)
+    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return check(*args, **kwargs)
+        except WebhookVerificationError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - headers may be an object of any framework, and raise anything
+            reason = f"{type(error).__name__} while it was verified"
+        # A new error, raised outside the handler, has no frames from below. It keeps this frame, which drops its own.
+        del args, kwargs
+        raise WebhookVerificationError(reason)
+
+    return checked
+
+
+@only_verification_errors
+def verify(source: object, headers: RawHeaders, body: bytes) -> WebhookEvent:
+    """Return the event of a delivery to the account of that provider.
+
+    Raises WebhookVerificationError, and nothing else, if the delivery is not the provider's, or if the provider takes
+    no webhooks.
+    """
+    if not isinstance(source, WebhookProvider):
+        raise WebhookVerificationError("no account of that label takes webhooks")
+    return source.verify_webhook(headers, body)
 
 
 def single_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
@@ -32,7 +72,7 @@ def single_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
             continue
         if folded in found:
             raise WebhookVerificationError(f"{wanted[folded]}: repeated")
-        found[folded] = _checked(wanted[folded], value)
+        found[folded] = _header_value(wanted[folded], value)
     for folded, name in wanted.items():
         if folded not in found:
             raise WebhookVerificationError(f"{name}: missing")
@@ -50,7 +90,7 @@ def _pairs(headers: object) -> Iterable[tuple[object, object]]:
         yield cast("tuple[object, object]", pair)
 
 
-def _checked(name: str, value: object) -> str:
+def _header_value(name: str, value: object) -> str:
     if not isinstance(value, str | bytes):
         raise WebhookVerificationError(f"{name}: expected a string, got {json_type_name(value)}")
     if len(value) > MAX_HEADER_LENGTH:
@@ -67,12 +107,8 @@ def _ascii(value: object) -> str | None:
     return value if isinstance(value, str) and value.isascii() else None
 
 
-MAX_WEBHOOK_BODY: Final = 256 * 1_024
-"""How many bytes the body of a delivery may have."""
-
-
 def check_body(body: object) -> bytes:
-    """Return a body that is worth verifying; raise WebhookVerificationError for one that is no bytes or too large."""
+    """Return the body; raise WebhookVerificationError if it is not bytes, or too large."""
     if not isinstance(body, bytes):
         raise WebhookVerificationError(f"the body must be bytes as they were received, not {type(body).__name__}")
     if len(body) > MAX_WEBHOOK_BODY:
@@ -81,7 +117,7 @@ def check_body(body: object) -> bytes:
 
 
 def read_object(body: bytes) -> Mapping[str, object]:
-    """Return the JSON object that a verified body is; raise WebhookVerificationError if it is none."""
+    """Return the JSON object in a verified body; raise WebhookVerificationError if there is none."""
     try:
         data: object = decode_json(body)
     except ShapeError as error:
@@ -92,14 +128,14 @@ def read_object(body: bytes) -> Mapping[str, object]:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether a value of a body is text; a number that is kept as its digits is none."""
+    """Whether a value in a body is a string; a number that is kept as its digits is not."""
     return isinstance(value, str) and not isinstance(value, JsonNumber)
 
 
 def optional_text(data: Mapping[str, object], name: str) -> str | None:
-    """Return a word of the provider's that can be shown, None if it is missing or null.
+    """Return a string field that can be shown, None if it is missing or null.
 
-    Raises WebhookVerificationError for anything but text, and for text that is empty, too long or not printable.
+    Raises WebhookVerificationError for anything but a string, and for one that is empty, too long or not printable.
     """
     value = data.get(name)
     if value is None:
@@ -110,39 +146,3 @@ def optional_text(data: Mapping[str, object], name: str) -> str | None:
         return check_label(value)
     except ValueError as error:
         raise WebhookVerificationError(f"{name}: {error}") from None
-
-
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
-
-
-def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Have a check raise WebhookVerificationError and nothing else, with nothing of the delivery in its frames.
-
-    The signature of a delivery that is refused for another reason is a good one, made with the key that moves money.
-    """
-
-    @functools.wraps(check)
-    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        try:
-            return check(*args, **kwargs)
-        except WebhookVerificationError as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - headers may be any framework's object, and raise what they like
-            reason = f"{type(error).__name__} while it was verified"
-        # Raised anew out here, without the frames below; this one is kept, so it forgets.
-        del args, kwargs
-        raise WebhookVerificationError(reason)
-
-    return checked
-
-
-@only_verification_errors
-def verify(source: object, headers: RawHeaders, body: bytes) -> WebhookEvent:
-    """Return what a delivery to the account of that provider says.
-
-    Raises WebhookVerificationError, and nothing else, if the provider refuses it, or takes no webhooks.
-    """
-    if not isinstance(source, WebhookProvider):
-        raise WebhookVerificationError("no account of that label takes webhooks")
-    return source.verify_webhook(headers, body)
