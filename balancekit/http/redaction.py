@@ -5,7 +5,8 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from types import TracebackType
 from typing import Final, TypeVar, cast
 
 import aiohttp
@@ -97,16 +98,21 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
     return error
 
 
-@contextlib.contextmanager
-def sanitized_exceptions() -> Generator[None]:
-    """Sanitize every exception that leaves the block: frames of a connection, for example, hold its password."""
-    # It becomes the context of what is raised here, but is not of this block, and keeps its frames.
-    handled_before = sys.exception()
-    try:
-        yield
-    except BaseException as error:
-        sanitize_exception(error, except_for=handled_before)
-        raise
+class SanitizedExceptions:
+    """A context manager that sanitizes what is raised in it: the frames of a connection, for example, hold a password.
+
+    What was being handled before the block is the context of what is raised in it, but keeps its frames.
+    """
+
+    # Not of `contextlib.contextmanager`, which puts the frames back.
+    def __enter__(self) -> None:
+        self._handled_before = sys.exception()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            sanitize_exception(error, except_for=self._handled_before)
 
 
 def attach_cause(error: _Error, raised: BaseException) -> _Error:

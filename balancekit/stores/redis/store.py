@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.redaction import sanitized_exceptions
+from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
@@ -67,7 +67,7 @@ class RedisStore:
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        with sanitized_exceptions():
+        with SanitizedExceptions():
             known, now = await self._read(keys)
             missing = [key for key, fields in zip(keys, known, strict=True) if fields[0] is None]
             opened = await self._opened(missing) if missing else {}
@@ -112,14 +112,14 @@ class RedisStore:
 
         Another without a key says that the connection was lost meanwhile. Raises if it cannot be had again.
         """
-        with sanitized_exceptions():
+        with SanitizedExceptions():
             async with aclosing(listen(self._redis, self._channel)) as published:
                 async for text in published:
                     yield Change(None) if text is None else read_change(text)
 
     async def seen(self, event: str) -> bool:
         """Whether the event of that id has been remembered."""
-        with sanitized_exceptions():
+        with SanitizedExceptions():
             return bool(await self._redis.exists(self._key("event", event)))
 
     async def remember(self, event: str, *, seconds: float) -> None:
@@ -173,7 +173,7 @@ class RedisStore:
         return self._client
 
     async def _run(self, source: str, key: str, *args: str | int) -> Any:  # noqa: ANN401 - as the script returns it
-        with sanitized_exceptions():
+        with SanitizedExceptions():
             return await self._scripts[source]([key], args, self._redis)
 
     async def _read(self, keys: Sequence[str]) -> tuple[list[list[bytes | None]], int]:
