@@ -1,9 +1,9 @@
-"""The errors that balancekit raises, all of one root.
+"""The errors that balancekit raises; all derive from BalancekitError.
 
     BalancekitError
       ConfigError                    (also a ValueError) a setting that cannot work; raised before anything is sent
       AmbiguousCurrencyError         (also a KeyError) the code is held as more than one type of asset
-      WebhookVerificationError       a delivery is not the provider's, or not one that it would send
+      WebhookVerificationError       a webhook's delivery is forged, malformed or too old
       ProviderError                  one account could not be read
         AuthenticationError          401, 403
         BadRequestError              400 and other 4xx
@@ -16,7 +16,7 @@
       IncompleteError                (an ExceptionGroup) some accounts could not be read; defined in
                                      balancekit.money.merge, beside the result that it carries
 
-The facts of an error are its attributes; its message is for people and ends in what to do. All of them pickle.
+The facts of an error are its attributes; its message is for people and ends with what to do. All errors pickle.
 """
 
 from collections.abc import Callable
@@ -24,33 +24,34 @@ from typing import ClassVar
 
 
 class BalancekitError(Exception):
-    """Whatever balancekit raises on purpose."""
+    """The base class of all errors that balancekit raises on purpose."""
 
 
 class ConfigError(BalancekitError, ValueError):
-    """A setting is missing, malformed or contradicts another; nothing was sent."""
+    """A setting is missing or malformed, or contradicts another; nothing was sent."""
 
 
 class AmbiguousCurrencyError(BalancekitError, KeyError):
     """A currency code is held as more than one type of asset, so the code alone does not name a total."""
 
-    # KeyError would show the message in quotes.
-    __str__ = Exception.__str__
+    def __str__(self) -> str:
+        # KeyError would show the message in quotes.
+        return Exception.__str__(self)
 
 
 class WebhookVerificationError(BalancekitError):
-    """A webhook's delivery was refused: forged, malformed, too old, or for an account that takes none.
+    """A webhook's delivery was rejected: it is forged, malformed, too old, or for an account without webhooks.
 
-    The message is for the log. Whoever sent the delivery gets the same answer whatever the reason was.
+    The message is for the log. The sender gets the same response whatever the reason was.
     """
 
 
 class ProviderError(BalancekitError):
     """The balances of one account could not be read.
 
-    `status` is the HTTP status if there was an answer, `code` the provider's own error code if it gave one,
+    `status` is the HTTP status if there was a response, `code` the provider's own error code if it sent one,
     `retryable` whether the same request may succeed later, `hint` what to do about it, and `retry_after` the number of
-    seconds until it is worth coming back, if the provider said so.
+    seconds until it is worth trying again, if it is known.
     """
 
     retryable_by_default: ClassVar[bool] = False
@@ -72,7 +73,7 @@ class ProviderError(BalancekitError):
         self.provider = provider
         self.status = status
         self.code = code
-        self.retryable = self.retryable_by_default if retryable is None else retryable
+        self.retryable: bool = self.retryable_by_default if retryable is None else retryable
         self.hint = hint
         self.retry_after = retry_after
 
@@ -82,8 +83,8 @@ class ProviderError(BalancekitError):
         return str(self.args[0])
 
     def __str__(self) -> str:
-        said = f"{self.account} ({self.provider}): {self.message}"
-        return f"{said}. {self.hint}" if self.hint else said
+        text = f"{self.account} ({self.provider}): {self.message}"
+        return f"{text}. {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         # The default would call the class with `args` alone and lose the keyword arguments.
@@ -93,8 +94,8 @@ class ProviderError(BalancekitError):
 class AuthenticationError(ProviderError):
     """The provider refused the credentials (401, 403).
 
-    `clock_offset` is how many seconds the provider's clock is ahead of this machine's, where the request was signed
-    with the time and the answer told its own.
+    `clock_offset` is how many seconds the provider's clock is ahead of this machine's. It is known where the request
+    was signed with the time and the response has a `Date`.
     """
 
     clock_offset: float | None = None
@@ -107,33 +108,33 @@ class BadRequestError(ProviderError):
 class RateLimitedError(ProviderError):
     """The provider, or a proxy before it, received too many requests (429)."""
 
-    retryable_by_default = True
+    retryable_by_default: ClassVar[bool] = True
 
 
 class ServiceUnavailableError(ProviderError):
     """The provider failed (5xx)."""
 
-    retryable_by_default = True
+    retryable_by_default: ClassVar[bool] = True
 
 
 class UnexpectedRedirectError(ProviderError):
-    """The provider pointed elsewhere (3xx); credentials go to the configured host alone."""
+    """The provider redirected the request (3xx); credentials go to the configured host alone."""
 
 
 class TransportError(ProviderError):
-    """The request or its answer did not get through: DNS, connect, TLS, reset, truncated body."""
+    """The request or its response did not get through: DNS, connect, TLS, reset, truncated body."""
 
-    retryable_by_default = True
+    retryable_by_default: ClassVar[bool] = True
 
 
 class ProviderTimeoutError(ProviderError):
-    """There was no answer within one attempt's timeout, or before the deadline."""
+    """There was no response within one attempt's timeout, or before the deadline."""
 
-    retryable_by_default = True
+    retryable_by_default: ClassVar[bool] = True
 
 
 class MalformedResponseError(ProviderError):
-    """The answer is not what the API promises; the message says where, for example `data[3].balance`."""
+    """The response is not what the API promises; the message says where, for example `data[3].balance`."""
 
 
 def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str, object]) -> ProviderError:
