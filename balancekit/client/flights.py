@@ -37,11 +37,11 @@ class Waiter:
         expire: Callable[["Waiter"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.since = self._loop.time() - max_age
-        self.may_join = max_age > 0
+        self.since: float = self._loop.time() - max_age
+        self.may_join: bool = max_age > 0
         self.store_result = store_result
-        self.deadline = Deadline(deadline, lambda: expire(self))
-        self.span = FetchSpan(accounts)
+        self.deadline: Deadline = Deadline(deadline, lambda: expire(self))
+        self.span: FetchSpan = FetchSpan(accounts)
         # Two deques side by side, and no flight for each account yet: `stream` may be given ten thousand.
         self.queued: deque[Account] = deque()
         self._versions: deque[str] = deque()

@@ -61,7 +61,7 @@ class FetchSpan:
 
     def __init__(self, accounts: int) -> None:
         self._instruments = _instruments()
-        self.is_recording = self._instruments is not None
+        self.is_recording: bool = self._instruments is not None
         self._span: Span | None = None
         self._context: Context | None = None
         if self._instruments is not None:

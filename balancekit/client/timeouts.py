@@ -70,9 +70,9 @@ class Timeout:
         self._task = task
         # So that a cancellation by anyone else is not taken for the timeout, as in `asyncio.Timeout`.
         self._cancelling = task.cancelling()
-        self.ends_at = ends_at
-        self.ended = False
-        self.expired = False
+        self.ends_at: float = ends_at
+        self.ended: bool = False
+        self.expired: bool = False
 
     def expire(self) -> None:
         """End the attempt now."""
@@ -97,8 +97,8 @@ class Deadline:
     def __init__(self, seconds: float, expire: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self.seconds = seconds
-        self.at = loop.time() + seconds
-        self.passed = False
+        self.at: float = loop.time() + seconds
+        self.passed: bool = False
         self._expire = expire
         self._timer = loop.call_at(self.at, self._pass)
 

@@ -136,7 +136,7 @@ class Watchers:
     """All watches of a client; they share the retries of accounts that fail, so that each costs one request."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._watchers: set[Watcher] = set()
         self._retries: dict[str, _Retry] = {}
 

@@ -19,7 +19,7 @@ class OriginClock:
     """An origin's clock; `offset` is how many seconds it is ahead of this machine's, as far as is known."""
 
     def __init__(self) -> None:
-        self.offset = 0.0
+        self.offset: float = 0.0
 
     def learn(self, measured: float) -> bool:
         """Take over an offset that a response showed; returns whether it differs from the one in use."""

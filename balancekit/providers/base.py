@@ -86,7 +86,7 @@ class HttpProvider(ABC):
         # Hidden before anything can raise, since somebody may have put a password into it.
         base_url = Secret.of(base_url)
         try:
-            self.account = check_label(account)
+            self.account: str = check_label(account)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"account: {error}") from None
         checked, problem = _check_base_url(base_url)

@@ -56,7 +56,7 @@ class CryptoprocessingProvider(HttpProvider):
     """
 
     provider = "cryptoprocessing"
-    secret_settings = frozenset({"secret"})
+    secret_settings: ClassVar[frozenset[str]] = frozenset({"secret"})
 
     PRODUCTION: ClassVar[str] = "https://app.cryptoprocessing.com/api/v2"
     SANDBOX: ClassVar[str] = "https://app.sandbox.cryptoprocessing.com/api/v2"
@@ -82,7 +82,7 @@ class CryptoprocessingProvider(HttpProvider):
         if not secret.is_text:
             raise self.config_error("secret", "expected text without blanks around it")
         self._key = key
-        self.fingerprint = fingerprint_of(key)
+        self.fingerprint: str = fingerprint_of(key)
         # Kept in place of the secret, for webhooks: it signs, but its key cannot be read from it.
         self._keyed_hash = hmac_sha512.keyed_hash(secret)
         # The body never changes, so neither does its signature, which is therefore as secret as the key.

@@ -106,7 +106,7 @@ class GetManyProvider(HttpProvider):
     """
 
     provider = "getmany"
-    secret_settings = frozenset({"signing_key"})
+    secret_settings: ClassVar[frozenset[str]] = frozenset({"signing_key"})
 
     PRODUCTION: ClassVar[str] = "https://api.blacksheep.money"
 
@@ -141,10 +141,10 @@ class GetManyProvider(HttpProvider):
             raise self.config_error("key_id", "expected visible ASCII characters without blanks")
         self._url = f"{self.base_url}/account.balance.getMany"
         self._path = URL(self._url, encoded=True).raw_path_qs
-        self.signs_time = key_id is not None
+        self.signs_time: bool = key_id is not None
         self._key_id = key_id
         if key_id is not None:
-            self.fingerprint = fingerprint_of(key_id)
+            self.fingerprint: str = fingerprint_of(key_id)
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", f"expected {_KEY_HINT}")

@@ -43,7 +43,7 @@ class WebhookSender:
     ) -> None:
         self.clock = clock
         self.sleep = sleep
-        self.log = deque["Delivery"](maxlen=LOG_LENGTH)
+        self.log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
         self._timeout = timeout
         self._running = False
         self._session: aiohttp.ClientSession | None = None
