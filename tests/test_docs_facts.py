@@ -223,7 +223,7 @@ def test_a_path_exists(page):
 def test_the_architecture_names_what_there_is():
     """A class or a function that the page names is defined in the package."""
     defined = {name for text in PACKAGE.values() for name in re.findall(r"(?:class|def) (\w+)", text)}
-    named = {word.rpartition(".")[2] for word in words(PAGES["docs/architecture.md"]) if re.fullmatch(r"[\w.]+", word)}
+    named = {word.rpartition(".")[2] for word in words(prose("docs/architecture.md")) if re.fullmatch(r"[\w.]+", word)}
 
     assert {name for name in named if name[0].isupper()} <= defined
 
