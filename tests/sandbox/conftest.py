@@ -1,12 +1,14 @@
-"""What the tests of the sandbox share: a plain HTTP client that signs by itself, in a few lines for each API."""
+"""Clients that sign by themselves, a receiver of webhooks, and a sandbox whose clock and waits are the test's."""
 
 import asyncio
 import base64
 import hashlib
 import hmac
+import json
 
 import aiohttp
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,6 +29,49 @@ class Clock:
         return self.now
 
 
+class Sleep:
+    """The wait before an attempt: it records the seconds and returns at once, unless it is held."""
+
+    def __init__(self):
+        """Begin with no waits."""
+        self.seconds = []
+        self.held = False
+
+    async def __call__(self, seconds):
+        """Return at once, or never."""
+        self.seconds.append(seconds)
+        if self.held:
+            await asyncio.Event().wait()
+
+
+class Receiver:
+    """A merchant's server: it keeps the path, headers and body of each request, and responds 200 or the next status."""
+
+    def __init__(self):
+        """Begin with nothing received."""
+        self.received = []
+        self.statuses = []
+        self.url = ""
+        self.responding = asyncio.Event()
+        self.responding.set()
+
+    async def handle(self, request):
+        """Respond with the next status, once it is responding."""
+        self.received.append((request.path, CIMultiDict(request.headers), await request.read()))
+        await self.responding.wait()
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, headers={"Location": f"{self.url}/elsewhere"})
+
+    @property
+    def documents(self):
+        """The bodies, decoded."""
+        return [json.loads(body) for _, _, body in self.received]
+
+    def values_of(self, name):
+        """Return one header of every request."""
+        return [headers.get(name) for _, headers, _ in self.received]
+
+
 @pytest.fixture
 def clock():
     """Return the sandbox's clock, at the moment of the published vectors."""
@@ -34,10 +79,38 @@ def clock():
 
 
 @pytest.fixture
-async def sandbox(clock):
+def sleep():
+    """Return the sandbox's wait between the attempts of a delivery."""
+    return Sleep()
+
+
+@pytest.fixture
+async def sandbox(clock, sleep):
     """Run a sandbox."""
-    async with Sandbox(clock=clock) as started:
+    async with Sandbox(clock=clock, sleep=sleep) as started:
         yield started
+
+
+@pytest.fixture
+async def receiver():
+    """Run a receiver on a free port."""
+    running = Receiver()
+    runner = web.ServerRunner(web.Server(running.handle, handler_cancellation=True), shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    running.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield running
+    await runner.cleanup()
+
+
+@pytest.fixture
+def add(sandbox, receiver):
+    """Add an account "shop" whose webhooks go to the receiver."""
+
+    def add(provider, holdings=()):
+        return getattr(sandbox, f"add_{provider}")("shop", holdings, webhook_url=f"{receiver.url}/shop")
+
+    return add
 
 
 @pytest.fixture
@@ -49,11 +122,11 @@ async def http():
 
 @pytest.fixture
 def until():
-    """Wait until something that the server does on its own has happened."""
+    """Wait until a condition holds that the server brings about."""
 
     async def until(condition):
         async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            while not condition():  # noqa: ASYNC110 - no event is set for it
                 await asyncio.sleep(0)
 
     return until
@@ -61,7 +134,7 @@ def until():
 
 @pytest.fixture
 def exchange(sandbox):
-    """Send raw bytes and return the head and the body of what came until the end of the connection."""
+    """Send raw bytes and return the head and the body of what arrives until the connection ends."""
 
     async def exchange(data):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.address.rpartition(":")[2]))
@@ -76,7 +149,7 @@ def exchange(sandbox):
 
 @pytest.fixture
 async def connect(sandbox):
-    """Open plain connections that end with the test."""
+    """Open plain connections, which are closed with the test."""
     writers = []
 
     async def connect():
@@ -92,7 +165,7 @@ async def connect(sandbox):
 
 @pytest.fixture
 def send(http):
-    """Send a request with exactly these headers, of which a value None is left out; the response is read whole."""
+    """Send a request with exactly these headers, without those whose value is None; the response is read whole."""
 
     async def send(method, url, headers=(), body=None):
         kept = CIMultiDict((name, value) for name, value in CIMultiDict(headers).items() if value is not None)

@@ -5,7 +5,7 @@ import pytest
 from balancekit.sandbox import Holding, Sandbox
 
 
-def test_setting_keeps_what_else_is_known():
+def test_setting_an_amount_keeps_the_other_fields():
     """A new amount leaves type, chain and decimals as they are."""
     account = Sandbox().add_getmany("till", [Holding("USDC", "1", decimals=6, chain="solana")])
 
@@ -14,8 +14,8 @@ def test_setting_keeps_what_else_is_known():
     assert account.holdings == (Holding("USDC", "2.5", decimals=6, chain="solana"),)
 
 
-def test_setting_adds_what_was_not_held():
-    """A currency that is not held yet comes last."""
+def test_setting_a_new_currency_adds_a_holding():
+    """The new holding comes last."""
     account = Sandbox().add_cryptoprocessing("shop", {"BTC": "1"})
 
     account.set("EUR", "2")
@@ -23,8 +23,8 @@ def test_setting_adds_what_was_not_held():
     assert account.holdings == (Holding("BTC", "1"), Holding("EUR", "2"))
 
 
-def test_adding_is_exact_and_tells_what_was_added():
-    """The sum has the finer scale of the two, and what was added has the holding's form."""
+def test_adding_is_exact_and_returns_what_was_added():
+    """The sum has the finer scale of the two, and the amount added has the holding's form."""
     account = Sandbox().add_getmany("till", [Holding("USDC", "1.50", chain="solana")])
 
     added = account.add("USDC", "-0.125")
@@ -33,8 +33,8 @@ def test_adding_is_exact_and_tells_what_was_added():
     assert account.holdings == (Holding("USDC", "1.375", chain="solana"),)
 
 
-def test_what_a_holding_cannot_take_is_not_added():
-    """A sum finer than the decimals is not rounded, and nothing is changed."""
+def test_a_sum_finer_than_the_decimals_is_not_added():
+    """It is not rounded, and the holding stays."""
     account = Sandbox().add_getmany("till", [Holding("USD", "1", decimals=2)])
 
     with pytest.raises(ValueError, match="finer than 2 decimals"):
@@ -43,7 +43,7 @@ def test_what_a_holding_cannot_take_is_not_added():
     assert account.holdings == (Holding("USD", "1", decimals=2),)
 
 
-def test_the_chain_tells_holdings_apart():
+def test_holdings_of_a_currency_differ_by_chain():
     """The same code on another chain is another holding."""
     account = Sandbox().add_getmany("till", [Holding("USDC", "1", chain="ethereum")])
 
@@ -53,16 +53,16 @@ def test_the_chain_tells_holdings_apart():
     assert [(held.chain, held.plain) for held in account.holdings] == [("ethereum", "3"), ("solana", "2")]
 
 
-def test_setting_one_of_several_is_refused():
-    """A code held on two chains does not say which is meant."""
+def test_setting_one_of_several_needs_its_chain():
+    """A code that is held on two chains is ambiguous."""
     account = Sandbox().add_getmany("till", [Holding("USDC", 1, chain="ethereum"), Holding("USDC", 1, chain="base")])
 
     with pytest.raises(ValueError, match="say on which chain"):
         account.set("USDC", "2")
 
 
-def test_removing_takes_the_holding_away():
-    """A removed currency is not held any more, not even as zero."""
+def test_a_removed_currency_is_not_held():
+    """The holding is gone, rather than zero."""
     account = Sandbox().add_cryptoprocessing("shop", {"BTC": "1", "EUR": "2"})
 
     account.remove("BTC")
@@ -70,8 +70,8 @@ def test_removing_takes_the_holding_away():
     assert account.holdings == (Holding("EUR", "2"),)
 
 
-def test_removing_what_is_not_held_is_an_error():
-    """A typo is not taken for a removal."""
+def test_removing_a_currency_that_is_not_held_is_an_error():
+    """A typo does not pass for a removal."""
     account = Sandbox().add_cryptoprocessing("shop", {"BTC": "1"})
 
     with pytest.raises(KeyError, match="EUR"):
@@ -86,3 +86,21 @@ def test_the_repr_shows_no_secret():
 
     assert repr(shop) == "<SandboxAccount 'shop' at cryptoprocessing, holdings: 1>"
     assert repr(till) == "<SandboxAccount 'till' at getmany, holdings: 0>"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1/token", "https://shop.example/token", "ftp://127.0.0.1/token", "token", ""]
+)
+def test_webhooks_stay_on_this_machine(url):
+    """Another URL is an error, which does not show it, since it may hold a token."""
+    sandbox = Sandbox()
+    account = sandbox.add_getmany("till", webhook_url="http://localhost:1/till")
+
+    with pytest.raises(ValueError, match="webhook_url must be an http or https URL of a loopback") as setting:
+        account.webhook_url = url
+    with pytest.raises(ValueError, match="webhook_url must be") as adding:
+        sandbox.add_cryptoprocessing("shop", webhook_url=url)
+
+    assert account.webhook_url == "http://localhost:1/till"
+    assert "token" not in f"{setting.value}{adding.value}"
+    assert len(sandbox.accounts) == 1

@@ -11,7 +11,7 @@ from balancekit.sandbox.certificates import Authority
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_it_can_speak_tls(send, host):
-    """A client that trusts the sandbox's authority is answered."""
+    """A client that trusts the sandbox's authority gets a response."""
     async with Sandbox(host=host, certificate=Certificate.VALID) as sandbox:
         connector = aiohttp.TCPConnector(ssl=sandbox.client_context)
         async with aiohttp.ClientSession(connector=connector) as http:
@@ -30,7 +30,7 @@ async def test_it_can_speak_tls(send, host):
     ],
 )
 async def test_a_wrong_certificate_is_wrong_in_one_way(certificate, reason):
-    """A client that trusts the sandbox's authority refuses it for its own reason and asks nothing."""
+    """A client that trusts the sandbox's authority rejects it for its own reason, and sends no request."""
     async with Sandbox(certificate=certificate) as sandbox:
         connector = aiohttp.TCPConnector(ssl=sandbox.client_context)
         async with aiohttp.ClientSession(connector=connector) as http:
@@ -41,7 +41,7 @@ async def test_a_wrong_certificate_is_wrong_in_one_way(certificate, reason):
 
 
 def test_without_a_certificate_there_is_no_authority():
-    """A sandbox that speaks plain HTTP has nothing to trust."""
+    """A sandbox that speaks plain HTTP has no authority to trust."""
     with pytest.raises(RuntimeError, match="does not speak TLS"):
         _ = Sandbox().client_context
 

@@ -1,4 +1,4 @@
-"""The Cryptoprocessing API as the sandbox plays it."""
+"""The Cryptoprocessing API as the sandbox simulates it."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ OURS = (
 
 
 async def test_balances_are_listed(sandbox, ask_cryptoprocessing):
-    """The answer is that of the provider's page: decimal strings, zeros included."""
+    """The response is that of the provider's page: decimal strings, zeros included."""
     account = sandbox.add_cryptoprocessing("shop", {"BTC": "0.04", "EUR": "10000", "ETH": "0"})
 
     response = await ask_cryptoprocessing(account)
@@ -51,7 +51,7 @@ async def test_amounts_are_written_digit_by_digit(sandbox, ask_cryptoprocessing,
 
 
 async def test_a_given_type_is_sent(sandbox, ask_cryptoprocessing):
-    """A code that is both fiat and crypto is what the holding says."""
+    """A code that is both fiat and crypto has the type of the holding."""
     account = sandbox.add_cryptoprocessing("shop", [Holding("MNT", "1", asset_type="crypto")])
 
     response = await ask_cryptoprocessing(account)
@@ -60,7 +60,7 @@ async def test_a_given_type_is_sent(sandbox, ask_cryptoprocessing):
 
 
 async def test_our_vector_is_accepted(sandbox, ask_cryptoprocessing):
-    """The signature of an empty object, made elsewhere, is right."""
+    """A signature of an empty object that other software made is accepted."""
     account = sandbox.add_cryptoprocessing("shop", key="key", secret=SECRET)
 
     response = await ask_cryptoprocessing(account, X_Processing_Signature=OURS)
@@ -69,7 +69,7 @@ async def test_our_vector_is_accepted(sandbox, ask_cryptoprocessing):
 
 
 async def test_the_published_vector_is_accepted(sandbox, ask_cryptoprocessing):
-    """The provider's own vector passes the signature, though its body is not for this endpoint."""
+    """The provider's own example has a valid signature, though its body is not for this endpoint."""
     account = sandbox.add_cryptoprocessing("shop", key="key", secret=SECRET)
     body = b'{"currency":"BTC","foreign_id":"123456"}'
 
@@ -95,7 +95,7 @@ async def test_the_published_vector_is_accepted(sandbox, ask_cryptoprocessing):
     ids=["no-key", "empty-key", "other-key", "no-sig", "wrong-sig", "not-ascii", "upper-case", "wrong-url", "base"],
 )
 async def test_wrong_credentials_are_forbidden(sandbox, ask_cryptoprocessing, changed, code, text):
-    """Each way to fail has its documented code, a wrong URL too."""
+    """Each defect has its documented code, a wrong URL too."""
     account = sandbox.add_cryptoprocessing("shop", key="key", secret=SECRET)
 
     response = await ask_cryptoprocessing(account, **changed)
@@ -106,7 +106,7 @@ async def test_wrong_credentials_are_forbidden(sandbox, ask_cryptoprocessing, ch
 
 
 async def test_the_key_is_checked_before_the_signature(sandbox, ask_cryptoprocessing):
-    """Where all is missing, the key is asked for first."""
+    """If both are missing, the error is that of the key."""
     account = sandbox.add_cryptoprocessing("shop")
 
     response = await ask_cryptoprocessing(account, body=b"", X_Processing_Key=None, X_Processing_Signature=None)
@@ -115,7 +115,7 @@ async def test_the_key_is_checked_before_the_signature(sandbox, ask_cryptoproces
 
 
 async def test_a_changed_body_is_forbidden(sandbox, ask_cryptoprocessing):
-    """The signature is that of the bytes, so a blank more makes it wrong."""
+    """The signature covers the bytes, so that one more blank makes it wrong."""
     account = sandbox.add_cryptoprocessing("shop", secret=SECRET)
 
     response = await ask_cryptoprocessing(account, body=b"{ }", X_Processing_Signature=OURS)
@@ -123,8 +123,8 @@ async def test_a_changed_body_is_forbidden(sandbox, ask_cryptoprocessing):
     assert (await response.json())["code"] == "bad_header_signature"
 
 
-async def test_bytes_that_are_no_text_are_forbidden(sandbox, exchange):
-    """A signature that is not even UTF-8 is answered like any wrong one."""
+async def test_a_signature_that_is_not_text_is_forbidden(sandbox, exchange):
+    """Bytes that are not UTF-8 get the response of any wrong signature."""
     sandbox.add_cryptoprocessing("shop", key="key", secret=SECRET)
 
     _, body = await exchange(
@@ -147,7 +147,7 @@ async def test_bytes_that_are_no_text_are_forbidden(sandbox, exchange):
     ],
     ids=["empty", "broken", "not-utf-8", "deep", "no-type", "other-type"],
 )
-async def test_a_body_that_is_not_json_is_refused(sandbox, ask_cryptoprocessing, changed):
+async def test_a_body_that_is_not_json_is_a_bad_request(sandbox, ask_cryptoprocessing, changed):
     """Body and Content-Type must both be JSON."""
     account = sandbox.add_cryptoprocessing("shop")
 
@@ -167,8 +167,8 @@ async def test_the_content_type_may_have_parameters(sandbox, ask_cryptoprocessin
 
 
 @pytest.mark.parametrize(("body", "field"), [(b'{"limit": 1}', "limit"), (b"[]", "body"), (b"null", "body")])
-async def test_a_body_that_is_not_an_empty_object_is_refused(sandbox, ask_cryptoprocessing, body, field):
-    """Fields that the endpoint does not know come back in the second shape of errors."""
+async def test_a_body_that_is_not_an_empty_object_is_a_bad_request(sandbox, ask_cryptoprocessing, body, field):
+    """The response lists the unknown fields, in the second shape of errors."""
     account = sandbox.add_cryptoprocessing("shop")
 
     response = await ask_cryptoprocessing(account, body=body)
@@ -188,7 +188,7 @@ async def test_two_accounts_are_kept_apart(sandbox, ask_cryptoprocessing):
 
 
 async def test_ping_needs_no_credentials(sandbox, send):
-    """Anybody may ask whether the API is there."""
+    """Its response is plain text."""
     response = await send("GET", f"{sandbox.address}/api/v2/ping")
 
     assert (response.status, await response.text()) == (200, "OK")
@@ -198,14 +198,14 @@ async def test_ping_needs_no_credentials(sandbox, send):
     ("method", "path", "allowed"), [("GET", "accounts/list", "POST"), ("POST", "ping", "GET")], ids=["list", "ping"]
 )
 async def test_another_method_is_not_allowed(sandbox, send, method, path, allowed):
-    """A wrong method is told which would be right."""
+    """The response has the right one in its Allow header."""
     response = await send(method, f"{sandbox.address}/api/v2/{path}")
 
     assert (response.status, response.headers["Allow"]) == (405, allowed)
 
 
 def test_a_key_belongs_to_one_account(sandbox):
-    """The key tells accounts apart, so two cannot share it."""
+    """The key identifies the account, so two cannot share it."""
     sandbox.add_cryptoprocessing("first", key="key")
 
     with pytest.raises(ValueError, match="same key"):

@@ -1,4 +1,4 @@
-"""What a fault may consist of."""
+"""Which faults there are, and which parts contradict each other."""
 
 import gzip
 import tracemalloc
@@ -54,8 +54,8 @@ from balancekit.sandbox import Fault
     ],
     ids=lambda parts: "+".join(parts) or "nothing",
 )
-def test_parts_that_contradict_each_other_are_refused(parts):
-    """A fault that cannot be played, or in which nothing goes wrong, is no fault."""
+def test_parts_that_contradict_each_other_are_an_error(parts):
+    """So are a part out of its range, and a fault in which nothing goes wrong."""
     with pytest.raises(
         ValueError, match=r"must be|header|place|sends nothing|no body|nothing goes wrong|follow|what is missing"
     ):
@@ -74,13 +74,13 @@ def test_parts_that_contradict_each_other_are_refused(parts):
     ids=["status", "target", "size", "encoding", "part"],
 )
 def test_a_fault_made_by_name_is_checked_too(make):
-    """What cannot be played is refused at once, not when it is due."""
+    """An impossible fault is an error when it is made, not when a request meets it."""
     with pytest.raises(ValueError, match=r"must be|not a header"):
         make()
 
 
 def test_a_large_body_is_not_shown_whole():
-    """The repr of a bomb, which is in that of each request that it met, has the size of its body and its start."""
+    """The repr of a fault, which is in that of each request that met it, has the size and the start of its body."""
     shown = repr(Fault(body="x" * 1_000_000))
 
     assert len(shown) < 1_000
@@ -89,7 +89,7 @@ def test_a_large_body_is_not_shown_whole():
 
 @pytest.mark.parametrize(("encoding", "decompress"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
 def test_a_bomb_is_small_and_valid(encoding, decompress):
-    """It decompresses to what is said, from a thousandth of it, with the right checksum."""
+    """It decompresses to the given size, from a thousandth of it, with a valid checksum."""
     fault = Fault.bomb(mebibytes=8, encoding=encoding)
 
     assert fault.headers["Content-Encoding"] == encoding
@@ -97,8 +97,8 @@ def test_a_bomb_is_small_and_valid(encoding, decompress):
     assert decompress(fault.body) == b" " * 8 * 2**20
 
 
-def test_a_bomb_is_made_without_holding_what_is_in_it():
-    """A gigabyte takes no more memory than a few megabytes."""
+def test_a_bomb_is_made_in_little_memory():
+    """One of a gigabyte takes a few megabytes."""
     tracemalloc.start()
     try:
         Fault.bomb(mebibytes=1024)

@@ -35,14 +35,14 @@ def test_an_amount_is_exact(amount):
     ],
     ids=["float", "bool", "none", "empty", "underscore", "blank", "nan", "full-width", "infinity", "far", "long"],
 )
-def test_what_is_no_exact_amount_is_refused(amount, error):
-    """A float is a TypeError, and what is no finite decimal a ValueError."""
+def test_anything_but_an_exact_amount_is_an_error(amount, error):
+    """A float is a TypeError, and text or a number that is not a finite decimal is a ValueError."""
     with pytest.raises(error, match=r"amount|decimal"):
         Holding("USDC", amount)
 
 
 def test_the_callers_context_changes_no_digit():
-    """An amount of 60 digits stays what it is, however few the caller's context keeps."""
+    """An amount of 60 digits keeps them all, however few the caller's context keeps."""
     digits = "123456789012345678901234567890.123456789012345678901234567891"
 
     with decimal.localcontext(prec=5):
@@ -69,15 +69,15 @@ def test_units_are_counted_at_the_decimals(amount, decimals, units):
     assert Holding("USD", amount, decimals=decimals).units == units
 
 
-def test_an_amount_finer_than_its_decimals_is_refused():
-    """What the decimals cannot hold is not rounded."""
+def test_an_amount_finer_than_its_decimals_is_an_error():
+    """It is not rounded."""
     with pytest.raises(ValueError, match="finer than 2 decimals"):
         Holding("USD", "1.005", decimals=2)
 
 
 @pytest.mark.parametrize("decimals", [-1, 1001], ids=["negative", "too-many"])
 def test_decimals_have_bounds(decimals):
-    """Decimals are a count of places."""
+    """They are a number of places, from 0 to 1000."""
     with pytest.raises(ValueError, match="decimals must be from 0"):
         Holding("USD", "1", decimals=decimals)
 
@@ -93,8 +93,8 @@ def test_decimals_have_bounds(decimals):
     ],
     ids=["not-iso", "iso", "both", "both-with-chain", "said"],
 )
-def test_the_type_of_asset_is_guessed(currency, given, asset_type):
-    """A chain means crypto, a code of ISO 4217 fiat, and what is said is not guessed."""
+def test_the_asset_type_has_a_default(currency, given, asset_type):
+    """A chain means crypto, a code of ISO 4217 fiat, and a given type stays."""
     assert Holding(currency, 1, **given).asset_type == asset_type
 
 
@@ -103,7 +103,7 @@ def test_the_type_of_asset_is_guessed(currency, given, asset_type):
     [{"asset_type": "metal"}, {"asset_type": "fiat", "chain": "ethereum"}, {"currency": ""}],
     ids=["type", "fiat-on-a-chain", "no-code"],
 )
-def test_an_impossible_holding_is_refused(wrong):
+def test_an_impossible_holding_is_an_error(wrong):
     """Type, chain and code must make sense together."""
     with pytest.raises(ValueError, match=r"asset_type|chain|currency"):
         Holding(**{"currency": "EUR", "amount": 1} | wrong)

@@ -1,4 +1,4 @@
-"""The log of what a sandbox received."""
+"""The log of the requests that a sandbox received."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from balancekit.sandbox.responses import SandboxResponse
 
 @pytest.fixture
 async def received(sandbox, ask_cryptoprocessing):
-    """One request as it was received, with its account."""
+    """Return a request of an account as the log has it."""
     account = sandbox.add_cryptoprocessing("shop", key="public", secret="private")
     await ask_cryptoprocessing(account, path="/accounts/list?a=%20b")
     return sandbox.requests[0]
@@ -26,13 +26,13 @@ def test_a_request_is_kept_as_it_arrived(received):
 
 
 def test_a_request_knows_where_it_belongs(received):
-    """Provider and account are told, and the route is the path without the query."""
+    """It has provider and account, and its route is the path without the query."""
     assert (received.provider, received.account) == ("cryptoprocessing", "shop")
     assert received.route == "/api/v2/accounts/list"
 
 
-def test_a_request_knows_its_answer(received):
-    """The log tells what was answered."""
+def test_a_request_has_its_outcome(received):
+    """It has the status of the response, and no error or fault if there was none."""
     assert (received.status, received.error, received.fault) == (200, None, None)
 
 
@@ -43,7 +43,7 @@ def test_the_repr_shows_no_credentials(received):
 
 
 def test_a_request_cannot_be_changed(received):
-    """What happened, happened."""
+    """Neither its fields nor its headers can be assigned."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         received.status = 500
     with pytest.raises(TypeError):
@@ -51,7 +51,7 @@ def test_a_request_cannot_be_changed(received):
 
 
 async def test_requests_are_in_order(sandbox, send):
-    """The log is in order of arrival, what nobody knows included."""
+    """The log is in order of arrival, with requests of no account and of no API."""
     for path in ("/b", "/api/v2/ping", "/account.balance.getMany"):
         await send("POST", sandbox.address + path)
 
@@ -60,7 +60,7 @@ async def test_requests_are_in_order(sandbox, send):
 
 
 async def test_a_fault_is_in_the_log(sandbox, send):
-    """A request tells which fault it met."""
+    """A request has the fault that it met, and the status and error of that."""
     fault = Fault(status=403)
     sandbox.fail(None, fault)
 
@@ -70,8 +70,8 @@ async def test_a_fault_is_in_the_log(sandbox, send):
     assert (request.fault, request.status, request.error) == (fault, 403, "bad_header_signature")
 
 
-async def test_a_request_is_in_the_log_before_it_is_answered(sandbox, send, until):
-    """While a request waits, it is there without a status."""
+async def test_a_request_is_in_the_log_before_its_response(sandbox, send, until):
+    """A request that waits has no status."""
     sandbox.fail(None, Fault(hang=True))
     waiting = asyncio.create_task(send("GET", f"{sandbox.address}/api/v2/ping"))
 
@@ -81,8 +81,8 @@ async def test_a_request_is_in_the_log_before_it_is_answered(sandbox, send, unti
     assert sandbox.requests[0].status is None
 
 
-async def test_the_log_can_be_emptied(sandbox, send):
-    """A test can forget what its preparation sent."""
+async def test_the_log_can_be_cleared(sandbox, send):
+    """Only later requests are in it then."""
     await send("GET", f"{sandbox.address}/api/v2/ping")
 
     sandbox.clear_requests()
@@ -91,8 +91,8 @@ async def test_the_log_can_be_emptied(sandbox, send):
     assert [request.path for request in sandbox.requests] == ["/other"]
 
 
-def test_an_answer_to_a_forgotten_request_is_forgotten(received):
-    """A request that was answered after the log was emptied does not come back."""
+def test_a_response_to_a_removed_request_is_dropped(received):
+    """A request whose response is built after the log was cleared does not come back."""
     log = RequestLog()
     number = log.add(received)
 
