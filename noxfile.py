@@ -44,10 +44,11 @@ def _install_redis_server(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and which package imports which."""
+    """Check style, formatting and which package imports which; before each commit, too: .pre-commit-config.yaml."""
     session.install(*_group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo", "--no-cache")
 
 
 @nox.session
