@@ -161,7 +161,7 @@ class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
 
     # `split`, `subgroup` and `except*` make their groups by this method and would lose `partial` without it. typeshed
     # types it for groups of any content, which a group of account errors is not.
-    def derive(self, excs: Sequence[Any], /) -> "IncompleteError":  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def derive(self, excs: Sequence[Any], /) -> "IncompleteError":  # type: ignore[override]
         """Return a group of some of the errors with the same `partial`."""
         return IncompleteError(self.message, excs, self.partial)
 

@@ -121,7 +121,7 @@ class HttpProvider(ABC):
     def balance(
         self,
         code: str,
-        amount: object,
+        amount: Decimal | int | str,
         *,
         asset_type: AssetType = AssetType.UNKNOWN,
         chain: str | None = None,

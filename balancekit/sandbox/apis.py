@@ -13,10 +13,8 @@ from balancekit.sandbox.responses import SandboxResponse
 class Api(Protocol):
     """One API: its paths, its accounts and its responses."""
 
-    @property
-    def provider(self) -> str | None:
-        """The provider's name."""
-        ...
+    provider: ClassVar[str | None]
+    """The provider's name; None for paths that belong to no provider."""
 
     def serves(self, route: str) -> bool:
         """Whether a path, without its query, belongs to this API."""
@@ -38,7 +36,7 @@ class Api(Protocol):
 class NotFoundApi:
     """Every path outside both APIs."""
 
-    provider: ClassVar[None] = None
+    provider: ClassVar[str | None] = None
 
     def serves(self, route: str) -> bool:  # noqa: ARG002 - it is asked last
         """Whether a path is served here: every path is."""

@@ -72,7 +72,7 @@ class CryptoprocessingAccount(SandboxAccount):
 class CryptoprocessingApi:
     """The API for the accounts that are added to it."""
 
-    provider: ClassVar[str] = CryptoprocessingAccount.provider
+    provider: ClassVar[str | None] = CryptoprocessingAccount.provider
 
     def __init__(self) -> None:
         self._accounts: dict[str, CryptoprocessingAccount] = {}

@@ -144,7 +144,7 @@ class GatewayAccount(GetManyAccount):
 class GetManyApi:
     """The API for the accounts that are added to it."""
 
-    provider: ClassVar[str] = GetManyAccount.provider
+    provider: ClassVar[str | None] = GetManyAccount.provider
 
     def __init__(self) -> None:
         self._signed: dict[str, SignedAccount] = {}
