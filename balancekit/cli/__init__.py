@@ -6,10 +6,10 @@ import click
 
 from balancekit.cli.balances import balances
 from balancekit.cli.demo import demo
-from balancekit.cli.exit_codes import EXIT_CODES, code_of_error
+from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
 from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
-from balancekit.cli.stream_errors import forgive_encoding
+from balancekit.cli.stream_errors import escape_unencodable
 from balancekit.version import __version__
 
 __all__ = ["cli"]
@@ -19,14 +19,14 @@ class _Cli(click.Group):
     """A group whose commands end with the exit codes of `EXIT_CODES`; any other error passes."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        forgive_encoding()
+        escape_unencodable()
         try:
             return super().invoke(ctx)
         except tuple(EXIT_CODES) as error:
-            from balancekit.cli.output import tell_error
+            from balancekit.cli.output import echo_exception
 
-            code = code_of_error(error)
-            tell_error(error)
+            code = exit_code_for_error(error)
+            echo_exception(error)
         raise click.exceptions.Exit(code)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.cli.exit_codes import code_of_result
+from balancekit.cli.exit_codes import exit_code_for_result
 from balancekit.cli.logging_option import verbose_option
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Fewer are read before a bar could be noticed.
-_FEW: Final = 5
+_MAX_WITHOUT_PROGRESS: Final = 5
 
 
 @click.command()
@@ -73,22 +73,22 @@ def balances(
     """
     import asyncio
 
-    from balancekit.cli.output import tell, tell_failures
+    from balancekit.cli.output import echo_error, echo_failures
     from balancekit.cli.view import View
     from balancekit.config import load_config
 
     config = load_config(path)
     _log.debug("%s lists %d accounts", path, len(config.providers))
-    merged = asyncio.run(_read(config, labels, tables=form == "table"))
+    merged = asyncio.run(_fetch(config, labels, tables=form == "table"))
     view = View(currencies, zeros=zeros)
-    _show(merged, view, form, by_account=by_account)
+    _print_result(merged, view, form, by_account=by_account)
     for code in view.not_held(merged):
-        tell(f"{code} is held in none of the accounts that were read")
-    tell_failures(merged)
-    context.exit(code_of_result(merged))
+        echo_error(f"{code} is held in none of the accounts that were read")
+    echo_failures(merged)
+    context.exit(exit_code_for_result(merged))
 
 
-async def _read(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
+async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
     import asyncio
 
     from balancekit.money.balances import AccountBalances
@@ -124,29 +124,31 @@ def _import_tables() -> None:
 
 @contextmanager
 def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
-    if count <= _FEW or not sys.stderr.isatty():
+    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from balancekit.cli.output import console
+    from balancekit.cli.output import make_console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
+    with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
         task = progress.add_task("Reading accounts", total=count)
         yield lambda: progress.advance(task)
 
 
-def _show(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
+def _print_result(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
     from balancekit.cli import csv_export, output, tables
-    from balancekit.cli.messages import describe_hidden
+    from balancekit.cli.messages import describe_hidden_zeros
 
-    shown = view.of(merged)
+    shown = view.apply(merged)
     if form == "json":
-        output.write(f"{shown.to_json()}\n")
+        output.write_raw(f"{shown.to_json()}\n")
     elif form == "csv":
-        output.write(csv_export.accounts_csv(shown) if by_account else csv_export.totals_csv(shown))
+        output.write_raw(csv_export.accounts_csv(shown) if by_account else csv_export.totals_csv(shown))
     elif merged.accounts:
-        totals, lines = view.hidden(merged)
-        note = describe_hidden(lines if by_account else totals, " (see --all)")
-        output.show(tables.render_accounts(shown, note=note) if by_account else tables.render_totals(shown, note=note))
+        totals, lines = view.count_hidden_zeros(merged)
+        note = describe_hidden_zeros(lines if by_account else totals, " (see --all)")
+        output.print_table(
+            tables.render_accounts(shown, note=note) if by_account else tables.render_totals(shown, note=note)
+        )

@@ -10,10 +10,10 @@ from balancekit.money.balances import AccountBalances
 from balancekit.money.merge import MergedBalances
 from balancekit.money.text import oldest_stale, stale_accounts
 
-_STALE: Final = "stale_as_of"
+_STALE_COLUMN: Final = "stale_as_of"
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA: Final = ("=", "+", "-", "@")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@")
 
 
 def totals_csv(merged: MergedBalances) -> str:
@@ -24,13 +24,13 @@ def totals_csv(merged: MergedBalances) -> str:
     stale = stale_accounts(merged.accounts)
     rows = (
         [
-            *_cells(total.currency, total.asset_type),
+            *_escape_formulas(total.currency, total.asset_type),
             format_amount(total.amount),
-            *([_moment(oldest_stale(total.balances, stale))] if stale else []),
+            *([_fetched_at(oldest_stale(total.balances, stale))] if stale else []),
         ]
         for total in merged.totals
     )
-    return _csv(("currency", "asset_type", "amount", *([_STALE] if stale else [])), rows)
+    return _write_csv(("currency", "asset_type", "amount", *([_STALE_COLUMN] if stale else [])), rows)
 
 
 def accounts_csv(merged: MergedBalances) -> str:
@@ -41,24 +41,24 @@ def accounts_csv(merged: MergedBalances) -> str:
     stale = stale_accounts(merged.accounts)
     rows = (
         [
-            *_cells(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),
+            *_escape_formulas(snapshot.account, snapshot.provider, balance.currency, balance.asset_type),
             format_amount(balance.amount),
-            *_cells(balance.chain or "", balance.code),
+            *_escape_formulas(balance.chain or "", balance.code),
             snapshot.fetched_at.isoformat(),
-            *([_moment(stale.get(snapshot.account))] if stale else []),
+            *([_fetched_at(stale.get(snapshot.account))] if stale else []),
         ]
         for snapshot in merged.accounts
         for balance in snapshot.balances
     )
     header = ("account", "provider", "currency", "asset_type", "amount", "chain", "code", "fetched_at")
-    return _csv((*header, *([_STALE] if stale else [])), rows)
+    return _write_csv((*header, *([_STALE_COLUMN] if stale else [])), rows)
 
 
-def _moment(snapshot: AccountBalances | None) -> str:
+def _fetched_at(snapshot: AccountBalances | None) -> str:
     return "" if snapshot is None else snapshot.fetched_at.isoformat()
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _write_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -66,5 +66,5 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _cells(*texts: str) -> list[str]:
-    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]
+def _escape_formulas(*texts: str) -> list[str]:
+    return [f"'{text}" if text.startswith(_FORMULA_STARTS) else text for text in texts]

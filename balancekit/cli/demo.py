@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.cli.exit_codes import code_of_result
+from balancekit.cli.exit_codes import exit_code_for_result
 from balancekit.cli.logging_option import verbose_option
 
 if TYPE_CHECKING:
@@ -38,38 +38,38 @@ def demo(context: click.Context, *, watch: bool) -> None:
 
 async def _run(*, watch: bool) -> "ExitCode":
     from balancekit.cli.example_accounts import add_example_accounts
-    from balancekit.cli.output import say
+    from balancekit.cli.output import echo
     from balancekit.sandbox import Sandbox
 
     async with Sandbox() as sandbox:
         accounts = add_example_accounts(sandbox)
-        code = await _read(sandbox, accounts)
+        code = await _fetch_and_print(sandbox, accounts)
         if watch and not code:
             from balancekit.cli.demo_watch import watch_settlements
 
             code = await watch_settlements(sandbox, accounts)
-    say("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)))
+    echo("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)))
     return code
 
 
-async def _read(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> "ExitCode":
-    from balancekit.cli.example_accounts import read_accounts
-    from balancekit.cli.messages import describe_hidden
-    from balancekit.cli.output import say, show, tell_failures
+async def _fetch_and_print(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> "ExitCode":
+    from balancekit.cli.example_accounts import fetch_balances
+    from balancekit.cli.messages import describe_hidden_zeros
+    from balancekit.cli.output import echo, echo_failures, print_table
     from balancekit.cli.tables import render_accounts, render_totals
     from balancekit.cli.view import View
 
-    say(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
+    echo(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
     started = time.perf_counter()
-    merged = await read_accounts(accounts)
+    merged = await fetch_balances(accounts)
     took = (time.perf_counter() - started) * 1000
     requests = len(sandbox.requests)
-    say(f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.")
+    echo(f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.")
     view = View()
-    totals, balances = view.hidden(merged)
-    say("")
-    show(render_totals(view.of(merged), note=describe_hidden(totals)))
-    say("")
-    show(render_accounts(view.of(merged), note=describe_hidden(balances)))
-    tell_failures(merged)
-    return code_of_result(merged)
+    totals, balances = view.count_hidden_zeros(merged)
+    echo("")
+    print_table(render_totals(view.apply(merged), note=describe_hidden_zeros(totals)))
+    echo("")
+    print_table(render_accounts(view.apply(merged), note=describe_hidden_zeros(balances)))
+    echo_failures(merged)
+    return exit_code_for_result(merged)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from balancekit.cli.example_accounts import open_accounts
-from balancekit.cli.exit_codes import ExitCode, code_of_result
-from balancekit.cli.messages import counted, describe_hidden
-from balancekit.cli.output import LOUD, say, show, tell, tell_failures
+from balancekit.cli.example_accounts import make_client
+from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
+from balancekit.cli.messages import describe_hidden_zeros, pluralize
+from balancekit.cli.output import ERROR_STYLE, echo, echo_error, echo_failures, print_table
 from balancekit.cli.tables import render_totals
 from balancekit.cli.view import View
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 PAUSE: Final = 0.4
 """How many seconds pass between what happens, so that it can be followed."""
 
-PATIENCE: Final = 5.0
+TIMEOUT: Final = 5.0
 """How many seconds a new total may take; then the demo ends and says so."""
 
-QUIET: Final = 0.2
+QUIET_PERIOD: Final = 0.2
 """How many seconds without news are taken to mean that there is none: several times what a new total takes."""
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
@@ -50,51 +50,54 @@ _PAYMENTS: Final = (
 async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> ExitCode:
     """Let payments settle at a started sandbox, and show how each reaches the totals; ends by itself."""
     async with (
-        open_accounts(accounts) as client,
-        _receiver(client, accounts) as address,
+        make_client(accounts) as client,
+        _webhook_server(client, accounts) as address,
         aclosing(client.watch()) as states,
     ):
-        say(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.")
-        merged, delivery = await _next(states, PATIENCE), None
+        echo(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.")
+        merged, delivery = await _next_result(states, TIMEOUT), None
         for payment in _PAYMENTS:
             if merged is None or not merged.complete:
                 break
             await asyncio.sleep(PAUSE)
             before, requests, started = merged, len(sandbox.requests), time.perf_counter()
             delivery = await sandbox.settle(payment.account, payment.currency, payment.amount, chain=payment.chain)
-            merged = await _next(states, PATIENCE)
+            merged = await _next_result(states, TIMEOUT)
             took = (time.perf_counter() - started) * 1000
-            say(f"\n{payment.amount} {payment.currency} is settled in {payment.account}: {_told(delivery)}.")
+            settled = f"{payment.amount} {payment.currency} is settled in {payment.account}"
+            echo(f"\n{settled}: {_describe_delivery(delivery)}.")
             if merged is not None:
-                asked = _asked(sandbox, requests)
-                say(f"The client made {asked}, and had the new total {took:.0f} ms after the delivery.\n")
-                _show(merged, before)
+                asked = _describe_requests(sandbox, requests)
+                echo(f"The client made {asked}, and had the new total {took:.0f} ms after the delivery.\n")
+                _print_totals(merged, before)
         if merged is None:
-            tell(f"No new totals came within {PATIENCE:g} s.", LOUD)
+            echo_error(f"No new totals came within {TIMEOUT:g} s.", ERROR_STYLE)
             return ExitCode.NOTHING_READ
         if merged.complete and delivery is not None:
             await asyncio.sleep(PAUSE)
-            await _repeat(sandbox, delivery, states)
-        tell_failures(merged)
-        return code_of_result(merged)
+            await _deliver_again(sandbox, delivery, states)
+        echo_failures(merged)
+        return exit_code_for_result(merged)
 
 
-def _show(merged: "MergedBalances", before: "MergedBalances") -> None:
+def _print_totals(merged: "MergedBalances", before: "MergedBalances") -> None:
     view = View()
-    show(render_totals(view.of(merged), note=describe_hidden(view.hidden(merged)[0]), before=before))
+    print_table(
+        render_totals(view.apply(merged), note=describe_hidden_zeros(view.count_hidden_zeros(merged)[0]), before=before)
+    )
 
 
-async def _repeat(sandbox: "Sandbox", delivery: "Delivery", states: "AsyncGenerator[MergedBalances]") -> None:
+async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", states: "AsyncGenerator[MergedBalances]") -> None:
     requests = len(sandbox.requests)
     await delivery.send()
-    news = await _next(states, QUIET)
-    say(f"\nThe same event comes a second time, as it may: {_told(delivery)}.")
+    news = await _next_result(states, QUIET_PERIOD)
+    echo(f"\nThe same event comes a second time, as it may: {_describe_delivery(delivery)}.")
     result = "nothing changed" if news is None else "there were new totals"
-    say(f"The client made {_asked(sandbox, requests)}, and {result}.")
+    echo(f"The client made {_describe_requests(sandbox, requests)}, and {result}.")
 
 
 @asynccontextmanager
-async def _receiver(client: "AggregateClient", accounts: "Sequence[SandboxAccount]") -> AsyncGenerator[str]:
+async def _webhook_server(client: "AggregateClient", accounts: "Sequence[SandboxAccount]") -> AsyncGenerator[str]:
     """Take webhooks on loopback, and have those of the accounts sent there; gives the address."""
     from aiohttp import web
 
@@ -114,7 +117,7 @@ async def _receiver(client: "AggregateClient", accounts: "Sequence[SandboxAccoun
         await runner.cleanup()
 
 
-async def _next(states: "AsyncGenerator[MergedBalances]", within: float) -> "MergedBalances | None":
+async def _next_result(states: "AsyncGenerator[MergedBalances]", within: float) -> "MergedBalances | None":
     """Return the next state; None if there is none in time, which ends the watch."""
     try:
         async with asyncio.timeout(within):
@@ -123,13 +126,13 @@ async def _next(states: "AsyncGenerator[MergedBalances]", within: float) -> "Mer
         return None
 
 
-def _told(delivery: "Delivery") -> str:
+def _describe_delivery(delivery: "Delivery") -> str:
     last = delivery.attempts[-1]
     if last.error is not None:
         return f"its webhook was not delivered ({last.error})"
     return f"its signed webhook was {'delivered and ' if last.accepted else ''}answered {last.status}"
 
 
-def _asked(sandbox: "Sandbox", since: int) -> str:
+def _describe_requests(sandbox: "Sandbox", since: int) -> str:
     asked = [str(request.account) for request in sandbox.requests[since:]]
-    return f"{counted(len(asked), 'request')}, to {', '.join(asked)}" if asked else "no request"
+    return f"{pluralize(len(asked), 'request')}, to {', '.join(asked)}" if asked else "no request"

@@ -25,14 +25,14 @@ def add_example_accounts(sandbox: Sandbox) -> tuple[SandboxAccount, ...]:
     )
 
 
-def open_accounts(accounts: Sequence[SandboxAccount]) -> AggregateClient:
+def make_client(accounts: Sequence[SandboxAccount]) -> AggregateClient:
     """Return a client of a sandbox's accounts, with the adapters that those of a provider have."""
     return AggregateClient(
         [provider_class(account.provider)(account.label, **account.settings) for account in accounts]
     )
 
 
-async def read_accounts(accounts: Sequence[SandboxAccount]) -> MergedBalances:
+async def fetch_balances(accounts: Sequence[SandboxAccount]) -> MergedBalances:
     """Read accounts of a sandbox as those of a provider are read: over HTTP, signed."""
-    async with open_accounts(accounts) as client:
+    async with make_client(accounts) as client:
         return await client.fetch()

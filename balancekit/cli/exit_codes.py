@@ -34,12 +34,12 @@ EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
 """The errors that end a command with a code of their own; click's usage errors end it with 2, too."""
 
 
-def code_of_error(error: BaseException) -> ExitCode:
+def exit_code_for_error(error: BaseException) -> ExitCode:
     """Return the exit code of one of the errors in `EXIT_CODES`."""
     return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
 
 
-def code_of_result(merged: "MergedBalances") -> ExitCode:
+def exit_code_for_result(merged: "MergedBalances") -> ExitCode:
     """Return the exit code that says how much could be read."""
     if merged.complete:
         return ExitCode.COMPLETE

@@ -8,14 +8,14 @@ from typing import Any, Final, TypeVar
 import click
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
-_ON: Final = "balancekit.verbose"
+_STARTED: Final = "balancekit.verbose"
 
 
-def _start(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _start_logging(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     # Given before the command's name and after it, it is still one log.
-    if not value or _ON in context.meta:
+    if not value or _STARTED in context.meta:
         return
-    context.meta[_ON] = True
+    context.meta[_STARTED] = True
     logger = logging.getLogger("balancekit")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -37,7 +37,7 @@ def verbose_option(command: _COMMAND) -> _COMMAND:
         "--verbose",
         is_flag=True,
         expose_value=False,
-        callback=_start,
+        callback=_start_logging,
         help="Log what is done to stderr (never a key).",
     )
     return option(command)

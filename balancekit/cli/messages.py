@@ -8,15 +8,15 @@ from balancekit.money.merge import MergedBalances
 from balancekit.money.text import count_accounts, describe_age, stale_accounts
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return a number with its noun: `1 account`, `3 accounts`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def describe_result(merged: MergedBalances) -> str:
+def describe_coverage(merged: MergedBalances) -> str:
     """Return how many accounts a result is of, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
     count = count_accounts(merged.accounts, merged.failures)
-    accounts = counted(count, "account") if count == len(merged.accounts) else _of(len(merged.accounts), count)
+    accounts = pluralize(count, "account") if count == len(merged.accounts) else _share(len(merged.accounts), count)
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -31,12 +31,12 @@ def describe_failure(failure: AccountFailure) -> str:
     return f"{head}: {code}{error.message}{hint}"
 
 
-def describe_hidden(count: int, remedy: str = "") -> str:
+def describe_hidden_zeros(count: int, remedy: str = "") -> str:
     """Return how many zeros are not shown, and what to do about it; nothing if none is hidden."""
-    return f"{counted(count, 'zero')} not shown{remedy}" if count else ""
+    return f"{pluralize(count, 'zero')} not shown{remedy}" if count else ""
 
 
-def describe_gap(merged: MergedBalances, now: datetime | None = None) -> str | None:
+def incomplete_notice(merged: MergedBalances, now: datetime | None = None) -> str | None:
     """Return what a result lacks, and what in it is old, loudly; None if it is complete."""
     if merged.complete:
         return None
@@ -45,15 +45,15 @@ def describe_gap(merged: MergedBalances, now: datetime | None = None) -> str | N
     lacking = [failure.account for failure in merged.failures if failure.account not in stale]
     count = count_accounts(merged.accounts, merged.failures)
     if not merged.accounts:
-        return f"NOTHING READ: {_of(count, count)} could not be read"
+        return f"NOTHING READ: {_share(count, count)} could not be read"
     parts: list[str] = []
     if lacking:
-        parts.append(f"{_of(len(lacking), count)} could not be read; the totals lack {', '.join(lacking)}")
+        parts.append(f"{_share(len(lacking), count)} could not be read; the totals lack {', '.join(lacking)}")
     if stale:
         old = ", ".join(f"{label} ({describe_age(snapshot, moment)})" for label, snapshot in stale.items())
-        parts.append(f"{_of(len(stale), count)} could not be read anew; the totals hold an earlier {old}")
+        parts.append(f"{_share(len(stale), count)} could not be read anew; the totals hold an earlier {old}")
     return f"INCOMPLETE: {'; '.join(parts)}"
 
 
-def _of(part: int, whole: int) -> str:
-    return f"{part} of {counted(whole, 'account')}"
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {pluralize(whole, 'account')}"

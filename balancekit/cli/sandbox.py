@@ -50,7 +50,7 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
     import asyncio
 
     from balancekit.cli.example_accounts import add_example_accounts
-    from balancekit.cli.output import tell
+    from balancekit.cli.output import echo_error
     from balancekit.sandbox import Sandbox
 
     # Before anything is printed: whoever reads it may stop the stand-in at once.
@@ -66,31 +66,31 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
     except OSError as error:
         raise ConfigError(f"--port: cannot listen on port {port} of {host}: {error.strerror}") from None
     try:
-        await _explain(running, accounts, folder)
+        await _print_instructions(running, accounts, folder)
         await stopped.wait()
     finally:
         await running.aclose()
-    tell("Stopped.")
+    echo_error("Stopped.")
 
 
-async def _explain(running: "Sandbox", accounts: "Sequence[SandboxAccount]", folder: Path | None) -> None:
+async def _print_instructions(running: "Sandbox", accounts: "Sequence[SandboxAccount]", folder: Path | None) -> None:
     from balancekit.cli import sandbox_settings
-    from balancekit.cli.example_accounts import read_accounts
-    from balancekit.cli.output import say, show
+    from balancekit.cli.example_accounts import fetch_balances
+    from balancekit.cli.output import echo, print_table
     from balancekit.cli.tables import render_totals
     from balancekit.cli.view import View
 
     # What is no setting is a comment, so that all of it can be copied at once.
-    say(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
+    echo(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
     if folder is None:
-        say("\n# Save as accounts.toml:\n", "bold")
-        say(sandbox_settings.toml_by_variables(accounts))
-        say("# In another terminal:\n", "bold")
-        say(sandbox_settings.exports(accounts) + "balancekit balances --config accounts.toml")
+        echo("\n# Save as accounts.toml:\n", "bold")
+        echo(sandbox_settings.toml_with_env_references(accounts))
+        echo("# In another terminal:\n", "bold")
+        echo(sandbox_settings.export_commands(accounts) + "balancekit balances --config accounts.toml")
     else:
         path = sandbox_settings.write_settings(folder, accounts)
-        say("\n# In another terminal:\n", "bold")
-        say(f"balancekit balances --config {path}")
-    say("\n# It shows:\n", "bold")
-    show(render_totals(View().of(await read_accounts(accounts))))
-    say("# Ctrl-C stops it.", "bold")
+        echo("\n# In another terminal:\n", "bold")
+        echo(f"balancekit balances --config {path}")
+    echo("\n# It shows:\n", "bold")
+    print_table(render_totals(View().apply(await fetch_balances(accounts))))
+    echo("# Ctrl-C stops it.", "bold")

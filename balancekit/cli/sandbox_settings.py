@@ -16,14 +16,16 @@ _FILE: Final = "accounts.toml"
 _MARK: Final = "# Invented accounts, written by `balancekit sandbox`.\n"
 
 
-def toml_by_variables(accounts: Iterable[SandboxAccount]) -> str:
-    """Return an `accounts.toml` whose secrets are in the variables that `exports` sets."""
-    return _toml(accounts, lambda label, key: f'{{ env = "{_variable(label, key)}" }}')
+def toml_with_env_references(accounts: Iterable[SandboxAccount]) -> str:
+    """Return an `accounts.toml` whose secrets are in the variables that `export_commands` sets."""
+    return _render_toml(accounts, lambda label, key: f'{{ env = "{_variable_name(label, key)}" }}')
 
 
-def exports(accounts: Iterable[SandboxAccount]) -> str:
+def export_commands(accounts: Iterable[SandboxAccount]) -> str:
     """Return the shell's commands that set every secret in the environment."""
-    return "".join(f"export {_variable(label, key)}={_quoted(value)}\n" for label, key, value in _secrets(accounts))
+    return "".join(
+        f"export {_variable_name(label, key)}={_shell_quote(value)}\n" for label, key, value in _secrets(accounts)
+    )
 
 
 def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
@@ -33,28 +35,30 @@ def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
     """
     accounts = tuple(accounts)
     path = folder / _FILE
-    contents = {folder / _secret_file(label, key): f"{value}\n" for label, key, value in _secrets(accounts)}
-    contents[path] = _MARK + _toml(accounts, lambda label, key: f'{{ file = "{_secret_file(label, key)}" }}')
+    contents = {folder / _secret_file_name(label, key): f"{value}\n" for label, key, value in _secrets(accounts)}
+    contents[path] = _MARK + _render_toml(
+        accounts, lambda label, key: f'{{ file = "{_secret_file_name(label, key)}" }}'
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = [taken for taken in contents if taken.exists()] if not _is_ours(path) else []
-        if not foreign:
+        existing = [taken for taken in contents if taken.exists()] if not _written_by_us(path) else []
+        if not existing:
             for target, content in contents.items():
-                _write_privately(target, content)
+                _write_private_file(target, content)
     except OSError as error:
         raise ConfigError(f"--write: {error}") from None
-    if foreign:
-        raise ConfigError(f"--write: {foreign[0]} exists and is not of this command's making; choose another folder")
+    if existing:
+        raise ConfigError(f"--write: {existing[0]} exists and is not of this command's making; choose another folder")
     return path
 
 
-def _toml(accounts: Iterable[SandboxAccount], refer: Callable[[str, str], str]) -> str:
+def _render_toml(accounts: Iterable[SandboxAccount], reference: Callable[[str, str], str]) -> str:
     tables: list[str] = []
     for account in accounts:
         secret = provider_class(account.provider).secret_settings
         lines = [f"[accounts.{account.label}]", f"provider = {json.dumps(account.provider)}"]
         lines += (
-            f"{key} = {refer(account.label, key) if key in secret else json.dumps(value)}"
+            f"{key} = {reference(account.label, key) if key in secret else json.dumps(value)}"
             for key, value in account.settings.items()
         )
         tables.append("\n".join(lines) + "\n")
@@ -67,23 +71,23 @@ def _secrets(accounts: Iterable[SandboxAccount]) -> Iterator[tuple[str, str, str
             yield account.label, key, account.settings[key]
 
 
-def _variable(label: str, key: str) -> str:
+def _variable_name(label: str, key: str) -> str:
     return re.sub(r"\W", "_", f"{label}_{key}", flags=re.ASCII).upper()
 
 
-def _secret_file(label: str, key: str) -> str:
+def _secret_file_name(label: str, key: str) -> str:
     return f"{label}.{key}"
 
 
-def _quoted(value: str) -> str:
+def _shell_quote(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def _is_ours(path: Path) -> bool:
+def _written_by_us(path: Path) -> bool:
     return path.is_file() and path.read_bytes().startswith(_MARK.encode())
 
 
-def _write_privately(path: Path, content: str) -> None:
+def _write_private_file(path: Path, content: str) -> None:
     path.unlink(missing_ok=True)
     # Made private from the start, not made public and then changed; and never through somebody's link.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -7,14 +7,14 @@ from io import TextIOWrapper
 from pathlib import Path
 
 
-def forgive_encoding() -> None:
+def escape_unencodable() -> None:
     """Write characters that the terminal's encoding lacks as escapes, rather than fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def abandon_closed() -> None:
+def silence_broken_pipes() -> None:
     """Send nowhere what is left for a reader that has gone: the interpreter would try it at its end, and complain."""
     for stream in (sys.stdout, sys.stderr):
         try:

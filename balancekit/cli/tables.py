@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from balancekit.cli.messages import describe_gap, describe_result
+from balancekit.cli.messages import describe_coverage, incomplete_notice
+from balancekit.cli.output import ERROR_STYLE
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-_LOUD: Final = "bold red"
-_CHANGED: Final = "bold green"
-_NOTHING: Final = "-"
-_AGE: Final = "Not fresh"
+_CHANGED_STYLE: Final = "bold green"
+_EMPTY: Final = "-"
+_AGE_COLUMN: Final = "Not fresh"
 
 
-def align(amounts: Iterable[Decimal]) -> list[str]:
+def align_decimal_points(amounts: Iterable[Decimal]) -> list[str]:
     """Write amounts in plain notation with every digit, padded so that their decimal points stand in one column."""
     halves = [format_amount(amount).partition(".") for amount in amounts]
     before = max((len(whole) for whole, _, _ in halves), default=0)
@@ -44,18 +44,18 @@ def render_totals(
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
-    amounts = align(total.amount for total in merged.totals)
-    changes = [] if before is None else [_change(total, before) for total in merged.totals]
+    amounts = align_decimal_points(total.amount for total in merged.totals)
+    changes = [] if before is None else [_format_change(total, before) for total in merged.totals]
     more = [("Change", changes)] if changes else []
-    table = _table("Currency", "Type", ("Total", amounts), *more, *([_AGE] if stale else []), "Accounts")
+    table = _make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
     for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
         cells = map(Text, (total.asset_type, amount, *changes[index : index + 1]))
-        ages = [_age(oldest_stale(total.balances, stale), moment)] if stale else []
-        accounts = Text(", ".join(holders) or _NOTHING)
+        ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
+        accounts = Text(", ".join(holders) or _EMPTY)
         changed = bool(changes and changes[index])
-        table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED if changed else "")
-    return _framed("Totals of", merged, table, note, moment)
+        table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
+    return _with_heading("Totals of", merged, table, note, moment)
 
 
 def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | None = None) -> "Group":
@@ -68,30 +68,32 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
     balances = [balance for snapshot in merged.accounts for balance in snapshot.balances]
-    amounts = align(balance.amount for balance in balances)
+    amounts = align_decimal_points(balance.amount for balance in balances)
     chains = any(balance.chain for balance in balances)
     codes = any(map(_sent_as, balances))
     optional = [name for name, used in (("Sent as", codes), ("Chain", chains)) if used]
-    table = _table("Account", "Provider", "Currency", *optional, ("Amount", amounts), *([_AGE] if stale else []))
+    table = _make_table(
+        "Account", "Provider", "Currency", *optional, ("Amount", amounts), *([_AGE_COLUMN] if stale else [])
+    )
     remaining = iter(amounts)
     for snapshot in merged.accounts:
         # Named in its first row only, so that it is seen where an account begins.
         head = (Text(snapshot.account, "bold"), Text(snapshot.provider))
-        ages = [_age(stale.get(snapshot.account), moment)] if stale else []
+        ages = [_age_cell(stale.get(snapshot.account), moment)] if stale else []
         for balance in snapshot.balances:
             extra = [cell for cell, used in ((_sent_as(balance), codes), (balance.chain or "", chains)) if used]
             table.add_row(*head, *map(Text, (balance.currency, *extra, next(remaining))), *ages)
             head = (Text(), Text())
         if not snapshot.balances:
-            table.add_row(*head, Text(_NOTHING), *[Text()] * (len(optional) + 1), *ages)
+            table.add_row(*head, Text(_EMPTY), *[Text()] * (len(optional) + 1), *ages)
         table.add_section()
     for failure in merged.failures:
         if failure.account not in stale:
-            table.add_row(Text(failure.account, _LOUD), Text(failure.provider), Text("not read", _LOUD))
-    return _framed("Balances of", merged, table, note, moment)
+            table.add_row(Text(failure.account, ERROR_STYLE), Text(failure.provider), Text("not read", ERROR_STYLE))
+    return _with_heading("Balances of", merged, table, note, moment)
 
 
-def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
+def _make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -108,22 +110,22 @@ def _table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
     return table
 
 
-def _framed(what: str, merged: MergedBalances, table: "Table", note: str, now: datetime) -> "Group":
+def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str, now: datetime) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    gap = describe_gap(merged, now)
-    above = (Text(f"{what} {describe_result(merged)}", "bold"), *([Text(gap, _LOUD)] if gap else []))
+    gap = incomplete_notice(merged, now)
+    above = (Text(f"{what} {describe_coverage(merged)}", "bold"), *([Text(gap, ERROR_STYLE)] if gap else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))
 
 
-def _age(snapshot: AccountBalances | None, now: datetime) -> "Text":
+def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
     from rich.text import Text
 
-    return Text() if snapshot is None else Text(describe_age(snapshot, now), _LOUD)
+    return Text() if snapshot is None else Text(describe_age(snapshot, now), ERROR_STYLE)
 
 
-def _change(total: CurrencyTotal, before: MergedBalances) -> str:
+def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
     was = before.amount(total.currency, total.asset_type)
     change = add_exactly((total.amount, was.copy_negate()))
     return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""

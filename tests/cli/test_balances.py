@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from balancekit import MergedBalances
-from balancekit.cli.balances import _read
+from balancekit.cli.balances import _fetch
 from balancekit.cli.sandbox_settings import write_settings
 from balancekit.config import load_config
 from balancekit.sandbox import Fault
@@ -242,7 +242,7 @@ def test_progress_is_shown_on_a_terminal_for_many_accounts(
     terminal = Terminal() if attached else io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
 
-    merged = asyncio.run(_read(load_config(accounts_toml), (), tables=False))
+    merged = asyncio.run(_fetch(load_config(accounts_toml), (), tables=False))
 
     assert len(merged.accounts) == count
     assert ("Reading accounts" in terminal.getvalue()) is shown

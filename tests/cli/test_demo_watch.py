@@ -90,7 +90,7 @@ def test_an_account_that_cannot_be_read_again_ends_it(run, settle_after):
 
 def test_it_waits_for_no_total_that_does_not_come(run, monkeypatch, settle_after):
     """A delivery that nobody takes is told, and the demo ends."""
-    monkeypatch.setattr(demo_watch, "PATIENCE", 0.5)
+    monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
 
     def misdirect(sandbox, label):
         (account,) = (account for account in sandbox.accounts if account.label == label)
@@ -107,7 +107,7 @@ def test_it_waits_for_no_total_that_does_not_come(run, monkeypatch, settle_after
 
 def test_a_delivery_that_reaches_nobody_says_why(run, monkeypatch, settle_after):
     """What stands in the way on this machine is named."""
-    monkeypatch.setattr(demo_watch, "PATIENCE", 0.5)
+    monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
 
     def misdirect(sandbox, label):
         (account,) = (account for account in sandbox.accounts if account.label == label)

@@ -1,7 +1,7 @@
 """What the exit codes mean."""
 
 from balancekit import ConfigError
-from balancekit.cli.exit_codes import EXIT_CODES, ExitCode, code_of_error
+from balancekit.cli.exit_codes import EXIT_CODES, ExitCode, exit_code_for_error
 
 
 def test_subclasses_end_with_the_code_of_their_class():
@@ -10,4 +10,4 @@ def test_subclasses_end_with_the_code_of_their_class():
     class OurConfigError(ConfigError):
         pass
 
-    assert code_of_error(OurConfigError()) is EXIT_CODES[ConfigError] is ExitCode.USAGE
+    assert exit_code_for_error(OurConfigError()) is EXIT_CODES[ConfigError] is ExitCode.USAGE

@@ -20,14 +20,14 @@ def _read_until(stream, line):
 @pytest.fixture
 def stop_when_ready(monkeypatch):
     """Press Ctrl-C as soon as the stand-in has said all that it says."""
-    say = output.say
+    echo = output.echo
 
-    def say_and_stop(text, style=""):
-        say(text, style)
+    def echo_and_stop(text, style=""):
+        echo(text, style)
         if text.startswith("# Ctrl-C"):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(output, "say", say_and_stop)
+    monkeypatch.setattr(output, "echo", echo_and_stop)
 
 
 def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from balancekit import ConfigError
-from balancekit.cli.sandbox_settings import exports, toml_by_variables, write_settings
+from balancekit.cli.sandbox_settings import export_commands, toml_with_env_references, write_settings
 from balancekit.config import load_config
 
 
@@ -22,8 +22,8 @@ def accounts(sandbox_in_thread):
 def test_printed_settings_can_be_loaded(accounts, tmp_path):
     """With the variables that are exported, the file is an accounts.toml."""
     path = tmp_path / "accounts.toml"
-    path.write_text(toml_by_variables(accounts))
-    environ = dict(one.removeprefix("export ").split("=") for one in exports(accounts).splitlines())
+    path.write_text(toml_with_env_references(accounts))
+    environ = dict(one.removeprefix("export ").split("=") for one in export_commands(accounts).splitlines())
 
     providers = load_config(path, environ={name: shlex.split(value)[0] for name, value in environ.items()}).providers
 
@@ -34,14 +34,14 @@ def test_printed_settings_can_be_loaded(accounts, tmp_path):
 
 def test_the_public_key_of_webhooks_is_printed_as_it_is(accounts):
     """It is no secret, and whoever receives the webhooks needs it."""
-    text = toml_by_variables(accounts)
+    text = toml_with_env_references(accounts)
 
     assert f'webhook_key = "{accounts[1].settings["webhook_key"]}"\n' in text
 
 
 def test_a_secret_is_quoted_for_the_shell(accounts):
     """What the shell reads is what was written."""
-    assert shlex.split(exports(accounts)) == ["export", "SHOP_EU_SECRET=it's"]
+    assert shlex.split(export_commands(accounts)) == ["export", "SHOP_EU_SECRET=it's"]
 
 
 def test_written_settings_can_be_loaded_and_are_private(accounts, tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from balancekit.cli import output
-from balancekit.cli.stream_errors import abandon_closed, forgive_encoding
+from balancekit.cli.stream_errors import escape_unencodable, silence_broken_pipes
 
 
 def test_a_reader_that_has_gone_is_an_error(monkeypatch):
@@ -18,8 +18,8 @@ def test_a_reader_that_has_gone_is_an_error(monkeypatch):
         monkeypatch.setattr(sys, "stdout", stream)
 
         with pytest.raises(BrokenPipeError):
-            output.say("anything")
-        abandon_closed()
+            output.echo("anything")
+        silence_broken_pipes()
 
         stream.write("more")
         stream.flush()
@@ -31,7 +31,7 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())
 
-    forgive_encoding()
-    output.say("₿")
+    escape_unencodable()
+    output.echo("₿")
 
     assert raw.getvalue() == b"\\u20bf\n"

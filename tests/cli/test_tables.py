@@ -10,7 +10,7 @@ from rich.console import Console
 
 from balancekit import merge
 from balancekit.cli import output
-from balancekit.cli.tables import align, render_accounts, render_totals
+from balancekit.cli.tables import align_decimal_points, render_accounts, render_totals
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -24,10 +24,10 @@ def shown(monkeypatch):
         out = io.StringIO()
         monkeypatch.setattr(
             output,
-            "console",
+            "make_console",
             lambda stream: Console(file=out, width=width, force_terminal=attached, color_system=None, markup=False),
         )
-        output.show(rendered)
+        output.print_table(rendered)
         return out.getvalue()
 
     return shown
@@ -46,7 +46,7 @@ def shown(monkeypatch):
 )
 def test_decimal_points_stand_in_one_column(amounts, expected):
     """Amounts are written in plain notation and padded on both sides."""
-    assert align(map(Decimal, amounts)) == expected
+    assert align_decimal_points(map(Decimal, amounts)) == expected
 
 
 @pytest.mark.parametrize("attached", [True, False], ids=["terminal", "pipe"])

@@ -23,16 +23,16 @@ def merged(make_snapshot):
 
 def test_zeros_are_hidden(merged):
     """Neither totals nor balances of zero are shown unless they are asked for."""
-    shown = View().of(merged)
+    shown = View().apply(merged)
 
     assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
     assert [len(snapshot.balances) for snapshot in shown.accounts] == [1, 2]
-    assert View().hidden(merged) == (3, 4)
+    assert View().count_hidden_zeros(merged) == (3, 4)
 
 
 def test_hiding_a_zero_changes_no_total(merged):
     """A balance of unknown type stays by itself, although the zero that kept it apart is hidden."""
-    shown = View().of(merged)
+    shown = View().apply(merged)
 
     assert [str(total.amount) for total in shown if total.currency == "MNT"] == ["5", "3"]
     assert [total.balances for total in shown] == [total.balances for total in merged if total.amount]
@@ -40,19 +40,19 @@ def test_hiding_a_zero_changes_no_total(merged):
 
 def test_everything_can_be_shown(merged):
     """With zeros and without a choice of currencies the result is as it was."""
-    assert View(zeros=True).of(merged) == merged
-    assert View(zeros=True).hidden(merged) == (0, 0)
+    assert View(zeros=True).apply(merged) == merged
+    assert View(zeros=True).count_hidden_zeros(merged) == (0, 0)
 
 
 def test_a_choice_of_currencies_is_taken_in_any_case(merged):
     """The rest is shown neither in the totals nor in the accounts, and is not counted as hidden."""
     view = View(("btc", "Ltc"))
 
-    shown = view.of(merged)
+    shown = view.apply(merged)
 
     assert [total.currency for total in shown] == ["BTC"]
     assert {balance.currency for snapshot in shown.accounts for balance in snapshot.balances} == {"BTC"}
-    assert view.hidden(merged) == (1, 2)
+    assert view.count_hidden_zeros(merged) == (1, 2)
 
 
 def test_only_what_nobody_holds_is_not_held(merged):
@@ -64,7 +64,7 @@ def test_a_view_hides_no_age(make_snapshot):
     """An old zero is not shown, and the total that it is part of is as old as before."""
     fresh, old = make_snapshot("a", ("BTC", "1"), fetched_at=VIEWED_AT), make_snapshot("b", ("BTC", "0"), stale=True)
 
-    shown = View().of(merge([fresh, old]))
+    shown = View().apply(merge([fresh, old]))
 
     assert [snapshot.stale for snapshot in shown.accounts] == [False, True]
     assert shown.to_text(now=VIEWED_AT).splitlines()[0] == "BTC 1 (as of 00:00 UTC, 3 h old)"
