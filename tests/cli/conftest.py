@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from balancekit import AccountFailure, TransportError, merge
-from balancekit.cli import cli
+from balancekit.cli import cli, example_accounts
 from balancekit.cli.example_accounts import add_example_accounts
 from balancekit.cli.sandbox_settings import write_settings
+from balancekit.sandbox import Fault
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
@@ -35,6 +36,19 @@ def accounts_toml(stand_in, tmp_path):
 def wrong_secret(accounts_toml):
     """Give one of the three accounts a secret that is not its own."""
     (accounts_toml.parent / "shop-eu.secret").write_text("of-another-key")
+
+
+@pytest.fixture
+def failing_demo(monkeypatch):
+    """Let each of the accounts that the demo adds answer with an error."""
+
+    def add_failing_accounts(sandbox):
+        accounts = add_example_accounts(sandbox)
+        for account in accounts:
+            sandbox.fail(account.label, Fault(status=400))
+        return accounts
+
+    monkeypatch.setattr(example_accounts, "add_example_accounts", add_failing_accounts)
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import re
 
 import pytest
 
-from balancekit.sandbox import Sandbox
-
 
 def test_the_demo_shows_what_it_did(run):
     """It tells what was started and read, shows both tables and says what to do next."""
@@ -30,10 +28,8 @@ def test_the_demo_s_sums_are_exact_at_any_width(run, columns):
     assert "1 zero not shown" in result.stdout
 
 
-def test_a_demo_that_fails_says_so(run, monkeypatch):
-    """Where something on the machine is in the way, the demo is no better than any other command."""
-    monkeypatch.setattr(Sandbox, "_answer", lambda *_: None)
-
+def test_a_demo_that_reads_nothing_ends_with_1(run, failing_demo):
+    """The demo ends with the same exit codes as `balancekit balances`."""
     result = run("demo")
 
     assert result.exit_code == 1

@@ -134,10 +134,8 @@ def test_news_after_a_duplicate_would_be_told(run, monkeypatch):
     assert "The client made 1 request, to treasury, and there were new totals." in said
 
 
-def test_a_demo_that_reads_nothing_has_no_second_act(run, monkeypatch):
-    """There is nothing to watch."""
-    monkeypatch.setattr(Sandbox, "_answer", lambda *_: None)
-
+def test_a_demo_that_reads_nothing_does_not_watch(run, failing_demo):
+    """If the first read fails, the demo ends there."""
     result = run("demo", "--watch")
 
     assert result.exit_code == 1
