@@ -1,4 +1,4 @@
-"""What the tests of webhooks share: accounts with the keys of the vectors, and real servers to deliver to."""
+"""What the tests of webhooks share: accounts with the keys of the vectors, and servers to deliver to."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ def till():
 
 
 class Inbox:
-    """Stands in for a client: verifies with the real providers, and keeps the events."""
+    """Takes the place of a client: verifies with the real providers, and keeps the events."""
 
     def __init__(self, *providers):
         self.providers = {provider.account: provider for provider in providers}
@@ -54,7 +54,7 @@ class Inbox:
 
 
 class Servers:
-    """The three frameworks, each on a port of its own, in a loop of its own; all hand what arrives to one inbox."""
+    """The three frameworks, each on a port of its own, in a loop of its own; all hand deliveries to one inbox."""
 
     def __init__(self, inbox):
         self.inbox = inbox
@@ -62,7 +62,7 @@ class Servers:
         self._stops = []
 
     async def start(self):
-        """Serve, with usual bounds at /webhooks and narrow ones at /narrow."""
+        """Serve, with the default limits at /webhooks and small ones at /narrow."""
         narrow = {"max_body": 100, "body_timeout": 0.05}
         site = web.Application()
         site.add_routes(webhook_routes(self.inbox))
@@ -91,7 +91,7 @@ class Servers:
             await stop()
 
     def exchange(self, framework, path, headers=(), body=b"", *, method="POST", framed=True, cut=False):
-        """Send one request, byte by byte as given, and return the whole answer but for its date and server."""
+        """Send one request, byte by byte as given, and return the whole response but for its date and server."""
         lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: close"]
         if framed:
             lines.append(b"Content-Length: %d" % len(body))
@@ -102,11 +102,11 @@ class Servers:
                 connection.sendall(b"\r\n".join([*lines, b"", body]))
             if cut:
                 connection.shutdown(socket.SHUT_WR)
-            answer = b""
+            response = b""
             with suppress(ConnectionError):
                 while chunk := connection.recv(65_536):
-                    answer += chunk
-        head, _, rest = answer.partition(b"\r\n\r\n")
+                    response += chunk
+        head, _, rest = response.partition(b"\r\n\r\n")
         kept = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"date:", b"server:"))]
         return b"\r\n".join(kept) + b"\r\n\r\n" + rest
 

@@ -1,4 +1,4 @@
-"""The ASGI application by itself: what servers may send, in every form that the specification has."""
+"""The ASGI application alone: what servers may send, in every form that the specification allows."""
 
 import asyncio
 
@@ -67,7 +67,7 @@ def test_the_label_is_the_last_segment_below_the_mount(scope, label):
 
 
 async def test_a_body_comes_in_messages(serve, inbox):
-    """Both fields of a message may be left out, and headers may be lists."""
+    """Both keys of a message are optional, and headers may be lists."""
     messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"{}"}]
 
     sent = await serve(http(headers=[[b"Content-Length", b"2"]]), *messages)
@@ -76,8 +76,8 @@ async def test_a_body_comes_in_messages(serve, inbox):
     assert inbox.labels == ["shop"]
 
 
-async def test_a_sender_that_leaves_is_not_answered(serve, inbox, caplog):
-    """Nothing is handed on of half a body."""
+async def test_a_sender_that_disconnects_gets_no_response(serve, inbox, caplog):
+    """Half a body is not handed to the client."""
     messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
 
     sent = await serve(http(), *messages)
@@ -87,8 +87,8 @@ async def test_a_sender_that_leaves_is_not_answered(serve, inbox, caplog):
     assert caplog.messages == ["refused a webhook for shop: the body broke off: ConnectionResetError"]
 
 
-async def test_a_server_that_cannot_answer_any_more_is_left(serve):
-    """It may raise OSError once the sender has gone."""
+async def test_a_server_that_cannot_respond_any_more_raises_nothing(serve):
+    """It may raise OSError once the sender has disconnected."""
     calls = []
 
     async def send(message):
@@ -103,8 +103,8 @@ async def test_a_server_that_cannot_answer_any_more_is_left(serve):
 @pytest.mark.parametrize(
     "length", [b"101", b"-1", b"+1", b"1_0", b"", b"9" * 100_000], ids=lambda value: repr(value[:9])
 )
-async def test_a_length_that_is_none_or_too_much_is_refused_unread(serve, caplog, length):
-    """Nothing is received for it."""
+async def test_a_content_length_that_is_malformed_or_too_large_is_refused_unread(serve, caplog, length):
+    """No part of the body is received."""
     sent = await serve(http(headers=[(b"content-length", length)]), max_body=100)
 
     assert sent == [START, END]
@@ -112,7 +112,7 @@ async def test_a_length_that_is_none_or_too_much_is_refused_unread(serve, caplog
 
 
 def test_a_slow_body_ends_at_the_timeout(serve, run_virtually, caplog):
-    """Ten seconds for all of it, unless said otherwise."""
+    """The whole body has ten seconds, unless the receiver is given another limit."""
     trickle = {"type": "http.request", "body": b"{", "more_body": True}
 
     sent = run_virtually(serve(http(), trickle, trickle))
@@ -121,8 +121,8 @@ def test_a_slow_body_ends_at_the_timeout(serve, run_virtually, caplog):
     assert caplog.messages == ["refused a webhook for shop: the body took longer than 10.0 s"]
 
 
-async def test_a_task_that_is_cancelled_ends(serve):
-    """A server that shuts down is not held up."""
+async def test_a_cancelled_task_ends(serve):
+    """A server that shuts down does not wait for it."""
     task = asyncio.ensure_future(serve(http()))
     await asyncio.sleep(0)
 
@@ -132,26 +132,26 @@ async def test_a_task_that_is_cancelled_ends(serve):
         await task
 
 
-async def test_the_lifespan_is_lived(serve):
-    """By itself under a server, the application starts and stops as others do; the client is its owner's."""
+async def test_the_lifespan_protocol_is_supported(serve):
+    """Served alone, the application starts and stops as others do; its owner closes the client."""
     sent = await serve({"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
 
     assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 @pytest.mark.parametrize(
-    ("message", "answers"),
+    ("message", "sent_events"),
     [("websocket.connect", [{"type": "websocket.close", "code": 1000}]), ("websocket.disconnect", [])],
 )
-async def test_a_websocket_is_never_accepted(serve, inbox, message, answers):
-    """Closed before it is open, so that the server answers 403."""
+async def test_a_websocket_is_never_accepted(serve, inbox, message, sent_events):
+    """It is closed before it is open, so that the server responds 403."""
     sent = await serve({"type": "websocket", "path": "/shop"}, {"type": message})
 
-    assert sent == answers
+    assert sent == sent_events
     assert inbox.labels == []
 
 
 async def test_another_kind_of_connection_is_an_error(serve):
-    """As the specification has it: the server is to know."""
+    """The specification wants an exception for an unknown type of scope."""
     with pytest.raises(ValueError, match="'telepathy'"):
         await serve({"type": "telepathy"})

@@ -1,13 +1,17 @@
 """The receivers in their frameworks, on real sockets."""
 
-import hashlib
-import hmac
+from typing import get_args
 
 import pytest
-from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from balancekit import ConfigError, WebhookEvent
+from balancekit.sandbox import Holding
+from balancekit.sandbox.cryptoprocessing_webhooks import sign_body, write_callback
+from balancekit.sandbox.getmany_webhooks import write_webhook
+from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, GetManyTamper
 from balancekit.webhooks import WebhookApp, webhook_routes
+from tests.webhooks.conftest import NOW
 
 FRAMEWORKS = ["aiohttp", "starlette", "fastapi"]
 CALLBACK = b'{"id":7,"type":"deposit","status":"confirmed"}'
@@ -17,72 +21,98 @@ pytestmark = pytest.mark.parametrize("framework", FRAMEWORKS)
 
 
 def signed(body=CALLBACK):
-    """Sign as Cryptoprocessing does."""
-    signature = hmac.new(b"AbCdEfG123456", body, hashlib.sha512).hexdigest().encode()
+    """Return the headers of a callback with this body."""
+    signature = sign_body("AbCdEfG123456", body).encode()
     return [(b"X-Processing-Key", b"key-0123"), (b"X-Processing-Signature", signature)]
 
 
-def status_of(answer):
-    """Return the status of a whole answer, of which the body must be empty."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+def delivery_of_the_sandbox(label, tamper=None):
+    """Return the headers and the body of a delivery that the sandbox makes for an account."""
+    event = Event(number=7, event_id="msg_2b", status="COMPLETED", moved=Holding("BTC", "1"))
+    if label == "shop":
+        message = write_callback(event, key="key-0123", secret="AbCdEfG123456", tamper=tamper)
+    else:
+        key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+        message = write_webhook(event, {}, now=NOW, key=key, tamper=tamper)
+    return [(name.encode(), value.encode()) for name, value in message.headers.items()], message.body
+
+
+TAMPERED = [("shop", tamper) for tamper in get_args(CryptoprocessingTamper)]
+TAMPERED += [("till", tamper) for tamper in get_args(GetManyTamper)]
+
+
+def status_of(response):
+    """Return the status of a whole response, of which the body must be empty."""
+    head, _, body = response.partition(b"\r\n\r\n")
     assert body == b""
     return int(head.split()[1])
 
 
 @pytest.fixture
-def refusals(caplog):
+def log_lines(caplog):
     """Return the lines that were logged, without their level."""
     return lambda: [record.getMessage() for record in caplog.records if record.name == "balancekit.webhooks"]
 
 
-def test_a_verified_delivery_is_answered_with_nothing(servers, framework, refusals):
+def test_a_valid_delivery_gets_an_empty_response(servers, framework, log_lines):
     """204, and the client has the event."""
-    answer = servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK)
+    response = servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK)
 
-    assert status_of(answer) == 204
-    assert b"content-length" not in answer.lower()
+    assert status_of(response) == 204
+    assert b"content-length" not in response.lower()
     assert servers.inbox.events == [EVENT]
-    assert refusals() == []
+    assert log_lines() == []
 
 
-def test_getmanys_webhooks_arrive_too(servers, framework):
-    """With the headers of the vector as they are."""
-    body = b'{"type":"transaction.updated","data":{"id":"tx_1","status":"COMPLETED"}}'
-    signature = b"v1a,bQt6wiYN5iRcg17aI0f4X8zkn9HqbHwLpmBir9+2S/+i18utQTYSi6rXKrE157fCi9KF5qxDwOJ4F4nB6poQBw=="
-    headers = [(b"webhook-id", b"msg_2b"), (b"webhook-timestamp", b"1767225600"), (b"webhook-signature", signature)]
+@pytest.mark.parametrize("label", ["shop", "till"])
+def test_a_delivery_of_the_sandbox_is_accepted(servers, framework, label):
+    """Untouched, both schemes pass: what is refused below is refused for the tamper."""
+    response = servers.exchange(framework, f"/webhooks/{label}", *delivery_of_the_sandbox(label))
 
-    answer = servers.exchange(framework, "/webhooks/till", headers, body)
-
-    assert status_of(answer) == 204
-    assert [event.event_id for event in servers.inbox.events] == ["msg_2b"]
+    assert status_of(response) == 204
+    assert [event.account for event in servers.inbox.events] == [label]
 
 
-def test_a_duplicate_is_answered_like_the_first(servers, framework):
+@pytest.mark.parametrize(("label", "tamper"), TAMPERED, ids=[f"{label}-{tamper}" for label, tamper in TAMPERED])
+def test_a_tampered_delivery_gets_the_response_to_an_empty_request(servers, framework, log_lines, label, tamper):
+    """The sender learns nothing of the reason; it is in the log, and nothing of the delivery is."""
+    headers, body = delivery_of_the_sandbox(label, tamper)
+
+    response = servers.exchange(framework, f"/webhooks/{label}", headers, body)
+
+    assert response == servers.exchange(framework, f"/webhooks/{label}")
+    assert status_of(response) == 400
+    assert servers.inbox.events == []
+    assert log_lines()[0].startswith(f"refused a webhook for {label}: ")
+    assert not any(value.decode() in log_lines()[0] for name, value in headers if name != b"Content-Type")
+
+
+def test_a_duplicate_gets_the_same_response_as_the_first(servers, framework):
     """Otherwise the provider would deliver it again and again."""
-    answers = {servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK) for _ in range(3)}
+    responses = {servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK) for _ in range(3)}
 
-    assert len(answers) == 1
+    assert len(responses) == 1
     assert servers.inbox.events == [EVENT] * 3
 
 
-def test_a_body_in_pieces_is_a_body(servers, framework):
-    """A sender need not know the length before."""
+def test_a_chunked_body_is_read(servers, framework):
+    """A sender need not know the length in advance."""
     chunks = b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (CALLBACK[:5], len(CALLBACK) - 5, CALLBACK[5:])
     headers = [*signed(), (b"Transfer-Encoding", b"chunked")]
 
-    answer = servers.exchange(framework, "/webhooks/shop", headers, chunks, framed=False)
+    response = servers.exchange(framework, "/webhooks/shop", headers, chunks, framed=False)
 
-    assert status_of(answer) == 204
+    assert status_of(response) == 204
     assert servers.inbox.events == [EVENT]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_only_post_is_taken(servers, framework, method):
-    """A delivery by another method is none, however well it is signed."""
-    answer = servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK, method=method)
+def test_only_post_is_accepted(servers, framework, method):
+    """A request by another method is not a delivery, even with a valid signature."""
+    response = servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK, method=method)
 
-    assert status_of(answer) == 405
-    assert b"allow: post" in answer.lower()
+    assert status_of(response) == 405
+    assert b"allow: post" in response.lower()
     assert servers.inbox.labels == []
 
 
@@ -95,7 +125,7 @@ def test_only_post_is_taken(servers, framework, method):
     ],
 )  # fmt: skip
 def test_the_path_names_the_account(servers, framework, path, label):
-    """Decoded, once; what follows a question mark is no part of it."""
+    """The label is decoded once, and the query is no part of it."""
     if path == "/fixed" and framework != "aiohttp":
         path = "/fixed/whatever"
 
@@ -115,48 +145,48 @@ def test_the_path_names_the_account(servers, framework, path, label):
     ],
     ids=["no account", "unsigned", "empty", "too large", "encoded"],
 )
-def test_every_refusal_is_one_answer(servers, framework, refusals, path, headers, body, reason):
-    """Whoever guesses learns nothing; the owner of the log does."""
-    answer = servers.exchange(framework, path, headers, body)
+def test_every_invalid_delivery_gets_the_same_response(servers, framework, log_lines, path, headers, body, reason):
+    """The sender cannot tell one reason from another; the log can."""
+    response = servers.exchange(framework, path, headers, body)
 
-    assert answer == servers.exchange(framework, "/webhooks/shop")
-    assert status_of(answer) == 400
-    assert refusals()[0] == f"refused a webhook for {path.rpartition('/')[2]}: {reason}"
+    assert response == servers.exchange(framework, "/webhooks/shop")
+    assert status_of(response) == 400
+    assert log_lines()[0] == f"refused a webhook for {path.rpartition('/')[2]}: {reason}"
 
 
-def test_a_length_beyond_the_bound_is_refused_before_anything_is_read(servers, framework, refusals):
-    """The answer comes although nothing of the body does."""
+def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(servers, framework, log_lines):
+    """The response comes although nothing of the body does."""
     headers = [*signed(), (b"Content-Length", b"9" * 15)]
 
-    answer = servers.exchange(framework, "/webhooks/shop", headers, framed=False)
+    response = servers.exchange(framework, "/webhooks/shop", headers, framed=False)
 
-    assert status_of(answer) == 400
-    assert refusals() == ["refused a webhook for shop: the body is larger than 262144 bytes"]
+    assert status_of(response) == 400
+    assert log_lines() == ["refused a webhook for shop: the body is larger than 262144 bytes"]
 
 
-def test_a_body_without_a_length_is_read_up_to_the_bound(servers, framework, refusals):
-    """The answer comes although the last chunk never does."""
+def test_a_body_without_a_length_is_read_up_to_the_limit(servers, framework, log_lines):
+    """The response comes although the last chunk never does."""
     headers = [*signed(), (b"Transfer-Encoding", b"chunked")]
     chunk = b"65\r\n" + b"x" * 101 + b"\r\n"
 
-    answer = servers.exchange(framework, "/narrow/shop", headers, chunk, framed=False)
+    response = servers.exchange(framework, "/narrow/shop", headers, chunk, framed=False)
 
-    assert status_of(answer) == 400
-    assert refusals() == ["refused a webhook for shop: the body is larger than 100 bytes"]
+    assert status_of(response) == 400
+    assert log_lines() == ["refused a webhook for shop: the body is larger than 100 bytes"]
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(servers, framework, refusals):
-    """After the timeout it is refused like everything else."""
+def test_a_body_that_does_not_arrive_ends_at_the_timeout(servers, framework, log_lines):
+    """Then the delivery is refused like any other invalid one."""
     headers = [*signed(), (b"Content-Length", b"46")]
 
-    answer = servers.exchange(framework, "/narrow/shop", headers, CALLBACK[:40], framed=False)
+    response = servers.exchange(framework, "/narrow/shop", headers, CALLBACK[:40], framed=False)
 
-    assert status_of(answer) == 400
-    assert refusals() == ["refused a webhook for shop: the body took longer than 0.05 s"]
+    assert status_of(response) == 400
+    assert log_lines() == ["refused a webhook for shop: the body took longer than 0.05 s"]
 
 
-def test_a_sender_that_leaves_harms_nobody(servers, framework):
-    """Whatever is left of its delivery is dropped, and the next one is answered."""
+def test_a_sender_that_disconnects_affects_no_other(servers, framework):
+    """The part of its delivery that arrived is dropped, and the next delivery is accepted."""
     headers = [*signed(), (b"Content-Length", b"46")]
 
     servers.exchange(framework, "/webhooks/shop", headers, CALLBACK[:40], framed=False, cut=True)
@@ -165,23 +195,23 @@ def test_a_sender_that_leaves_harms_nobody(servers, framework):
     assert status_of(servers.exchange(framework, "/webhooks/shop", signed(), CALLBACK)) == 204
 
 
-def test_a_client_that_fails_is_told_in_the_log_only(servers, framework, caplog):
-    """500, so that the provider delivers again; neither the error's words nor its frames are told."""
-    answer = servers.exchange(framework, "/webhooks/broken", signed(), CALLBACK)
+def test_an_error_of_the_client_is_described_in_the_log_only(servers, framework, caplog):
+    """500, so that the provider delivers again; neither the message of the error nor its frames are logged."""
+    response = servers.exchange(framework, "/webhooks/broken", signed(), CALLBACK)
 
     (record,) = [record for record in caplog.records if record.name == "balancekit.webhooks"]
-    assert status_of(answer) == 500
+    assert status_of(response) == 500
     assert record.levelname == "ERROR"
     assert record.getMessage().startswith("RuntimeError while handling a webhook for broken at ")
     assert record.exc_info is None
     assert "canary" not in caplog.text
 
 
-def test_what_outsiders_write_is_shown_safely(servers, framework, refusals, caplog):
-    """A label is cut, and what is not printable in it is escaped; no line is forged, no terminal is moved."""
+def test_untrusted_text_cannot_break_a_log_line(servers, framework, log_lines, caplog):
+    """A label is cut, and what is not printable in it is escaped."""
     servers.exchange(framework, "/webhooks/a%0DERROR%1B%5B31m%E2%80%AE" + "x" * 1_000)
 
-    (line,) = refusals()
+    (line,) = log_lines()
     assert line.startswith("refused a webhook for a\\rERROR\\x1b[31m\\u202exxx")
     assert line.isprintable()
     assert len(line) < 600
@@ -196,20 +226,9 @@ def test_what_outsiders_write_is_shown_safely(servers, framework, refusals, capl
     ],
     ids=repr,
 )  # fmt: skip
-def test_bounds_that_cannot_work_are_refused(inbox, framework, setting):
-    """Before anything is served."""
+def test_limits_that_cannot_work_are_a_config_error(inbox, framework, setting):
+    """It is raised before anything is served."""
     make = webhook_routes if framework == "aiohttp" else WebhookApp
 
     with pytest.raises(ConfigError, match=rf"^{next(iter(setting))}: expected"):
         make(inbox, **setting)
-
-
-def test_a_path_without_an_account_is_refused(inbox, framework):
-    """Unless the account is given; an ASGI application is mounted at whatever path."""
-    if framework == "aiohttp":
-        with pytest.raises(ConfigError, match=r"^path: expected \{account\} in it"):
-            webhook_routes(inbox, "/hook")
-        (route,) = webhook_routes(inbox, "/hook", account="shop")
-        assert isinstance(route, web.RouteDef)
-    else:
-        assert callable(WebhookApp(inbox, account="shop"))

@@ -1,4 +1,4 @@
-"""getMany's webhooks: what they become once they are verified, by which keys, and for how long."""
+"""The scheme of getMany's webhooks: headers, keys and times; and the events that they become once they are verified."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ from hypothesis import example, given, strategies as st
 
 from balancekit import ConfigError, GetManyProvider, Secret, WebhookEvent, WebhookVerificationError
 from balancekit.http.clock_skew import use_offset
+from balancekit.sandbox.getmany_webhooks import encode_public_key, sign_webhook
 from balancekit.webhooks import WebhookProvider
 from tests.support.strategies import JSON
 
@@ -39,36 +40,149 @@ def public(key, encoding=DER, kind=SPKI):
     return data.decode() if encoding is PEM else base64.b64encode(data).decode()
 
 
-KEY = public(PRIVATE, serialization.Encoding.Raw, RAW)
+KEY = encode_public_key(PRIVATE)
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
-def signed(body, *keys, event_id="msg_1"):
-    """Make a delivery from a body, with a signature by each key."""
-    text = f"{event_id}.{NOW}.".encode() + body
-    signatures = [base64.b64encode(key.sign(text)).decode() for key in keys or [PRIVATE]]
-    headers = {
-        "Webhook-Id": event_id,
-        "Webhook-Timestamp": str(NOW),
-        "Webhook-Signature": " ".join(f"v1a,{signature}" for signature in signatures),
-    }
-    return headers, body
+def webhook(signed=BODY, changed=None, *, body=None, more=(), event_id="msg_2b", timestamp=str(NOW), keys=(PRIVATE,)):
+    """Return the headers and the body of a webhook: what was signed, and what was changed after that."""
+    signature = " ".join(sign_webhook(key, event_id, timestamp, signed) for key in keys)
+    headers = {ID: event_id, TIMESTAMP: timestamp, SIGNATURE: signature} | (changed or {})
+    pairs = [(name, value) for name, value in headers.items() if value is not None]
+    return [*pairs, *more], signed if body is None else body
+
+
+def signature_changed(signature):
+    """Return a webhook with another signature."""
+    return webhook(changed={SIGNATURE: signature})
+
+
+def encoded(signature):
+    """Return a webhook whose signature is these bytes."""
+    return signature_changed(f"v1a,{base64.b64encode(signature).decode()}")
 
 
 def written(**fields):
     """Make a delivery from the fields of a webhook."""
-    return signed(json.dumps(fields).encode())
+    return webhook(json.dumps(fields).encode())
 
 
 def outcome(provider, delivery):
-    """Return the event, or the error that was promised for everything else."""
+    """Return the event, or the WebhookVerificationError that is raised for everything else."""
     try:
         return provider.verify_webhook(*delivery, now=NOW)
     except WebhookVerificationError as error:
         return error
 
 
+GOOD = VECTOR[SIGNATURE].removeprefix("v1a,")
+BYTES = base64.b64decode(GOOD)
+NOT_SIGNED = "webhook-signature: none is of this delivery"
+NOT_A_LIST = "webhook-signature: not versions and signatures"
+NOT_BASE64 = "webhook-signature: not standard base64"
+NOT_DIGITS = "webhook-timestamp: not 1 to 15 digits"
+NOT_AN_ID = "webhook-id: not 1 to 255 visible"
+INVALID = {
+    "signed, not json": (webhook(b"id=7"), "the body is not JSON"),
+    "signed, too large": (webhook(b'"%b"' % (b"x" * 2**18)), "the body is larger than 262144 bytes"),
+    "signed, type number": (webhook(b'{"type":7}'), "type: expected a string, got a number"),
+    "signed, event number": (webhook(b'{"event":7}'), "event: expected a string, got a number"),
+    "signed, status of two lines": (webhook(b'{"data":{"status":"a\\nb"}}'), "status: a label with characters"),
+    "signed, inner status": (webhook(b'{"data":{"transaction":{"status":""}}}'), "status: an empty label"),
+    "no id": (webhook(changed={ID: None}), "webhook-id: missing"),
+    "no timestamp": (webhook(changed={TIMESTAMP: None}), "webhook-timestamp: missing"),
+    "no signature": (webhook(changed={SIGNATURE: None}), "webhook-signature: missing"),
+    "id twice": (webhook(more=[(ID, "msg_2b")]), "webhook-id: repeated"),
+    "id in both cases": (webhook(more=[("Webhook-Id", "msg_2c")]), "webhook-id: repeated"),
+    "timestamp twice": (webhook(more=[(TIMESTAMP, str(NOW))]), "webhook-timestamp: repeated"),
+    "signature twice": (webhook(more=[(SIGNATURE, f"v1a,{GOOD}")]), "webhook-signature: repeated"),
+    "other id": (webhook(changed={ID: "msg_2c"}), NOT_SIGNED),
+    "upper id": (webhook(changed={ID: "MSG_2B"}), NOT_SIGNED),
+    "empty id": (webhook(event_id=""), NOT_AN_ID),
+    "long id": (webhook(event_id="m" * 256), NOT_AN_ID),
+    "huge id": (webhook(event_id="m" * 2_049), "webhook-id: longer than 2048"),
+    "id of two words": (webhook(event_id="msg 2b"), NOT_AN_ID),
+    "id with a brace": (webhook(event_id="msg{2b"), NOT_AN_ID),
+    "id not ascii": (webhook(event_id="m\u00e9"), "webhook-id: not of printable ASCII"),
+    "other time": (webhook(changed={TIMESTAMP: str(NOW + 1)}), NOT_SIGNED),
+    "zero in front": (webhook(changed={TIMESTAMP: f"0{NOW}"}), NOT_SIGNED),
+    "fraction appended": (webhook(changed={TIMESTAMP: f"{NOW}.9"}), NOT_DIGITS),
+    "plus": (webhook(changed={TIMESTAMP: f"+{NOW}"}), NOT_DIGITS),
+    "signed plus": (webhook(timestamp=f"+{NOW}"), NOT_DIGITS),
+    "minus": (webhook(timestamp=f"-{NOW}"), NOT_DIGITS),
+    "exponent": (webhook(timestamp="17672256e2"), NOT_DIGITS),
+    "underscore": (webhook(timestamp="1_767_225_600"), NOT_DIGITS),
+    "hexadecimal": (webhook(timestamp="0x6955b900"), NOT_DIGITS),
+    "other digits": (webhook(timestamp="\uff11\uff17"), "webhook-timestamp: not of printable ASCII"),
+    "empty timestamp": (webhook(timestamp=""), NOT_DIGITS),
+    "endless timestamp": (webhook(timestamp="1" * 2_000), NOT_DIGITS),
+    "date": (webhook(timestamp="2026-01-01T00:00:00Z"), NOT_DIGITS),
+    "milliseconds": (webhook(timestamp=f"{NOW}000"), "webhook-timestamp: more than 5 s ahead"),
+    "old": (webhook(timestamp=str(NOW - 301)), "webhook-timestamp: more than 300 s old"),
+    "ahead": (webhook(timestamp=str(NOW + 6)), "webhook-timestamp: more than 5 s ahead"),
+    "at the epoch": (webhook(timestamp="0"), "webhook-timestamp: more than 300 s old"),
+    "dots moved": (
+        webhook(event_id=f"msg.{NOW}", changed={ID: "msg"}, body=f"{NOW}.".encode() + BODY), "the body is not JSON"
+    ),
+    "empty signature": (signature_changed(""), NOT_A_LIST),
+    "no version": (signature_changed(GOOD), NOT_A_LIST),
+    "version alone": (signature_changed("v1a"), NOT_A_LIST),
+    "version and comma": (signature_changed("v1a,"), NOT_A_LIST),
+    "upper version": (signature_changed(f"V1A,{GOOD}"), NOT_A_LIST),
+    "two blanks": (signature_changed(f"v1a,{GOOD}  v1a,{GOOD}"), NOT_A_LIST),
+    "not ascii": (signature_changed("v1a,\u00e9"), "webhook-signature: not of printable ASCII"),
+    "commas between": (signature_changed(f"v1a,{GOOD},v1a,{GOOD}"), NOT_BASE64),
+    "unknown version": (signature_changed(f"v2a,{GOOD}"), "webhook-signature: none of version v1a"),
+    "symmetric version": (signature_changed(f"v1,{GOOD}"), "webhook-signature: none of version v1a"),
+    "no padding": (signature_changed(f"v1a,{GOOD.rstrip('=')}"), NOT_BASE64),
+    "more padding": (signature_changed(f"v1a,{GOOD}=="), NOT_BASE64),
+    "stray bits": (signature_changed(f"v1a,{GOOD[:-3]}x=="), NOT_BASE64),
+    "url-safe": (signature_changed(f"v1a,{base64.urlsafe_b64encode(BYTES).decode()}"), NOT_BASE64),
+    "good beside malformed": (signature_changed(f"v1a,x v1a,{GOOD}"), NOT_BASE64),
+    "hex": (signature_changed(f"v1a,{BYTES.hex()}"), "webhook-signature: not of 64 bytes"),
+    "63 bytes": (encoded(BYTES[:-1]), "webhook-signature: not of 64 bytes"),
+    "65 bytes": (encoded(BYTES + b"\0"), "webhook-signature: not of 64 bytes"),
+    "zeros": (encoded(bytes(64)), NOT_SIGNED),
+    "first bit": (encoded(bytes([BYTES[0] ^ 1]) + BYTES[1:]), NOT_SIGNED),
+    "last bit": (encoded(BYTES[:-1] + bytes([BYTES[-1] ^ 128])), NOT_SIGNED),
+    "other key": (webhook(keys=[NEXT]), NOT_SIGNED),
+    "other body": (webhook(b"{}", body=BODY), NOT_SIGNED),
+    "nine": (webhook(keys=[PRIVATE] * 9), "webhook-signature: more than 8 signatures"),
+    "huge": (webhook(keys=[PRIVATE] * 30), "webhook-signature: longer than 2048"),
+    "other status": (webhook(body=BODY.replace(b"COMPLETED", b"PENDING")), NOT_SIGNED),
+    "encoded again": (webhook(body=json.dumps(json.loads(BODY)).encode()), NOT_SIGNED),
+    "line break after": (webhook(body=BODY + b"\n"), NOT_SIGNED),
+    "byte order mark": (webhook(body=b"\xef\xbb\xbf" + BODY), NOT_SIGNED),
+    "cut body": (webhook(body=BODY[:-1]), NOT_SIGNED),
+    "no body": (webhook(body=b""), NOT_SIGNED),
+    "other scheme": (([("X-Processing-Key", "key-0123")], BODY), "webhook-id: missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("delivery", "reason"), INVALID.values(), ids=INVALID)
+def test_an_invalid_webhook_is_refused_for_its_own_reason(till, delivery, reason):
+    """The message names what is wrong, for the log."""
+    with pytest.raises(WebhookVerificationError) as caught:
+        till.verify_webhook(*delivery)
+
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize("delivery", [delivery for delivery, _ in INVALID.values()], ids=INVALID)
+def test_an_invalid_webhook_is_not_in_its_error(till, everything_said_by, delivery):
+    """Error trackers collect the variables of every frame, and the signature may be a valid one."""
+    headers, body = delivery
+    with pytest.raises(WebhookVerificationError) as caught:
+        till.verify_webhook(headers, body)
+
+    shown = everything_said_by(caught.value)
+    assert not any(value in shown for _, value in headers if len(value) > 10)
+    assert len(body) < 8 or body.decode() not in shown
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
 def test_the_vector_becomes_an_event(till):
-    """It says what happened, in the provider's words, and its id is the header's."""
+    """It has the provider's type and status, and its id is the header's."""
     event = till.verify_webhook(VECTOR, BODY)
 
     assert event == WebhookEvent("till", "getmany", "msg_2b", "transaction.updated", "COMPLETED", settled=True)
@@ -98,23 +212,23 @@ def test_the_vector_becomes_an_event(till):
     ],
 )  # fmt: skip
 def test_only_a_completed_update_settles(till, fields, event_type, status, settled):
-    """Every other event is accepted and leaves the balances; where the status is only assumed, none is looked into."""
+    """Every other event is accepted and leaves the balances; a status of another shape counts as none."""
     event = till.verify_webhook(*written(**fields))
 
     assert (event.event_type, event.status, event.settled) == (event_type, status, settled)
 
 
 @pytest.mark.parametrize("now", [NOW - 5, NOW, NOW + 300, NOW + 299.999], ids=["ahead", "now", "old", "just not old"])
-def test_the_edges_of_the_time_are_within(till, now):
-    """A delivery is accepted from 5 s ahead of the clock to 300 s behind it."""
+def test_a_delivery_is_accepted_at_the_limits_of_its_time(till, now):
+    """They are 5 s ahead of the clock and 300 s behind it."""
     assert till.verify_webhook(VECTOR, BODY, now=now).settled
 
 
 @pytest.mark.parametrize(
     "now", [NOW - 5.001, NOW + 300.001, float("nan"), float("inf")], ids=["ahead", "old", "nan", "infinite"]
 )
-def test_beyond_the_edges_a_delivery_is_refused(till, now):
-    """However good its signature is."""
+def test_a_delivery_beyond_the_limits_of_its_time_is_refused(till, now):
+    """A valid signature does not help."""
     with pytest.raises(WebhookVerificationError, match="webhook-timestamp"):
         till.verify_webhook(VECTOR, BODY, now=now)
 
@@ -131,7 +245,7 @@ def test_a_learned_clock_offset_never_shifts_the_window():
 
 
 def test_a_duplicate_has_the_same_id(till):
-    """The provider delivers again what it is not sure of."""
+    """The provider delivers again what was not accepted in time."""
     assert till.verify_webhook(VECTOR, BODY) == till.verify_webhook(VECTOR, BODY)
 
 
@@ -144,7 +258,7 @@ def test_a_duplicate_has_the_same_id(till):
     ids=["raw", "prefix", "spki", "pem", "blanks", "hidden", "list", "second of two", "eight", "pem of windows"],
 )  # fmt: skip
 def test_a_key_is_read_in_every_spelling(key):
-    """They all hold the key of the vector."""
+    """They are all the key of the vector."""
     provider = GetManyProvider("till", webhook_key=key)
 
     assert provider.verify_webhook(VECTOR, BODY, now=NOW).settled
@@ -165,7 +279,7 @@ def test_a_key_is_read_in_every_spelling(key):
     ],
 )  # fmt: skip
 def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
-    """It may be the private one, put here by mistake."""
+    """It may be the private one, given by mistake."""
     shown = [part for part in ([key] if isinstance(key, str) else key if isinstance(key, list) else []) if part]
 
     with pytest.raises(
@@ -173,20 +287,20 @@ def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
     ) as caught:
         GetManyProvider("till", webhook_key=key)
 
-    said = everything_said_by(caught.value)
-    assert not any(isinstance(part, str) and part.strip() and part in said for part in shown)
-    assert "canary" not in said
+    shown_text = everything_said_by(caught.value)
+    assert not any(isinstance(part, str) and part.strip() and part in shown_text for part in shown)
+    assert "canary" not in shown_text
 
 
 @pytest.mark.parametrize("keys", [[], [KEY] * 9], ids=["none", "nine"])
 def test_the_number_of_keys_is_bounded(keys):
-    """No key is no setting, and each costs time with every delivery."""
+    """An empty list accepts nothing, and each key costs time with every delivery."""
     with pytest.raises(ConfigError, match=rf"^account 'till': webhook_key: expected 1 to 8 keys, got {len(keys)}$"):
         GetManyProvider("till", webhook_key=keys)
 
 
-def test_without_a_key_it_says_what_to_set():
-    """Whoever points the provider at a receiver too early finds out from the log."""
+def test_without_a_key_the_error_names_the_setting():
+    """The owner of a receiver without a key finds it in the log."""
     with pytest.raises(WebhookVerificationError, match="give GetManyProvider the webhook's public key"):
         GetManyProvider("till").verify_webhook(VECTOR, BODY, now=NOW)
 
@@ -200,15 +314,15 @@ def test_without_a_key_it_says_what_to_set():
     ],
     ids=["signed first", "signed last", "accepted last", "accepted first", "eighth"],
 )  # fmt: skip
-def test_keys_are_exchanged_without_a_gap(accepted, signing):
-    """One good signature by one accepted key is enough, in whatever order."""
+def test_keys_are_rotated_without_a_gap(accepted, signing):
+    """One valid signature by one accepted key is enough, in any order."""
     provider = GetManyProvider("till", webhook_key=[public(key) for key in accepted])
 
-    assert provider.verify_webhook(*signed(BODY, *signing), now=NOW).settled
+    assert provider.verify_webhook(*webhook(keys=signing), now=NOW).settled
 
 
-def test_a_key_that_was_exchanged_is_worth_nothing():
-    """After the rotation the old key's signatures are those of a stranger."""
+def test_the_old_key_is_not_accepted_after_the_rotation():
+    """Its signatures are those of any other key then."""
     provider = GetManyProvider("till", webhook_key=public(NEXT))
 
     with pytest.raises(WebhookVerificationError, match="none is of this delivery"):
@@ -216,8 +330,8 @@ def test_a_key_that_was_exchanged_is_worth_nothing():
 
 
 @pytest.mark.parametrize("other", ["v1,c2lnbmF0dXJl", "v2,?!", "v1b,AAAA"])
-def test_signatures_of_other_versions_are_passed_over(till, other):
-    """The standard lets a sender add them, before or after."""
+def test_signatures_of_other_versions_are_ignored(till, other):
+    """The standard allows a sender to add them, before or after."""
     for signatures in (f"{other} {VECTOR['webhook-signature']}", f"{VECTOR['webhook-signature']} {other}"):
         assert till.verify_webhook(VECTOR | {"webhook-signature": signatures}, BODY).settled
 
@@ -225,14 +339,14 @@ def test_signatures_of_other_versions_are_passed_over(till, other):
 @given(WEBHOOKS.map(json.dumps).map(str.encode) | st.binary())
 @example(b'{"data":{"status":"\\ud800"}}')
 @example(b'{"data":{"status":1e9}}')
-def test_what_is_signed_becomes_an_event_or_is_refused(body):
-    """Nothing else is raised, and nothing that was not foreseen."""
+def test_a_signed_body_becomes_an_event_or_a_verification_error(body):
+    """Any signed body is either, and nothing else is raised."""
     provider = GetManyProvider("till", webhook_key=KEY)
 
-    came_of_it = outcome(provider, signed(body))
+    result = outcome(provider, webhook(body))
 
-    if isinstance(came_of_it, WebhookEvent):
-        assert came_of_it.event_id == "msg_1"
-        assert all(word is None or word.isprintable() for word in (came_of_it.event_type, came_of_it.status))
+    if isinstance(result, WebhookEvent):
+        assert result.event_id == "msg_2b"
+        assert all(text is None or text.isprintable() for text in (result.event_type, result.status))
     else:
-        assert "while it was verified" not in str(came_of_it)
+        assert "while it was verified" not in str(result)

@@ -1,4 +1,4 @@
-"""The headers of a delivery, in whatever a framework has them."""
+"""Verification of a delivery: its headers in the types of any framework, its body, and one kind of error."""
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from starlette.datastructures import Headers
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, WebhookVerificationError
-from balancekit.webhooks.verification import single_headers
+from balancekit.webhooks.verification import check_body, optional_text, read_object, single_headers
 
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 NAMES = ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "x-processing-key", "X-Processing-Signature"]
@@ -33,7 +33,7 @@ full = st.fixed_dictionaries(dict.fromkeys(NAMES, texts))
     ids=["dict", "dict of bytes", "pairs", "lists of bytes", "iterator", "aiohttp", "starlette"],
 )
 def test_a_header_is_found_in_every_kind_of_headers(headers):
-    """Whatever its case is, and whatever else is there."""
+    """Its name may be in any case, and other headers may be beside it."""
     assert single_headers(headers, "webhook-id") == ("msg",)
 
 
@@ -64,7 +64,7 @@ def test_a_header_is_found_in_every_kind_of_headers(headers):
         "list", "line break", "not ascii", "surrogate", "long", "many", "none", "number", "text", "single",
     ],
 )  # fmt: skip
-def test_headers_that_are_not_plain_are_refused(headers, reason):
+def test_headers_that_are_missing_repeated_or_malformed_are_refused(headers, reason):
     """The message names the header and shows nothing of it."""
     with pytest.raises(WebhookVerificationError) as caught:
         single_headers(headers, "webhook-id")
@@ -72,7 +72,7 @@ def test_headers_that_are_not_plain_are_refused(headers, reason):
     assert str(caught.value) == reason
 
 
-def test_letters_of_other_scripts_are_no_ascii_ones():
+def test_letters_of_other_scripts_are_not_ascii_ones():
     """The sign for kelvin is a k in lower case, and a header with it is another header."""
     headers = [("webhoo\u212a-id", "forged"), ("webhook-id", "msg")]
 
@@ -81,8 +81,8 @@ def test_letters_of_other_scripts_are_no_ascii_ones():
 
 @given(pairs | mappings | full | anything, st.binary() | anything)
 @example([("webhook-id", "\ud800")], b"")
-def test_arbitrary_headers_and_bodies_are_refused_and_nothing_else(headers, body):
-    """For both schemes, and never by an error that was not foreseen."""
+def test_arbitrary_headers_and_bodies_are_refused(headers, body):
+    """Both schemes raise WebhookVerificationError, and never for an exception of another kind."""
     shop = CryptoprocessingProvider("shop", key="key-0123", secret="s3cret")
     till = GetManyProvider("till", webhook_key=PUBLIC_KEY)
 
@@ -103,3 +103,85 @@ def test_headers_that_raise_are_refused(shop):
         shop.verify_webhook(broken(), b"{}")
 
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{}", "the body must be bytes as they were received, not str"),
+        (bytearray(b"{}"), "the body must be bytes as they were received, not bytearray"),
+        (b" " * (2**18 + 1), "the body is larger than 262144 bytes"),
+    ],
+    ids=["text", "bytearray", "too large"],
+)
+def test_a_body_must_be_bytes_within_the_limit(body, reason):
+    """What was signed is bytes, and verifying more of them than any webhook has is not worth the time."""
+    with pytest.raises(WebhookVerificationError) as caught:
+        check_body(body)
+
+    assert str(caught.value) == reason
+    assert check_body(b" " * 2**18) == b" " * 2**18
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is empty"),
+        (b" \n", "the body is empty"),
+        (b"id=7", "the body is not JSON"),
+        (b'{"id":7,', "the body is not JSON"),
+        (b'{"id":7}{"id":7}', "the body is not JSON"),
+        (b'{"id":NaN}', "the body is not JSON"),
+        (b'\xef\xbb\xbf{"id":7}', "the body is not JSON"),
+        (b'{"id":"\xff"}', "the body is not UTF-8"),
+        ('{"id":7}'.encode("utf-16"), "the body is not UTF-8"),
+        (b"[]", "the body: expected an object, got a list"),
+        (b'"{}"', "the body: expected an object, got a string"),
+        (b"7", "the body: expected an object, got a number"),
+        (b"null", "the body: expected an object, got null"),
+        (b'{"id":1,"x":' + b"[" * 40 + b"]" * 40 + b"}", "the body is nested too deeply"),
+        (b'{"id":1,"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "the body is nested too deeply"),
+        (b'{"id":1,"x":[' + b"1," * 70_000 + b"1]}", "the body holds more than"),
+    ],
+    ids=[
+        "empty", "blank", "not json", "half", "two", "not a number", "byte order mark", "not utf-8", "utf-16", "list",
+        "string", "number", "null", "deep", "deeper", "many values",
+    ],
+)  # fmt: skip
+def test_a_body_that_is_not_a_json_object_is_refused(body, reason):
+    """A signature does not make it one that a provider would send."""
+    with pytest.raises(WebhookVerificationError) as caught:
+        read_object(body)
+
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("7", "type: expected a string, got a number"),
+        ("1e9", "type: expected a string, got a number"),
+        ("{}", "type: expected a string, got an object"),
+        ('""', "type: an empty label"),
+        ('"\\ud800"', "type: a label with characters that are not printable"),
+        ('"x\\udfff"', "type: a label with characters that are not printable"),
+        ('"a\\nb"', "type: a label with characters that are not printable"),
+        ('"\\u001b[31m"', "type: a label with characters that are not printable"),
+        (f'"{"x" * 201}"', "type: a label longer than 200 characters"),
+    ],
+    ids=["number", "exponent", "object", "empty", "surrogate", "at the end", "line break", "escape", "long"],
+)
+def test_a_field_that_cannot_be_shown_is_refused(value, reason):
+    """Types and statuses go to logs and terminals."""
+    data = read_object(f'{{"type":{value}}}'.encode())
+
+    with pytest.raises(WebhookVerificationError) as caught:
+        optional_text(data, "type")
+
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"type":null}'], ids=["missing", "null"])
+def test_a_field_may_be_missing_or_null(body):
+    """Both are None."""
+    assert optional_text(read_object(body), "type") is None
