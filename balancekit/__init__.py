@@ -1,83 +1,59 @@
 """How much money do we hold, and where: reads many merchant accounts and merges their balances by currency."""
 
-from balancekit.version import __version__
-
-# Type checkers know it by its name; importing it would take most of the time that `balancekit --version` does.
+# Type checkers recognise the name. Importing it from `typing` would take most of the time of `balancekit --version`.
 TYPE_CHECKING = False
 
+# For type checkers: `X as X` exports a name from the package.
 if TYPE_CHECKING:
-    from balancekit.client.aggregate import AggregateClient
-    from balancekit.client.retry import RetryPolicy
+    from balancekit.client.aggregate import AggregateClient as AggregateClient
+    from balancekit.client.retry import RetryPolicy as RetryPolicy
     from balancekit.errors import (
-        AmbiguousCurrencyError,
-        AuthenticationError,
-        BadRequestError,
-        BalancekitError,
-        ConfigError,
-        MalformedResponseError,
-        ProviderError,
-        ProviderTimeoutError,
-        RateLimitedError,
-        ServiceUnavailableError,
-        TransportError,
-        UnexpectedRedirectError,
-        WebhookVerificationError,
+        AmbiguousCurrencyError as AmbiguousCurrencyError,
+        AuthenticationError as AuthenticationError,
+        BadRequestError as BadRequestError,
+        BalancekitError as BalancekitError,
+        ConfigError as ConfigError,
+        MalformedResponseError as MalformedResponseError,
+        ProviderError as ProviderError,
+        ProviderTimeoutError as ProviderTimeoutError,
+        RateLimitedError as RateLimitedError,
+        ServiceUnavailableError as ServiceUnavailableError,
+        TransportError as TransportError,
+        UnexpectedRedirectError as UnexpectedRedirectError,
+        WebhookVerificationError as WebhookVerificationError,
     )
-    from balancekit.http.error_responses import ErrorDetail
-    from balancekit.http.messages import Request, Response
-    from balancekit.http.rate_limit import RateLimit
-    from balancekit.http.secret import Secret
-    from balancekit.money.aliases import CRYPTOPROCESSING_2026
-    from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-    from balancekit.money.currencies import AssetType
-    from balancekit.money.merge import IncompleteError, MergedBalances, merge
-    from balancekit.providers.base import BalanceProvider, HttpProvider
-    from balancekit.providers.cryptoprocessing import CryptoprocessingProvider
-    from balancekit.providers.getmany import GetManyProvider
-    from balancekit.stores.base import SnapshotStore
-    from balancekit.webhooks.events import WebhookEvent
+    from balancekit.http.error_responses import ErrorDetail as ErrorDetail
+    from balancekit.http.messages import (
+        Request as Request,
+        Response as Response,
+    )
+    from balancekit.http.rate_limit import RateLimit as RateLimit
+    from balancekit.http.secret import Secret as Secret
+    from balancekit.money.aliases import CRYPTOPROCESSING_2026 as CRYPTOPROCESSING_2026
+    from balancekit.money.balances import (
+        AccountBalances as AccountBalances,
+        AccountFailure as AccountFailure,
+        Balance as Balance,
+        CurrencyTotal as CurrencyTotal,
+    )
+    from balancekit.money.currencies import AssetType as AssetType
+    from balancekit.money.merge import (
+        IncompleteError as IncompleteError,
+        MergedBalances as MergedBalances,
+        merge as merge,
+    )
+    from balancekit.providers.base import (
+        BalanceProvider as BalanceProvider,
+        HttpProvider as HttpProvider,
+    )
+    from balancekit.providers.cryptoprocessing import CryptoprocessingProvider as CryptoprocessingProvider
+    from balancekit.providers.getmany import GetManyProvider as GetManyProvider
+    from balancekit.stores.base import SnapshotStore as SnapshotStore
+    from balancekit.version import __version__ as __version__
+    from balancekit.webhooks.events import WebhookEvent as WebhookEvent
 
-__all__ = [
-    "CRYPTOPROCESSING_2026",
-    "AccountBalances",
-    "AccountFailure",
-    "AggregateClient",
-    "AmbiguousCurrencyError",
-    "AssetType",
-    "AuthenticationError",
-    "BadRequestError",
-    "Balance",
-    "BalanceProvider",
-    "BalancekitError",
-    "ConfigError",
-    "CryptoprocessingProvider",
-    "CurrencyTotal",
-    "ErrorDetail",
-    "GetManyProvider",
-    "HttpProvider",
-    "IncompleteError",
-    "MalformedResponseError",
-    "MergedBalances",
-    "ProviderError",
-    "ProviderTimeoutError",
-    "RateLimit",
-    "RateLimitedError",
-    "Request",
-    "Response",
-    "RetryPolicy",
-    "Secret",
-    "ServiceUnavailableError",
-    "SnapshotStore",
-    "TransportError",
-    "UnexpectedRedirectError",
-    "WebhookEvent",
-    "WebhookVerificationError",
-    "__version__",
-    "merge",
-]
-
-# Where each name is. A module is imported when one of its names is first used, so that nobody waits for what is not:
-# most of the time of an import is that of aiohttp.
+# The module of each public name. A module is imported when one of its names is first used, so that a program waits only
+# for the imports that it needs; most of their time is aiohttp's.
 _HOMES = {
     "CRYPTOPROCESSING_2026": "money.aliases",
     "AccountBalances": "money.balances",
@@ -113,11 +89,13 @@ _HOMES = {
     "UnexpectedRedirectError": "errors",
     "WebhookEvent": "webhooks.events",
     "WebhookVerificationError": "errors",
+    "__version__": "version",
     "merge": "money.merge",
 }
 
-# Type checkers would take any name for one that is here.
+# Hidden from type checkers, which would take any name for an attribute of the package.
 if not TYPE_CHECKING:
+    __all__ = list(_HOMES)
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
