@@ -1,6 +1,5 @@
-"""The store of a client by itself: everything in the memory of one process."""
+"""The store of one process, in its memory."""
 
-import asyncio
 import itertools
 import time
 from collections import defaultdict
@@ -12,75 +11,24 @@ import attrs
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
+from balancekit.stores.recent_events import RecentEvents
+from balancekit.stores.subscribers import Subscribers
 
-MOST_PENDING: Final = 1000
-"""How many changes wait for a slow listener; one without a key takes the place of more."""
-
-_ANYTHING: Final = Change(None)
-
-
-@attrs.define(eq=False)
-class _Listener:
-    # A dict keeps the order and joins what is the same.
-    pending: dict[Change, None] = attrs.field(factory=lambda: {_ANYTHING: None})
-    wake: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-
-class Listeners:
-    """Those who are to be told of changes; each is told of all that happens while it listens."""
-
-    def __init__(self) -> None:
-        self._listeners: set[_Listener] = set()
-
-    def __len__(self) -> int:
-        return len(self._listeners)
-
-    def tell(self, change: Change) -> None:
-        """Tell all who listen; nobody is waited for."""
-        for listener in self._listeners:
-            pending = listener.pending
-            if _ANYTHING in pending:
-                # It is told to expect anything, which this is part of.
-                continue
-            pending[change] = None
-            if len(pending) > MOST_PENDING:
-                listener.pending = {_ANYTHING: None}
-            listener.wake.set()
-
-    async def listen(self) -> AsyncGenerator[Change]:
-        """Give what happens from now on, after a change without a key that says that it has begun."""
-        listener = _Listener()
-        self._listeners.add(listener)
-        try:
-            while True:
-                while listener.pending:
-                    change = next(iter(listener.pending))
-                    del listener.pending[change]
-                    yield change
-                listener.wake.clear()
-                await listener.wake.wait()
-        finally:
-            self._listeners.discard(listener)
-
-
-MOST_EVENTS: Final = 100_000
-"""How many ids of events are remembered; the oldest makes room for one more."""
-
-_UNTOUCHED: Final = Stored("0")
+_UNKNOWN: Final = Stored("0")
 
 
 @attrs.define
 class _Account:
-    version: str = _UNTOUCHED.version
-    # Of the snapshot: the version it was read at, and when its request was sent, by either clock.
-    read_at: str = ""
+    version: str = _UNKNOWN.version
     snapshot: AccountBalances | None = None
+    # The version that the snapshot was read at, and when its request was sent by either clock.
+    read_at: str = ""
     sent: float = 0.0
     sent_monotonic: float = 0.0
 
 
 class MemoryStore:
-    """Keeps snapshots in this process; what it knows ends with it.
+    """Keeps everything in this process, for as long as that runs.
 
     `clock` and `monotonic` tell seconds, and are replaced in tests. An age is the longer of what the two say: the
     monotonic one stands still while the machine is suspended, and the other may be set back.
@@ -92,17 +40,18 @@ class MemoryStore:
         self._clock = clock
         self._monotonic = monotonic
         self._accounts: dict[str, _Account] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
-        self._events: dict[str, float] = {}
-        self._permits: defaultdict[str, Permits] = defaultdict(Permits)
-        self._listeners = Listeners()
         self._versions = itertools.count(1)
+        # The owner of each lease, and until when.
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._subscribers = Subscribers()
+        self._events = RecentEvents(monotonic=monotonic)
+        self._permits: defaultdict[str, Permits] = defaultdict(Permits)
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
         now, monotonic, accounts = self._clock(), self._monotonic(), self._accounts
         return [
-            _UNTOUCHED
+            _UNKNOWN
             if (known := accounts.get(key)) is None
             else Stored(known.version, known.snapshot, _age(known, now, monotonic), known.read_at == known.version)
             for key in keys
@@ -115,22 +64,22 @@ class MemoryStore:
         if known is None:
             known = self._accounts[key] = _Account()
         if known.snapshot is not None:
-            held, offered = known.read_at == known.version, version == known.version
-            if held > offered or (held == offered and _age(known, now, monotonic) < age):
+            known_valid, valid = known.read_at == known.version, version == known.version
+            if known_valid > valid or (known_valid == valid and _age(known, now, monotonic) < age):
                 return
         known.read_at, known.snapshot = version, snapshot
         known.sent, known.sent_monotonic = now - age, monotonic - age
-        # Most clients have nobody who listens, and put a thousand snapshots at a time.
-        if self._listeners:
-            self._listeners.tell(Change(key))
+        # Most clients put a thousand snapshots at a time, and have no subscriber.
+        if self._subscribers:
+            self._subscribers.publish(Change(key))
 
     async def invalidate(self, key: str) -> None:
-        """Say that the balances may have changed: no request that was sent before now shows them."""
+        """Note that the balances may have changed: no request that was sent before now shows them."""
         self._accounts.setdefault(key, _Account()).version = str(next(self._versions))
-        self._listeners.tell(Change(key, invalidated=True))
+        self._subscribers.publish(Change(key, invalidated=True))
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
-        """Take, or renew, the right to read the account, for that many seconds; 0 if the owner has it now."""
+        """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
         now = self._monotonic()
         holder, until = self._leases.get(key, (owner, now))
         if holder != owner and until > now:
@@ -142,28 +91,22 @@ class MemoryStore:
         """Give the lease back, if it is the owner's."""
         if self._leases.get(key, ("", 0.0))[0] == owner:
             del self._leases[key]
-            self._listeners.tell(Change(key))
+            self._subscribers.publish(Change(key))
 
     def changes(self) -> AsyncGenerator[Change]:
         """Give what happens from now on; the first change, which has no key, says that it has begun.
 
-        A listener that falls far behind gets one change without a key for all that it missed.
+        A caller that is much too slow gets one change without a key for all that it missed.
         """
-        return self._listeners.listen()
+        return self._subscribers.subscribe()
 
     async def seen(self, event: str) -> bool:
-        """Whether the event of that id has been remembered."""
-        return self._events.get(event, self._monotonic()) > self._monotonic()
+        """Whether the event with that id is remembered."""
+        return event in self._events
 
     async def remember(self, event: str, *, seconds: float) -> None:
-        """Remember the id of an event for at least that long, but no more than `MOST_EVENTS`."""
-        now = self._monotonic()
-        until = max(self._events.pop(event, now), now + seconds)
-        for oldest in list(itertools.takewhile(lambda event: self._events[event] <= now, self._events)):
-            del self._events[oldest]
-        if len(self._events) >= MOST_EVENTS:
-            del self._events[next(iter(self._events))]
-        self._events[event] = until
+        """Remember the id of an event for at least that long, but no more than `recent_events.MAX_EVENTS` ids."""
+        self._events.add(event, seconds=seconds)
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from balancekit.stores import Change, MemoryStore, memory
+from balancekit.stores import Change, MemoryStore, recent_events, subscribers
 
 
 class Clock:
@@ -53,7 +53,7 @@ async def test_an_age_is_the_longer_of_two(store, wall, monotonic, make_snapshot
 
 async def test_a_slow_listener_gets_one_change_for_many(store, monkeypatch):
     """What waits for it is bounded: one word that anything may have happened takes the place of the rest."""
-    monkeypatch.setattr(memory, "MOST_PENDING", 3)
+    monkeypatch.setattr(subscribers, "MAX_PENDING", 3)
     async with aclosing(store.changes()) as changes:
         await anext(changes)
 
@@ -81,14 +81,14 @@ async def test_a_listener_that_left_is_forgotten(store):
     """Nothing is kept for it."""
     async with aclosing(store.changes()) as changes:
         await anext(changes)
-        assert len(store._listeners) == 1
+        assert len(store._subscribers) == 1
 
-    assert len(store._listeners) == 0
+    assert len(store._subscribers) == 0
 
 
 async def test_the_oldest_event_makes_room(store, monkeypatch):
     """No flood of events fills the memory."""
-    monkeypatch.setattr(memory, "MOST_EVENTS", 3)
+    monkeypatch.setattr(recent_events, "MAX_EVENTS", 3)
 
     for number in range(4):
         await store.remember(f"msg_{number}", seconds=60)
@@ -104,7 +104,7 @@ async def test_events_that_are_over_leave_the_memory(store, monotonic):
 
     await store.remember("msg_4", seconds=60)
 
-    assert list(store._events) == ["msg_4"]
+    assert list(store._events._forget_at) == ["msg_4"]
 
 
 def test_it_is_shown_by_its_size(store):
