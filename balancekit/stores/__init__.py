@@ -12,7 +12,7 @@ __all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "Stored"]
 
 
 def __getattr__(name: str) -> object:
-    # Only whoever asks for it needs the extra.
+    # Imported on first use, since it needs the extra `redis`.
     if name == "RedisStore":
         from balancekit.stores.redis.store import RedisStore
 

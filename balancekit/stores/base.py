@@ -1,4 +1,4 @@
-"""What stands behind a client: snapshots, leases, invalidations and limits that several processes may share."""
+"""The protocol of a store: what a client may share with other processes."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
@@ -13,9 +13,9 @@ from balancekit.money.balances import AccountBalances
 class Stored:
     """What a store knows of one account.
 
-    `version` is opaque; it is another one after every invalidation, and after the store has lost what it knew.
-    `snapshot` is the last one, and `age` how many seconds ago its request was sent, by the store's own clock. It is
-    `valid` if nothing has invalidated the account since then.
+    `version` is opaque. It changes with every invalidation, and when the store has lost what it knew. `snapshot` is the
+    last one, if any, and `age` how many seconds ago its request was sent, by the store's own clock. The snapshot is
+    `valid` if the account has not been invalidated since.
     """
 
     version: str
@@ -26,7 +26,7 @@ class Stored:
 
 @attrs.frozen
 class Change:
-    """Something happened to the account of that key; without a key, anything may have happened to any.
+    """Something happened to the account with that key; without a key, anything may have happened to any account.
 
     `invalidated` is whether its balances may have changed; otherwise a snapshot was put, or a lease was released.
     """
@@ -37,9 +37,12 @@ class Change:
 
 @runtime_checkable
 class SnapshotStore(Protocol):
-    """Keeps snapshots for one client or for many; accounts are named by keys that the client makes.
+    """Keeps what clients share; accounts are named by keys that the clients make.
 
-    Any method may raise whatever it likes, and may be cancelled: a client then reads the providers itself.
+    It has four parts: snapshots and their changes (`get`, `put`, `invalidate`, `changes`), leases (`lease`, `release`),
+    ids of events (`seen`, `remember`), and permits (`acquire_permit`, `release_permit`).
+
+    Any method may raise any exception, and may be cancelled: the client then does without the store.
     """
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
@@ -47,23 +50,27 @@ class SnapshotStore(Protocol):
         ...
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
-        """Keep a snapshot whose request was sent `age` seconds before this call, when the account was at that version.
+        """Keep a snapshot whose request was sent `age` seconds before this call, when the account had that version.
 
-        The time that the call takes makes no snapshot younger.
+        However long the call takes, the snapshot must not become younger by it.
 
-        It is left out if a better one is there: one of the account's present version where this is not, or a later one
-        where both are or neither is.
+        The snapshot is ignored if a better one is there: a valid one if this is not, or a later one if both or neither
+        are valid.
         """
         ...
 
     async def invalidate(self, key: str) -> None:
-        """Say that the balances may have changed: no request that was sent before now shows them."""
+        """Note that the balances may have changed: no request that was sent before now shows them."""
+        ...
+
+    def changes(self) -> AsyncGenerator[Change, None]:
+        """Give what happens from now on; the first change, which has no key, says that it has begun."""
         ...
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
-        """Take, or renew, the right to read the account, for that many seconds; 0 if the owner has it now.
+        """Take, or renew, the right to read the account, for that many seconds; returns 0 if the owner has it now.
 
-        Otherwise it is another's, for at most the number of seconds returned.
+        Otherwise another has it, for at most the number of seconds returned.
         """
         ...
 
@@ -71,12 +78,8 @@ class SnapshotStore(Protocol):
         """Give the lease back, if it is the owner's."""
         ...
 
-    def changes(self) -> AsyncGenerator[Change, None]:
-        """Give what happens from now on; the first change, which has no key, says that it has begun."""
-        ...
-
     async def seen(self, event: str) -> bool:
-        """Whether the event of that id has been remembered."""
+        """Whether the event with that id is remembered."""
         ...
 
     async def remember(self, event: str, *, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A store that is down or slow must cost nobody an answer: each call is bounded, and done without where it fails."""
+"""A store that is down or slow must not cost anybody a response: its calls are bounded in time, and fail open."""
 
 import asyncio
 import logging
@@ -10,33 +10,33 @@ from typing import Any, Final, TypeVar
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, SnapshotStore, Stored
-from balancekit.stores.memory import MemoryStore
+from balancekit.stores.recent_events import RecentEvents
 
 _log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
-_Lookup = tuple[Sequence[str], asyncio.Future[dict[str, Stored]]]
+_Result = TypeVar("_Result")
+_Lookup = tuple[Sequence[str], asyncio.Future[Mapping[str, Stored]]]
 
 _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
 
 _TIMEOUT_GRACE: Final = 0.05
-"""How many of them are its last, counted anew from when a busy event loop finds the time to look for the answer."""
+"""The last of these seconds. They begin when the event loop gets round to it: if it is busy, the store is not slow."""
 
 _BATCH_SIZE: Final = 100
-"""How many accounts one call asks for: reading many snapshots for the first time takes a while, and is no outage."""
+"""How many accounts one call asks for: parsing many snapshots takes a while, which should not look like an outage."""
 
 _COOLDOWN: Final = 1.0
-"""How many seconds a store that failed is not asked, and how long it is until changes are listened for again."""
+"""How many seconds pass before a store that failed is called again, and before listening to it begins again."""
 
 
-class _UnreachableError(Exception):
-    """The store did not answer, or is being left alone; it never leaves this module."""
+class _UnavailableError(Exception):
+    """The store failed, or is in its cooldown; never leaves this module."""
 
 
 class FailOpenStore:
     """A store as a client uses it: no call raises, and none takes longer than a second.
 
-    While the store is out of reach every snapshot counts as unknown, so that the providers are read; leases and permits
+    While the store is unavailable every snapshot counts as unknown, so that the providers are read; leases and permits
     are granted. Invalidations are kept as long as the process lives, and sent to the store once it is back, before
     anything else, even if no other call is made; `pending_invalidations` are those left from an earlier event loop.
     The log has one line when the store is lost, and one when it is back. `on_change` is called with every change from
@@ -52,212 +52,215 @@ class FailOpenStore:
     ) -> None:
         self._store = store
         self._on_change = on_change
-        self._down = False
+        self._reachable = True
         self._retry_at = 0.0
-        # Counts what makes a snapshot unfit while the store cannot say so.
+        # Counts the events after which earlier snapshots are not valid, while the store cannot keep their versions.
         self._epoch = 0
-        # Invalidations that the store has not been told of.
+        # Each key has a mark of its own, another one after every invalidation.
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
-        # Events are remembered here too, for the time without the store.
-        self._events = MemoryStore()
+        # Also kept in the store; here for the time without it.
+        self._recent_events = RecentEvents()
         self._lookups: list[_Lookup] = []
+        self._listening = asyncio.Event()
+        self._lookup_task: asyncio.Task[None] | None = None
+        self._listen_task: asyncio.Task[None] | None = None
+        self._flush_task: asyncio.Task[None] | None = None
+        # All that are to end when this is closed.
         self._tasks: set[asyncio.Task[None]] = set()
-        self._looking: asyncio.Task[None] | None = None
-        self._listening: asyncio.Task[None] | None = None
-        self._telling: asyncio.Task[None] | None = None
-        self._heard = asyncio.Event()
         self._closed = False
 
     @property
     def reachable(self) -> bool:
-        """Whether the store answered the last time."""
-        return not self._down
+        """Whether the last call to the store succeeded."""
+        return self._reachable
 
     @property
     def pending_invalidations(self) -> Mapping[str, object]:
-        """The invalidations that the store has not been told of."""
+        """The invalidations that have not been sent to the store yet, by key."""
         return self._pending_invalidations
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
-        """Return what is known of each account; callers that come at the same time are answered together."""
-        found: asyncio.Future[dict[str, Stored]] = asyncio.get_running_loop().create_future()
-        self._lookups.append((keys, found))
-        if self._looking is None or self._looking.done():
-            self._looking = self._begin(self._look())
-        known = await found
-        return [known[key] for key in keys]
+        """Return what is known of each account; concurrent calls are joined into one of the store."""
+        known: asyncio.Future[Mapping[str, Stored]] = asyncio.get_running_loop().create_future()
+        self._lookups.append((keys, known))
+        if self._lookup_task is None or self._lookup_task.done():
+            self._lookup_task = self._start(self._look_up())
+        stored = await known
+        return [stored[key] for key in keys]
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
-        """Keep a snapshot, if the store can be reached."""
-        with suppress(_UnreachableError):
-            await self._ask(lambda: self._store.put(key, snapshot, version=version, age=age))
+        """Keep a snapshot, unless the store is unavailable."""
+        with suppress(_UnavailableError):
+            await self._call(lambda: self._store.put(key, snapshot, version=version, age=age))
 
     async def invalidate(self, key: str) -> None:
-        """Say that the balances may have changed, now or as soon as the store can be reached."""
+        """Note that the balances may have changed, now or as soon as the store is available."""
         try:
-            await self._ask(lambda: self._store.invalidate(key))
-        except _UnreachableError:
+            await self._call(lambda: self._store.invalidate(key))
+        except _UnavailableError:
             self._pending_invalidations[key] = object()
             self._epoch += 1
-            if self._telling is None or self._telling.done():
-                self._telling = self._begin(self._flush_pending())
+            if self._flush_task is None or self._flush_task.done():
+                self._flush_task = self._start(self._flush_pending())
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
-        """Take, or renew, the right to read the account; without the store everybody has it."""
+        """Take, or renew, the right to read the account; without the store every process has it."""
         try:
-            return await self._ask(lambda: self._store.lease(key, owner, seconds=seconds))
-        except _UnreachableError:
+            return await self._call(lambda: self._store.lease(key, owner, seconds=seconds))
+        except _UnavailableError:
             return 0.0
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the lease back; what cannot be given back runs out."""
-        with suppress(_UnreachableError):
-            await self._ask(lambda: self._store.release(key, owner))
+        """Give the lease back; if the store is unavailable, the lease expires by itself."""
+        with suppress(_UnavailableError):
+            await self._call(lambda: self._store.release(key, owner))
 
     async def seen(self, event: str) -> bool:
-        """Whether the event has been remembered, here or in the store."""
-        if await self._events.seen(event):
+        """Whether the event is remembered, by this process or by the store."""
+        if event in self._recent_events:
             return True
         try:
-            return await self._ask(lambda: self._store.seen(event))
-        except _UnreachableError:
+            return await self._call(lambda: self._store.seen(event))
+        except _UnavailableError:
             return False
 
     async def remember(self, event: str, *, seconds: float) -> None:
-        """Remember an event, here and in the store."""
-        await self._events.remember(event, seconds=seconds)
-        with suppress(_UnreachableError):
-            await self._ask(lambda: self._store.remember(event, seconds=seconds))
+        """Remember an event, in this process and in the store."""
+        self._recent_events.add(event, seconds=seconds)
+        with suppress(_UnavailableError):
+            await self._call(lambda: self._store.remember(event, seconds=seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Acquire a permit; without the store every request has one, and the limit holds within this process only."""
         try:
-            return await self._ask(lambda: self._store.acquire_permit(origin, limit, request_id, hold=hold))
-        except _UnreachableError:
+            return await self._call(lambda: self._store.acquire_permit(origin, limit, request_id, hold=hold))
+        except _UnavailableError:
             return 0.0
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release a permit; one that cannot be released counts as held until its `hold` is over."""
-        with suppress(_UnreachableError):
-            await self._ask(lambda: self._store.release_permit(origin, limit, request_id))
+        with suppress(_UnavailableError):
+            await self._call(lambda: self._store.release_permit(origin, limit, request_id))
+
+    async def listen(self) -> None:
+        """Call `on_change` from now on; returns when that has begun, or if the store is unavailable."""
+        if self._listen_task is None:
+            self._listen_task = asyncio.get_running_loop().create_task(self._listen())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CALL_TIMEOUT):
+                await self._listening.wait()
 
     def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
-        """Make a call that nobody waits for; none is made once this is closed."""
+        """Run a call that nobody waits for; none is started once this is closed."""
         if self._closed:
             call.close()
         else:
-            self._begin(call)
-
-    def _begin(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(call)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def listen(self) -> None:
-        """Have every change told; returns once that has begun, or if the store cannot be reached."""
-        if self._listening is None:
-            self._listening = asyncio.get_running_loop().create_task(self._listen())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CALL_TIMEOUT):
-                await self._heard.wait()
+            self._start(call)
 
     async def aclose(self) -> None:
-        """End what is under way; the store itself is left open."""
+        """Send pending invalidations, and end the calls under way; the store itself is left open."""
         self._closed = True
-        for endless in (self._listening, self._telling):
+        for endless in (self._listen_task, self._flush_task):
             if endless is not None:
                 endless.cancel()
                 self._tasks.add(endless)
         if self._pending_invalidations:
             self._retry_at = 0.0
-            with suppress(_UnreachableError):
-                await self._ask(_nothing)
+            with suppress(_UnavailableError):
+                await self._call(_no_call)
             if self._pending_invalidations:
                 _log.warning(
-                    "the store was not told that %d accounts may have changed", len(self._pending_invalidations)
+                    "the store does not know that %d accounts may have changed", len(self._pending_invalidations)
                 )
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT)
-            for task in late:
+            _, running = await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT)
+            for task in running:
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=_CALL_TIMEOUT)
+            if running:
+                await asyncio.wait(running, timeout=_CALL_TIMEOUT)
 
-    async def _ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        now, was_down = asyncio.get_running_loop().time(), self._down
-        if was_down:
+    def _start(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _call(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        now, was_reachable = asyncio.get_running_loop().time(), self._reachable
+        if not was_reachable:
             if now < self._retry_at:
-                raise _UnreachableError
-            # One caller finds out for all.
+                raise _UnavailableError
+            # One call finds out for all others.
             self._retry_at = now + _COOLDOWN
         try:
             async with _call_timeout():
-                for key, said in list(self._pending_invalidations.items()):
-                    await self._store.invalidate(key)
-                    # It may have been said again meanwhile.
-                    if self._pending_invalidations.get(key) is said:
-                        del self._pending_invalidations[key]
-                answer = await call()
+                await self._send_pending()
+                result = await call()
         except (Exception, asyncio.CancelledError) as error:
-            # A store may raise anything.
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                # It was this call that was cancelled, and not something of the store's own.
+                # Our caller was cancelled. Otherwise the store raised it: a store may raise anything.
                 raise
             self._fail(error)
-            raise _UnreachableError from None
-        # What was asked before the store went says nothing of it now.
-        if was_down and self._down:
-            self._down = False
+            raise _UnavailableError from None
+        # Success of a call that was made before the store failed does not mean that it is back.
+        if not was_reachable and not self._reachable:
+            self._reachable = True
             _log.info("the store is back")
-        return answer
-
-    async def _flush_pending(self) -> None:
-        # A replica that only takes in webhooks may ask for nothing else for hours.
-        while self._pending_invalidations:
-            await asyncio.sleep(_COOLDOWN)
-            with suppress(_UnreachableError):
-                await self._ask(_nothing)
+        return result
 
     def _fail(self, error: BaseException) -> None:
         self._retry_at = asyncio.get_running_loop().time() + _COOLDOWN
-        if not self._down:
-            self._down = True
+        if self._reachable:
+            self._reachable = False
             self._epoch += 1
-            # No more than the name: an address may hold a password.
+            # Only the name of the error, whose text may hold an address with a password.
             _log.warning("the store is out of reach (%s): accounts are read without it", type(error).__name__)
 
-    async def _look(self) -> None:
-        asked: list[_Lookup] = []
+    async def _send_pending(self) -> None:
+        for key, mark in list(self._pending_invalidations.items()):
+            await self._store.invalidate(key)
+            # Unless it was invalidated again in the meantime.
+            if self._pending_invalidations.get(key) is mark:
+                del self._pending_invalidations[key]
+
+    async def _flush_pending(self) -> None:
+        # A process that only receives webhooks may make no other call for hours.
+        while self._pending_invalidations:
+            await asyncio.sleep(_COOLDOWN)
+            with suppress(_UnavailableError):
+                await self._call(_no_call)
+
+    async def _look_up(self) -> None:
+        lookups: list[_Lookup] = []
         try:
             while self._lookups:
-                asked, self._lookups = self._lookups, []
-                keys = list(dict.fromkeys(key for keys, _ in asked for key in keys))
-                _answer(asked, await self._known(keys))
+                lookups, self._lookups = self._lookups, []
+                keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
+                _resolve(lookups, await self._get_all(keys))
         finally:
-            # Cancelled, since the client is closed: nobody may wait for ever.
-            unasked, self._lookups = self._lookups, []
-            _answer([*asked, *unasked], defaultdict(self._unknown))
+            # If this is closed, and so cancelled, the callers must not wait for ever.
+            waiting, self._lookups = self._lookups, []
+            _resolve([*lookups, *waiting], defaultdict(self._unknown))
 
-    async def _known(self, keys: list[str]) -> dict[str, Stored]:
+    async def _get_all(self, keys: list[str]) -> dict[str, Stored]:
         known: dict[str, Stored] = {}
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + _CALL_TIMEOUT
+        last_start = loop.time() + _CALL_TIMEOUT
         for start in range(0, len(keys), _BATCH_SIZE):
-            some = keys[start : start + _BATCH_SIZE]
-            # A store that is slow for so many is not waited for: what is not known is read.
-            late = loop.time() > give_up_at
-            known |= dict.fromkeys(some, self._unknown()) if late else await self._some_known(some)
+            batch = keys[start : start + _BATCH_SIZE]
+            # If the store is too slow for so many accounts, the rest is read from the providers.
+            too_late = loop.time() > last_start
+            known |= dict.fromkeys(batch, self._unknown()) if too_late else await self._get_batch(batch)
         return known
 
-    async def _some_known(self, keys: list[str]) -> dict[str, Stored]:
-        async def known() -> dict[str, Stored]:
+    async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
+        async def get() -> dict[str, Stored]:
             return dict(zip(keys, await self._store.get(keys), strict=True))
 
         try:
-            return await self._ask(known)
-        except _UnreachableError:
+            return await self._call(get)
+        except _UnavailableError:
             return dict.fromkeys(keys, self._unknown())
 
     def _unknown(self) -> Stored:
@@ -265,32 +268,34 @@ class FailOpenStore:
 
     async def _listen(self) -> None:
         while True:
-            # The next attempt, or the next call, tells the log if the store is gone.
+            # What goes wrong is not logged here: the next call will fail too, and log it once.
             with suppress(Exception):
                 async with aclosing(self._store.changes()) as changes:
                     async for change in changes:
-                        self._heard.set()
+                        self._listening.set()
                         self._on_change(change)
             await asyncio.sleep(_COOLDOWN)
 
 
 @asynccontextmanager
 async def _call_timeout() -> AsyncGenerator[None]:
-    """Allow a call its time; what this process itself was too busy to take in is not the store's fault."""
+    # The end of the timeout is moved when the loop gets round to it, so that a busy loop is not taken for a slow store.
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as bound:
-        timer = loop.call_later(_CALL_TIMEOUT - _TIMEOUT_GRACE, lambda: bound.reschedule(loop.time() + _TIMEOUT_GRACE))
+    async with asyncio.timeout(None) as timeout:
+        timer = loop.call_later(
+            _CALL_TIMEOUT - _TIMEOUT_GRACE, lambda: timeout.reschedule(loop.time() + _TIMEOUT_GRACE)
+        )
         try:
             yield
         finally:
             timer.cancel()
 
 
-async def _nothing() -> None:
-    """Ask for nothing: what the store has not been told of is told before."""
+async def _no_call() -> None:
+    """Call nothing: pending invalidations are sent before any call."""
 
 
-def _answer(lookups: Sequence[_Lookup], known: dict[str, Stored]) -> None:
-    for _, found in lookups:
-        if not found.done():
-            found.set_result(known)
+def _resolve(lookups: Sequence[_Lookup], known: Mapping[str, Stored]) -> None:
+    for _, waiting in lookups:
+        if not waiting.done():
+            waiting.set_result(known)

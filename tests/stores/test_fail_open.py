@@ -368,7 +368,7 @@ def test_what_a_closed_client_could_not_tell_it_tells_the_log(with_clients, capl
 
     with_clients(steps)
 
-    assert "the store was not told that 1 accounts may have changed" in caplog.text
+    assert "the store does not know that 1 accounts may have changed" in caplog.text
 
 
 def test_a_slow_store_is_not_waited_for_a_thousand_times(run_virtually):

@@ -1,4 +1,4 @@
-"""Connections to Redis that never wait for long, and that show no password."""
+"""Connections to Redis that never wait for long, and whose errors show no URL."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,30 +11,34 @@ try:
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as LostConnectionError, ResponseError, TimeoutError as NoAnswerError
+    from redis.exceptions import (
+        ConnectionError as RedisConnectionError,
+        ResponseError,
+        TimeoutError as RedisTimeoutError,
+    )
 except ImportError as _missing:
     raise ImportError("RedisStore needs redis-py: pip install 'balancekit[redis]'") from _missing
 
 __all__ = ["Redis", "ResponseError", "connect", "listen"]
 
-# In seconds. Redis answers within milliseconds, and whoever waits for it could be reading the provider.
+# In seconds. Redis responds within milliseconds; rather than wait longer, a client reads the providers.
 _SOCKET_TIMEOUT: Final = 1.0
-_MOST_CONNECTIONS: Final = 20
-# After how many silent seconds a listener asks whether the other side is still there, and waits as long again.
+_MAX_CONNECTIONS: Final = 20
+# After how many seconds without a message a listener sends a ping; it waits as long again for the response.
 _HEARTBEAT: Final = 5.0
 
 
 def connect(url: Secret) -> Redis:
-    """Make a client for a URL; ConfigError, which does not show it, if there is none."""
+    """Make a client for a URL; raises ConfigError, which does not show the URL, if that cannot be used."""
     try:
-        pool = cast("Any", BlockingConnectionPool).from_url(  # its arguments, and the pool it makes, are not typed
+        pool = cast("Any", BlockingConnectionPool).from_url(  # neither its arguments nor its result are typed
             url.reveal(),
-            max_connections=_MOST_CONNECTIONS,
+            max_connections=_MAX_CONNECTIONS,
             timeout=_SOCKET_TIMEOUT,
             socket_timeout=_SOCKET_TIMEOUT,
             socket_connect_timeout=_SOCKET_TIMEOUT,
-            # A connection that Redis has closed meanwhile is opened again at once; a silent Redis is not asked twice.
-            retry=Retry(NoBackoff(), 1, supported_errors=(LostConnectionError,)),
+            # A connection that Redis has closed is opened again at once; a timeout is not retried.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             protocol=2,
         )
     except (TypeError, ValueError):
@@ -45,27 +49,27 @@ def connect(url: Secret) -> Redis:
 
 
 async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:
-    """Give what is published on a channel, and None whenever listening begins, the first time and after a gap.
+    """Give what is published on a channel, and None whenever listening begins: at first, and after a lost connection.
 
-    Raises when the connection is lost and cannot be had again, or when nothing comes from it any more.
+    Raises if a lost connection cannot be restored, or if Redis does not respond to a ping.
     """
     loop = asyncio.get_running_loop()
-    pubsub = cast("Any", redis).pubsub()  # its methods are not typed in full
+    pubsub = cast("Any", redis).pubsub()  # its methods are only partly typed
     try:
         await pubsub.subscribe(channel)
-        heard, asked = loop.time(), False
+        last_message, pinged = loop.time(), False
         while True:
             message = await pubsub.get_message(timeout=_HEARTBEAT)
             if message is not None:
-                heard, asked = loop.time(), False
+                last_message, pinged = loop.time(), False
                 if message["type"] == "subscribe":
                     yield None
                 elif message["type"] == "message":
                     yield message["data"]
-            elif loop.time() - heard >= 2 * _HEARTBEAT:
-                raise NoAnswerError("nothing comes from Redis any more")
-            elif not asked and loop.time() - heard >= _HEARTBEAT:
-                asked = True
+            elif loop.time() - last_message >= 2 * _HEARTBEAT:
+                raise RedisTimeoutError("nothing comes from Redis any more")
+            elif not pinged and loop.time() - last_message >= _HEARTBEAT:
+                pinged = True
                 await pubsub.ping()
     finally:
         await pubsub.aclose()

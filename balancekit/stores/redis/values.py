@@ -1,4 +1,4 @@
-"""What is written to Redis and read from it: JSON that says its version, amounts as strings, nothing secret."""
+"""What is written to Redis and read from it: JSON with its version, amounts as strings, nothing secret."""
 
 import json
 import logging
@@ -11,11 +11,10 @@ from balancekit.stores.base import Change
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-# How many snapshots are kept as they were read, so that the same bytes are read once.
-_MOST_READ: Final = 10_000
+_MAX_CACHED: Final = 10_000
 
 EVENT: Final = json.dumps({"v": _VERSION})
-"""What is written for an event: that it is there says all."""
+"""What is written for an event, of which nothing but its existence matters."""
 
 
 def write_snapshot(snapshot: AccountBalances) -> str:
@@ -33,10 +32,10 @@ def write_owner(owner: str) -> str:
     return json.dumps({"v": _VERSION, "owner": owner})
 
 
-def read_change(text: object) -> Change:
-    """Read a change; what cannot be read says that anything may have happened."""
+def parse_change(text: object) -> Change:
+    """Parse a change; of one that cannot be parsed, anything may have happened."""
     try:
-        data = _read(text)
+        data = _parse(text)
     except (TypeError, ValueError, RecursionError):
         return Change(None)
     key, invalidated = data.get("key"), data.get("invalidated")
@@ -45,40 +44,40 @@ def read_change(text: object) -> Change:
     return Change(None)
 
 
-class Snapshots:
-    """Reads snapshots, each only once while its bytes stay the same."""
+class SnapshotParser:
+    """Parses snapshots, and keeps the last one of each account to parse the same bytes only once."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[bytes, AccountBalances | None]] = {}
+        self._parsed: dict[str, tuple[bytes, AccountBalances | None]] = {}
 
-    def read(self, key: str, text: bytes) -> AccountBalances | None:
-        """Read the snapshot of an account; None, and one line in the log, if it cannot be read."""
-        known = self._read.get(key)
+    def parse(self, key: str, text: bytes) -> AccountBalances | None:
+        """Parse the snapshot of an account; None, and one line in the log, if that is impossible."""
+        known = self._parsed.get(key)
         if known is not None and known[0] == text:
             return known[1]
         snapshot: AccountBalances | None = None
         try:
-            snapshot = from_dict(_read(text), AccountBalances, "a snapshot")
+            snapshot = from_dict(_parse(text), AccountBalances, "a snapshot")
         except (TypeError, ValueError, RecursionError) as error:
-            _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", _brief(error))
-        if len(self._read) >= _MOST_READ:
-            self._read.clear()
-        self._read[key] = text, snapshot
+            _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", _describe(error))
+        if len(self._parsed) >= _MAX_CACHED:
+            self._parsed.clear()
+        self._parsed[key] = text, snapshot
         return snapshot
 
 
-def _read(text: object) -> dict[str, object]:
+def _parse(text: object) -> dict[str, object]:
     data: object = json.loads(cast("str | bytes", text))
     if not isinstance(data, dict):
         raise TypeError("no JSON object")
-    written = cast("dict[str, object]", data)
-    if written.get("v") != _VERSION:
+    fields = cast("dict[str, object]", data)
+    if fields.get("v") != _VERSION:
         raise ValueError("of another version")
-    return written
+    return fields
 
 
-def _brief(error: Exception) -> str:
-    # What the bytes are is not known, so that nothing of them is shown.
+def _describe(error: Exception) -> str:
+    # Without the text: bytes that are no snapshot may be anything.
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
         return "no JSON"
     return str(error)
