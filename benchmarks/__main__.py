@@ -26,11 +26,11 @@ def main() -> None:
         for name in options.only or MEASURES:
             print(f"measuring: {name}", file=sys.stderr)
             MEASURES[name](run, results)
-    said = to_json(results, rounds=rounds)
-    print(to_text(said))
+    document = to_json(results, rounds=rounds)
+    print(to_text(document))
     if not options.only and not options.quick:
-        RESULTS.write_text(f"{json.dumps(said, indent=2, ensure_ascii=False)}\n", encoding="utf-8")
-        CHART.write_text(draw(said), encoding="utf-8")
+        RESULTS.write_text(f"{json.dumps(document, indent=2, ensure_ascii=False)}\n", encoding="utf-8")
+        CHART.write_text(draw(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The invented accounts: what they hold, how they sign, and what their exact sums are."""
+"""The invented accounts: their holdings, their signatures and their exact sums."""
 
 import base64
 import hashlib
@@ -31,7 +31,7 @@ _MORE_CODES: Final = ("ADA", "SOL", "JPY", "BNB", "DAI", "PLN", "XLM")
 
 @attrs.frozen
 class Account:
-    """One invented account; its key id tells the server what to answer, and after how many milliseconds."""
+    """One invented account; the server derives from its key id the response and the delay in milliseconds."""
 
     index: int
     currencies: int
@@ -49,7 +49,7 @@ class Account:
 
     @property
     def key_id(self) -> str:
-        """What the server knows the account by."""
+        """The id by which the server knows the account."""
         return f"{self.index}.{self.currencies}.{self.delay}"
 
     @classmethod
@@ -63,7 +63,7 @@ class Account:
         return [(code, chance.randrange(10 ** chance.randrange(1, 15))) for code in codes(self.currencies)]
 
     def body(self) -> bytes:
-        """Return the answer of its API."""
+        """Return the body of its API's response."""
         lines = self._getmany() if self.provider == GETMANY else self._cryptoprocessing()
         return json.dumps({"data": lines}, separators=(",", ":")).encode()
 
@@ -97,7 +97,7 @@ def amount(units: int) -> Decimal:
 
 
 def make_accounts(count: int, *, currencies: int = 20, delay: int = 0) -> tuple[Account, ...]:
-    """Return accounts that hold so many currencies each and are answered after so many milliseconds."""
+    """Return accounts with so many currencies each, whose responses take so many milliseconds."""
     return tuple(Account(index, currencies, delay) for index in range(count))
 
 
@@ -113,7 +113,7 @@ def exact_totals(accounts: tuple[Account, ...]) -> dict[str, Decimal]:
 
 
 def signed_text(key_id: str, now: int, nonce: str) -> str:
-    """Return what a request to getMany signs."""
+    """Return the text that a request to getMany signs."""
     return f"{len(key_id)}:{key_id}:10:{now}:24:{nonce}:POST:24:/account.balance.getMany:"
 
 

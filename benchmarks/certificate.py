@@ -1,4 +1,4 @@
-"""A certificate for the stand-in's TLS, of its own making and gone with the run."""
+"""A self-signed certificate for the server, deleted at the end of the run."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1, and it with its key; return where both are."""
+    """Write a certificate for 127.0.0.1, and another file with its key too; return both paths."""
     key = generate_private_key(SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "benchmark")])
     now = datetime.now(UTC)

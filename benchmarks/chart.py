@@ -58,7 +58,7 @@ def _circumstances(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Draw the chart of the results that are kept."""
+    """Draw the chart of the results that are stored."""
     CHART.write_text(draw(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ _LIBRARIES: Final = "balancekit aiohttp attrs cattrs ccxt cryptography httpx orj
 
 
 def to_json(results: Results, *, rounds: int) -> dict[str, Any]:
-    """Return everything that is known of the run, without anything that names the machine."""
+    """Return all facts of the run, without any that identifies the machine."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": rounds,
@@ -58,11 +58,11 @@ def to_text(results: dict[str, Any]) -> str:
 
 
 def _measure(name: str, unit: str, figure: Figure) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": name, "unit": unit, **_rounded(figure)}
+    document: dict[str, Any] = {"name": name, "unit": unit, **_rounded(figure)}
     bound = BOUNDS.get(name)
     if bound is not None:
-        said |= {**attrs.asdict(bound), "met": bound.met(said["median"])}
-    return said
+        document |= {**attrs.asdict(bound), "met": bound.met(document["median"])}
+    return document
 
 
 def _rounded(figure: Figure) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""A stand-in for both APIs that has every answer ready, so that what it is asked by is what is measured.
+"""A server for both APIs that has every response ready, so that its clients are measured rather than itself.
 
-It checks no signature and parses no more of a request than it must to know where it ends and whose it is. Run as
+It checks no signature, and parses only the end and the account of a request. Run as
 `python -m benchmarks.server`, it writes the ports that it listens on to its output, and ends with its input.
 """
 
@@ -21,7 +21,7 @@ _KEYS: Final = (b"-Processing-Key: ", b"-Key-Id: ")
 _LENGTH: Final = b"content-length: "
 _USAGE: Final = b"GET /usage"
 
-_answers: dict[bytes, tuple[float, bytes]] = {}
+_responses: dict[bytes, tuple[float, bytes]] = {}
 
 
 def _framed(body: bytes) -> bytes:
@@ -32,10 +32,10 @@ def _framed(body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _answer(key_id: bytes) -> tuple[float, bytes]:
+def _response(key_id: bytes) -> tuple[float, bytes]:
     account = Account.of_key(key_id.decode())
-    answer = _answers[key_id] = account.delay / 1e3, _framed(account.body())
-    return answer
+    response = _responses[key_id] = account.delay / 1e3, _framed(account.body())
+    return response
 
 
 class _Connection(asyncio.Protocol):
@@ -50,7 +50,7 @@ class _Connection(asyncio.Protocol):
         data = self._received + data if self._received else data
         end = data.find(_HEAD_END) + len(_HEAD_END)
         if end < len(_HEAD_END) or len(data) < end + self._body_length(data, end):
-            # No contender sends a second request before the first is answered.
+            # No contender sends a second request before the first has its response.
             self._received = data
             return
         self._received = b""
@@ -60,15 +60,15 @@ class _Connection(asyncio.Protocol):
         key = next(key for key in _KEYS if key in data)
         start = data.index(key) + len(key)
         key_id = data[start : data.index(b"\r\n", start)]
-        delay, answer = _answers.get(key_id) or _answer(key_id)
+        delay, response = _responses.get(key_id) or _response(key_id)
         if delay:
-            self._loop.call_later(delay, self._write, answer)
+            self._loop.call_later(delay, self._write, response)
         else:
-            self._transport.write(answer)
+            self._transport.write(response)
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, response: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(answer)
+            self._transport.write(response)
 
     @staticmethod
     def _body_length(data: bytes, end: int) -> int:

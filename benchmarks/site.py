@@ -1,4 +1,4 @@
-"""The stand-in server as a process of its own, on a core of its own where the system lets one choose."""
+"""The server as a process of its own, on a core of its own where the system allows it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _ROOT: Final = Path(__file__).parents[1]
 
 @attrs.define
 class Site:
-    """Where the stand-in listens, and where the certificate is that its clients are to trust."""
+    """The addresses of the server, and the path of the certificate that its clients trust."""
 
     http: str
     https: str
@@ -31,8 +31,8 @@ class Site:
 
     def usage(self) -> float:
         """Return the share of a core that the server has used since this was asked before."""
-        with urlopen(f"{self.http}/usage") as answer:
-            used, now = json.load(answer), time.perf_counter()
+        with urlopen(f"{self.http}/usage") as response:
+            used, now = json.load(response), time.perf_counter()
         share = (used - self._used) / (now - self._asked_at)
         self._used, self._asked_at = used, now
         return share
@@ -40,7 +40,7 @@ class Site:
 
 @contextmanager
 def running_site() -> Iterator[Site]:
-    """Run the stand-in, keep this process off its core, and end it."""
+    """Run the server, keep this process off its core, and end it."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with tempfile.TemporaryDirectory() as folder:
         certificate, chain = write_certificate(Path(folder))

@@ -12,20 +12,20 @@ import attrs
 
 _STAT: Final = Path("/proc/stat")
 _STOLEN: Final = 8
-"""Where the first line of `/proc/stat` says how many ticks the host has given to other machines."""
+"""The place in the first line of `/proc/stat` of the ticks that the host has given to other machines."""
 
 _CALM: Final = 0.02
-"""Which share of the time measured the host may have given to others for a round to be calm."""
+"""The share of the time measured that the host may give to others in a calm round."""
 
 
 class Watch:
-    """Somebody who looks on before and after each time, outside the time measured."""
+    """Called before and after each lap, outside the time measured."""
 
     def before(self) -> None:
-        """Look before."""
+        """Prepare for a lap."""
 
-    def after(self, result: Any) -> None:  # noqa: ANN401 - whatever the way returned
-        """Look at what came of it."""
+    def after(self, result: Any) -> None:  # noqa: ANN401 - the result of any way
+        """Examine the result of a lap."""
 
 
 @attrs.frozen
@@ -57,7 +57,7 @@ class Laps:
         return {name: [lap.processor for lap in laps] for name, laps in self.of.items()}
 
 
-_NOBODY: Final = Watch()
+_NO_WATCH: Final = Watch()
 
 
 async def in_turn(
@@ -68,15 +68,15 @@ async def in_turn(
 ) -> Laps:
     """Time each way once a round, in turn; the first round is not counted.
 
-    What a way returns is let go of outside the time measured. Every way begins with the garbage of others collected,
-    and with what others keep out of the collector's sight, which is on.
+    The result of a way is freed outside the time measured. Every way begins with the garbage of the others collected
+    and their live objects frozen; the collector is on.
 
     On a virtual machine a round is repeated, up to as many times again as there are rounds, if the host took the
-    processors away meanwhile, whatever the times were; those that count are the ones in which it took least.
+    processors away, whatever the times were; the rounds that count are those in which it took the least.
     """
     taken: list[dict[str, Lap]] = []
     for turn in range(2 * rounds + 1):
-        round_ = {name: await _lap(way, watches.get(name, _NOBODY)) for name, way in ways.items()}
+        round_ = {name: await _lap(way, watches.get(name, _NO_WATCH)) for name, way in ways.items()}
         if turn:
             taken.append(round_)
         if sum(_lost(each) <= _CALM for each in taken) >= rounds:
@@ -103,9 +103,9 @@ def _lost(laps: Mapping[str, Lap]) -> float:
 
 
 def _stolen() -> float:
-    """Return how many seconds of all processors the host has given to others so far; 0 where nobody tells."""
+    """Return the seconds of all processors that the host has given to others so far; 0 where that is unknown."""
     try:
-        told = _STAT.read_text(encoding="ascii").partition("\n")[0].split()
-        return int(told[_STOLEN]) / os.sysconf("SC_CLK_TCK")
+        fields = _STAT.read_text(encoding="ascii").partition("\n")[0].split()
+        return int(fields[_STOLEN]) / os.sysconf("SC_CLK_TCK")
     except (OSError, LookupError, ValueError):
         return 0.0

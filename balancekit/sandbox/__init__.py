@@ -1,4 +1,4 @@
-"""A server on loopback that plays both provider APIs from their specification, for demos and for tests.
+"""A server on loopback that simulates both provider APIs from their specifications, for demos and for tests.
 
 async with Sandbox() as sandbox:
     shop = sandbox.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000"})

@@ -57,7 +57,7 @@ class Checked(Tuned):
 
 
 def read_lines(account: Account, body: bytes) -> tuple[Held, ...]:
-    """Return what a body says; ValueError for an amount that is no plain decimal."""
+    """Return the balances in a body; ValueError for an amount that is not a plain decimal."""
     read = _read_cryptoprocessing if account.provider == CRYPTOPROCESSING else _read_getmany
     return tuple(read(account.label, account.provider, orjson.loads(body)["data"]))
 

@@ -1,4 +1,4 @@
-"""What all contenders have in common: the accounts that they read, how they sign, and what they give back."""
+"""What all contenders have in common: the accounts they read, how they sign, and their result."""
 
 import base64
 import os
@@ -22,7 +22,7 @@ _Item = TypeVar("_Item")
 
 @attrs.frozen
 class Fetched:
-    """The totals of one fetch, and whatever else its caller has then: it is let go of outside the time measured."""
+    """The totals of one fetch, and the rest of its result, which is freed outside the time measured."""
 
     totals: Totals
     kept: object = None

@@ -6,7 +6,7 @@ from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvide
 from benchmarks.accounts import CRYPTOPROCESSING, SECRET, SIGNING_KEY, Account
 from benchmarks.contenders.contender import Contender, Fetched
 
-# Never reached, so that it costs what a limit costs and no waiting.
+# Never reached, so that it has the cost of a limit without its waits.
 HIGH_LIMIT = RateLimit(20_000, per=1)
 
 

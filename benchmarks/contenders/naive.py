@@ -23,11 +23,11 @@ class Naive(Contender):
 
     async def fetch(self) -> Fetched:
         """Read all accounts once."""
-        answers = await asyncio.gather(*(self._read(signer) for signer in self.signers))
+        responses = await asyncio.gather(*(self._read(signer) for signer in self.signers))
         totals: defaultdict[str, Decimal] = defaultdict(Decimal)
         with localcontext(EXACT):
-            for signer, answer in zip(self.signers, answers, strict=True):
-                for line in answer["data"]:
+            for signer, response in zip(self.signers, responses, strict=True):
+                for line in response["data"]:
                     if signer.account.provider == CRYPTOPROCESSING:
                         totals[line["currency"]] += Decimal(line["balance"])
                     else:
@@ -37,9 +37,9 @@ class Naive(Contender):
 
     async def _read(self, signer: Signer) -> Any:  # noqa: ANN401 - JSON is any of its types
         body = None if signer.body is None else {}
-        async with self.session.post(signer.url, json=body, headers=signer.headers()) as answer:
-            answer.raise_for_status()
-            return await answer.json()
+        async with self.session.post(signer.url, json=body, headers=signer.headers()) as response:
+            response.raise_for_status()
+            return await response.json()
 
     async def aclose(self) -> None:
         """Close the session."""

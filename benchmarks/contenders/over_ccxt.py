@@ -23,9 +23,9 @@ class _Merchant(Exchange):  # type: ignore[misc]  # ccxt has no types
         return {"url": signer.url, "method": method, "body": body, "headers": signer.headers()}
 
     async def fetch_balance(self, params: Any = None) -> Any:  # noqa: ANN401, ARG002 - ccxt's signature
-        answer = await self.request("balances", "private", "POST")
-        result: dict[str, Any] = {"info": answer}
-        for line in answer["data"]:
+        response = await self.request("balances", "private", "POST")
+        result: dict[str, Any] = {"info": response}
+        for line in response["data"]:
             entry = self.account()
             if self.options["signer"].account.provider == CRYPTOPROCESSING:
                 entry["total"] = self.safe_string(line, "balance")

@@ -29,8 +29,8 @@ class Httpx(Contender):
         async def work(signers: Iterator[Signer]) -> None:
             setcontext(EXACT)
             for signer in signers:
-                answer = await self.client.post(signer.url, content=signer.body, headers=signer.headers())
-                add(totals, signer.account, answer.raise_for_status().content)
+                response = await self.client.post(signer.url, content=signer.body, headers=signer.headers())
+                add(totals, signer.account, response.raise_for_status().content)
 
         await share_out(self.signers, work, self.concurrency)
         return Fetched(totals)

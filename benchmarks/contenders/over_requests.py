@@ -39,11 +39,11 @@ class Requests(Contender):
         return Fetched(totals)
 
     def _read(self, signer: Signer) -> bytes:
-        answer = self._own.session.post(
+        response = self._own.session.post(
             signer.url, data=signer.body, headers=signer.headers(), timeout=10, allow_redirects=False
         )
-        answer.raise_for_status()
-        return answer.content
+        response.raise_for_status()
+        return response.content
 
     async def aclose(self) -> None:
         """End the threads and close their sessions."""

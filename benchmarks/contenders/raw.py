@@ -19,20 +19,20 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._received = b""
-        self._answer: asyncio.Future[bytes] | None = None
+        self._response: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's is none by name.
+        # uvloop's transport is not a subclass of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError())
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(exc or ConnectionResetError())
 
     def ask(self, request: bytes) -> asyncio.Future[bytes]:
-        self._answer = self._loop.create_future()
+        self._response = self._loop.create_future()
         self.transport.write(request)
-        return self._answer
+        return self._response
 
     def data_received(self, data: bytes) -> None:
         data = self._received + data if self._received else data
@@ -43,11 +43,11 @@ class _Connection(asyncio.Protocol):
             self._received = data
             return
         self._received = b""
-        assert self._answer is not None
+        assert self._response is not None
         if data.startswith(b"HTTP/1.1 200 "):
-            self._answer.set_result(data[end:])
+            self._response.set_result(data[end:])
         else:
-            self._answer.set_exception(ValueError("not a 200"))
+            self._response.set_exception(ValueError("not a 200"))
 
 
 class Raw(Contender):

@@ -42,12 +42,12 @@ class Tuned(Contender):
         return Fetched(totals)
 
     async def read(self, signer: Signer) -> bytes:
-        """Send one request and return the body of its answer."""
+        """Send one request and return the body of its response."""
         async with self.session.post(
             signer.url, data=signer.body, headers=signer.headers(), allow_redirects=False
-        ) as answer:
-            answer.raise_for_status()
-            return await answer.read()
+        ) as response:
+            response.raise_for_status()
+            return await response.read()
 
     async def aclose(self) -> None:
         """Close the session."""
@@ -55,7 +55,7 @@ class Tuned(Contender):
 
 
 def add(totals: defaultdict[str, Decimal], account: Account, body: bytes) -> None:
-    """Add what a body says to the totals, unchecked."""
+    """Add the amounts in a body to the totals, unchecked."""
     lines = orjson.loads(body)["data"]
     if account.provider == CRYPTOPROCESSING:
         for line in lines:

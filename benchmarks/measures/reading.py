@@ -1,4 +1,4 @@
-"""From the bytes of answers to merged balances, without any network, against adding up what orjson makes of them."""
+"""From the bytes of responses to merged balances, without a network, against orjson and a sum."""
 
 import asyncio
 from collections import defaultdict

@@ -19,12 +19,12 @@ class Run:
     most_accounts: int = 10_000
 
     def accounts(self, count: int) -> int:
-        """Return how many accounts to read where that many are meant."""
+        """Return how many accounts to read instead of that many: fewer in a quick run."""
         return min(count, self.most_accounts)
 
 
 def python(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
-    """Run a new interpreter and return what it writes; whatever it says of errors is shown."""
+    """Run a new interpreter and return its output; its errors are shown."""
     environment = {**os.environ, **(environ or {})}
     # An installed package comes with its bytecode; one in a working tree has it once it was imported.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

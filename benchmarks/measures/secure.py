@@ -1,4 +1,4 @@
-"""https with handshakes and without, in a process of its own that trusts the stand-in's certificate."""
+"""https with handshakes and without, in a process of its own that trusts the server's certificate."""
 
 import json
 

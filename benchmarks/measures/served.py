@@ -13,7 +13,7 @@ from benchmarks.timing import in_turn
 
 
 def measure(run: Run, results: Results) -> None:
-    """Time it beside one that asks again."""
+    """Time it beside one that reads again."""
     if "max_age" in inspect.signature(AggregateClient.fetch).parameters:
         asyncio.run(_served(run, results))
 

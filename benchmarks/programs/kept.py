@@ -29,7 +29,7 @@ def main() -> None:
             snapshots.append(AccountBalances(one.account, one.provider, held, datetime.now(UTC)))
         return merge(snapshots)
 
-    # Whatever is made once, with the first answers, is no part of it.
+    # Objects that are made once, with the first responses, are not part of it.
     merge([AccountBalances("a", "b", (), datetime.now(UTC))])
     for one, account in zip(providers[:2], accounts, strict=False):
         one.read_response(Response(200, {}, account.body()))

@@ -16,7 +16,7 @@ def resident_bytes() -> int:
 
 
 def forget_peak() -> None:
-    """Begin the high-water mark anew where the system can (Linux); elsewhere it is that of the whole process."""
+    """Reset the high-water mark where the system can (Linux); elsewhere it is that of the whole process."""
     if _RESET.exists():
         _RESET.write_text("5")
 

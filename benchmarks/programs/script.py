@@ -26,9 +26,9 @@ async def _shop(session, account):
         "X-Processing-Key": account["key"],
         "X-Processing-Signature": hmac.new(secret.encode(), b"{}", hashlib.sha512).hexdigest(),
     }
-    async with session.post(f"{account['base_url']}/accounts/list", data=b"{}", headers=headers) as answer:
-        answer.raise_for_status()
-        lines = (await answer.json())["data"]
+    async with session.post(f"{account['base_url']}/accounts/list", data=b"{}", headers=headers) as response:
+        response.raise_for_status()
+        lines = (await response.json())["data"]
     return [(line["currency"], Decimal(line["balance"])) for line in lines]
 
 
@@ -42,9 +42,9 @@ async def _till(session, account):
         "Bs-Nonce": nonce,
         "Bs-Signature": base64.b64encode(key.sign(text.encode())).decode(),
     }
-    async with session.post(f"{account['base_url']}/account.balance.getMany", headers=headers) as answer:
-        answer.raise_for_status()
-        held = [line["balance"] for line in (await answer.json())["data"]]
+    async with session.post(f"{account['base_url']}/account.balance.getMany", headers=headers) as response:
+        response.raise_for_status()
+        held = [line["balance"] for line in (await response.json())["data"]]
     return [(one["code"], Decimal(one["value"]).scaleb(-one["decimals"])) for one in held]
 
 
