@@ -1,4 +1,4 @@
-"""Reading `accounts.toml`: which accounts there are, and where their secrets are kept.
+"""`accounts.toml`: which accounts to read, where their secrets are, which aliases and client settings apply.
 
     [accounts.shop-eu]
     provider = "cryptoprocessing"
@@ -11,7 +11,8 @@
     [client]                                         # optional: timeout, deadline, concurrency, attempts
     deadline = 10
 
-The settings of an account are the keyword-only parameters of its provider's class, so nothing here knows any provider.
+The settings of an account are the keyword-only parameters of its adapter's constructor, so this module knows no
+provider in particular.
 """
 
 import difflib
@@ -22,7 +23,7 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -35,8 +36,18 @@ from balancekit.money.exact_json import json_type_name
 from balancekit.providers import provider_class
 from balancekit.providers.base import HttpProvider
 
-CLIENT_SETTINGS: Final = ("timeout", "deadline", "concurrency", "attempts")
-"""Which arguments of `AggregateClient` the table `[client]` may set."""
+
+class ClientSettings(TypedDict, total=False):
+    """The arguments of `AggregateClient` that the table `[client]` may set."""
+
+    timeout: float
+    deadline: float
+    concurrency: int
+    attempts: int
+
+
+CLIENT_SETTINGS: Final = tuple(ClientSettings.__annotations__)
+"""The names of the `ClientSettings`."""
 
 _TABLES: Final = ("accounts", "aliases", "client")
 _MAX_CONFIG_SIZE: Final = 2**20
@@ -51,45 +62,49 @@ _SETTING_TYPES: Final[Mapping[type, str]] = MappingProxyType(
 
 @attrs.frozen
 class Config:
-    """The accounts of a configuration file, and how they are to be read and merged."""
+    """The contents of a configuration file.
+
+    `providers` are its accounts in the order of the file; `aliases` maps codes to the currency that they are counted
+    as, and `client_settings` holds only what the file sets.
+    """
 
     providers: tuple[HttpProvider, ...]
     aliases: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    client_settings: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    client_settings: ClientSettings = attrs.field(factory=ClientSettings)
 
     def make_client(self) -> AggregateClient:
-        """Make a client that reads all accounts over a session of its own."""
+        """Return a client of all accounts that opens its own session."""
         return AggregateClient(self.providers, aliases=self.aliases, **self.client_settings)
 
 
 def load_config(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Config:
-    """Read accounts and settings from a TOML file; `environ` is the process's own environment unless given.
+    """Read accounts and settings from a TOML file; `environ` replaces the environment of the process.
 
-    Raises ConfigError with a line for the first problem of each account, which names the file, the account and the key.
-    Neither its message nor its traceback shows a value that is a secret, or that may be one.
+    Raises ConfigError with one line for the first problem of each account, which names the file, the account and the
+    key. Neither its message nor the local variables of its traceback contain a secret, or a value that may be one.
     """
     try:
         return _load(Path(path), os.environ if environ is None else environ)
     except _ConfigProblem as error:
         lines = error.lines
-    # The frames below hold what was read, this one the environment: the error is raised anew, with nothing of either.
+    # A new exception, raised here: the frames of the first hold what was read, and this one holds the environment.
     del environ
     raise ConfigError("\n".join(f"{os.fspath(path)}: {line}" for line in lines))
 
 
 class _ConfigProblem(Exception):  # noqa: N818 - it never leaves this module
-    """What is wrong, a line for each thing; each level on the way up puts its name in front."""
+    """One line for each problem; each caller on the way up prefixes the name of its part of the file."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         return self.args
 
-    def at(self, place: str) -> "_ConfigProblem":
+    def prefixed(self, place: str) -> "_ConfigProblem":
         return _ConfigProblem(*(f"{place}: {line}" for line in self.lines))
 
 
 def _load(path: Path, environ: Mapping[str, str]) -> Config:
-    document = _parse_toml(_decode_utf8(_read_file(path, _MAX_CONFIG_SIZE, "the file"), "the file"))
+    document = _parse_toml(_read_text(path, _MAX_CONFIG_SIZE, "the file"))
     _check_keys(document, _TABLES)
     accounts = _get_table(document, "accounts")
     if not accounts:
@@ -101,7 +116,7 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
         try:
             providers.append(_make_provider(label, settings, resolver))
         except _ConfigProblem as error:
-            problems += error.at(f"account {label!r}").lines
+            problems += error.prefixed(f"account {label!r}").lines
     if problems:
         raise _ConfigProblem(*problems)
     return Config(
@@ -113,7 +128,7 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
 
 @attrs.frozen
 class _SecretResolver:
-    """Where references lead."""
+    """Finds the secrets that the file names by an environment variable or by a file."""
 
     folder: Path
     environ: Mapping[str, str]
@@ -128,7 +143,7 @@ class _SecretResolver:
         return self._resolve_variable(name) if kind == "env" else self._resolve_file(name)
 
     def _resolve_variable(self, name: str) -> str:
-        # Somebody may have put the secret itself here, so only what can hardly be one is shown.
+        # The secret itself may stand here by mistake: only a name in upper case, as variables usually have, is shown.
         if _VARIABLE_NAME.fullmatch(name) is None:
             raise _ConfigProblem("env: expected the name of an environment variable: letters, digits and underscores")
         description = f"the environment variable {name}" if name.isupper() else "the environment variable of that name"
@@ -142,11 +157,7 @@ class _SecretResolver:
     def _resolve_file(self, name: str) -> str:
         path = self.folder / name
         description = f"the file {str(path)!r}"
-        text = (
-            _decode_utf8(_read_file(path, _MAX_SECRET_SIZE, description), description)
-            .removesuffix("\n")
-            .removesuffix("\r")
-        )
+        text = _read_text(path, _MAX_SECRET_SIZE, description).removesuffix("\n").removesuffix("\r")
         if not text:
             raise _ConfigProblem(f"{description} is empty")
         return text
@@ -174,7 +185,7 @@ def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> H
         return adapter(label, **cast("dict[str, Any]", values))
     except ConfigError as error:
         problem = str(error).removeprefix(f"account {label!r}: ")
-    except Exception as error:  # noqa: BLE001 - an adapter may raise anything; its words are left out, they may hold a secret
+    except Exception as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
         problem = f"{adapter.__name__} refused the settings with {type(error).__name__}"
     raise _ConfigProblem(problem)
 
@@ -192,10 +203,10 @@ def _find_provider_class(name: object) -> type[HttpProvider]:
 
 
 def _read_setting(adapter: type[HttpProvider], key: str, value: object, resolver: _SecretResolver) -> object:
-    several = _as_list(value)
-    if several is None or key in adapter.secret_settings or not _accepts_list(adapter, key):
-        return _read_value(adapter, key, key, value, resolver)
-    return tuple(_read_value(adapter, key, f"{key}[{index}]", item, resolver) for index, item in enumerate(several))
+    if key not in adapter.secret_settings and _accepts_list(adapter, key) and isinstance(value, list):
+        items = enumerate(cast("list[object]", value))
+        return tuple(_read_value(adapter, key, f"{key}[{index}]", item, resolver) for index, item in items)
+    return _read_value(adapter, key, key, value, resolver)
 
 
 def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object, resolver: _SecretResolver) -> object:
@@ -204,15 +215,15 @@ def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object
         try:
             value = resolver.resolve(cast("dict[str, object]", value))
         except _ConfigProblem as error:
-            raise error.at(place) from None
+            raise error.prefixed(place) from None
     elif secret:
         raise _ConfigProblem(f"{place}: a secret does not belong in this file; give {_REFERENCE_SYNTAX}")
     if secret:
         return Secret(value)
-    admitted = _accepted_types(adapter, key)
-    # By the exact type, since a bool is an int too.
-    if admitted and type(value) not in admitted:
-        expected = " or ".join(_SETTING_TYPES[kind] for kind in admitted)
+    accepted = _accepted_types(adapter, key)
+    # The exact type, because a bool is an int.
+    if accepted and type(value) not in accepted:
+        expected = " or ".join(_SETTING_TYPES[kind] for kind in accepted)
         raise _ConfigProblem(f"{place}: expected {expected}, got {_type_name(value)}")
     return value
 
@@ -230,9 +241,9 @@ def _annotated_types(adapter: type[HttpProvider], key: str) -> tuple[Any, ...]:
     try:
         hint: Any = get_type_hints(adapter.__init__).get(key)
     except NameError:
-        # It names a type that is imported for type checkers only; the constructor is the judge then.
+        # An annotation names a type that is imported only for type checkers: the constructor has to check the value.
         return ()
-    # Of a union its members; but the arguments of a list are what is in it.
+    # Only a union is taken apart: the arguments of `list[str]` are the types of its items.
     return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
@@ -249,13 +260,14 @@ def _read_aliases(table: Mapping[str, object]) -> dict[str, str]:
         raise _ConfigProblem(f"aliases: {error}") from None
 
 
-def _read_client_settings(table: Mapping[str, object]) -> dict[str, Any]:
-    settings = dict(table)
+def _read_client_settings(table: Mapping[str, object]) -> ClientSettings:
+    settings = cast("ClientSettings", dict(table))
     try:
-        _check_keys(settings, CLIENT_SETTINGS)
-        AggregateClient((), **cast("dict[str, Any]", settings))
+        _check_keys(table, CLIENT_SETTINGS)
+        # The constructor checks the values.
+        AggregateClient((), **settings)
     except _ConfigProblem as error:
-        raise error.at("client") from None
+        raise error.prefixed("client") from None
     except ConfigError as error:
         raise _ConfigProblem(f"client: {error}") from None
     return settings
@@ -265,26 +277,26 @@ def _parse_toml(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        # Only the place: the words of the parser may quote the file, and a secret may stand there.
+        # Only the position: the parser's message may quote the file, and with it a secret.
         place = _TOML_POSITION.search(str(error))
         raise _ConfigProblem(f"not valid TOML{f' at {place[0]}' if place else ''}") from None
 
 
-def _read_file(path: Path, limit: int, description: str) -> bytes:
+def _read_text(path: Path, limit: int, description: str) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
-        # A ValueError is a null character in the path.
+        # A path with a null character is a ValueError.
         raise _ConfigProblem(f"{description} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > limit:
         raise _ConfigProblem(f"{description} is larger than {limit} bytes")
-    return content
+    return _decode_utf8(content, description)
 
 
 def _decode_utf8(content: bytes, description: str) -> str:
     try:
-        # Editors on Windows put a byte order mark in front.
+        # Windows editors begin a file with a byte order mark.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _ConfigProblem(f"{description} is not UTF-8 text") from None
@@ -294,17 +306,13 @@ def _get_table(document: Mapping[str, object], name: str) -> dict[str, object]:
     try:
         return _as_table(document.get(name, {}))
     except _ConfigProblem as error:
-        raise error.at(name) from None
+        raise error.prefixed(name) from None
 
 
 def _as_table(value: object) -> dict[str, object]:
     if isinstance(value, dict):
         return cast("dict[str, object]", value)
     raise _ConfigProblem(f"expected a table, got {_type_name(value)}")
-
-
-def _as_list(value: object) -> list[object] | None:
-    return cast("list[object]", value) if isinstance(value, list) else None
 
 
 def _type_name(value: object) -> str:

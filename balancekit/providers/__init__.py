@@ -1,11 +1,11 @@
-"""The built-in provider adapters, one file an API, and the registry of their names.
+"""The built-in provider adapters, one module for each API, and the registry of their names.
 
-To add one: write its file here and its line below. Its class then has its name in `accounts.toml`, too. An adapter that
-lives in another distribution registers itself under the entry point group `balancekit.providers`.
+To add one: write its module in this package and add its line to `BUILT_IN`; `accounts.toml` then knows its name. An
+adapter in another distribution registers its class under the entry point group `balancekit.providers`.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -18,18 +18,21 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "getmany": "balancekit.providers.getmany:GetManyProvider",
     }
 )
-"""Where the class of each provider's name is."""
+"""The name of each provider and where its class is, as `module:class`."""
 
 ENTRY_POINTS: Final = "balancekit.providers"
+"""The entry point group in which other distributions register their adapters."""
 
 
 def provider_class(name: str) -> type[HttpProvider]:
-    """Return the adapter of that name, built in or registered by another distribution; ConfigError if none."""
+    """Return the adapter class of a provider's name, whether built in or registered by another distribution.
+
+    Raises ConfigError if no class has that name, or if the registered object is not a subclass of HttpProvider.
+    """
     path = BUILT_IN.get(name)
     if path is not None:
-        module, _, attribute = path.partition(":")
-        return cast("type[HttpProvider]", getattr(import_module(module), attribute))
-    # Looking through every installed distribution takes a while, and most names are built in.
+        return cast("type[HttpProvider]", resolve_name(path))
+    # Imported and searched only now: it takes a while, and most names are built in.
     from importlib.metadata import entry_points
 
     registered = entry_points(group=ENTRY_POINTS)
