@@ -130,7 +130,7 @@ def everything_said_by() -> Callable[[BaseException], str]:
             if link is None or link in seen:
                 continue
             seen.append(link)
-            pending += [link.__cause__, link.__context__]
+            pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
             frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
             said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
             said += f"{link!r} {link} {link.args!r} {vars(link)!r}"

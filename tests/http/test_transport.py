@@ -1,10 +1,8 @@
 """Sending requests, over real connections on loopback."""
 
 import asyncio
-import contextlib
 import gzip
 import socket
-import traceback
 
 import aiohttp
 import pytest
@@ -22,9 +20,9 @@ from balancekit.http.transport import (
     send,
     transport_error,
 )
+from tests.support.loopback_origin import OK, LoopbackOrigin, headers_of, raw_response
 
 CANARY = "canary-3f9a"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 INFO = aiohttp.RequestInfo(
     URL("https://pay.example"), "POST", CIMultiDictProxy(CIMultiDict({"X-Key": CANARY})), URL("https://pay.example")
 )
@@ -35,72 +33,13 @@ PARSER_ERRORS = [kind for kind in vars(http_exceptions).values() if isinstance(k
 PARSER_ERRORS = [kind for kind in PARSER_ERRORS if kind.__module__ == http_exceptions.__name__]
 
 
-class Origin:
-    """A server on loopback that sends the same bytes on every connection, and keeps the requests if it `listens`."""
-
-    def __init__(self):
-        self.response = OK
-        self.listens = True
-        self.requests = []
-
-    async def start(self):
-        """Begin to listen."""
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
-
-    async def _serve(self, reader, writer):
-        with contextlib.suppress(ConnectionError):
-            if self.listens:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(headers_of(head).get("Content-Length", 0))
-                self.requests.append(head + await reader.readexactly(length))
-            writer.write(self.response)
-            await writer.drain()
-            if self.response == b"":
-                writer.transport.abort()
-            writer.close()
-            await writer.wait_closed()
-
-
-def headers_of(request):
-    """Return the headers of a request as they were on the wire."""
-    head = request.partition(b"\r\n\r\n")[0].decode()
-    return CIMultiDict(line.split(": ", 1) for line in head.split("\r\n")[1:])
-
-
-def raw_response(status, body=b"", *headers):
-    """Return the bytes of a response."""
-    lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-def whole_chain(error):
-    """Return an exception and all that it came from."""
-    links, pending = [], [error]
-    while pending:
-        link = pending.pop()
-        if link is not None and link not in links:
-            links.append(link)
-            pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
-    return links
-
-
-def everything_said_by(error):
-    """Return all that an error tracker could collect from an exception, local variables included."""
-    said = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    for link in whole_chain(error):
-        said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
-        said += "".join(traceback.TracebackException.from_exception(link, capture_locals=True).format())
-    return said
-
-
 @pytest.fixture
 async def start_origin():
     """Start servers that end with the test."""
     origins = []
 
     async def start():
-        origin = Origin()
+        origin = LoopbackOrigin()
         await origin.start()
         origins.append(origin)
         return origin
@@ -254,7 +193,7 @@ class SlowConnector(Connector):
 
     async def _create_connection(self, *args):
         protocol = await super()._create_connection(*args)
-        while not protocol.should_close:  # noqa: ASYNC110 - what is waited for tells nobody
+        while not protocol.should_close:  # noqa: ASYNC110 - the state has no event
             await asyncio.sleep(0)
         return protocol
 
@@ -314,7 +253,9 @@ async def test_an_error_response_whose_body_is_broken_keeps_its_status(session, 
     ],
     ids=["reset", "no http", "no status", "header", "truncated", "length", "chunk", "not gzip", "long header"],
 )
-async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(session, origin, response):
+async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(
+    session, origin, response, everything_said_by
+):
     """Nothing that aiohttp knows of the request is left in the error, its causes and their frames."""
     origin.response = response
 
@@ -338,7 +279,7 @@ async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(sessi
     ],
     ids=["request", "bare", "header before", "header itself", "truncated", "chunk"],
 )
-async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo):
+async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo, everything_said_by):
     """What a broken server sends back of a request does not reach the message by way of aiohttp's."""
     origin.response = echo.encode()
 
@@ -358,7 +299,7 @@ async def test_a_response_cut_in_its_head_is_described_in_words(session, origin)
     assert failure.message == "ServerDisconnectedError: the connection ended in the head of the response"
 
 
-async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session):
+async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session, everything_said_by):
     """An origin that does not listen is worth another try, and its error names host and port alone."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -370,9 +311,9 @@ async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(se
     assert CANARY not in everything_said_by(failure)
 
 
-async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(session, origin):
+async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(session, origin, everything_said_by):
     """An https:// URL is never served in the clear."""
-    origin.listens = False
+    origin.reads_requests = False
 
     failure = await failure_of(session, origin.url.replace("http://", "https://"))
 
@@ -381,13 +322,12 @@ async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(se
     assert CANARY not in everything_said_by(failure)
 
 
-async def test_a_password_of_a_proxy_is_not_shown():
+async def test_a_password_of_a_proxy_is_not_shown(everything_said_by):
     """A lent session may go through a proxy, whose password is a secret too."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         proxy = f"http://user:{CANARY}@127.0.0.1:{unused.getsockname()[1]}"
         async with aiohttp.ClientSession(proxy=proxy) as session:
-            del proxy
             failure = await failure_of(session, "http://127.0.0.1:9")
 
     assert failure.message.startswith("ClientProxyConnectionError: ")
@@ -397,20 +337,20 @@ async def test_a_password_of_a_proxy_is_not_shown():
 @pytest.mark.parametrize("kind", [kind for kind in EXCEPTIONS if kind is not aiohttp.WSMessageTypeError])
 def test_every_error_of_aiohttps_client_has_its_own_error(kind):
     """A later aiohttp may not have an error that none of the classes stands for."""
-    bare = {"__init__": lambda _: None, "__str__": lambda _: "said", "request_info": INFO}
+    bare = {"__init__": lambda _: None, "__str__": lambda _: "reason", "request_info": INFO}
     error = type(kind.__name__, (kind,), bare)()
 
     failure = transport_error(error, account="shop", provider="fake")
 
     assert type(failure) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
-    assert failure.message == f"{kind.__name__}: said"
+    assert failure.message == f"{kind.__name__}: reason"
     assert failure.__cause__ is error
 
 
 @pytest.mark.parametrize("kind", PARSER_ERRORS)
 def test_every_error_of_aiohttps_parser_has_its_own_error(kind):
     """Reading a body may raise what the parser raises."""
-    error = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "said"})()
+    error = type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "reason"})()
 
     assert type(transport_error(error, account="shop", provider="fake")) is TransportError
 

@@ -1,0 +1,47 @@
+"""A server on loopback that sends raw bytes, valid HTTP or not."""
+
+import asyncio
+import contextlib
+
+from multidict import CIMultiDict
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class LoopbackOrigin:
+    """Sends the same bytes on every connection, and keeps the requests if it `reads_requests`."""
+
+    def __init__(self):
+        self.response = OK
+        self.reads_requests = True
+        self.requests = []
+
+    async def start(self):
+        """Begin to listen."""
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            if self.reads_requests:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(headers_of(head).get("Content-Length", 0))
+                self.requests.append(head + await reader.readexactly(length))
+            writer.write(self.response)
+            await writer.drain()
+            if self.response == b"":
+                writer.transport.abort()
+            writer.close()
+            await writer.wait_closed()
+
+
+def headers_of(request):
+    """Return the headers of a request as they were on the wire."""
+    head = request.partition(b"\r\n\r\n")[0].decode()
+    return CIMultiDict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+
+
+def raw_response(status, body=b"", *headers):
+    """Return the bytes of a response."""
+    lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
