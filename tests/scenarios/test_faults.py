@@ -35,7 +35,7 @@ NOTHING = "0"
 
 ATTEMPTS = 3
 # Longer than a busy machine may stand still: each attempt's request must have arrived by then.
-TIMEOUT = 0.25
+TIMEOUT = 0.35
 AMPLE = 1.5
 BOUND = 2.0
 """Seconds: for an attempt that will time out, for one that will not, and for a whole fetch."""
