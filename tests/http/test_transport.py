@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -17,6 +18,7 @@ from balancekit.http.transport import (
     BodyTooLargeError,
     ClearTextProxyError,
     Connector,
+    is_lost_keepalive,
     send,
     transport_error,
 )
@@ -398,3 +400,25 @@ def test_a_proxy_in_the_clear_is_a_transport_error_with_the_way_out():
 
     assert type(failure) is TransportError
     assert (failure.hint, failure.retryable) == ("Add the host to NO_PROXY", False)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (aiohttp.ServerDisconnectedError(), True),
+        (aiohttp.ClientOSError(104, "reset"), True),
+        (aiohttp.ServerDisconnectedError(object()), False),
+        (
+            aiohttp.ClientConnectorError(
+                SimpleNamespace(host="pay.example", port=443, ssl=True), OSError(111, "refused")
+            ),
+            False,
+        ),
+        (aiohttp.ClientPayloadError("truncated"), False),
+        (TimeoutError(), False),
+    ],
+    ids=["closed", "reset", "within the head", "not connected", "within the body", "timeout"],
+)
+def test_a_lost_keepalive_ended_before_any_of_the_response(error, is_lost):
+    """Only then is it known that the server has closed an idle connection, so that another try is free."""
+    assert is_lost_keepalive(transport_error(error, account="shop", provider="fake")) is is_lost
