@@ -1,5 +1,7 @@
 """The accounts of a sandbox, and changes to their holdings."""
 
+import decimal
+
 import pytest
 
 from balancekit.sandbox import Holding, Sandbox
@@ -23,14 +25,34 @@ def test_setting_a_new_currency_adds_a_holding():
     assert account.holdings == (Holding("BTC", "1"), Holding("EUR", "2"))
 
 
-def test_adding_is_exact_and_returns_what_was_added():
+def test_adding_returns_what_was_added():
     """The sum has the finer scale of the two, and the amount added has the holding's form."""
     account = Sandbox().add_getmany("till", [Holding("USDC", "1.50", chain="solana")])
 
-    added = account.add("USDC", "-0.125")
+    added = account.add("USDC", "-2.125")
 
-    assert added == Holding("USDC", "-0.125", chain="solana")
-    assert account.holdings == (Holding("USDC", "1.375", chain="solana"),)
+    assert added == Holding("USDC", "-2.125", chain="solana")
+    assert account.holdings == (Holding("USDC", "-0.625", chain="solana"),)
+
+
+def test_adding_is_exact():
+    """No digit is lost, however few the caller's context keeps."""
+    account = Sandbox().add_cryptoprocessing("shop", {"EUR": "123456789012345678901234567890"})
+
+    with decimal.localcontext(prec=5):
+        account.add("EUR", "0.123456789012345678901234567891")
+
+    assert account.holdings[0].plain == "123456789012345678901234567890.123456789012345678901234567891"
+
+
+def test_adding_a_new_currency_or_chain_adds_a_holding():
+    """The same code on another chain is another holding."""
+    account = Sandbox().add_getmany("till", [Holding("USDC", "1", chain="solana")])
+
+    account.add("USDC", "2", chain="base")
+    account.add("ETH", "3")
+
+    assert account.holdings[1:] == (Holding("USDC", "2", chain="base"), Holding("ETH", "3"))
 
 
 def test_a_sum_finer_than_the_decimals_is_not_added():

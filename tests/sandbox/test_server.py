@@ -1,6 +1,5 @@
 """A sandbox: its accounts, its clock, and the transactions that change its holdings."""
 
-import decimal
 from decimal import Decimal
 
 import pytest
@@ -71,37 +70,6 @@ async def test_a_client_reads_what_was_settled(sandbox, add, provider):
 
     async with AggregateClient([ADAPTERS[provider]("shop", **account.settings)]) as client:
         assert (await client.fetch()).amount("BTC") == Decimal("1.25")
-
-
-@pytest.mark.parametrize("provider", ADAPTERS)
-async def test_a_settlement_may_take_away(sandbox, add, provider):
-    """A negative amount is subtracted, below zero too."""
-    account = add(provider, {"EUR": "10.00"})
-
-    await sandbox.settle(account, "EUR", Decimal("-12.50"))
-
-    assert account.holdings == (Holding("EUR", "-2.50"),)
-
-
-async def test_a_settlement_is_exact(sandbox, add):
-    """No digit is lost, however few the caller's context keeps."""
-    account = add("cryptoprocessing", {"EUR": "123456789012345678901234567890"})
-
-    with decimal.localcontext(prec=5):
-        await sandbox.settle(account, "EUR", "0.123456789012345678901234567891")
-
-    assert account.holdings[0].plain == "123456789012345678901234567890.123456789012345678901234567891"
-
-
-@pytest.mark.parametrize("provider", ADAPTERS)
-async def test_a_settlement_may_add_a_holding(sandbox, add, provider):
-    """A new currency becomes a holding, and so does a new chain of one."""
-    account = add(provider, [Holding("USDC", "1", chain="solana")])
-
-    await sandbox.settle(account, "USDC", "2", chain="base")
-    await sandbox.settle(account, "ETH", "3")
-
-    assert account.holdings[1:] == (Holding("USDC", "2", chain="base"), Holding("ETH", "3"))
 
 
 @pytest.mark.parametrize("status", [None, "FAILED"], ids=["pending", "given"])
