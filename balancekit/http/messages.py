@@ -65,7 +65,7 @@ def check_base_url(base_url: object) -> str:
     cross the network in the clear) with a host and nothing after the path.
     """
     try:
-        # yarl takes blanks and control characters in a host.
+        # yarl accepts blanks and control characters in a host.
         printable = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
         url = URL(base_url) if isinstance(base_url, str) and printable else None
     except ValueError:

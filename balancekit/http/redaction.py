@@ -33,9 +33,12 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 
 def sensitive_values(request: Request) -> frozenset[str]:
-    """Return what must not be shown of a request: the values of its headers and its query, their words, its body."""
+    """Return what must not be shown of a request: its body, and the values of its query and headers.
+
+    The parts of a header's value between blanks count too: a server may send a token back without its scheme.
+    """
     values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
-    values |= {word for value in values for word in value.split()}
+    values |= {part for value in values for part in value.split()}
     values |= {*URL(request.url, encoded=True).query.values(), request.body.decode("utf-8", "replace")}
     return frozenset(value for value in values if len(value) >= _MIN_SECRET_LENGTH)
 
