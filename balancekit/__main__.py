@@ -6,8 +6,8 @@ from balancekit.version import __version__
 
 
 def main() -> None:
-    """Run the command line; without its extra, say how to install it and exit with 2."""
-    # Scripts ask for it, and answering takes a tenth of the time that importing click does.
+    """Run the command line; if its dependencies are missing, print how to install them and exit with 2."""
+    # Without click this takes a tenth of the time, which scripts that check the version notice.
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"balancekit, version {__version__}\n")
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""The command line. Each command is in a module of its own; whatever is heavy is imported when a command runs."""
+"""The command line. Each command has its own module, which imports its heavy parts when the command runs."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ __all__ = ["cli"]
 
 
 class _Cli(click.Group):
-    """A group whose commands end with the exit codes of `EXIT_CODES`; any other error passes."""
+    """A group that turns the errors of `EXIT_CODES` into their exit codes; any other error passes."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         escape_unencodable()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Fewer are read before a bar could be noticed.
+# So few accounts are read before anybody could notice a progress bar.
 _MAX_WITHOUT_PROGRESS: Final = 5
 
 
@@ -63,7 +63,7 @@ def balances(
 ) -> None:
     """Read the balances of all accounts and show their totals by currency.
 
-    Only the result goes to stdout; whatever went wrong goes to stderr. The exit code is 0 if every account was read,
+    Only the result goes to stdout; errors go to stderr. The exit code is 0 if every account was read,
     3 if the totals lack one (the last line on stderr says which), 1 if nothing could be read, and 2 if an option or
     the configuration is wrong.
 
@@ -98,7 +98,7 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
     failures: list[AccountFailure] = []
     chosen = list(dict.fromkeys(labels)) or None
     async with config.make_client() as client, aclosing(client.stream(chosen)) as outcomes:
-        # Importing what draws tables takes a tenth of a second, in which there is nothing to do but to wait.
+        # Importing rich takes a tenth of a second: done in a thread while the responses are on their way.
         importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
         count = len(client.accounts) if chosen is None else len(chosen)
         with _progress(count) as advance:
@@ -147,8 +147,8 @@ def _print_result(merged: "MergedBalances", view: "View", form: str, *, by_accou
     elif form == "csv":
         output.write_raw(csv_export.accounts_csv(shown) if by_account else csv_export.totals_csv(shown))
     elif merged.accounts:
-        totals, lines = view.count_hidden_zeros(merged)
-        note = describe_hidden_zeros(lines if by_account else totals, " (see --all)")
+        hidden = view.hidden_balances(merged) if by_account else view.hidden_totals(merged)
+        note = describe_hidden_zeros(hidden, " (see --all)")
         output.print_table(
             tables.render_accounts(shown, note=note) if by_account else tables.render_totals(shown, note=note)
         )

@@ -1,4 +1,4 @@
-"""Results as CSV. Pure; every digit is there, and no cell is a formula."""
+"""Results as CSV. Pure; every digit is kept, and no cell can be taken for a formula."""
 
 import csv
 import io
@@ -12,14 +12,14 @@ from balancekit.money.text import oldest_stale, stale_accounts
 
 _STALE_COLUMN: Final = "stale_as_of"
 
-# A spreadsheet takes a cell that begins with one of these for a formula.
+# A spreadsheet takes a text that begins with one of these for a formula.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@")
 
 
 def totals_csv(merged: MergedBalances) -> str:
     """Return the totals as CSV: currency, type of asset, amount.
 
-    If any is not fresh, a last column holds the moment of the oldest balance in it that is not, in UTC.
+    If a snapshot is stale, a last column holds, in UTC, when the oldest stale balance of each total was read.
     """
     stale = stale_accounts(merged.accounts)
     rows = (
@@ -34,9 +34,9 @@ def totals_csv(merged: MergedBalances) -> str:
 
 
 def accounts_csv(merged: MergedBalances) -> str:
-    """Return the balances as CSV, one row for each in each account; `fetched_at` is in UTC.
+    """Return the balances as CSV, one row for each balance of each account; `fetched_at` is in UTC.
 
-    If any is not fresh, a last column holds the moment of those that are not.
+    If a snapshot is stale, a last column repeats `fetched_at` for its balances and is empty for the others.
     """
     stale = stale_accounts(merged.accounts)
     rows = (

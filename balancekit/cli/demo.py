@@ -1,4 +1,4 @@
-"""`balancekit demo`: the main job, against a stand-in of both APIs."""
+"""`balancekit demo`: read and merge three accounts of a sandbox."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -66,10 +66,9 @@ async def _fetch_and_print(sandbox: "Sandbox", accounts: "Sequence[SandboxAccoun
     requests = len(sandbox.requests)
     echo(f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.")
     view = View()
-    totals, balances = view.count_hidden_zeros(merged)
     echo("")
-    print_table(render_totals(view.apply(merged), note=describe_hidden_zeros(totals)))
+    print_table(render_totals(view.apply(merged), note=describe_hidden_zeros(view.hidden_totals(merged))))
     echo("")
-    print_table(render_accounts(view.apply(merged), note=describe_hidden_zeros(balances)))
+    print_table(render_accounts(view.apply(merged), note=describe_hidden_zeros(view.hidden_balances(merged))))
     echo_failures(merged)
     return exit_code_for_result(merged)

@@ -1,4 +1,4 @@
-"""The second act of `balancekit demo`: settlements arrive as webhooks, and the totals change without polling."""
+"""`balancekit demo --watch`: settlements arrive as webhooks, and the totals change without polling."""
 
 import asyncio
 import time
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from balancekit.sandbox import Delivery, Sandbox, SandboxAccount
 
 PAUSE: Final = 0.4
-"""How many seconds pass between what happens, so that it can be followed."""
+"""Seconds between two events, so that a person can follow."""
 
 TIMEOUT: Final = 5.0
-"""How many seconds a new total may take; then the demo ends and says so."""
+"""Seconds within which a new total has to arrive; otherwise the demo ends with a message."""
 
 QUIET_PERIOD: Final = 0.2
-"""How many seconds without news are taken to mean that there is none: several times what a new total takes."""
+"""Seconds without a new total after which the demo says that nothing changed: several times what one takes."""
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
-"""Seconds; whatever was delivered has been answered by then."""
+"""Seconds; by then, every delivery has its response."""
 
 
 @attrs.frozen
@@ -48,57 +48,56 @@ _PAYMENTS: Final = (
 
 
 async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccount]") -> ExitCode:
-    """Let payments settle at a started sandbox, and show how each reaches the totals; ends by itself."""
+    """Let payments settle at a running sandbox, and show how each changes the totals; return the exit code."""
     async with (
         make_client(accounts) as client,
         _webhook_server(client, accounts) as address,
-        aclosing(client.watch()) as states,
+        aclosing(client.watch()) as results,
     ):
         echo(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.")
-        merged, delivery = await _next_result(states, TIMEOUT), None
+        merged, delivery = await _next_result(results, TIMEOUT), None
         for payment in _PAYMENTS:
             if merged is None or not merged.complete:
                 break
             await asyncio.sleep(PAUSE)
             before, requests, started = merged, len(sandbox.requests), time.perf_counter()
             delivery = await sandbox.settle(payment.account, payment.currency, payment.amount, chain=payment.chain)
-            merged = await _next_result(states, TIMEOUT)
+            merged = await _next_result(results, TIMEOUT)
             took = (time.perf_counter() - started) * 1000
             settled = f"{payment.amount} {payment.currency} is settled in {payment.account}"
             echo(f"\n{settled}: {_describe_delivery(delivery)}.")
             if merged is not None:
-                asked = _describe_requests(sandbox, requests)
-                echo(f"The client made {asked}, and had the new total {took:.0f} ms after the delivery.\n")
+                made = _describe_requests(sandbox, requests)
+                echo(f"The client made {made}, and had the new total {took:.0f} ms after the delivery.\n")
                 _print_totals(merged, before)
         if merged is None:
             echo_error(f"No new totals came within {TIMEOUT:g} s.", ERROR_STYLE)
             return ExitCode.NOTHING_READ
         if merged.complete and delivery is not None:
             await asyncio.sleep(PAUSE)
-            await _deliver_again(sandbox, delivery, states)
+            await _deliver_again(sandbox, delivery, results)
         echo_failures(merged)
         return exit_code_for_result(merged)
 
 
 def _print_totals(merged: "MergedBalances", before: "MergedBalances") -> None:
     view = View()
-    print_table(
-        render_totals(view.apply(merged), note=describe_hidden_zeros(view.count_hidden_zeros(merged)[0]), before=before)
-    )
+    note = describe_hidden_zeros(view.hidden_totals(merged))
+    print_table(render_totals(view.apply(merged), note=note, before=before))
 
 
-async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", states: "AsyncGenerator[MergedBalances]") -> None:
+async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "AsyncGenerator[MergedBalances]") -> None:
     requests = len(sandbox.requests)
     await delivery.send()
-    news = await _next_result(states, QUIET_PERIOD)
+    changed = await _next_result(results, QUIET_PERIOD)
     echo(f"\nThe same event comes a second time, as it may: {_describe_delivery(delivery)}.")
-    result = "nothing changed" if news is None else "there were new totals"
-    echo(f"The client made {_describe_requests(sandbox, requests)}, and {result}.")
+    outcome = "nothing changed" if changed is None else "there were new totals"
+    echo(f"The client made {_describe_requests(sandbox, requests)}, and {outcome}.")
 
 
 @asynccontextmanager
 async def _webhook_server(client: "AggregateClient", accounts: "Sequence[SandboxAccount]") -> AsyncGenerator[str]:
-    """Take webhooks on loopback, and have those of the accounts sent there; gives the address."""
+    """Receive the webhooks of the accounts on loopback; yields the address that they are sent to."""
     from aiohttp import web
 
     from balancekit.webhooks import webhook_routes
@@ -117,11 +116,11 @@ async def _webhook_server(client: "AggregateClient", accounts: "Sequence[Sandbox
         await runner.cleanup()
 
 
-async def _next_result(states: "AsyncGenerator[MergedBalances]", within: float) -> "MergedBalances | None":
-    """Return the next state; None if there is none in time, which ends the watch."""
+async def _next_result(results: "AsyncGenerator[MergedBalances]", seconds: float) -> "MergedBalances | None":
+    """Return the next result; None after so many seconds, which ends the watch."""
     try:
-        async with asyncio.timeout(within):
-            return await anext(states)
+        async with asyncio.timeout(seconds):
+            return await anext(results)
     except TimeoutError:
         return None
 
@@ -134,5 +133,5 @@ def _describe_delivery(delivery: "Delivery") -> str:
 
 
 def _describe_requests(sandbox: "Sandbox", since: int) -> str:
-    asked = [str(request.account) for request in sandbox.requests[since:]]
-    return f"{pluralize(len(asked), 'request')}, to {', '.join(asked)}" if asked else "no request"
+    labels = [str(request.account) for request in sandbox.requests[since:]]
+    return f"{pluralize(len(labels), 'request')}, to {', '.join(labels)}" if labels else "no request"

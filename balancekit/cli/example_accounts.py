@@ -1,4 +1,4 @@
-"""The accounts that `demo` and `sandbox` play: invented, at both providers, with currencies in common."""
+"""The invented accounts of `demo` and `sandbox`: at both providers, with currencies in common."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from balancekit.sandbox import Holding, Sandbox, SandboxAccount
 
 
 def add_example_accounts(sandbox: Sandbox) -> tuple[SandboxAccount, ...]:
-    """Add three accounts to a sandbox: sums across providers and chains, a zero, an amount with many digits."""
+    """Add three accounts to a sandbox: currencies at both providers, one on two chains, a zero, a long amount."""
     return (
         sandbox.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "LTC": "0", "EUR": "10250.40", "USDC": "1830.25"}),
         sandbox.add_cryptoprocessing("shop-us", {"BTC": "1.50000001", "ETH": "0.123456789012345678", "USD": "980.15"}),
@@ -26,13 +26,13 @@ def add_example_accounts(sandbox: Sandbox) -> tuple[SandboxAccount, ...]:
 
 
 def make_client(accounts: Sequence[SandboxAccount]) -> AggregateClient:
-    """Return a client of a sandbox's accounts, with the adapters that those of a provider have."""
+    """Return a client of a sandbox's accounts that uses the adapters of the real providers."""
     return AggregateClient(
         [provider_class(account.provider)(account.label, **account.settings) for account in accounts]
     )
 
 
 async def fetch_balances(accounts: Sequence[SandboxAccount]) -> MergedBalances:
-    """Read accounts of a sandbox as those of a provider are read: over HTTP, signed."""
+    """Read accounts of a sandbox as those of a real provider: over HTTP, with signed requests."""
     async with make_client(accounts) as client:
         return await client.fetch()

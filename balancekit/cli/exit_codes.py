@@ -23,7 +23,7 @@ class ExitCode(enum.IntEnum):
     CLOSED_PIPE = 141
 
 
-# The last two are what a shell reports of a command that the signal itself ended.
+# The last two are what a shell reports for a command that SIGINT or SIGPIPE ended.
 EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
     {
         ConfigError: ExitCode.USAGE,
@@ -31,7 +31,7 @@ EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
         BrokenPipeError: ExitCode.CLOSED_PIPE,
     }
 )
-"""The errors that end a command with a code of their own; click's usage errors end it with 2, too."""
+"""The errors that have an exit code of their own; click's usage errors exit with 2, too."""
 
 
 def exit_code_for_error(error: BaseException) -> ExitCode:
@@ -40,7 +40,7 @@ def exit_code_for_error(error: BaseException) -> ExitCode:
 
 
 def exit_code_for_result(merged: "MergedBalances") -> ExitCode:
-    """Return the exit code that says how much could be read."""
+    """Return the exit code of a result: complete, incomplete, or nothing read."""
     if merged.complete:
         return ExitCode.COMPLETE
     return ExitCode.INCOMPLETE if merged.accounts else ExitCode.NOTHING_READ

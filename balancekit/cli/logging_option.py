@@ -1,4 +1,4 @@
-"""The option `--verbose`, and the log that it shows."""
+"""The option `--verbose`, which shows the log."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ _STARTED: Final = "balancekit.verbose"
 
 
 def _start_logging(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
-    # Given before the command's name and after it, it is still one log.
+    # The option may be given both before and after the command's name; the log must not appear twice.
     if not value or _STARTED in context.meta:
         return
     context.meta[_STARTED] = True
@@ -31,7 +31,7 @@ def _start_logging(context: click.Context, _: click.Parameter, value: bool) -> N
 
 
 def verbose_option(command: _COMMAND) -> _COMMAND:
-    """Give a command the option `--verbose`, which logs what balancekit does to stderr."""
+    """Add the option `--verbose` to a command: it writes the log of balancekit to stderr."""
     option = click.option(
         "-v",
         "--verbose",

@@ -1,4 +1,4 @@
-"""What is said of a result in words: how much of it there is, what it lacks, and why."""
+"""Sentences about a result: which accounts it covers, which it lacks, and why."""
 
 from datetime import UTC, datetime
 
@@ -14,14 +14,14 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def describe_coverage(merged: MergedBalances) -> str:
-    """Return how many accounts a result is of, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
+    """Return how many accounts were read, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
     count = count_accounts(merged.accounts, merged.failures)
     accounts = pluralize(count, "account") if count == len(merged.accounts) else _share(len(merged.accounts), count)
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def describe_failure(failure: AccountFailure) -> str:
-    """Return which account failed, why, with the provider's code, and what to do about it."""
+    """Return the account, the provider's error code, the message and the hint of a failure."""
     error = failure.error
     head = f"{failure.account} ({failure.provider})"
     if not isinstance(error, ProviderError):
@@ -32,12 +32,12 @@ def describe_failure(failure: AccountFailure) -> str:
 
 
 def describe_hidden_zeros(count: int, remedy: str = "") -> str:
-    """Return how many zeros are not shown, and what to do about it; nothing if none is hidden."""
+    """Return how many zeros are hidden, followed by the remedy; empty text if none is."""
     return f"{pluralize(count, 'zero')} not shown{remedy}" if count else ""
 
 
 def incomplete_notice(merged: MergedBalances, now: datetime | None = None) -> str | None:
-    """Return what a result lacks, and what in it is old, loudly; None if it is complete."""
+    """Return one line that says which accounts a result lacks and which are stale; None if it is complete."""
     if merged.complete:
         return None
     moment = datetime.now(UTC) if now is None else now

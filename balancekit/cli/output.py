@@ -1,4 +1,4 @@
-"""Writing to stdout and stderr: colour only for terminals, no digit cut off, a reader that leaves early noticed."""
+"""Writing to stdout and stderr: colour only on terminals, no digit cut off, a closed pipe raised as an error."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from balancekit.cli.messages import describe_failure, incomplete_notice
 from balancekit.cli.stream_errors import silence_broken_pipes
 from balancekit.http.messages import excerpt
 
-# JSON and CSV need nothing of it, and it takes a fifth of the time that the command does.
+# rich is imported where it is used: JSON and CSV do not need it, and importing it takes a fifth of a command's time.
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 ERROR_STYLE: Final = "bold red"
 _MAX_LINE_LENGTH: Final = 2000
-# Wider than any table, so that rich measures how wide it would like to be.
+# Wider than any table, so that rich measures the width that the table needs.
 _MAX_TABLE_WIDTH: Final = 100_000
 
 
 def make_console(stream: TextIO) -> "Console":
-    """Return a console that takes no text for markup and writes no escape codes to a pipe, or where NO_COLOR is set."""
+    """Return a console that reads no markup, and writes no escape codes to a pipe or if NO_COLOR is set."""
     from rich.console import Console
 
     class RaisingConsole(Console):
-        # rich would exit with 1, which here means that nothing could be read.
+        # rich would exit with 1, which means here that no account could be read.
         def on_broken_pipe(self) -> NoReturn:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
@@ -37,9 +37,9 @@ def make_console(stream: TextIO) -> "Console":
 
 
 def print_table(table: "RenderableType") -> None:
-    """Write a table to stdout, wider than the terminal if that is what its numbers need.
+    """Write a table to stdout, wider than the terminal if its amounts need that.
 
-    A terminal wraps lines that are too long for it, so no digit is lost; in a pipe nothing is wrapped at all.
+    The terminal then wraps the line, so that every digit is shown; in a pipe nothing is wrapped.
     """
     from rich.measure import Measurement
 
@@ -51,7 +51,7 @@ def print_table(table: "RenderableType") -> None:
 
 
 def echo(text: str, style: str = "") -> None:
-    """Write text of the program's own to stdout, with a line break; nothing is wrapped."""
+    """Write the program's own text to stdout, with a line break and without wrapping."""
     from rich.text import Text
 
     make_console(sys.stdout).print(Text(text, style), soft_wrap=True)
@@ -59,29 +59,29 @@ def echo(text: str, style: str = "") -> None:
 
 
 def write_raw(data: str) -> None:
-    """Write data to stdout exactly as it is, in UTF-8 whatever the terminal's encoding is."""
+    """Write data to stdout unchanged, in UTF-8 whatever the terminal's encoding is."""
     sys.stdout.buffer.write(data.encode())
     sys.stdout.buffer.flush()
 
 
 def echo_error(message: str, style: str = "") -> None:
-    """Write one line to stderr; what is not printable in it is shown as `?`, and nothing is wrapped."""
+    """Write one line to stderr without wrapping; characters that are not printable become `?`."""
     from rich.text import Text
 
     make_console(sys.stderr).print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=True)
 
 
 def echo_failures(merged: "MergedBalances") -> None:
-    """Write to stderr which accounts could not be read and why; the last line says what the totals lack."""
+    """Write to stderr which accounts could not be read and why; the last line says which ones the totals lack."""
     for failure in merged.failures:
         echo_error(describe_failure(failure))
-    gap = incomplete_notice(merged)
-    if gap is not None:
-        echo_error(gap, ERROR_STYLE)
+    notice = incomplete_notice(merged)
+    if notice is not None:
+        echo_error(notice, ERROR_STYLE)
 
 
 def echo_exception(error: BaseException) -> None:
-    """Write to stderr why a command ends early; nothing if nobody is there to read what it writes."""
+    """Write to stderr why a command ends early; nothing if the reader closed the pipe."""
     if isinstance(error, BrokenPipeError):
         silence_broken_pipes()
     elif isinstance(error, KeyboardInterrupt):

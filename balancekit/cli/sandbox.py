@@ -53,7 +53,7 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
     from balancekit.cli.output import echo_error
     from balancekit.sandbox import Sandbox
 
-    # Before anything is printed: whoever reads it may stop the stand-in at once.
+    # Before anything is printed, because its reader may stop the command at once.
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Windows has no such handlers; Ctrl-C then ends the command as it ends any other.
@@ -80,7 +80,7 @@ async def _print_instructions(running: "Sandbox", accounts: "Sequence[SandboxAcc
     from balancekit.cli.tables import render_totals
     from balancekit.cli.view import View
 
-    # What is no setting is a comment, so that all of it can be copied at once.
+    # Everything but settings and commands is a comment, so that all of it can be copied at once.
     echo(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
     if folder is None:
         echo("\n# Save as accounts.toml:\n", "bold")

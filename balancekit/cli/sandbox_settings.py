@@ -1,4 +1,4 @@
-"""Ready settings for the accounts of a sandbox: an `accounts.toml`, and its secrets in the environment or in files."""
+"""An `accounts.toml` for the accounts of a sandbox, with their secrets in environment variables or in files."""
 
 import json
 import os
@@ -12,26 +12,26 @@ from balancekit.providers import provider_class
 from balancekit.sandbox import SandboxAccount
 
 _FILE: Final = "accounts.toml"
-# Files that do not begin with this are somebody's own, and so are the secrets beside them.
+# A file without this first line belongs to the user, and so do the secrets beside it.
 _MARK: Final = "# Invented accounts, written by `balancekit sandbox`.\n"
 
 
 def toml_with_env_references(accounts: Iterable[SandboxAccount]) -> str:
-    """Return an `accounts.toml` whose secrets are in the variables that `export_commands` sets."""
+    """Return the text of an `accounts.toml` that takes its secrets from the variables that `export_commands` sets."""
     return _render_toml(accounts, lambda label, key: f'{{ env = "{_variable_name(label, key)}" }}')
 
 
 def export_commands(accounts: Iterable[SandboxAccount]) -> str:
-    """Return the shell's commands that set every secret in the environment."""
+    """Return shell commands that put every secret into an environment variable."""
     return "".join(
         f"export {_variable_name(label, key)}={_shell_quote(value)}\n" for label, key, value in _secrets(accounts)
     )
 
 
 def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
-    """Write an `accounts.toml` and its secrets as files that only their owner can read; return where it is.
+    """Write an `accounts.toml` and a file for each secret, readable only by their owner; return its path.
 
-    Raises ConfigError if that cannot be done, or if it would replace a file that this function did not write.
+    Raises ConfigError if a file cannot be written, or if one exists that this function did not write.
     """
     accounts = tuple(accounts)
     path = folder / _FILE
@@ -41,7 +41,7 @@ def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        existing = [taken for taken in contents if taken.exists()] if not _written_by_us(path) else []
+        existing = [] if _written_by_us(path) else [target for target in contents if target.exists()]
         if not existing:
             for target, content in contents.items():
                 _write_private_file(target, content)
@@ -89,6 +89,6 @@ def _written_by_us(path: Path) -> bool:
 
 def _write_private_file(path: Path, content: str) -> None:
     path.unlink(missing_ok=True)
-    # Made private from the start, not made public and then changed; and never through somebody's link.
+    # Created private, so that it is at no moment readable by others, and never through an existing link.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(content)

@@ -1,4 +1,7 @@
-"""What stdout and stderr are made to do where they cannot take what is written."""
+"""stdout and stderr that cannot encode a character, or whose reader closed the pipe.
+
+Apart from `output`, because every command calls this before anything heavy is imported.
+"""
 
 import os
 import sys
@@ -8,17 +11,17 @@ from pathlib import Path
 
 
 def escape_unencodable() -> None:
-    """Write characters that the terminal's encoding lacks as escapes, rather than fail."""
+    """Let stdout and stderr write a character that their encoding lacks as an escape instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def silence_broken_pipes() -> None:
-    """Send nowhere what is left for a reader that has gone: the interpreter would try it at its end, and complain."""
+    """Discard what a closed pipe has left unwritten: the interpreter would flush it at exit and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
+            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
+                os.dup2(devnull.fileno(), stream.fileno())

@@ -1,4 +1,4 @@
-"""Results as tables. Pure; what comes from a provider is never read as markup, and no digit is dropped."""
+"""Results as tables. Pure; a provider's text is never read as markup, and no digit is dropped."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
 _AGE_COLUMN: Final = "Not fresh"
@@ -35,10 +34,10 @@ def align_decimal_points(amounts: Iterable[Decimal]) -> list[str]:
 def render_totals(
     merged: MergedBalances, *, note: str = "", before: MergedBalances | None = None, now: datetime | None = None
 ) -> "Group":
-    """Return the totals as a table, one row for each currency, with what the result lacks above it.
+    """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
-    With an earlier result, a column says how much each total has changed since. A total that is not fresh says how old
-    it is at the moment `now`, by default this one.
+    With an earlier result `before`, a column holds the change of each total. If a snapshot is stale, a column holds the
+    age of each total that it is in, as of `now` (by default the present).
     """
     from rich.text import Text
 
@@ -59,9 +58,9 @@ def render_totals(
 
 
 def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | None = None) -> "Group":
-    """Return the balances as a table, account by account, those that could not be read included.
+    """Return the balances as a table by account; an account that could not be read has a row, too.
 
-    A balance that is not fresh says how old it is at the moment `now`, by default this one.
+    If a snapshot is stale, a column holds the age of its balances as of `now` (by default the present).
     """
     from rich.text import Text
 
@@ -77,7 +76,7 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     )
     remaining = iter(amounts)
     for snapshot in merged.accounts:
-        # Named in its first row only, so that it is seen where an account begins.
+        # Only the first row names the account, so that one sees where an account begins.
         head = (Text(snapshot.account, "bold"), Text(snapshot.provider))
         ages = [_age_cell(stale.get(snapshot.account), moment)] if stale else []
         for balance in snapshot.balances:
@@ -103,7 +102,7 @@ def _make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
         if isinstance(column, str):
             table.add_column(Text(column), overflow="fold")
         else:
-            # Never narrower than the longest amount: its digits are neither wrapped nor cut off.
+            # As wide as the longest amount, so that no digit is wrapped or cut off.
             name, amounts = column
             width = max(map(len, (name, *amounts)))
             table.add_column(Text(name), no_wrap=True, min_width=width, overflow="ignore")
@@ -114,8 +113,8 @@ def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str, 
     from rich.console import Group
     from rich.text import Text
 
-    gap = incomplete_notice(merged, now)
-    above = (Text(f"{what} {describe_coverage(merged)}", "bold"), *([Text(gap, ERROR_STYLE)] if gap else []))
+    notice = incomplete_notice(merged, now)
+    above = (Text(f"{what} {describe_coverage(merged)}", "bold"), *([Text(notice, ERROR_STYLE)] if notice else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))
 
 
@@ -126,8 +125,8 @@ def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
 
 
 def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
-    was = before.amount(total.currency, total.asset_type)
-    change = add_exactly((total.amount, was.copy_negate()))
+    earlier = before.amount(total.currency, total.asset_type)
+    change = add_exactly((total.amount, earlier.copy_negate()))
     return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from balancekit.money.balances import AccountBalances
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.merge import MergedBalances
 
@@ -15,36 +15,39 @@ def _to_currencies(codes: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen
 class View:
-    """A choice of currencies (none chosen: all of them), with zeros or without."""
+    """A choice of currencies (all if none is named), with zeros or without."""
 
     currencies: frozenset[str] = attrs.field(default=frozenset[str](), converter=_to_currencies)
     zeros: bool = False
 
     def apply(self, merged: MergedBalances) -> MergedBalances:
-        """Return the result with no more than the totals and the balances to be shown; none of them is changed."""
-        chosen = [total for total in merged.totals if self._includes(total.currency)]
+        """Return the result with only the totals and balances to be shown, each of them unchanged."""
         return attrs.evolve(
             merged,
-            totals=tuple(total for total in chosen if self.zeros or total.amount),
-            accounts=tuple(self._filter_account(snapshot) for snapshot in merged.accounts),
+            totals=tuple(filter(self._shows, merged.totals)),
+            accounts=tuple(map(self._filter_account, merged.accounts)),
         )
 
-    def count_hidden_zeros(self, merged: MergedBalances) -> tuple[int, int]:
-        """Return how many of the chosen totals, and of the chosen balances, are hidden because they are zero."""
-        everything, shown = attrs.evolve(self, zeros=True).apply(merged), self.apply(merged)
-        return len(everything.totals) - len(shown.totals), _count_balances(everything) - _count_balances(shown)
+    def hidden_totals(self, merged: MergedBalances) -> int:
+        """Return how many totals of the chosen currencies are hidden because they are zero."""
+        return sum(map(self._hides, merged.totals))
+
+    def hidden_balances(self, merged: MergedBalances) -> int:
+        """Return how many balances of the chosen currencies are hidden because they are zero."""
+        return sum(self._hides(balance) for snapshot in merged.accounts for balance in snapshot.balances)
 
     def not_held(self, merged: MergedBalances) -> list[str]:
-        """Return the currencies that were chosen and that no account holds, not even as zero."""
+        """Return the chosen currencies that no account holds, not even as zero."""
         return sorted(self.currencies - {total.currency for total in merged.totals})
 
     def _filter_account(self, snapshot: AccountBalances) -> AccountBalances:
-        chosen = [balance for balance in snapshot.balances if self._includes(balance.currency)]
-        return attrs.evolve(snapshot, balances=tuple(balance for balance in chosen if self.zeros or balance.amount))
+        return attrs.evolve(snapshot, balances=tuple(filter(self._shows, snapshot.balances)))
 
-    def _includes(self, currency: str) -> bool:
-        return not self.currencies or currency in self.currencies
+    def _shows(self, held: Balance | CurrencyTotal) -> bool:
+        return self._is_chosen(held) and (self.zeros or bool(held.amount))
 
+    def _hides(self, held: Balance | CurrencyTotal) -> bool:
+        return self._is_chosen(held) and not self._shows(held)
 
-def _count_balances(merged: MergedBalances) -> int:
-    return sum(len(snapshot.balances) for snapshot in merged.accounts)
+    def _is_chosen(self, held: Balance | CurrencyTotal) -> bool:
+        return not self.currencies or held.currency in self.currencies

@@ -27,7 +27,8 @@ def test_zeros_are_hidden(merged):
 
     assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
     assert [len(snapshot.balances) for snapshot in shown.accounts] == [1, 2]
-    assert View().count_hidden_zeros(merged) == (3, 4)
+    assert View().hidden_totals(merged) == 3
+    assert View().hidden_balances(merged) == 4
 
 
 def test_hiding_a_zero_changes_no_total(merged):
@@ -41,7 +42,8 @@ def test_hiding_a_zero_changes_no_total(merged):
 def test_everything_can_be_shown(merged):
     """With zeros and without a choice of currencies the result is as it was."""
     assert View(zeros=True).apply(merged) == merged
-    assert View(zeros=True).count_hidden_zeros(merged) == (0, 0)
+    assert View(zeros=True).hidden_totals(merged) == 0
+    assert View(zeros=True).hidden_balances(merged) == 0
 
 
 def test_a_choice_of_currencies_is_taken_in_any_case(merged):
@@ -52,7 +54,8 @@ def test_a_choice_of_currencies_is_taken_in_any_case(merged):
 
     assert [total.currency for total in shown] == ["BTC"]
     assert {balance.currency for snapshot in shown.accounts for balance in snapshot.balances} == {"BTC"}
-    assert view.count_hidden_zeros(merged) == (1, 2)
+    assert view.hidden_totals(merged) == 1
+    assert view.hidden_balances(merged) == 2
 
 
 def test_only_what_nobody_holds_is_not_held(merged):
