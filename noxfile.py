@@ -126,6 +126,6 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against other ways to do the same: `nox -s bench -- --quick`; a whole run draws the README's chart."""
+    """Measure against other ways to do the same: `nox -s bench -- --quick`; a whole run draws the chart."""
     session.install("-e", ".[cli]", *_group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
