@@ -1,11 +1,14 @@
-"""The tree of errors: facts are kept, groups keep what was read."""
+"""The tree of errors: what is in it, what each error keeps, and how it reads."""
 
-import inspect
+import importlib
 import pickle
+import pkgutil
+import re
 import traceback
 
 import pytest
 
+import balancekit
 from balancekit import (
     AmbiguousCurrencyError,
     AuthenticationError,
@@ -28,7 +31,20 @@ FACTS = {
     "hint": "Wait",
     "retry_after": 1.5,
 }
-PROVIDER_ERRORS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, ProviderError)]
+
+
+def _derived(base):
+    """Return the classes of the package that derive from a class, at any distance."""
+    own = [kind for kind in base.__subclasses__() if kind.__module__.startswith("balancekit.")]
+    return own + [deeper for kind in own for deeper in _derived(kind)]
+
+
+for module in pkgutil.walk_packages(balancekit.__path__, "balancekit."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+
+ALL_ERRORS = _derived(BalancekitError)
+PROVIDER_ERRORS = [ProviderError, *_derived(ProviderError)]
 
 
 def _group():
@@ -37,24 +53,27 @@ def _group():
     return IncompleteError("2 of 2", [wrong_key, lost], merge([]))
 
 
-def test_every_error_has_one_root():
-    """Whoever catches BalancekitError catches all that balancekit raises on purpose."""
-    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, BaseException)]
-
-    assert len(kinds) >= 13
-    assert all(issubclass(kind, BalancekitError) for kind in kinds)
+@pytest.mark.parametrize("kind", ALL_ERRORS)
+def test_every_error_is_exported(kind):
+    """Every error that can be raised can be caught by a name of the package, wherever its class is defined."""
+    assert getattr(balancekit, kind.__name__) is kind
 
 
-def test_the_tree_in_the_docstring_is_the_tree():
-    """Every class is in the picture at the head of the file."""
-    for name, kind in vars(errors).items():
-        if inspect.isclass(kind) and issubclass(kind, BaseException):
-            assert name in (errors.__doc__ or "")
+def test_all_errors_are_drawn_in_a_tree():
+    """The docstring of `balancekit.errors` shows every error under the class that it derives from."""
+    drawn, path = {}, [None]
+    for indent, name in re.findall(r"^((?:  )+)(\w+Error)\b", errors.__doc__, re.MULTILINE):
+        level = len(indent) // 2 - 1
+        del path[level:]
+        drawn[name] = path[-1] if path else None
+        path.append(name)
+
+    assert drawn == {"BalancekitError": None} | {kind.__name__: kind.__bases__[0].__name__ for kind in ALL_ERRORS}
 
 
 @pytest.mark.parametrize("kind", PROVIDER_ERRORS)
 def test_provider_errors_pickle_with_their_facts(kind):
-    """An error that crosses to another process says there what it said here."""
+    """An error has the same class, message, attributes and notes in another process."""
     error = kind("too many", **FACTS)
     error.add_note("noted")
 
@@ -65,13 +84,13 @@ def test_provider_errors_pickle_with_their_facts(kind):
     assert vars(copy) == vars(error)
 
 
-def test_the_message_says_who_what_and_what_to_do():
-    """One line names the account, the problem and the remedy."""
+def test_a_message_names_the_account_the_problem_and_the_hint():
+    """The text of an error is one line: whose it is, what is wrong, and what to do."""
     assert str(RateLimitedError("429 too_many", **FACTS)) == "shop (fake): 429 too_many. Wait"
 
 
-def test_without_a_hint_the_message_ends():
-    """Where there is nothing to advise, nothing is said."""
+def test_a_message_without_a_hint_ends_with_the_problem():
+    """Nothing follows the message of an error without a hint."""
     assert str(ProviderError("lost", account="shop", provider="fake")) == "shop (fake): lost"
 
 
@@ -103,7 +122,7 @@ def test_an_ambiguous_currency_is_a_key_error_that_reads_well():
 
 
 def test_a_config_error_is_a_value_error():
-    """It can be caught as what it is in Python's own terms."""
+    """It can be caught as the error that Python's own functions raise for a wrong value."""
     assert issubclass(ConfigError, ValueError)
 
 
@@ -111,14 +130,14 @@ def test_a_group_split_by_type_keeps_what_was_read():
     """`except*` hands on the partial result with each part of the group."""
     group = _group()
 
-    refused, rest = group.split(AuthenticationError)
+    rejected, rest = group.split(AuthenticationError)
 
-    assert refused.partial is rest.partial is group.partial
+    assert rejected.partial is rest.partial is group.partial
     assert [type(error) for error in rest.exceptions] == [TransportError]
 
 
 def test_a_group_pickles_with_what_was_read():
-    """A strict fetch in a worker process tells its caller everything."""
+    """A strict fetch in a worker process loses nothing on the way to its caller."""
     group = _group()
 
     copy = pickle.loads(pickle.dumps(group))

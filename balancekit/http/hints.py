@@ -19,11 +19,10 @@ from balancekit.errors import (
     UnexpectedRedirectError,
 )
 
-HINTS: Final[Mapping[type[ProviderError], str | None]] = MappingProxyType(
+HINTS: Final[Mapping[type[ProviderError], str]] = MappingProxyType(
     {
         AuthenticationError: "Check the account's credentials, and that base_url is the host that they were made for",
-        # What to do depends on what the provider says.
-        BadRequestError: None,
+        BadRequestError: "Check the account's settings; the provider's documentation explains its error codes",
         RateLimitedError: "Too many requests: all accounts on one host may share one limit. Ask less often, or later",
         ServiceUnavailableError: "The provider is failing. Try again later",
         UnexpectedRedirectError: (
@@ -31,14 +30,16 @@ HINTS: Final[Mapping[type[ProviderError], str | None]] = MappingProxyType(
         ),
         TransportError: "Check base_url and the network; if both are right, try again later",
         ProviderTimeoutError: "The provider is slow or out of reach. Try again later, or give it more time",
-        # The message says which part of the response is wrong; a user cannot change that.
-        MalformedResponseError: None,
+        MalformedResponseError: "Check base_url; if it is right, the API may have changed: look for a newer balancekit",
     }
 )
-"""By the class of the error; None where there is nothing to advise."""
+"""By the class of the error."""
 
 NOT_FOUND_HINT: Final = "Check base_url"
 """For a 404."""
+
+UNSENT_HINT: Final = "The session may be closed, or a header may hold characters that cannot be sent"
+"""For a request that was not sent, and would not be the next time either."""
 
 PROXY_HINT: Final = "Add the host to NO_PROXY"
 """For a request that is not encrypted and would go through a proxy."""

@@ -161,7 +161,9 @@ def transport_error(
     are credentials. One that quotes one of the secrets, because the server sent it back, is dropped.
     """
     if isinstance(error, BodyTooLargeError):
-        return MalformedResponseError(str(error), account=account, provider=provider, status=HTTPStatus.OK.value)
+        hint = HINTS[MalformedResponseError]
+        status = HTTPStatus.OK.value
+        return MalformedResponseError(str(error), account=account, provider=provider, status=status, hint=hint)
     if isinstance(error, ClearTextProxyError):
         return TransportError(str(error), account=account, provider=provider, retryable=False, hint=PROXY_HINT)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)

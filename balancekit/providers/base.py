@@ -25,6 +25,7 @@ from balancekit.errors import (
 )
 from balancekit.http.clock_skew import current_offset
 from balancekit.http.error_responses import ErrorDetail, error_detail, error_of
+from balancekit.http.hints import HINTS, UNSENT_HINT
 from balancekit.http.messages import Request, Response, check_base_url, parse_date
 from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
 from balancekit.http.secret import Secret
@@ -174,8 +175,8 @@ class HttpProvider(ABC):
         if translated is not None:
             return translated
         # A session that is closed, a header that cannot be written: trying again changes nothing.
-        failure = self._error(TransportError, f"{type(error).__name__} while sending the request", retryable=False)
-        return attach_cause(failure, error)
+        message = f"{type(error).__name__} while sending the request"
+        return attach_cause(self._error(TransportError, message, retryable=False, hint=UNSENT_HINT), error)
 
     def _read(self, response: Response) -> Sequence[Balance]:
         try:
@@ -192,7 +193,8 @@ class HttpProvider(ABC):
         return kind(message, account=self.account, provider=self.provider, **facts)
 
     def _malformed(self, message: str) -> ProviderError:
-        return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value)
+        hint = HINTS[MalformedResponseError]
+        return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value, hint=hint)
 
     def _error_of(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.

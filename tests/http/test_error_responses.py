@@ -16,6 +16,7 @@ from balancekit import (
     UnexpectedRedirectError,
 )
 from balancekit.http.error_responses import error_class, error_detail, error_of, parse_retry_after
+from balancekit.http.hints import HINTS
 from balancekit.http.messages import MAX_EXCERPT
 
 NEW_YEAR = 1_767_225_600.0
@@ -185,8 +186,8 @@ def test_the_message_has_the_status_the_code_and_the_providers_message(make_erro
         (403, "other", "Check the account's credentials, and that base_url is the host that they were made for"),
         (500, None, "The provider is failing. Try again later"),
         (404, None, "Check base_url"),
-        (400, "other", None),
-        (204, None, None),
+        (400, "other", HINTS[BadRequestError]),
+        (204, None, HINTS[MalformedResponseError]),
     ],
 )
 def test_a_hint_is_the_most_special_there_is(make_error, status, code, hint):

@@ -352,6 +352,7 @@ async def test_a_request_that_fails_is_an_error_of_ours(bank, wire, raised, kind
 
     assert (caught.value.message, caught.value.retryable) == facts
     assert (caught.value.account, caught.value.provider) == ("shop", "mybank")
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

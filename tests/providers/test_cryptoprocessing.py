@@ -309,7 +309,7 @@ async def test_balances_are_fetched(provider, session, mocked, read_sample):
         ("required_header_signature", AuthenticationError, "required_header_signature", "A proxy on the way may be"),
         ("bad_header_key", AuthenticationError, "bad_header_key", "Check the key, and that base_url is the host"),
         ("required_header_key", AuthenticationError, "required_header_key", "Check base_url: this is also"),
-        ("errors_by_field", BadRequestError, None, None),
+        ("errors_by_field", BadRequestError, None, "Check the account's settings"),
         ("rate_limited", RateLimitedError, None, "All accounts behind one IP address share one limit"),
         ("bad_gateway", ServiceUnavailableError, None, "The provider is failing"),
     ],
@@ -325,7 +325,7 @@ async def test_a_documented_error_is_typed(provider, session, mocked, read_sampl
 
     error = caught.value
     assert (type(error), error.status, error.code) == (kind, sample.status, code)
-    assert error.hint is hint is None or error.hint.startswith(hint)
+    assert error.hint.startswith(hint)
     assert error.retryable is (sample.status >= 429)
     assert error.retry_after is None
 

@@ -455,7 +455,7 @@ async def test_balances_are_fetched(provider, session, mocked, read_sample):
     [
         ("bad_signature", AuthenticationError, "invalid_signature", "Check key_id and signing_key"),
         ("forbidden", AuthenticationError, "FORBIDDEN", "Check the account's credentials"),
-        ("bad_request", BadRequestError, "BAD_REQUEST", None),
+        ("bad_request", BadRequestError, "BAD_REQUEST", "Check the account's settings"),
         ("internal", ServiceUnavailableError, "INTERNAL", "The provider is failing"),
         ("rate_limited", RateLimitedError, None, "Too many requests"),
         ("bad_gateway", ServiceUnavailableError, None, "The provider is failing"),
@@ -472,7 +472,7 @@ async def test_a_documented_error_is_typed(provider, session, mocked, read_sampl
 
     error = caught.value
     assert (type(error), error.status, error.code) == (kind, sample.status, code)
-    assert error.hint is hint is None or error.hint.startswith(hint)
+    assert error.hint.startswith(hint)
     assert error.retryable is (sample.status >= 429)
 
 

@@ -227,6 +227,7 @@ async def test_a_fault_is_the_error_of_its_account_alone(sandbox, provider, case
     merged, failure = await fetch(client)
 
     assert (type(failure.error) if failure else None) is case.error
+    assert failure is None or failure.error.hint
     assert merged.amount("ETH") == Decimal(NOTHING if failure else case.held)
     assert len(received(sandbox)) == case.requests
 
