@@ -1,1 +1,1 @@
-"""From the digits that a provider sent to totals, and to text and JSON: pure, and exact."""
+"""Amounts, currencies, balances and their totals, and results as text and JSON: pure and exact."""

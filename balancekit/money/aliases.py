@@ -1,4 +1,4 @@
-"""Which codes are to be counted as which currency: a choice of the user's, never made by default.
+"""Which codes are counted as which currency: the user's choice, never made by default.
 
 What a provider keeps apart stays apart unless the user says otherwise: bridged, wrapped and native tokens are different
 assets with different risks. A ready table is dated and for one brand, because codes change their meaning.
@@ -34,7 +34,7 @@ Source: the codes of its currency list; that each is the token of the name befor
 def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
     """Return the table in upper case, as currencies are.
 
-    Raises ValueError for a code that cannot be one, and for an alias that leads to another alias: following it or not
+    Raises ValueError for a code that is not valid, and for an alias that leads to another alias: following it or not
     would give different totals.
     """
     if not isinstance(aliases, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from configuration

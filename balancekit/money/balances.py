@@ -1,4 +1,4 @@
-"""What one account holds: the balances that a provider reported, as frozen values that cannot be wrong."""
+"""What accounts hold, as frozen values that are checked when made: balances, snapshots, failures and totals."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -94,8 +94,8 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
 class AccountBalances:
     """All balances of one account, read at one moment.
 
-    `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than it
-    says. A `stale` snapshot is an earlier one, shown because a newer could not be had.
+    `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than that. A
+    `stale` snapshot is an earlier one, shown because a newer one could not be read.
     """
 
     account: str = attrs.field(converter=check_label)

@@ -1,4 +1,4 @@
-"""Merging the snapshots of many accounts by currency: pure, exact, in any order and in any parts."""
+"""Merging the snapshots of many accounts by currency: pure and exact, in any order and in any parts."""
 
 import json
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ class MergedBalances:
     """What all accounts hold together, by currency, and which accounts could not be read.
 
     Made by `merge`, and by `|` from parts. `totals` are sorted by currency, `accounts` and `failures` by label, so that
-    results are equal whatever the order in which accounts answered. Iterating gives the totals.
+    results are equal whatever the order in which accounts were read. Iterating gives the totals.
     """
 
     totals: tuple[CurrencyTotal, ...] = attrs.field(converter=tuple[CurrencyTotal, ...])
@@ -30,7 +30,7 @@ class MergedBalances:
     failures: tuple[AccountFailure, ...] = attrs.field(default=(), converter=tuple[AccountFailure, ...])
 
     def __attrs_post_init__(self) -> None:
-        _refuse_repeated(self.accounts, self.failures)
+        _check_distinct(self.accounts, self.failures)
 
     @property
     def complete(self) -> bool:
@@ -39,7 +39,7 @@ class MergedBalances:
 
     @property
     def as_of(self) -> datetime | None:
-        """The moment of the oldest snapshot: no total is fresher than this; None without any snapshot."""
+        """The moment of the oldest snapshot, so that no total is older than this; None without any snapshot."""
         return min((snapshot.fetched_at for snapshot in self.accounts), default=None)
 
     def __getitem__(self, key: str | tuple[str, AssetType]) -> CurrencyTotal:
@@ -53,7 +53,7 @@ class MergedBalances:
         return found
 
     def __contains__(self, key: object) -> bool:
-        return key in self.totals if isinstance(key, CurrencyTotal) else bool(self._named(key))
+        return key in self.totals if isinstance(key, CurrencyTotal) else bool(self._matching(key))
 
     def __iter__(self) -> Iterator[CurrencyTotal]:
         return iter(self.totals)
@@ -124,7 +124,7 @@ class MergedBalances:
         return cls.from_dict(data)
 
     def _find(self, key: object) -> CurrencyTotal | None:
-        found = self._named(key)
+        found = self._matching(key)
         if len(found) > 1:
             types = " and ".join(total.asset_type for total in found)
             raise AmbiguousCurrencyError(
@@ -133,7 +133,7 @@ class MergedBalances:
             )
         return found[0] if found else None
 
-    def _named(self, key: object) -> list[CurrencyTotal]:
+    def _matching(self, key: object) -> list[CurrencyTotal]:
         match key:
             case str(code):
                 currency, asset_type = normalize_code(code), None
@@ -159,8 +159,8 @@ class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
         del partial
         super().__init__(message, errors)
 
-    # `split`, `subgroup` and `except*` make their groups by this method and would lose `partial` without it. typeshed
-    # types it for groups of any content, which a group of account errors is not.
+    # `split`, `subgroup` and `except*` make their groups by this method, and would lose `partial` without it. typeshed
+    # types it for groups of any exceptions, which this group does not take.
     def derive(self, excs: Sequence[Any], /) -> "IncompleteError":  # type: ignore[override]
         """Return a group of some of the errors with the same `partial`."""
         return IncompleteError(self.message, excs, self.partial)
@@ -184,13 +184,13 @@ def merge(
     Raises ValueError if an account occurs twice, or if an alias leads to another alias.
     """
     table = check_aliases(aliases or {})
-    renamed = (_renamed(snapshot, table) for snapshot in snapshots) if table else snapshots
+    renamed = (_apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
     accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
     failed = tuple(sorted(failures, key=lambda failure: failure.account))
     return MergedBalances(_totals(accounts), accounts, failed)
 
 
-def _renamed(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:
+def _apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:
     if not any(balance.currency in aliases for balance in snapshot.balances):
         return snapshot
     balances = tuple(
@@ -199,7 +199,7 @@ def _renamed(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBa
     return attrs.evolve(snapshot, balances=balances)
 
 
-def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> None:
+def _check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> None:
     read: dict[str, AccountBalances] = {}
     for snapshot in accounts:
         if snapshot.account in read:
@@ -210,7 +210,7 @@ def _refuse_repeated(accounts: Iterable[AccountBalances], failures: Iterable[Acc
         if failure.account in failed:
             raise ValueError(f"account {failure.account!r} failed twice: merge each account once")
         failed.add(failure.account)
-        # An earlier snapshot may stand in for the one that failed, but then it says so.
+        # An earlier snapshot may stand in for one that could not be read, but then it is marked as stale.
         if failure.account in read and not read[failure.account].stale:
             raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")
 
@@ -239,7 +239,7 @@ def _check_totals(merged: MergedBalances) -> None:
 
 
 def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
-    # One look-up a balance: there are many of them, and few currencies.
+    # By code first: one look-up for each balance, of which there are many, and types only for each code.
     held: defaultdict[str, list[Balance]] = defaultdict(list)
     for snapshot in accounts:
         for balance in snapshot.balances:
@@ -258,13 +258,13 @@ def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:
     by_type: defaultdict[AssetType, list[Balance]] = defaultdict(list)
     for balance in together:
         by_type[balance.asset_type].append(balance)
-    return _with_unknown_placed(by_type)
+    return _place_unknown(by_type)
 
 
-def _with_unknown_placed(by_type: dict[AssetType, list[Balance]]) -> dict[AssetType, list[Balance]]:
+def _place_unknown(by_type: dict[AssetType, list[Balance]]) -> dict[AssetType, list[Balance]]:
     known = [asset_type for asset_type in by_type if asset_type is not AssetType.UNKNOWN]
     if AssetType.UNKNOWN not in by_type or len(known) != 1:
         return by_type
-    # Sorted again, since the order of the accounts is the order of every total's balances.
+    # Every total's balances are in the order of the accounts.
     together = sorted(by_type[known[0]] + by_type[AssetType.UNKNOWN], key=lambda balance: balance.account)
     return {known[0]: together}

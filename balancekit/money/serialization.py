@@ -24,7 +24,7 @@ _Value = TypeVar("_Value")
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
 
-# Only these classes are made from a name that was read.
+# The names that are read as a class of error; any other is read as ProviderError.
 _ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, BalancekitError)
 }
@@ -52,7 +52,7 @@ class _WrittenFailure:
 
 
 def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
-    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` comes first in it."""
+    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` is put before its fields."""
     unstructure = _unstructurer().unstructure
     return cast("dict[str, Any]", unstructure(derived) | unstructure(value))
 
@@ -60,7 +60,7 @@ def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
 def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
     """Turn dicts, lists and strings back into a value of the class.
 
-    Raises ValueError if they do not fit it: that they are not `name`, and where.
+    Raises ValueError with the path of the first value that does not fit; the message calls the whole by `name`.
     """
     try:
         return _structurer().structure(data, cls)
@@ -76,7 +76,7 @@ def _unstructurer() -> "cattrs.Converter":
     converter.register_unstructure_hook(Decimal, format_amount)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_unstructure_hook(
-        AccountFailure, lambda failure: converter.unstructure(_written(failure), _WrittenFailure)
+        AccountFailure, lambda failure: converter.unstructure(_from_failure(failure), _WrittenFailure)
     )
     return converter
 
@@ -84,10 +84,10 @@ def _unstructurer() -> "cattrs.Converter":
 @cache
 def _structurer() -> Structurer:
     readers: dict[type, Reader] = {
-        str: _read(str, "a string"),
-        bool: _read(bool, "a boolean"),
-        int: _read(int, "a number"),
-        float: _read((int, float), "a number"),
+        str: _require(str, "a string"),
+        bool: _require(bool, "a boolean"),
+        int: _require(int, "a number"),
+        float: _require((int, float), "a number"),
         datetime: datetime.fromisoformat,
         Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
         AssetType: AssetType,
@@ -95,21 +95,21 @@ def _structurer() -> Structurer:
     failures = Structurer(readers)
 
     def read_failure(data: object) -> AccountFailure:
-        return _failure(failures.structure(data, _WrittenFailure))
+        return _to_failure(failures.structure(data, _WrittenFailure))
 
     return Structurer({**readers, AccountFailure: read_failure})
 
 
-def _read(kind: type | tuple[type, ...], name: str) -> Callable[[object], object]:
-    def read(value: object) -> object:
+def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], object]:
+    def require(value: object) -> object:
         if isinstance(value, kind):
             return value
         raise TypeError(f"expected {name}, got {json_type_name(value)}")
 
-    return read
+    return require
 
 
-def _written(failure: AccountFailure) -> _WrittenFailure:
+def _from_failure(failure: AccountFailure) -> _WrittenFailure:
     error = failure.error
     kind = type(error).__name__
     if isinstance(error, ProviderError):
@@ -129,13 +129,13 @@ def _written(failure: AccountFailure) -> _WrittenFailure:
     return _WrittenFailure(failure.account, failure.provider, written, failure.last_known)
 
 
-def _failure(written: _WrittenFailure) -> AccountFailure:
-    error = _error(written.error, written.account, written.provider)
+def _to_failure(written: _WrittenFailure) -> AccountFailure:
+    error = _to_error(written.error, written.account, written.provider)
     return AccountFailure(written.account, written.provider, error, written.last_known)
 
 
-def _error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
-    # A class of the writer's own is not known here; ProviderError keeps its facts.
+def _to_error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
+    # The writer may have a class of its own, which is not known here.
     kind = _ERRORS.get(written.type, ProviderError)
     if not issubclass(kind, ProviderError):
         return kind(written.message)

@@ -1,4 +1,4 @@
-"""Results as a few plain lines, for a chat: amounts, and how old or missing whatever is not fresh. Pure."""
+"""Results as a few plain lines, for a chat: amounts, and which of them are old or missing. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -8,7 +8,8 @@ from typing import Final
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 
-# From how many seconds on an age is told in which unit: what is told in a unit is at least two of it.
+# For each unit of an age: the seconds from which on it is used, its own seconds, and its name. An age is at least two of
+# its unit, since "1 day" could be nearly two.
 _UNITS: Final = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
 
 
@@ -34,7 +35,7 @@ def to_text(
     lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
     lines += (f"{failure.account}: not read" for failure in failures if failure.account not in stale)
     if stale or failures:
-        lines.append(_describe_lack(accounts, failures, stale))
+        lines.append(_describe_missing(accounts, failures, stale))
     return "\n".join(lines)
 
 
@@ -46,7 +47,7 @@ def describe_age(snapshot: AccountBalances, now: datetime) -> str:
 
 
 def stale_accounts(accounts: Iterable[AccountBalances]) -> dict[str, AccountBalances]:
-    """Return the snapshots that stand in for what could not be read anew, by the account's label."""
+    """Return the snapshots that stand in for what could not be read now, by the account's label."""
     return {snapshot.account: snapshot for snapshot in accounts if snapshot.stale}
 
 
@@ -62,7 +63,7 @@ def count_accounts(accounts: Iterable[AccountBalances], failures: Iterable[Accou
     return len(read | {failure.account for failure in failures})
 
 
-def _describe_lack(
+def _describe_missing(
     accounts: Collection[AccountBalances], failures: Iterable[AccountFailure], stale: dict[str, AccountBalances]
 ) -> str:
     lacking = sorted(stale.keys() | {failure.account for failure in failures})
@@ -76,5 +77,5 @@ def _duration(seconds: float) -> str:
     for least, unit, name in _UNITS:
         if seconds >= least:
             return f"{int(seconds // unit)} {name}"
-    # A clock that was set back makes nothing younger than now.
+    # A clock that was set back would make the age negative.
     return f"{max(0, int(seconds))} s"
