@@ -53,10 +53,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types with mypy and pyright, both strict, in the package and in a file that uses every public name."""
+    """Check types with mypy and pyright, both strict, and that pyright knows the type of each public name."""
     session.install("-e", ".[cli,redis]", *_group("typing"))
     session.run("mypy")
     session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin) or "python")
+    # It takes the python on the PATH, whatever --pythonpath says.
+    session.run("pyright", "--verifytypes", "balancekit", "--ignoreexternal")
 
 
 @nox.session(python=PRESENT)
