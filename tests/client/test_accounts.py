@@ -5,9 +5,14 @@ import pytest
 from balancekit import (
     AggregateClient,
     ConfigError,
+    CryptoprocessingProvider,
+    GetManyProvider,
     RateLimit,
 )
+from balancekit.client.accounts import Origins, accounts_by_label
 from tests.support.providers import Bank, Scripted
+
+SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,17 @@ def test_a_limit_that_limits_nothing_is_refused(limits, reason):
     """A misspelt host is found where it is written, not when the provider complains."""
     with pytest.raises(ConfigError, match=f"rate_limits: {reason}"):
         AggregateClient([Bank("a")], rate_limits=limits)
+
+
+def test_accounts_of_other_keys_have_other_places_in_a_store():
+    """Two services with one label at one provider do not take each other's money for their own."""
+    shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
+    tills = [GetManyProvider("shop", key_id=key, signing_key=SIGNING_KEY) for key in ("key-one", "key-two")]
+
+    one, two, again, till, other = (
+        accounts_by_label([provider], Origins({}))["shop"].key for provider in (*shops, *tills)
+    )
+
+    assert one == again
+    assert len({one, two, till, other}) == 4
+    assert "key-one" not in one + till

@@ -23,6 +23,7 @@ from balancekit import (
         ({"aliases": {"a": "B", "A": "C"}}, "aliases: the alias 'A' leads to both"),
         ({"aliases": [("A", "B")]}, "aliases: expected a mapping"),
         ({"session": "x"}, "session: expected an aiohttp.ClientSession, got str"),
+        ({"store": {}}, "store: expected a SnapshotStore, got dict"),
     ],
     ids=str,
 )

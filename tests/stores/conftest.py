@@ -1,4 +1,4 @@
-"""What the tests of the stores share: stores in memory and in Redis, and time that passes when told to."""
+"""What the tests of the stores share: stores in memory and in Redis, each with a time that a test sets."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from balancekit.stores import MemoryStore, RedisStore
 
 
 class Time:
-    """A clock that stands still until told otherwise."""
+    """A clock that stands where it is set."""
 
     def __init__(self):
         self.now = 1_767_225_600.0
 
     def __call__(self):
-        """Tell the time."""
+        """Return the time in seconds."""
         return self.now
 
 
@@ -23,22 +23,35 @@ class MemoryWorld:
         self.time = Time()
         self.store = MemoryStore(clock=self.time, monotonic=self.time)
 
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
     def pass_time(self, seconds):
         """Let time pass."""
         self.time.now += seconds
 
 
 class RedisWorld:
-    """A store in Redis, and its time."""
+    """A store in a Redis that knows nothing, and its time."""
 
     def __init__(self, server):
+        server.start_anew()
         self.time = Time()
         self.store = RedisStore.from_url(server.url)
         self.store.clock = self.time
         self._server = server
 
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.store.aclose()
+
     def pass_time(self, seconds):
-        """Let time pass, for what Redis itself ends as well."""
+        """Let time pass, also for the expiry of keys in Redis."""
         self.time.now += seconds
         self._server.pass_time(seconds)
 
@@ -52,26 +65,17 @@ def make_memory_world():
 @pytest.fixture(scope="session")
 def make_redis_world(running_server):
     """Make a store in a Redis that knows nothing, with a time of its own."""
-
-    def make():
-        running_server.start_anew()
-        return RedisWorld(running_server)
-
-    return make
+    return lambda: RedisWorld(running_server)
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def world(request):
-    """Be a store of either kind, with its time."""
-    if request.param == "memory":
-        yield MemoryWorld()
-        return
-    world = RedisWorld(request.getfixturevalue("server"))
-    async with world.store:
+    """Give a store of either kind, with its time."""
+    async with request.getfixturevalue(f"make_{request.param}_world")() as world:
         yield world
 
 
 @pytest.fixture
 def store(world):
-    """Be a store of either kind."""
+    """Give a store of either kind."""
     return world.store

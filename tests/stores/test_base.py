@@ -1,4 +1,4 @@
-"""What every store promises, in memory as in Redis."""
+"""What `SnapshotStore` promises, kept by the store in memory and by the one in Redis."""
 
 import asyncio
 import heapq
@@ -34,8 +34,8 @@ async def _one(store, key="shop"):
     return stored
 
 
-def test_it_is_a_store(store):
-    """Both stores have all that a client needs."""
+def test_it_has_every_method(store):
+    """A client takes it for a store."""
     assert isinstance(store, SnapshotStore)
 
 
@@ -50,7 +50,7 @@ class TestSnapshots:
         assert await _one(store) == new
 
     async def test_accounts_come_in_the_order_of_the_keys(self, store, first, second):
-        """Each is where it was asked for, as often as it was."""
+        """A key that is given twice is answered twice."""
         for key, snapshot in (("b", second), ("a", first)):
             await store.put(key, snapshot, version=(await _one(store, key)).version, age=0)
 
@@ -60,7 +60,7 @@ class TestSnapshots:
         assert await store.get([]) == []
 
     async def test_a_snapshot_is_valid_at_its_version(self, store, first):
-        """What was read after the last invalidation may be shown."""
+        """It was read after the last invalidation."""
         version = (await _one(store)).version
 
         await store.put("shop", first, version=version, age=0)
@@ -96,7 +96,7 @@ class TestSnapshots:
         assert len(versions) == 20
 
     async def test_a_request_from_before_the_invalidation_does_not_count(self, store, first):
-        """What arrives after an invalidation, but was sent before, is no more than the last known."""
+        """Its snapshot arrives after the invalidation, and is kept as the last known one."""
         before = (await _one(store)).version
         await store.invalidate("shop")
 
@@ -117,7 +117,7 @@ class TestSnapshots:
         assert (stored.snapshot, stored.valid) == (first, True)
 
     async def test_a_valid_snapshot_takes_the_place_of_one_that_is_not(self, store, first, second):
-        """It does so though the other was sent later."""
+        """Even if the other was sent later."""
         await store.put("shop", second, version=(await _one(store)).version, age=0)
         await store.invalidate("shop")
 
@@ -128,7 +128,7 @@ class TestSnapshots:
 
     @pytest.mark.parametrize(("age", "wins"), [(3, "second"), (5, "second"), (6, "first")], ids=str)
     async def test_of_one_version_the_later_request_is_kept(self, store, first, second, age, wins):
-        """Answers may arrive in another order than their requests were sent in."""
+        """Responses may arrive in another order than their requests were sent in."""
         version = (await _one(store)).version
         await store.put("shop", first, version=version, age=5)
 
@@ -137,7 +137,7 @@ class TestSnapshots:
         assert (await _one(store)).snapshot == {"first": first, "second": second}[wins]
 
     async def test_accounts_are_apart(self, store, first):
-        """What happens to one says nothing of another."""
+        """Nothing that happens to one changes another."""
         other = await _one(store, "other")
         await store.put("shop", first, version=(await _one(store)).version, age=0)
         await store.invalidate("shop")
@@ -158,10 +158,10 @@ class TestSnapshots:
 
 
 class TestLeases:
-    """One reads an account while the others wait."""
+    """The right of one owner to read an account."""
 
-    async def test_a_lease_is_one_owners(self, world):
-        """Another is told for how long it is taken at most."""
+    async def test_a_lease_belongs_to_one_owner(self, world):
+        """Another learns for how long at most."""
         assert await world.store.lease("shop", "me", seconds=10) == 0
         world.pass_time(4)
 
@@ -169,7 +169,7 @@ class TestLeases:
         assert await world.store.lease("other", "you", seconds=10) == 0
 
     async def test_a_lease_ends_by_itself(self, world):
-        """Whoever took it may have died."""
+        """Its owner may have died."""
         await world.store.lease("shop", "me", seconds=10)
         world.pass_time(10)
 
@@ -185,7 +185,7 @@ class TestLeases:
 
         assert await world.store.lease("shop", "you", seconds=10) > 0
 
-    async def test_a_lease_that_was_given_back_is_free(self, store):
+    async def test_a_lease_that_was_released_is_free(self, store):
         """Nobody waits for its end."""
         await store.lease("shop", "me", seconds=10)
 
@@ -193,8 +193,8 @@ class TestLeases:
 
         assert await store.lease("shop", "you", seconds=10) == 0
 
-    async def test_only_the_owner_gives_a_lease_back(self, store):
-        """One that comes late does not end another's."""
+    async def test_only_the_owner_releases_a_lease(self, store):
+        """One that comes late does not end the lease of the next."""
         await store.lease("shop", "me", seconds=10)
 
         await store.release("shop", "you")
@@ -204,10 +204,10 @@ class TestLeases:
 
 
 class TestChanges:
-    """Being told what happens."""
+    """Following what happens."""
 
-    async def test_what_happens_is_told_in_order(self, store, first):
-        """Whatever may concern somebody who waits is told, after the word that it has begun."""
+    async def test_changes_come_in_order(self, store, first):
+        """First one that says that it has begun; a lease that is taken, or not the owner's, is no change."""
         version = (await _one(store)).version
         async with aclosing(store.changes()) as changes:
             begun = await anext(changes)
@@ -218,13 +218,13 @@ class TestChanges:
             await store.lease("other", "me", seconds=10)
             await store.release("other", "me")
 
-            told = [await anext(changes) for _ in range(3)]
+            following = [await anext(changes) for _ in range(3)]
 
         assert begun == Change(None)
-        assert told == [Change("shop"), Change("shop", invalidated=True), Change("other")]
+        assert following == [Change("shop"), Change("shop", invalidated=True), Change("other")]
 
-    async def test_a_snapshot_that_is_left_out_is_not_told(self, store, first, second):
-        """Nothing happened."""
+    async def test_a_snapshot_that_is_ignored_is_no_change(self, store, first, second):
+        """Nothing is different."""
         version = (await _one(store)).version
         await store.put("shop", first, version=version, age=0)
         async with aclosing(store.changes()) as changes:
@@ -235,8 +235,8 @@ class TestChanges:
 
             assert await anext(changes) == Change("other", invalidated=True)
 
-    async def test_all_who_listen_are_told(self, store):
-        """Each has its own."""
+    async def test_every_listener_gets_all_changes(self, store):
+        """One does not take them from another."""
         async with aclosing(store.changes()) as one, aclosing(store.changes()) as other:
             assert [await anext(one), await anext(other)] == [Change(None)] * 2
 
@@ -245,7 +245,7 @@ class TestChanges:
             assert [await anext(one), await anext(other)] == [Change("shop", invalidated=True)] * 2
 
     async def test_listening_can_be_cancelled(self, store):
-        """Whoever waits for the next change may leave."""
+        """Nothing is left of a listener that has gone."""
         changes = store.changes()
         await anext(changes)
         waiting = asyncio.ensure_future(anext(changes))
@@ -263,7 +263,7 @@ class TestEvents:
     """Ids of events that have been handled."""
 
     async def test_an_event_is_remembered(self, world):
-        """It is, for at least as long as was asked."""
+        """For at least as long as was asked."""
         assert not await world.store.seen("msg_1")
 
         await world.store.remember("msg_1", seconds=60)
@@ -273,7 +273,7 @@ class TestEvents:
         assert not await world.store.seen("msg_2")
 
     async def test_an_event_is_forgotten(self, world):
-        """What is too old to be delivered again needs no memory."""
+        """One that is too old to be delivered again needs no memory."""
         await world.store.remember("msg_1", seconds=60)
         world.pass_time(61)
 
@@ -292,87 +292,104 @@ class TestEvents:
         assert await world.store.seen("msg_1")
 
 
-class TestTurns:
-    """A limit on the rate that all keep together."""
+class TestPermits:
+    """A rate limit that all keep together."""
 
-    async def _take(self, world, ticket, host="https://pay.example"):
-        return await world.store.acquire_permit(host, LIMIT, ticket, hold=30)
+    async def _acquire(self, world, request_id, origin="https://pay.example"):
+        return await world.store.acquire_permit(origin, LIMIT, request_id, hold=30)
 
-    async def test_no_more_turns_than_allowed(self, world):
-        """The next is told when the earliest can be over, and other hosts are apart."""
-        assert [await self._take(world, ticket) for ticket in ("a", "b")] == [0, 0]
-        assert await self._take(world, "c") == pytest.approx(10)
-        assert await self._take(world, "c", host="https://other.example") == 0
+    async def _release(self, world, request_id):
+        await world.store.release_permit("https://pay.example", LIMIT, request_id)
 
-    async def test_a_slot_is_free_again_after_its_turn_ended(self, world):
-        """It is, `per` after the end, whenever the turn began."""
-        await self._take(world, "a")
-        await self._take(world, "b")
+    async def test_there_are_no_more_permits_than_the_limit_has_requests(self, world):
+        """The next request learns when the first may be free again; other origins are apart."""
+        assert [await self._acquire(world, request) for request in ("a", "b")] == [0, 0]
+        assert await self._acquire(world, "c") == pytest.approx(10)
+        assert await self._acquire(world, "c", origin="https://other.example") == 0
+
+    async def test_a_permit_is_free_again_after_its_release(self, world):
+        """`per` after it, whenever the permit was acquired."""
+        await self._acquire(world, "a")
+        await self._acquire(world, "b")
         world.pass_time(4)
-        await world.store.release_permit("https://pay.example", LIMIT, "a")
+        await self._release(world, "a")
         world.pass_time(3)
 
-        assert await self._take(world, "c") == pytest.approx(7)
+        assert await self._acquire(world, "c") == pytest.approx(7)
         world.pass_time(7)
-        assert await self._take(world, "c") == 0
-        assert await self._take(world, "d") == pytest.approx(10)
+        assert await self._acquire(world, "c") == 0
+        assert await self._acquire(world, "d") == pytest.approx(10)
 
-    async def test_a_turn_that_is_never_ended_is_over_after_all(self, world):
-        """Its process may have died: its slot is free `per` after the hold."""
-        await self._take(world, "a")
-        await self._take(world, "b")
+    async def test_a_permit_that_is_never_released_is_free_after_all(self, world):
+        """Its process may have died: `per` after the hold."""
+        await self._acquire(world, "a")
+        await self._acquire(world, "b")
         world.pass_time(35)
-        assert await self._take(world, "c") == pytest.approx(5)
+        assert await self._acquire(world, "c") == pytest.approx(5)
         world.pass_time(5)
 
-        assert await self._take(world, "c") == 0
+        assert await self._acquire(world, "c") == 0
 
-    async def test_a_turn_that_is_asked_for_again_is_the_same(self, world):
-        """An answer may be lost on its way."""
-        assert [await self._take(world, ticket) for ticket in ("a", "a", "b", "a")] == [0, 0, 0, 0]
+    async def test_a_request_that_asks_again_keeps_its_permit(self, world):
+        """A response may be lost on its way."""
+        assert [await self._acquire(world, request) for request in ("a", "a", "b", "a")] == [0, 0, 0, 0]
 
-        assert await self._take(world, "c") > 0
+        assert await self._acquire(world, "c") > 0
 
-    async def test_a_ticket_may_have_another_turn(self, world):
-        """One that ended keeps its slot until `per` later, and the new one has its own."""
+    async def test_a_request_may_have_another_permit_after_a_release(self, world):
+        """The one that it released is not free yet."""
         for _ in range(2):
-            assert await self._take(world, "a") == 0
+            assert await self._acquire(world, "a") == 0
             world.pass_time(1)
-            await world.store.release_permit("https://pay.example", LIMIT, "a")
+            await self._release(world, "a")
 
-        assert await self._take(world, "a") == pytest.approx(9)
+        assert await self._acquire(world, "a") == pytest.approx(9)
 
-    async def test_ending_what_was_not_begun_changes_nothing(self, world):
-        """Neither a slot is freed nor one taken."""
-        await self._take(world, "a")
-        await world.store.release_permit("https://pay.example", LIMIT, "b")
+    async def test_releasing_a_permit_that_nobody_has_changes_nothing(self, world):
+        """It neither frees one nor takes one."""
+        await self._acquire(world, "a")
+        await self._release(world, "b")
 
-        assert await self._take(world, "b") == 0
-        await world.store.release_permit("https://pay.example", LIMIT, "c")
-        assert await self._take(world, "c") > 0
+        assert await self._acquire(world, "b") == 0
+        await self._release(world, "c")
+        assert await self._acquire(world, "c") > 0
+
+    async def test_a_limit_that_was_lowered_holds(self, world):
+        """As many permits must be free again as there were too many, and one more."""
+        for seconds, request in ((0, "a"), (1, "b")):
+            world.pass_time(seconds)
+            await self._acquire(world, request)
+            await self._release(world, request)
+
+        wait = await world.store.acquire_permit("https://pay.example", RateLimit(1, per=10), "c", hold=30)
+
+        assert wait == pytest.approx(10)
+
+    async def test_a_time_too_short_for_the_clock_gives_no_more_permits_than_allowed(self, world):
+        """Where a permit is free again at the moment at which it was acquired, it is one permit all the same."""
+        limit = RateLimit(1, per=1e-9)
+
+        assert await world.store.acquire_permit("https://pay.example", limit, "a", hold=30) == 0
+        assert await world.store.acquire_permit("https://pay.example", limit, "b", hold=30) > 0
 
 
-async def _law(world, limit, calls):
-    """Let callers come at random, and return the moments at which the server sees their requests."""
-    started, seen, order = world.time.now, [], itertools.count(len(calls))
-    events = [(started + at, number, (took, reach)) for number, (at, took, reach) in enumerate(calls)]
+async def _arrivals(world, limit, calls):
+    """Make calls under the limit, and return the moments at which the server sees their requests."""
+    arrivals, order = [], itertools.count()
+    # A call acquires a permit, or its request ends (None); `reach` is the part of its time until the server has it.
+    events = [(world.time.now + at, next(order), number, call) for number, (at, *call) in enumerate(calls)]
     heapq.heapify(events)
-    tickets = {}
     while events:
-        world.time.now, number, call = heapq.heappop(events)
+        world.time.now, _, number, call = heapq.heappop(events)
         if call is None:
-            await world.store.release_permit("host", limit, tickets[number])
-            continue
-        took, reach = call
-        wait = await world.store.acquire_permit("host", limit, f"ticket {number}", hold=60)
-        if wait > 0:
-            heapq.heappush(events, (world.time.now + wait, number, call))
-            continue
-        end = next(order)
-        tickets[end] = f"ticket {number}"
-        seen.append(world.time.now + took * reach)
-        heapq.heappush(events, (world.time.now + took, end, None))
-    return sorted(seen)
+            await world.store.release_permit("host", limit, f"request {number}")
+        elif wait := await world.store.acquire_permit("host", limit, f"request {number}", hold=60):
+            heapq.heappush(events, (world.time.now + wait, next(order), number, call))
+        else:
+            took, reach = call
+            arrivals.append(world.time.now + took * reach)
+            heapq.heappush(events, (world.time.now + took, next(order), number, None))
+    return sorted(arrivals)
 
 
 # Binary fractions, so that no moment is rounded; few of them, so that moments coincide.
@@ -389,49 +406,36 @@ def test_redis_gives_permits_as_memory_does(make_memory_world, make_redis_world,
     """Whatever requests come and go, in whichever order, and even if the limit changes: each waits equally long."""
 
     async def run():
-        memory, redis = make_memory_world(), make_redis_world()
-        async with redis.store:
+        async with make_memory_world() as memory, make_redis_world() as redis:
             for passes, step, number, requests, hold in steps:
-                limit, request_id = RateLimit(requests, per=per), f"request {number}"
-                waits = []
+                limit, request_id, waits = RateLimit(requests, per=per), f"request {number}", set()
                 for world in (memory, redis):
                     world.time.now += passes
                     if step == "release":
-                        await world.store.release_permit("https://pay.example", limit, request_id)
+                        await world.store.release_permit("host", limit, request_id)
                     else:
-                        waits.append(
-                            await world.store.acquire_permit("https://pay.example", limit, request_id, hold=hold)
-                        )
-                assert len(set(waits)) <= 1
+                        waits.add(await world.store.acquire_permit("host", limit, request_id, hold=hold))
+                assert len(waits) <= 1
 
     asyncio.run(run())
 
 
-REQUESTS = st.integers(1, 5)
-CALLS = st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.floats(0, 1)), max_size=40)
-
-
-@given(requests=REQUESTS, per=st.floats(0.5, 10), calls=CALLS)
-def test_no_window_has_more_requests_than_allowed_in_memory(make_memory_world, requests, per, calls):
-    """Whenever callers come, and however long each request takes to reach the server, every window keeps the limit."""
-    seen = asyncio.run(_law(make_memory_world(), RateLimit(requests, per=per), calls))
-
-    assert len(seen) == len(calls)
-    assert all(late - early >= per - 1e-5 for early, late in zip(seen, seen[requests:], strict=False))
-
-
 @settings(max_examples=25)
-@given(requests=REQUESTS, per=st.floats(0.5, 10), calls=CALLS)
-def test_no_window_has_more_requests_than_allowed_in_redis(make_redis_world, requests, per, calls):
-    """The same holds by the clock of Redis."""
+@given(
+    requests=st.integers(1, 5),
+    per=st.floats(0.5, 10),
+    calls=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.floats(0, 1)), max_size=40),
+)
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_no_window_has_more_requests_than_allowed(request, kind, requests, per, calls):
+    """Whenever callers come, and however long each request takes to reach the server, every window keeps the limit."""
 
     async def run():
-        world = make_redis_world()
-        async with world.store:
-            return await _law(world, RateLimit(requests, per=per), calls)
+        async with request.getfixturevalue(f"make_{kind}_world")() as world:
+            return await _arrivals(world, RateLimit(requests, per=per), calls)
 
-    seen = asyncio.run(run())
+    arrivals = asyncio.run(run())
 
-    assert len(seen) == len(calls)
+    assert len(arrivals) == len(calls)
     # Redis counts in microseconds.
-    assert all(late - early >= per - 1e-5 for early, late in zip(seen, seen[requests:], strict=False))
+    assert all(late - early >= per - 1e-5 for early, late in zip(arrivals, arrivals[requests:], strict=False))

@@ -1,0 +1,56 @@
+"""A store that fails when a test wants it to, in virtual time."""
+
+import asyncio
+
+from balancekit.stores import MemoryStore
+
+HANGS = 9e9
+"""A fault that lasts longer than any test."""
+
+FAULTS = {
+    "refuses": ConnectionError("redis://user:hunter2@host"),
+    "raises anything": ZeroDivisionError(),
+    "times out": TimeoutError(),
+    "cancels": asyncio.CancelledError(),
+    "hangs": HANGS,
+}
+
+
+class FlakyStore(MemoryStore):
+    """A store in memory with a `fault`: seconds that every call takes, or an exception that it raises.
+
+    `calls` are the names of the methods that were called.
+    """
+
+    def __init__(self):
+        super().__init__(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
+        self.fault = None
+        self.calls = []
+
+    async def fail(self):
+        """Take the time of the fault, or raise it."""
+        if isinstance(self.fault, BaseException):
+            raise self.fault
+        if self.fault is not None:
+            await asyncio.sleep(self.fault)
+
+    async def changes(self):
+        """Give changes, each after the fault."""
+        async for change in super().changes():
+            await self.fail()
+            yield change
+
+
+def _failing(name):
+    method = getattr(MemoryStore, name)
+
+    async def call(self, *args, **kwargs):
+        self.calls.append(name)
+        await self.fail()
+        return await method(self, *args, **kwargs)
+
+    return call
+
+
+for _name in ("get", "put", "invalidate", "lease", "release", "seen", "remember", "acquire_permit", "release_permit"):
+    setattr(FlakyStore, _name, _failing(_name))
