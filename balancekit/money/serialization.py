@@ -52,7 +52,7 @@ class _WrittenFailure:
 
 
 def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
-    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` is put before its fields."""
+    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` come before its fields."""
     unstructure = _unstructurer().unstructure
     return cast("dict[str, Any]", unstructure(derived) | unstructure(value))
 

@@ -8,8 +8,8 @@ from typing import Final
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 
-# For each unit of an age: the seconds from which on it is used, its own seconds, and its name. An age is at least two of
-# its unit, since "1 day" could be nearly two.
+# For each unit of an age: the seconds from which on it is used, its own seconds, and its name. An age is shown as two
+# units or more, since "1 day" could be nearly two.
 _UNITS: Final = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
 
 
