@@ -26,7 +26,7 @@ from balancekit import (
     TransportError,
 )
 from balancekit.http.transport import BodyTooLargeError
-from balancekit.providers import BUILT_IN, base as provider_module, provider_class
+from balancekit.providers import base as provider_module
 
 CANARY = "canary/3f9a+b=="
 NEW_YEAR = 1_767_225_600.0
@@ -369,53 +369,3 @@ async def test_the_traceback_of_a_failure_shows_no_secret(bank, wire, outcome):
 
     collected = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert CANARY not in "".join(collected.format())
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_a_built_in_adapter_is_found_by_its_name(name):
-    """The name in the registry is the one that the adapter's class says."""
-    assert provider_class(name).provider == name
-
-
-def test_an_unknown_name_is_a_config_error_that_names_the_known():
-    """A misspelt provider is told with the choice there is."""
-    with pytest.raises(ConfigError, match=r"no provider is named 'getmeny'; there are cryptoprocessing, getmany"):
-        provider_class("getmeny")
-
-
-class FakeEntryPoints(dict):
-    """What another distribution registered, in the part of importlib's interface that is used."""
-
-    @property
-    def names(self):
-        """The registered names."""
-        return set(self)
-
-
-class FakeEntryPoint:
-    """One registered name."""
-
-    def __init__(self, loaded):
-        self._loaded = loaded
-
-    def load(self):
-        """Return what is registered."""
-        return self._loaded
-
-
-def test_an_adapter_of_another_distribution_is_found(monkeypatch):
-    """Installing a package with an entry point is enough to name its provider."""
-    registered = FakeEntryPoints(mybank=FakeEntryPoint(MyBank))
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: registered)
-
-    assert provider_class("mybank") is MyBank
-
-
-@pytest.mark.parametrize("loaded", [object(), dict], ids=["no class", "another class"])
-def test_an_entry_point_that_is_no_adapter_is_a_config_error(monkeypatch, loaded):
-    """What was registered by mistake is named."""
-    registered = FakeEntryPoints(mybank=FakeEntryPoint(loaded))
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: registered)
-
-    with pytest.raises(ConfigError, match=r"'mybank' is registered as .*, which is no HttpProvider"):
-        provider_class("mybank")
