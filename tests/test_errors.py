@@ -4,22 +4,17 @@ import importlib
 import pickle
 import pkgutil
 import re
-import traceback
 
 import pytest
 
 import balancekit
 from balancekit import (
     AmbiguousCurrencyError,
-    AuthenticationError,
     BalancekitError,
     ConfigError,
-    IncompleteError,
     ProviderError,
     RateLimitedError,
-    TransportError,
     errors,
-    merge,
 )
 
 FACTS = {
@@ -45,12 +40,6 @@ for module in pkgutil.walk_packages(balancekit.__path__, "balancekit."):
 
 ALL_ERRORS = _derived(BalancekitError)
 PROVIDER_ERRORS = [ProviderError, *_derived(ProviderError)]
-
-
-def _group():
-    wrong_key = AuthenticationError("403", account="a", provider="fake")
-    lost = TransportError("reset", account="b", provider="fake")
-    return IncompleteError("2 of 2", [wrong_key, lost], merge([]))
 
 
 @pytest.mark.parametrize("kind", ALL_ERRORS)
@@ -124,37 +113,3 @@ def test_an_ambiguous_currency_is_a_key_error_that_reads_well():
 def test_a_config_error_is_a_value_error():
     """It can be caught as the error that Python's own functions raise for a wrong value."""
     assert issubclass(ConfigError, ValueError)
-
-
-def test_a_group_split_by_type_keeps_what_was_read():
-    """`except*` hands on the partial result with each part of the group."""
-    group = _group()
-
-    rejected, rest = group.split(AuthenticationError)
-
-    assert rejected.partial is rest.partial is group.partial
-    assert [type(error) for error in rest.exceptions] == [TransportError]
-
-
-def test_a_group_pickles_with_what_was_read():
-    """A strict fetch in a worker process loses nothing on the way to its caller."""
-    group = _group()
-
-    copy = pickle.loads(pickle.dumps(group))
-
-    assert copy.partial == group.partial
-    assert [str(error) for error in copy.exceptions] == [str(error) for error in group.exceptions]
-
-
-def test_a_group_is_caught_by_the_root():
-    """One except clause is enough for a caller who treats all failures alike."""
-    with pytest.raises(BalancekitError, match="2 of 2"):
-        raise _group()
-
-
-def test_a_group_shows_all_its_errors():
-    """The traceback of a group lists every account that failed."""
-    text = "".join(traceback.format_exception(_group()))
-
-    assert "a (fake): 403" in text
-    assert "b (fake): reset" in text

@@ -196,7 +196,7 @@ def test_a_decimal_that_cannot_be_added_is_refused(amount, reason):
 
 
 def test_a_float_is_no_amount():
-    """A float is refused even where it looks exact."""
+    """A float is a TypeError even where it looks exact."""
     with pytest.raises(TypeError, match="must be a Decimal, not float"):
         check_amount(1.0)
 

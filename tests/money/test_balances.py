@@ -1,4 +1,4 @@
-"""The value objects of one account."""
+"""Balances, snapshots, failures and totals: what they accept, and how they compare."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,7 +7,15 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from balancekit import AccountBalances, AccountFailure, AssetType, Balance, ProviderError, RateLimitedError
+from balancekit import (
+    AccountBalances,
+    AccountFailure,
+    AssetType,
+    Balance,
+    CurrencyTotal,
+    ProviderError,
+    RateLimitedError,
+)
 from balancekit.money.balances import construct_balances
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,13 +40,13 @@ def test_minus_zero_becomes_zero(make_balance):
 
 @pytest.mark.parametrize("amount", [1.5, "1.5", 1, None, True], ids=repr)
 def test_an_amount_is_a_decimal(amount):
-    """Only a Decimal is an amount; a float would have been rounded before anybody looked."""
+    """Only a Decimal is an amount; a float would have been rounded already."""
     with pytest.raises(TypeError, match="must be a Decimal"):
         Balance("USD", amount, AssetType.FIAT, "shop", "fake", "USD")
 
 
-def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
-    """Which way it was made is not to be told from its class, its fields or its copies."""
+def test_an_unchecked_balance_is_a_balance_like_any_other():
+    """A balance made without checks equals one from the constructor, in class, fields and copies."""
     made = Balance("USDC", Decimal("1.50"), AssetType.CRYPTO, "shop", "fake", "usdc", "base", "b-1")
 
     (balance,) = construct_balances(
@@ -52,8 +60,8 @@ def test_a_balance_of_checked_fields_is_a_balance_like_any_other():
         balance.amount = Decimal(2)
 
 
-def test_balances_of_checked_fields_belong_to_an_account_that_can_be_named():
-    """The labels are not the adapter's to check."""
+def test_unchecked_balances_belong_to_an_account_with_a_valid_label():
+    """The account and the provider are checked even where the fields are not."""
     with pytest.raises(ValueError, match="label"):
         construct_balances("sh\nop", "fake", ())
     with pytest.raises(ValueError, match="label"):
@@ -90,9 +98,9 @@ def test_moments_are_in_utc():
 
 
 def test_a_moment_without_a_zone_is_refused():
-    """A moment that could be any of twenty-four is none."""
+    """A moment without a time zone could be any of twenty-four."""
     with pytest.raises(ValueError, match="time zone"):
-        AccountBalances("shop", "fake", (), datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
+        AccountBalances("shop", "fake", (), datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
 
 
 def test_balances_become_a_tuple(make_balance):
@@ -181,3 +189,12 @@ def test_results_pickle(make_snapshot):
     failure = attrs.evolve(_failure(code="x"), last_known=snapshot)
 
     assert pickle.loads(pickle.dumps((snapshot, failure))) == (snapshot, failure)
+
+
+@pytest.mark.parametrize(
+    ("amount", "kind"), [(0.1, TypeError), ("1", TypeError), (Decimal("NaN"), ValueError), (Decimal("Inf"), ValueError)]
+)
+def test_a_total_is_a_finite_decimal(amount, kind):
+    """A total made by hand cannot be a float either."""
+    with pytest.raises(kind, match="an amount must be"):
+        CurrencyTotal("BTC", AssetType.CRYPTO, amount, ())

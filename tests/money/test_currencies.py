@@ -1,4 +1,4 @@
-"""Names that come from outside."""
+"""Codes, labels, types of assets and the table of ISO 4217."""
 
 import iso4217
 import pytest
@@ -9,7 +9,7 @@ from balancekit.money.currencies import ISO_4217_CODES, check_code, check_label,
 
 @pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
 def test_a_printable_code_is_kept_as_it_is(code):
-    """Codes are the provider's, and only what cannot be shown is refused."""
+    """Every code that can be shown is accepted: providers choose them."""
     assert check_code(code) == code
 
 
@@ -40,7 +40,7 @@ def test_a_code_is_a_string():
 
 @pytest.mark.parametrize("label", ["", " shop", "shop\n", "sh\x1bop", "x" * 201], ids=repr)
 def test_a_label_that_cannot_be_shown_is_refused(label):
-    """An account is named so that everybody sees which one is meant."""
+    """A label that cannot be read on a screen would not name an account."""
     with pytest.raises(ValueError, match="label"):
         check_label(label)
 

@@ -1,6 +1,7 @@
-"""Merging by currency: the laws, the types of assets, looking up, and what is never silent."""
+"""Merging by currency: the laws, the types of assets, looking up, and what a result lacks."""
 
 import pickle
+import traceback
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
@@ -12,10 +13,12 @@ from balancekit import (
     AccountFailure,
     AmbiguousCurrencyError,
     AssetType,
+    AuthenticationError,
     Balance,
-    CurrencyTotal,
+    BalancekitError,
     IncompleteError,
     ServiceUnavailableError,
+    TransportError,
     merge,
 )
 
@@ -52,7 +55,7 @@ def _units(amount):
 
 @given(_snapshots(), st.randoms())
 def test_merging_is_commutative(snapshots, random):
-    """The order in which accounts answer changes nothing, not even the order of anything."""
+    """The order in which accounts are read changes nothing, not even the order of anything."""
     shuffled = list(snapshots)
     random.shuffle(shuffled)
 
@@ -109,14 +112,14 @@ def test_sixty_digits_are_added_exactly_where_the_caller_rounds(make_snapshot):
 
 
 def test_a_total_keeps_the_balances_it_was_summed_from(make_snapshot):
-    """Whoever asks where the money is finds each account's part in the total."""
+    """Each account's part of a total can be found in it."""
     merged = merge([make_snapshot("b", ("BTC", "2")), make_snapshot("a", ("BTC", "1"), ("EUR", "5", "fiat"))])
 
     assert [(balance.account, balance.amount) for balance in merged["BTC"].balances] == [("a", 1), ("b", 2)]
 
 
 def test_one_code_on_several_chains_is_one_currency(make_balance):
-    """Chains are kept on the balances and do not part the total."""
+    """Chains are kept on the balances and do not divide the total."""
     held = [make_balance("USDC", "1", chain="ethereum"), make_balance("USDC", "2", chain="solana")]
 
     total = merge([AccountBalances("shop", "fake", held, NOW)])["USDC"]
@@ -133,7 +136,7 @@ def test_the_same_currency_twice_in_one_account_is_counted_twice(make_snapshot):
 
 
 def test_unknown_joins_the_only_known_type(make_snapshot):
-    """A provider that does not say what MNT is means what all others mean."""
+    """A provider that reports MNT without its type means what all others mean."""
     merged = merge([make_snapshot("a", ("MNT", "1", "crypto")), make_snapshot("b", ("MNT", "2", "unknown"))])
 
     assert [(total.asset_type, total.amount) for total in merged] == [(AssetType.CRYPTO, 3)]
@@ -170,7 +173,7 @@ def test_an_ambiguous_code_is_not_guessed(make_snapshot):
 
 
 def test_a_currency_that_is_not_held_is_a_key_error_and_an_amount_of_zero(make_snapshot):
-    """A total is asked for or an amount: only the second can be nothing."""
+    """A total has to be held; an amount that is not held is zero."""
     merged = merge([make_snapshot("shop", ("BTC", "1"))])
 
     with pytest.raises(KeyError, match="ETH"):
@@ -187,7 +190,7 @@ def test_currencies_are_looked_up_in_any_case(make_snapshot):
 
 
 def test_membership_is_by_code_by_code_and_type_or_by_total(make_snapshot):
-    """`in` answers the same questions as looking up."""
+    """`in` takes the same keys as looking up."""
     merged = merge([make_snapshot("shop", ("BTC", "1"))])
 
     assert "btc" in merged
@@ -215,15 +218,6 @@ def test_a_type_may_be_named_by_its_text(make_snapshot):
     assert ("BTC", "crypto") in merged
 
 
-@pytest.mark.parametrize(
-    ("amount", "kind"), [(0.1, TypeError), ("1", TypeError), (Decimal("NaN"), ValueError), (Decimal("Inf"), ValueError)]
-)
-def test_a_total_is_a_finite_decimal(amount, kind):
-    """A total made by hand cannot be a float either."""
-    with pytest.raises(kind, match="an amount must be"):
-        CurrencyTotal("BTC", AssetType.CRYPTO, amount, ())
-
-
 def test_totals_are_sorted_and_iterated(make_snapshot):
     """Iteration and length are those of the totals, in the order of their codes."""
     merged = merge([make_snapshot("shop", ("USD", "1", "fiat"), ("BTC", "1"), ("MNT", "1", "fiat"), ("MNT", "1"))])
@@ -242,7 +236,7 @@ def test_zero_balances_are_kept_and_hidden_on_request(make_snapshot):
 
 
 def test_an_alias_is_counted_as_its_currency_and_keeps_its_code(make_snapshot):
-    """The user may say that two codes are one currency; what was sent stays readable."""
+    """The user may count two codes as one currency; the code that was sent is kept."""
     merged = merge([make_snapshot("shop", ("USDCE", "1"), ("USDC", "2"))], aliases={"USDCE": "USDC"})
 
     assert merged["USDC"].amount == 3
@@ -251,7 +245,7 @@ def test_an_alias_is_counted_as_its_currency_and_keeps_its_code(make_snapshot):
 
 
 def test_aliases_match_whole_codes_only(make_snapshot):
-    """A code that begins alike is another currency."""
+    """A code that only begins like an alias is another currency."""
     merged = merge([make_snapshot("shop", ("USDCE", "1"), ("USDCE2", "2"))], aliases={"USDCE": "USDC"})
 
     assert [total.currency for total in merged] == ["USDC", "USDCE2"]
@@ -271,7 +265,7 @@ def test_parts_merged_with_aliases_merge_again(make_snapshot):
 
 
 def test_a_failure_makes_the_result_incomplete(make_snapshot):
-    """A total that lacks an account says so."""
+    """A result that lacks an account is not complete, and names it."""
     merged = merge([make_snapshot("a", ("BTC", "1"))], [_failure("b")])
 
     assert merge([]).complete
@@ -280,12 +274,12 @@ def test_a_failure_makes_the_result_incomplete(make_snapshot):
 
 
 def test_a_stale_snapshot_makes_the_result_incomplete(make_snapshot):
-    """Totals with an old part are not complete even without a failure at hand."""
+    """Totals with an old part are not complete, even without a failure."""
     assert not merge([make_snapshot("a", ("BTC", "1"), stale=True)]).complete
 
 
 def test_failures_raise_with_what_was_read(make_snapshot):
-    """Whoever wants all or nothing gets an error that carries the rest."""
+    """The error names the accounts that failed, and carries what was read."""
     merged = merge([make_snapshot("a", ("BTC", "1"))], [_failure("c"), _failure("b")])
 
     with pytest.raises(IncompleteError, match="2 of 3 accounts could not be read: b, c") as caught:
@@ -296,12 +290,12 @@ def test_failures_raise_with_what_was_read(make_snapshot):
 
 
 def test_nothing_is_raised_without_failures(make_snapshot):
-    """A complete result passes in silence."""
+    """A complete result raises nothing."""
     merge([make_snapshot("a", ("BTC", "1"))]).raise_for_failures()
 
 
 def test_the_result_is_as_old_as_its_oldest_snapshot(make_snapshot):
-    """No total claims to be fresher than its oldest part."""
+    """The moment of a result is that of the oldest snapshot, and None without any."""
     old = make_snapshot("a", fetched_at=NOW - timedelta(hours=1))
 
     assert merge([make_snapshot("b"), old]).as_of == NOW - timedelta(hours=1)
@@ -319,19 +313,19 @@ def test_an_account_is_never_counted_twice(make_snapshot):
 
 
 def test_an_account_does_not_fail_twice():
-    """A failed account in both parts is one account that was asked twice."""
+    """An account that failed in both parts is one account that was read twice."""
     with pytest.raises(ValueError, match="account 'shop' failed twice"):
         merge([], [_failure("shop"), _failure("shop")])
 
 
 def test_an_account_cannot_be_read_and_fail(make_snapshot):
-    """Which of the two is true is not for a merge to say."""
+    """A merge cannot know which of the two is true."""
     with pytest.raises(ValueError, match="account 'shop' was both read and failed"):
         merge([make_snapshot("shop")]) | merge([], [_failure("shop")])
 
 
 def test_a_stale_snapshot_may_stand_in_for_a_failure(make_snapshot):
-    """An earlier snapshot that says so can be shown beside the reason why there is no newer."""
+    """A snapshot that is marked as stale can be shown beside the reason why there is no newer one."""
     merged = merge([make_snapshot("shop", ("BTC", "1"), stale=True)], [_failure("shop")])
 
     assert merged.amount("BTC") == 1
@@ -349,3 +343,43 @@ def test_results_pickle_and_stay_equal(make_snapshot):
     merged = merge([make_snapshot("a", ("BTC", "1"))], [_failure("b")])
 
     assert pickle.loads(pickle.dumps(merged)) == merged
+
+
+def _group():
+    wrong_key = AuthenticationError("403", account="a", provider="fake")
+    lost = TransportError("reset", account="b", provider="fake")
+    return IncompleteError("2 of 2", [wrong_key, lost], merge([]))
+
+
+def test_a_group_split_by_type_keeps_what_was_read():
+    """`except*` hands on the partial result with each part of the group."""
+    group = _group()
+
+    rejected, rest = group.split(AuthenticationError)
+
+    assert rejected.partial is rest.partial is group.partial
+    assert [type(error) for error in rest.exceptions] == [TransportError]
+
+
+def test_a_group_pickles_with_what_was_read():
+    """A strict fetch in a worker process loses nothing on the way to its caller."""
+    group = _group()
+
+    copy = pickle.loads(pickle.dumps(group))
+
+    assert copy.partial == group.partial
+    assert [str(error) for error in copy.exceptions] == [str(error) for error in group.exceptions]
+
+
+def test_a_group_is_caught_by_the_root():
+    """One except clause is enough for a caller who treats all failures alike."""
+    with pytest.raises(BalancekitError, match="2 of 2"):
+        raise _group()
+
+
+def test_a_group_shows_all_its_errors():
+    """The traceback of a group lists every account that failed."""
+    text = "".join(traceback.format_exception(_group()))
+
+    assert "a (fake): 403" in text
+    assert "b (fake): reset" in text

@@ -56,7 +56,7 @@ def test_every_amount_comes_back_exactly(amounts):
         assert MergedBalances.from_json(merged.to_json()) == merged
 
 
-def test_the_dict_says_what_a_reader_without_the_library_needs(merged):
+def test_the_dict_has_what_a_reader_without_the_library_needs(merged):
     """Amounts are strings in plain notation; what follows from the rest is spelt out."""
     written = merged.to_dict()
 
@@ -85,7 +85,7 @@ def test_a_view_without_zeros_comes_back_as_the_view(merged):
 
 
 def test_an_error_of_the_writers_own_class_keeps_its_facts():
-    """A class that the reader does not know is read as its nearest kin."""
+    """A class that the reader does not know is read as ProviderError."""
 
     class MyBankError(ProviderError):
         """Something only my bank does."""
@@ -148,7 +148,7 @@ def test_an_error_without_facts_keeps_its_class(kind):
     ],
 )
 def test_what_is_no_result_is_refused(merged, change, reason):
-    """A damaged or forged result is a ValueError that says where, never a wrong number."""
+    """A damaged or forged result is a ValueError that names the place, never a wrong number."""
     data = merged.to_dict()
     change(data)
 
@@ -158,7 +158,7 @@ def test_what_is_no_result_is_refused(merged, change, reason):
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "5", "null", '{"totals": 5}', "[" * 100_000])
 def test_text_that_is_no_result_is_refused(text):
-    """Whatever the text is, it is read as a result or refused with a ValueError."""
+    """Any other text is a ValueError."""
     with pytest.raises(ValueError, match=r"not a merged result|Expecting value"):
         MergedBalances.from_json(text)
 
@@ -194,6 +194,6 @@ def test_a_snapshot_comes_back_exactly(amounts):
 
 @pytest.mark.parametrize("data", [None, [], {}, {"account": "shop", "balances": {}}], ids=str)
 def test_what_is_no_snapshot_is_refused(data):
-    """It is a ValueError that says where it is wrong."""
+    """Anything else is a ValueError that begins with what was expected."""
     with pytest.raises(ValueError, match="not a snapshot: "):
         serialization.from_dict(data, AccountBalances, "a snapshot")

@@ -16,14 +16,14 @@ def _failure(account):
 
 
 def test_a_complete_result_is_a_line_for_each_currency(make_snapshot):
-    """Every digit, in plain notation, and nothing else."""
+    """Each line has every digit, in plain notation, and nothing else."""
     merged = merge([make_snapshot("a", ("BTC", "1E-8"), ("EUR", "10.50", "fiat")), make_snapshot("b", ("BTC", "2"))])
 
     assert merged.to_text(now=NOW) == "BTC 2.00000001\nEUR 10.50"
 
 
 def test_an_old_amount_says_how_old_it_is(make_snapshot):
-    """On its own line, on that of its account, and at the end."""
+    """The age is on the amount's line and on that of its account; the last line names the account."""
     fresh = make_snapshot("a", ("EUR", "5", "fiat"), fetched_at=NOW)
     old = make_snapshot("b", ("BTC", "2.5"), fetched_at=EARLIER, stale=True)
 
@@ -38,7 +38,7 @@ def test_an_old_amount_says_how_old_it_is(make_snapshot):
 
 
 def test_a_total_is_as_old_as_the_oldest_balance_in_it(make_snapshot):
-    """A fresh part makes it no fresher, and an old zero makes it old: there may be more by now."""
+    """A fresh part does not make it fresher, and an old zero makes it old, since there may be more by now."""
     parts = [
         make_snapshot("a", ("BTC", "1"), fetched_at=NOW),
         make_snapshot("b", ("BTC", "1"), fetched_at=NOW - timedelta(minutes=5), stale=True),
@@ -49,7 +49,7 @@ def test_a_total_is_as_old_as_the_oldest_balance_in_it(make_snapshot):
 
 
 def test_an_account_that_is_missing_is_named(make_snapshot):
-    """What is known of it from before, and is no part of the totals, is not told."""
+    """An earlier snapshot that is not in the totals is not shown."""
     known = make_snapshot("b", ("BTC", "7"), stale=True)
     failure = AccountFailure("b", "fake", _failure("b").error, known)
 
@@ -68,20 +68,20 @@ def test_an_account_that_is_missing_is_named(make_snapshot):
     ],
     ids=["nothing", "nothing that is known of", "nothing read", "no accounts"],
 )
-def test_what_is_held_is_told_apart_from_what_is_not_known(make_snapshot, held, failed, expected):
-    """An empty till is no failure, and a failure no empty till."""
+def test_an_empty_account_is_not_shown_as_an_unread_one(make_snapshot, held, failed, expected):
+    """Nothing held, something not read, and nothing read at all have different texts."""
     assert merge(map(make_snapshot, held), map(_failure, failed)).to_text(now=NOW) == expected
 
 
 def test_one_code_of_two_types_says_which(make_snapshot):
-    """As in every other place, they are two currencies."""
+    """A code that is held as crypto and as fiat is two currencies."""
     merged = merge([make_snapshot("a", ("MNT", "1"), ("MNT", "2", "fiat"), ("BTC", "3"))])
 
     assert merged.to_text(now=NOW) == "BTC 3\nMNT (crypto) 1\nMNT (fiat) 2"
 
 
-def test_a_view_without_zeros_is_told_without_them(make_snapshot):
-    """The text is that of the totals that are there."""
+def test_the_text_of_a_view_is_without_what_the_view_hides(make_snapshot):
+    """The text has the totals that the result has."""
     merged = merge([make_snapshot("a", ("BTC", "1"), ("ETH", "0"))])
 
     assert merged.to_text(now=NOW) == "BTC 1\nETH 0"
@@ -102,15 +102,15 @@ def test_a_view_without_zeros_is_told_without_them(make_snapshot):
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
-def test_an_age_is_told_in_a_unit_that_suits_it(make_snapshot, age, expected):
-    """With the date where it is not today's."""
+def test_an_age_is_shown_in_the_largest_unit_of_which_it_has_two(make_snapshot, age, expected):
+    """The moment has its date where that is not today's."""
     merged = merge([make_snapshot("a", fetched_at=NOW - age, stale=True)])
 
     assert merged.to_text(now=NOW).splitlines()[1] == f"a: {expected}"
 
 
 def test_the_day_is_that_of_utc(make_snapshot):
-    """Wherever the moment was taken."""
+    """The zone of the moment that is given changes nothing."""
     merged = merge([make_snapshot("a", fetched_at=NOW, stale=True)])
     far_east = NOW.astimezone(timezone(timedelta(hours=13)))
 
@@ -118,7 +118,7 @@ def test_the_day_is_that_of_utc(make_snapshot):
 
 
 def test_without_a_moment_it_is_now(make_snapshot):
-    """Whoever does not say when asks now."""
+    """Ages are counted from the present unless a moment is given."""
     merged = merge([make_snapshot("a", fetched_at=datetime.now(UTC) - timedelta(days=3), stale=True)])
 
     assert ", 3 days old\n" in merged.to_text()
@@ -126,7 +126,7 @@ def test_without_a_moment_it_is_now(make_snapshot):
 
 @given(st.lists(st.sampled_from(["fresh", "old", "missing"]), max_size=5))
 def test_nothing_but_a_complete_result_looks_complete(states):
-    """The last line says INCOMPLETE, or NOTHING READ, exactly if the result is not complete."""
+    """The last line begins with INCOMPLETE or NOTHING READ exactly if the result is not complete."""
     moments = {"fresh": NOW, "old": EARLIER}
     accounts = [
         AccountBalances(str(number), "fake", (), moments[state], stale=state == "old")
