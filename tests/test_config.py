@@ -1,7 +1,6 @@
-"""Reading accounts.toml: what is accepted, and which problem is told in which words."""
+"""Reading accounts.toml: what is accepted, which error each problem gives, and that none of them shows a secret."""
 
 import os
-import traceback
 
 import pytest
 
@@ -9,6 +8,7 @@ from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, G
 from balancekit.config import load_config
 from balancekit.webhooks import WebhookProvider
 from balancekit.webhooks.standard_webhooks import KEY_HINT
+from tests.support.plugins import install_plugin
 
 CANARY = "canary3f9a"
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -35,7 +35,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def problem(load, tmp_path):
-    """Load a text that is wrong and return the message, with the name of the file taken off."""
+    """Load a text with a problem and return the message without the path of the file."""
 
     def problem(text):
         with pytest.raises(ConfigError) as caught:
@@ -48,7 +48,7 @@ def problem(load, tmp_path):
 
 
 class TokenProvider(HttpProvider):
-    """An adapter of somebody else's, with settings of several types."""
+    """An adapter of another distribution, with settings of several types."""
 
     provider = "token"
     secret_settings = frozenset({"token"})
@@ -78,20 +78,21 @@ class TokenProvider(HttpProvider):
 
 
 class UntypedProvider(TokenProvider):
-    """An adapter whose types are there for type checkers only."""
+    """An adapter whose annotations can be resolved only by type checkers."""
 
     def __init__(self, account, *, pages: "Missing", token: str = "") -> None:  # noqa: F821 - as under TYPE_CHECKING
         super().__init__(account, token=token, pages=pages)
 
 
 @pytest.fixture
-def token_provider(monkeypatch):
-    """Let every provider's name stand for the adapter of somebody else's."""
-    monkeypatch.setattr("balancekit.config.provider_class", lambda name: TokenProvider)
+def plugin(monkeypatch, tmp_path_factory):
+    """Install a distribution with two adapters, and one that cannot be imported."""
+    folder = tmp_path_factory.mktemp("plugin")
+    install_plugin(monkeypatch, folder, token=TokenProvider, untyped=UntypedProvider, broken="no_such_module:Provider")
 
 
 def test_accounts_of_both_providers_are_made(load, tmp_path):
-    """Each table becomes the provider that it names, in the order of the file."""
+    """Each table becomes an adapter of the provider that it names, in the order of the file."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "treasury.key").write_text(f"{SIGNING_KEY}\n")
 
@@ -108,7 +109,7 @@ def test_accounts_of_both_providers_are_made(load, tmp_path):
 
 
 def test_aliases_and_client_settings_reach_the_client(load):
-    """The client is made with all that the file says."""
+    """The client has the accounts of the file, and the file's aliases and settings are kept for it."""
     config = load(GOOD + '[aliases]\nusdce = "usdc"\n[client]\ndeadline = 10\nattempts = 1')
 
     client = config.make_client()
@@ -119,15 +120,15 @@ def test_aliases_and_client_settings_reach_the_client(load):
     assert config.client_settings == {"deadline": 10, "attempts": 1}
 
 
-def test_the_environment_is_the_process_s_own(load, monkeypatch):
-    """Without a mapping the variables are those of the process."""
+def test_variables_are_those_of_the_process_by_default(load, monkeypatch):
+    """Without `environ`, references lead to the environment of the process."""
     monkeypatch.setenv("SHOP_SECRET", "s3cret")
 
     assert load(GOOD, environ=None).providers[0].account == "shop"
 
 
-def test_a_public_setting_may_be_a_reference_too(load):
-    """A key that is nobody's secret may stand in the environment beside the one that is."""
+def test_a_public_setting_may_be_a_reference(load):
+    """A setting that is no secret may be taken from a variable, too."""
     config = load(GOOD.replace('"pk_1"', '{ env = "SHOP_KEY" }'), {**ENVIRON, "SHOP_KEY": "pk_env"})
 
     request = config.providers[0].build_request(now=0, nonce="")
@@ -135,8 +136,8 @@ def test_a_public_setting_may_be_a_reference_too(load):
 
 
 @pytest.mark.parametrize("content", ["s3cret", "s3cret\n", "s3cret\r\n", "\ufeffs3cret\n"])
-def test_one_line_break_at_the_end_of_a_secret_s_file_is_dropped(load, tmp_path, content):
-    """A file that an editor wrote holds the same secret as the variable."""
+def test_a_secret_in_a_file_may_end_with_a_line_break(load, tmp_path, content):
+    """One line break at the end, and a byte order mark, are not part of the secret."""
     (tmp_path / "secret").write_bytes(content.encode())
 
     from_file = load(SHOP + 'secret = { file = "secret" }').providers[0].build_request(now=0, nonce="")
@@ -145,13 +146,13 @@ def test_one_line_break_at_the_end_of_a_secret_s_file_is_dropped(load, tmp_path,
     assert from_file.headers == from_variable.headers
 
 
-def test_a_byte_order_mark_before_the_file_is_no_problem(load):
-    """Editors on Windows put one there."""
+def test_a_byte_order_mark_is_ignored(load):
+    """A file that a Windows editor has saved can be loaded."""
     assert load(b"\xef\xbb\xbf" + GOOD.encode()).providers[0].account == "shop"
 
 
-def test_an_adapter_of_somebody_else_s_says_itself_what_it_takes(load, token_provider):
-    """Its parameters, their types and its secrets come from its class."""
+def test_the_settings_of_an_adapter_come_from_its_class(load, plugin):
+    """The constructor's parameters, their types and `secret_settings` define what an account may hold."""
     (provider,) = load(
         '[accounts.a]\nprovider = "token"\ntoken = { env = "SHOP_SECRET" }\ntimeout = 2\npages = 3'
     ).providers
@@ -160,11 +161,9 @@ def test_an_adapter_of_somebody_else_s_says_itself_what_it_takes(load, token_pro
     assert (provider.timeout, provider.pages) == (2, 3)
 
 
-def test_types_that_cannot_be_known_are_left_to_the_constructor(load, monkeypatch):
-    """An annotation that is there for type checkers only does not stop anybody."""
-    monkeypatch.setattr("balancekit.config.provider_class", lambda name: UntypedProvider)
-
-    assert load('[accounts.a]\nprovider = "token"\npages = [1]').providers[0].pages == [1]
+def test_a_type_that_cannot_be_resolved_is_not_checked(load, plugin):
+    """A value whose annotation exists only for type checkers goes to the constructor as it is."""
+    assert load('[accounts.a]\nprovider = "untyped"\npages = [1]').providers[0].pages == [1]
 
 
 @pytest.mark.parametrize(
@@ -179,23 +178,18 @@ def test_types_that_cannot_be_known_are_left_to_the_constructor(load, monkeypatc
     ],
     ids=["text for number", "bool for int", "reference for int", "constructor", "list for text", "var-keyword"],
 )
-def test_a_wrong_setting_of_another_adapter_is_named(problem, token_provider, setting, message):
-    """Types are checked before the constructor is called; what it raises is told without its words."""
+def test_a_wrong_setting_of_a_plugin_is_named(problem, plugin, setting, message):
+    """Types are checked before the constructor is called; the message of what it raises is not shown."""
     text = f'[accounts.a]\nprovider = "token"\ntoken = {{ env = "SHOP_SECRET" }}\n{setting}'
 
     assert problem(text) == f"account 'a': {message}"
 
 
-def test_an_adapter_that_cannot_be_imported_is_named(problem, monkeypatch):
-    """A broken plug-in is a problem of the account that uses it."""
+def test_an_adapter_that_cannot_be_imported_is_named(problem, plugin):
+    """A plug-in that fails to import is a problem of the account that uses it."""
+    expected = "importing 'broken' raised ModuleNotFoundError(\"No module named 'no_such_module'\")"
 
-    def fail(name):
-        raise ImportError("no module named mybank")
-
-    monkeypatch.setattr("balancekit.config.provider_class", fail)
-
-    expected = "account 'shop': provider: importing 'cryptoprocessing' raised ImportError('no module named mybank')"
-    assert problem(GOOD) == expected
+    assert problem('[accounts.a]\nprovider = "broken"') == f"account 'a': provider: {expected}"
 
 
 HOW = '{ env = "NAME" } or { file = "path" }'
@@ -253,8 +247,8 @@ HOW = '{ env = "NAME" } or { file = "path" }'
     ],
     ids=lambda value: None if isinstance(value, bytes) or len(value) > 999 else value[-40:],
 )
-def test_a_problem_is_told_with_file_account_and_key(problem, text, message):
-    """Every message says where to look and what was expected."""
+def test_a_problem_is_named_with_account_and_key(problem, text, message):
+    """Every message says in which file, table and key the problem is, and what was expected."""
     assert problem(text) == message
 
 
@@ -287,8 +281,8 @@ def test_a_problem_is_told_with_file_account_and_key(problem, text, message):
     ],
     ids=lambda value: value[:30],
 )
-def test_a_secret_that_cannot_be_had_is_told(problem, tmp_path, reference, message):
-    """Whatever is wrong with a reference, the message names the account and the key, and never shows a value."""
+def test_a_wrong_reference_to_a_secret_is_named(problem, tmp_path, reference, message):
+    """The message names the account and the key of the reference, and shows no value."""
     for name, content in {"empty": b"\n", "binary": b"\xff", "large": b"x" * 65537, "blank": b" s \n\n"}.items():
         (tmp_path / name).write_bytes(content)
 
@@ -296,28 +290,18 @@ def test_a_secret_that_cannot_be_had_is_told(problem, tmp_path, reference, messa
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    """The most usual problem of all."""
+    """The error has the path of the file and the reason of the operating system."""
     with pytest.raises(ConfigError, match=r"none\.toml: the file cannot be read: No such file or directory"):
         load_config(tmp_path / "none.toml")
 
 
-def test_the_first_problem_of_each_account_is_told(problem):
-    """Three accounts to mend are three lines, not three tries."""
+def test_every_account_with_a_problem_has_a_line(problem):
+    """The error lists the first problem of each account, so that all can be corrected at once."""
     text = SHOP + SHOP.replace("shop", "shop-us") + 'secret = "x"\n' + GOOD.replace("shop", "shop-eu")
 
     lines = problem(text).splitlines()
 
     assert [line.split(": ")[:2] for line in lines] == [["account 'shop'", "secret"], ["account 'shop-us'", "secret"]]
-
-
-def _everything_shown_by(error):
-    """Return all that a tracker of errors would collect: messages and local variables, of every error in the chain."""
-    pending, shown = [error], []
-    while pending:
-        link = pending.pop()
-        shown += traceback.TracebackException.from_exception(link, capture_locals=True).format()
-        pending += [other for other in (link.__cause__, link.__context__) if other is not None]
-    return "".join(shown)
 
 
 @pytest.mark.parametrize(
@@ -334,28 +318,20 @@ def _everything_shown_by(error):
     ],
     ids=["literal", "cut off", "as a name", "mistyped", "list", "URL", "another account", "no such key"],
 )
-def test_no_secret_is_in_an_error(tmp_path, text):
-    """Neither the message nor the local variables of its traceback show what the file or the environment holds."""
-    path = tmp_path / "accounts.toml"
-    path.write_text(text)
-    del text
+def test_no_secret_is_in_an_error(load, everything_said_by, text):
+    """Neither the message nor the local variables of the traceback hold a value of the file or the environment."""
+    environ = {"SHOP_SECRET": CANARY} | dict.fromkeys(os.environ, "")
 
-    error = _error_of(path)
-
-    assert isinstance(error, ConfigError)
-    assert error.__cause__ is None
-    assert error.__context__ is None
-    assert CANARY not in _everything_shown_by(error)
-
-
-def _error_of(path):
     with pytest.raises(ConfigError) as caught:
-        load_config(path, environ={"SHOP_SECRET": CANARY} | dict.fromkeys(os.environ, ""))
-    return caught.value
+        load(text, environ)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert CANARY not in everything_said_by(caught.value)
 
 
-def test_no_secret_is_in_a_config_s_repr(load):
-    """What was loaded can be logged."""
+def test_no_secret_is_in_the_repr_of_a_config(load):
+    """A configuration can be logged."""
     config = load(GOOD, {"SHOP_SECRET": CANARY})
 
     assert CANARY not in repr(config)
@@ -379,8 +355,8 @@ webhook_key = """
     ],
     ids=["text", "reference", "texts", "text and reference"],
 )
-def test_a_webhook_key_may_stand_in_the_file(load, text):
-    """It is public; several are given while they are exchanged, and each may be named by where it is."""
+def test_a_public_key_may_stand_in_the_file(load, text):
+    """A webhook's key is one text or reference, or a list of them during a rotation."""
     config = load(f"{TILL}{text}\n", environ={"WEBHOOK_KEY": WEBHOOK_KEY})
 
     assert isinstance(config.providers[0], WebhookProvider)
@@ -398,11 +374,11 @@ def test_a_webhook_key_may_stand_in_the_file(load, text):
     ],
     ids=["number", "number in a list", "no variable", "list in a list", "no key", "no key in it"],
 )
-def test_a_webhook_key_that_cannot_work_is_named(problem, text, message):
-    """The place in a list is told too."""
+def test_a_wrong_public_key_is_named(problem, text, message):
+    """The message has the position in a list."""
     assert problem(f"{TILL}{text}\n") == f"account 'till': {message}"
 
 
-def test_a_list_is_for_settings_that_take_several(problem):
-    """A setting of one text is not given several."""
+def test_a_list_for_a_setting_of_one_value_is_a_problem(problem):
+    """Only a setting whose type is a list may be given one."""
     assert problem(f'{TILL}"x"\nkey_id = ["k"]\n') == "account 'till': key_id: expected text, got a list"
