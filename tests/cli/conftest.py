@@ -1,4 +1,4 @@
-"""What the tests of the command line share: accounts of a sandbox, their accounts.toml, and ways to run a command."""
+"""Fixtures of the command line: accounts of a sandbox, their accounts.toml, results, and ways to run a command."""
 
 import os
 import signal
@@ -21,20 +21,20 @@ ENVIRON = {name: value for name, value in os.environ.items() if not name.startsw
 
 @pytest.fixture
 def stand_in(sandbox_in_thread):
-    """Start a stand-in with the accounts of the demo, in a loop of its own."""
+    """Start a sandbox with the accounts of the demo, in a loop of its own thread."""
     add_example_accounts(sandbox_in_thread)
     return sandbox_in_thread
 
 
 @pytest.fixture
 def accounts_toml(stand_in, tmp_path):
-    """Write the settings for the accounts of the demo, and return where they are."""
+    """Write the settings for the accounts of the demo, and return the path of the file."""
     return write_settings(tmp_path / "settings", stand_in.accounts)
 
 
 @pytest.fixture
 def wrong_secret(accounts_toml):
-    """Give one of the three accounts a secret that is not its own."""
+    """Give one of the three accounts the secret of another key."""
     (accounts_toml.parent / "shop-eu.secret").write_text("of-another-key")
 
 
@@ -53,7 +53,7 @@ def failing_demo(monkeypatch):
 
 @pytest.fixture
 def run():
-    """Run a command in this process, with stdout and stderr apart; what it raises by mistake is raised here."""
+    """Run a command in this process, with stdout and stderr apart; an unexpected exception is raised here."""
 
     def run(*arguments, **options):
         return CliRunner().invoke(cli, [str(one) for one in arguments], catch_exceptions=False, **options)
@@ -63,7 +63,7 @@ def run():
 
 @pytest.fixture
 def start():
-    """Start a command in a process of its own, as a shell does; it is ended with the test at the latest."""
+    """Start a command in a process of its own, as a shell does; it is killed after the test."""
     started = []
 
     def start(*arguments, **options):
@@ -93,8 +93,8 @@ def failure():
 
 
 @pytest.fixture
-def partly_old(make_snapshot, failure):
-    """Merge a fresh account with two that could not be read anew: one of two hours ago, one of three hours ago."""
+def partly_stale(make_snapshot, failure):
+    """Merge a fresh account with two stale ones, of two and of three hours ago; the last has a failure, too."""
     return merge(
         [
             make_snapshot("a", ("BTC", "1"), ("EUR", "5", "fiat"), fetched_at=NOW),

@@ -1,18 +1,17 @@
-"""`balancekit balances`: what goes to stdout and to stderr, and how it ends."""
+"""`balancekit balances`: what goes to stdout and to stderr, and the exit code."""
 
-import asyncio
 import csv
 import hmac
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
 
 from balancekit import MergedBalances
-from balancekit.cli.balances import _fetch
 from balancekit.cli.sandbox_settings import write_settings
-from balancekit.config import load_config
 from balancekit.sandbox import Fault
 
 HINT = "Check that the secret belongs to the key"
@@ -23,7 +22,7 @@ def _rows(text):
 
 
 def test_the_totals_are_shown(run, accounts_toml):
-    """Without options: a table of totals over all accounts, and nothing else."""
+    """Without options, stdout has a table of the totals over all accounts, and stderr is empty."""
     result = run("balances", "--config", accounts_toml)
 
     assert result.exit_code == 0
@@ -35,7 +34,7 @@ def test_the_totals_are_shown(run, accounts_toml):
 
 
 def test_balances_are_shown_by_account(run, accounts_toml):
-    """With --by-account each balance has its line, and a currency on two chains has two."""
+    """With --by-account each balance has its line, also where a currency is on two chains."""
     result = run("balances", "--config", accounts_toml, "--by-account", "--all")
 
     assert "Balances of 3 accounts" in result.stdout
@@ -48,7 +47,7 @@ def test_balances_are_shown_by_account(run, accounts_toml):
 
 
 def test_csv_holds_the_totals(run, accounts_toml):
-    """One line for each currency, amounts with every digit."""
+    """CSV has one line for each currency, with every digit of the amount."""
     result = run("balances", "--config", accounts_toml, "--format", "csv")
 
     assert result.stdout == (
@@ -62,7 +61,7 @@ def test_csv_holds_the_totals(run, accounts_toml):
 
 
 def test_csv_by_account_holds_the_balances(run, accounts_toml):
-    """One line for each balance, with its account, its chain and the moment that it was read."""
+    """With --by-account CSV has one line for each balance, with its account, chain and time of reading."""
     result = run("balances", "--config", accounts_toml, "--format", "csv", "--by-account", "--currency", "usdc")
 
     rows = _rows(result.stdout)
@@ -75,7 +74,7 @@ def test_csv_by_account_holds_the_balances(run, accounts_toml):
 
 
 def test_json_can_be_read_back(run, accounts_toml):
-    """What --format json writes is a result again in another program."""
+    """`MergedBalances.from_json` reads what --format json writes."""
     result = run("balances", "--config", accounts_toml, "--format", "json", "--all")
 
     merged = MergedBalances.from_json(result.stdout)
@@ -85,7 +84,7 @@ def test_json_can_be_read_back(run, accounts_toml):
 
 
 def test_json_is_filtered_like_the_table(run, accounts_toml):
-    """Neither the totals nor the accounts in it hold another currency, or a zero."""
+    """JSON holds only the chosen currencies, without zeros, in the totals and in the accounts."""
     result = run("balances", "--config", accounts_toml, "--format", "json", "--currency", "btc", "--currency", "LTC")
 
     data = json.loads(result.stdout)
@@ -94,8 +93,8 @@ def test_json_is_filtered_like_the_table(run, accounts_toml):
     assert MergedBalances.from_json(result.stdout).complete
 
 
-def test_a_currency_that_nobody_holds_is_told(run, accounts_toml):
-    """A typing error in a code looks like an empty result; a currency held as zero is no such case."""
+def test_a_currency_that_no_account_holds_is_named(run, accounts_toml):
+    """Stderr names a chosen currency that no account holds; one that is held as zero is not named."""
     result = run("balances", "--config", accounts_toml, "--format", "csv", "--currency", "xyz", "--currency", "LTC")
 
     assert result.exit_code == 0
@@ -104,7 +103,7 @@ def test_a_currency_that_nobody_holds_is_told(run, accounts_toml):
 
 
 def test_only_the_accounts_asked_for_are_read(run, accounts_toml, stand_in):
-    """Another account costs no request."""
+    """With --account no request is sent for another account."""
     result = run("balances", "--config", accounts_toml, *["--account", "shop-us"] * 2, "--format", "csv")
 
     assert result.exit_code == 0
@@ -113,7 +112,7 @@ def test_only_the_accounts_asked_for_are_read(run, accounts_toml, stand_in):
 
 
 def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
-    """Nothing is read for a label that no account has."""
+    """A label that no account has ends the command with 2, and its name on stderr."""
     result = run("balances", "--config", accounts_toml, "--account", "shop-uk")
 
     assert result.exit_code == 2
@@ -121,7 +120,7 @@ def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
 
 
 def test_aliases_are_applied(run, accounts_toml):
-    """Codes that the file says to count as another currency are, and the balances tell how they were sent."""
+    """A code with an alias is counted as that currency; the balances show the code that was sent."""
     with accounts_toml.open("a") as file:
         file.write('[aliases]\nUSDC = "USD"\n')
 
@@ -131,22 +130,22 @@ def test_aliases_are_applied(run, accounts_toml):
     assert "USDC" in result.stdout
 
 
-def test_the_configuration_s_place_may_be_in_the_environment(run, accounts_toml):
-    """For those who always read the same file."""
+def test_the_path_of_the_configuration_may_be_in_the_environment(run, accounts_toml):
+    """BALANCEKIT_CONFIG replaces the option --config."""
     result = run("balances", env={"BALANCEKIT_CONFIG": str(accounts_toml)})
 
     assert result.exit_code == 0
 
 
-def test_without_a_place_it_is_in_the_current_folder(run, accounts_toml, monkeypatch):
-    """The file beside which one stands."""
+def test_the_configuration_is_in_the_current_folder_by_default(run, accounts_toml, monkeypatch):
+    """Without a path, accounts.toml of the current folder is read."""
     monkeypatch.chdir(accounts_toml.parent)
 
     assert run("balances").exit_code == 0
 
 
-def test_a_broken_configuration_is_told_line_by_line(run, tmp_path):
-    """Every account's problem has a line of its own, and nothing is read."""
+def test_a_wrong_configuration_has_a_line_for_each_account(run, tmp_path):
+    """Each account with a problem has a line on stderr, and no request is sent."""
     path = tmp_path / "accounts.toml"
     path.write_text('[accounts.a]\nprovider = "cryptoprocessing"\n[accounts.b]\n')
 
@@ -160,8 +159,8 @@ def test_a_broken_configuration_is_told_line_by_line(run, tmp_path):
     ]
 
 
-def test_an_incomplete_result_is_loud(run, accounts_toml, wrong_secret):
-    """The others are shown; the failing account is named with the provider's code and what to do."""
+def test_an_incomplete_result_ends_with_3_and_a_notice(run, accounts_toml, wrong_secret):
+    """The failure and its hint are on stderr, the notice is on stderr and above the table, and the exit code is 3."""
     result = run("balances", "--config", accounts_toml)
 
     assert result.exit_code == 3
@@ -175,7 +174,7 @@ def test_an_incomplete_result_is_loud(run, accounts_toml, wrong_secret):
 
 
 def test_an_account_that_was_not_read_has_its_line_in_the_table(run, accounts_toml, wrong_secret):
-    """The table by account does not leave it out."""
+    """With --by-account the table has a row for an account that could not be read."""
     result = run("balances", "--config", accounts_toml, "--by-account")
 
     (line,) = [line for line in result.stdout.splitlines() if "not read " in line]
@@ -184,7 +183,7 @@ def test_an_account_that_was_not_read_has_its_line_in_the_table(run, accounts_to
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_nothing_read_ends_with_1(run, accounts_toml, stand_in, form):
-    """When every account fails there is no result to show, and the code differs from that of a part."""
+    """If every account fails, the exit code is 1, in every format."""
     for account in stand_in.accounts:
         stand_in.fail(account.label, Fault(status=400))
 
@@ -200,17 +199,18 @@ def test_nothing_read_ends_with_1(run, accounts_toml, stand_in, form):
 
 
 def test_client_settings_of_the_file_are_used(run, accounts_toml, stand_in):
-    """One attempt is one request."""
+    """With one attempt in the file, an account that fails is asked once."""
     stand_in.fail("treasury", Fault(status=503))
     with accounts_toml.open("a") as file:
         file.write("[client]\nattempts = 1\n")
 
     assert run("balances", "--config", accounts_toml).exit_code == 3
+    assert [request.account for request in stand_in.requests].count("treasury") == 1
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, form):
-    """Neither keys nor signatures are shown, the log included, not even where a server sends them back."""
+    """Keys and signatures are in no output and no log line, even if a server sends them back."""
     settings = stand_in.accounts[1].settings
     signature = hmac.digest(settings["secret"].encode(), b"{}", "sha512").hex()
     stand_in.fail("shop-us", Fault(status=400, body=f"{signature} {settings['key']}"))
@@ -223,26 +223,25 @@ def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, 
     assert not [value for value in [*sent, *kept, "of-another-key"] if value in result.output]
 
 
-class Terminal(io.StringIO):
-    """A stream that passes for a terminal."""
-
-    def isatty(self):
-        """Return what a terminal returns."""
-        return True
-
-
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("attached", "count", "shown"), [(True, 6, True), (True, 5, False), (False, 6, False)])
-def test_progress_is_shown_on_a_terminal_for_many_accounts(
-    accounts_toml, stand_in, monkeypatch, attached, count, shown
-):
-    """A pipe gets none, and neither do a few accounts, which are read before it could be seen."""
+def test_progress_is_shown_on_a_terminal_for_many_accounts(start, accounts_toml, stand_in, attached, count, shown):
+    """Stderr has a progress bar only on a terminal, and only for more than five accounts."""
     for number in range(count - 3):
         stand_in.add_cryptoprocessing(f"till-{number}")
     write_settings(accounts_toml.parent, stand_in.accounts)
-    terminal = Terminal() if attached else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal, inside = os.openpty()
+    environ = {**os.environ, "TERM": "xterm"}
 
-    merged = asyncio.run(_fetch(load_config(accounts_toml), (), tables=False))
+    stream = inside if attached else subprocess.PIPE
+    process = start("balances", "--config", accounts_toml, "--format", "csv", stderr=stream, env=environ)
+    stderr = process.communicate()[1] or ""
+    # Something to read, also if no bar was shown.
+    os.write(inside, b"end\n")
+    if attached:
+        stderr = os.read(terminal, 65536).decode()
+    os.close(inside)
+    os.close(terminal)
 
-    assert len(merged.accounts) == count
-    assert ("Reading accounts" in terminal.getvalue()) is shown
+    assert process.returncode == 0
+    assert ("Reading accounts" in stderr) is shown

@@ -1,4 +1,4 @@
-"""The command as a whole: how it ends, and what it does when nobody reads what it writes."""
+"""The command as a whole: its help, its exit codes, and its streams."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from balancekit.sandbox import Fault
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_lists_the_commands(run, option):
-    """A newcomer sees what there is, and what to try first."""
+    """The help names every command and recommends the demo."""
     result = run(option)
 
     assert result.exit_code == 0
@@ -20,13 +20,13 @@ def test_help_lists_the_commands(run, option):
     assert all(f"\n  {name}  " in result.stdout for name in ("balances", "demo", "sandbox"))
 
 
-def test_version_is_told(run):
-    """The version of the package is that of the command."""
+def test_version_is_printed(run):
+    """--version prints the package's version."""
     assert run("--version").stdout == f"balancekit, version {__version__}\n"
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "stderr"),
     [
         (
             ConfigError("accounts.toml: one\naccounts.toml: two"),
@@ -39,8 +39,8 @@ def test_version_is_told(run):
     ],
     ids=["configuration", "hostile text", "Ctrl-C", "closed pipe"],
 )
-def test_an_error_ends_a_command_with_its_code(run, monkeypatch, error, code, said):
-    """Each class of error has its exit code and its words, and no traceback."""
+def test_an_error_ends_a_command_with_its_code(run, monkeypatch, error, code, stderr):
+    """Each class of error has its exit code and its message, and no traceback."""
 
     def fail(path):
         raise error
@@ -49,11 +49,11 @@ def test_an_error_ends_a_command_with_its_code(run, monkeypatch, error, code, sa
 
     result = run("balances")
 
-    assert (result.exit_code, result.stderr, result.stdout) == (code, said, "")
+    assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
 
 
-def test_an_error_that_nobody_expected_is_not_swallowed(run, monkeypatch):
-    """A mistake of the program's own is to be seen in full."""
+def test_an_unexpected_error_is_raised(run, monkeypatch):
+    """An error of any other class is raised, with its traceback."""
 
     def fail(path):
         raise ZeroDivisionError
@@ -70,7 +70,7 @@ def test_an_error_that_nobody_expected_is_not_swallowed(run, monkeypatch):
     ids=["no command", "no such command", "no such format", "no port"],
 )
 def test_wrong_usage_ends_with_2(run, arguments, code):
-    """Usage and configuration share a code, as they share a remedy."""
+    """A wrong option has the same exit code as a wrong configuration."""
     result = run(*arguments)
 
     assert result.exit_code == code
@@ -78,7 +78,7 @@ def test_wrong_usage_ends_with_2(run, arguments, code):
 
 
 def test_the_module_runs_as_a_command(start, accounts_toml):
-    """`python -m balancekit` reads balances; stdout has the data and nothing else."""
+    """`python -m balancekit` reads balances, and stdout has nothing but the data."""
     process = start("balances", "--config", accounts_toml, "--format", "csv")
 
     stdout, stderr = process.communicate()
@@ -88,7 +88,7 @@ def test_the_module_runs_as_a_command(start, accounts_toml):
 
 
 def test_an_incomplete_result_ends_a_process_with_3(start, accounts_toml, wrong_secret):
-    """The last line on stderr says what the totals lack, and stdout has the rest."""
+    """Stdout has what could be read, and the last line on stderr says what the totals lack."""
     process = start("balances", "--config", accounts_toml, "--format", "csv")
 
     stdout, stderr = process.communicate()
@@ -100,7 +100,7 @@ def test_an_incomplete_result_ends_a_process_with_3(start, accounts_toml, wrong_
 
 
 def test_nothing_read_ends_a_process_with_1(start, accounts_toml, stand_in):
-    """When no account answers, the code is that of a failure."""
+    """If every account fails, stdout is empty."""
     for account in stand_in.accounts:
         stand_in.fail(account.label, Fault(status=400))
 
@@ -111,7 +111,7 @@ def test_nothing_read_ends_a_process_with_1(start, accounts_toml, stand_in):
 
 
 def test_a_missing_configuration_ends_a_process_with_2(start, tmp_path):
-    """The file is named."""
+    """The error names the file and the reason."""
     process = start("balances", cwd=tmp_path)
 
     stdout, stderr = process.communicate()
@@ -121,8 +121,8 @@ def test_a_missing_configuration_ends_a_process_with_2(start, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_a_reader_that_has_gone_is_no_mistake(start, accounts_toml, form):
-    """`balancekit balances | head -0`: no traceback, and the code that a shell reports of SIGPIPE."""
+def test_a_closed_pipe_ends_a_command_with_141(start, accounts_toml, form):
+    """`balancekit balances | head -0` exits with the code that a shell reports for SIGPIPE, without a traceback."""
     read, write = os.pipe()
     os.close(read)
 
@@ -134,7 +134,7 @@ def test_a_reader_that_has_gone_is_no_mistake(start, accounts_toml, form):
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(start, accounts_toml, stand_in):
-    """While a provider takes its time, the user may lose patience."""
+    """Ctrl-C during a request exits with 130."""
     stand_in.fail("treasury", Fault(hang=True))
     process = start("balances", "-v", "--config", accounts_toml)
     while "shop-us (cryptoprocessing) is read" not in process.stderr.readline():
@@ -150,7 +150,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(start, accounts_toml, stand_i
 
 @pytest.mark.parametrize("command", ["balances", "demo"])
 def test_there_are_no_escape_codes_in_a_pipe(start, accounts_toml, command):
-    """What is written to a file or another program is plain text."""
+    """A file or another program gets plain text."""
     process = start(command, *(["--config", accounts_toml] if command == "balances" else []))
 
     assert "\x1b" not in "".join(process.communicate())
@@ -159,7 +159,7 @@ def test_there_are_no_escape_codes_in_a_pipe(start, accounts_toml, command):
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("colours", "styled"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["usual", "NO_COLOR"])
 def test_no_color_is_respected_on_a_terminal(start, accounts_toml, colours, styled):
-    """A terminal gets bold text and colours, unless its user wants none."""
+    """A terminal gets bold text and colours unless NO_COLOR is set."""
     terminal, inside = os.openpty()
     environ = {**os.environ, "TERM": "xterm-256color", **colours}
 
@@ -172,7 +172,7 @@ def test_no_color_is_respected_on_a_terminal(start, accounts_toml, colours, styl
 
 
 def test_a_terminal_without_unicode_shows_escapes(start, accounts_toml, stand_in):
-    """A code that the terminal's encoding lacks does not end the command."""
+    """A character that the encoding lacks does not end the command."""
     stand_in.accounts[0].set("₿", "1")
 
     environ = {**os.environ, "PYTHONIOENCODING": "ascii"}

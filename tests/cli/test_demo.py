@@ -1,4 +1,4 @@
-"""`balancekit demo`: the first thing that a newcomer sees."""
+"""`balancekit demo`: the main job against a sandbox."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def test_the_demo_shows_what_it_did(run):
-    """It tells what was started and read, shows both tables and says what to do next."""
+    """Stdout has the address, the number of requests, both tables and the next commands."""
     result = run("demo")
 
     assert result.exit_code == 0
@@ -20,7 +20,7 @@ def test_the_demo_shows_what_it_did(run):
 
 @pytest.mark.parametrize("columns", ["40", "80", "120"])
 def test_the_demo_s_sums_are_exact_at_any_width(run, columns):
-    """Eighteen decimals of two providers add up to eighteen decimals."""
+    """Totals over both providers have all eighteen decimals, however narrow the terminal is."""
     result = run("demo", env={"COLUMNS": columns})
 
     assert " 12.123456789012345679 " in result.stdout

@@ -12,13 +12,13 @@ from balancekit.sandbox import Fault, Sandbox
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Leave nobody time to follow."""
+    """Leave out the pauses."""
     monkeypatch.setattr(demo_watch, "PAUSE", 0)
 
 
 @pytest.fixture
 def settle_after(monkeypatch):
-    """Do something to the sandbox before each settlement."""
+    """Call a function with the sandbox and the account before each settlement."""
 
     def settle_after(prepare):
         settle = Sandbox.settle
@@ -32,12 +32,12 @@ def settle_after(monkeypatch):
     return settle_after
 
 
-def _second_act(output):
+def _after_watching_began(output):
     return output.partition("Now it takes webhooks at http://127.0.0.1:")[2]
 
 
 def test_each_settlement_costs_one_request_to_its_account(run):
-    """At both providers: a delivery that is answered, one request, a new total."""
+    """At both providers a delivered webhook causes one request, and then a new total."""
     result = run("demo", "--watch")
 
     assert result.exit_code == 0
@@ -52,8 +52,8 @@ def test_each_settlement_costs_one_request_to_its_account(run):
 
 
 def test_the_total_that_changed_is_marked(run):
-    """The new sums are exact, and only what has changed says by how much."""
-    rows = [line.split() for line in _second_act(run("demo", "--watch").stdout).splitlines()]
+    """The new totals are exact, and only the ones that changed show their change."""
+    rows = [line.split() for line in _after_watching_began(run("demo", "--watch").stdout).splitlines()]
 
     assert ["BTC", "crypto", "1.79000001", "+0.25000000", "shop-eu,", "shop-us"] in rows
     assert ["USDC", "crypto", "2300.700000", "+120.500000", "shop-eu,", "treasury"] in rows
@@ -61,24 +61,24 @@ def test_the_total_that_changed_is_marked(run):
 
 
 def test_a_second_delivery_of_one_event_changes_nothing(run):
-    """It is answered like the first, and the provider is not asked."""
-    said = run("demo", "--watch").stdout
+    """The repeated delivery gets the same response, and causes no request."""
+    stdout = run("demo", "--watch").stdout
 
     assert (
         "The same event comes a second time, as it may: its signed webhook was delivered and answered 204.\n"
         "The client made no request, and nothing changed.\n"
-    ) in said
+    ) in stdout
 
 
-def test_whoever_has_seen_it_is_told_of_the_other_commands(run):
-    """The first act names the second; the second does not name itself."""
+def test_the_demo_names_the_next_commands(run):
+    """`demo` ends with the name of `demo --watch`, and both end with the other commands."""
     assert "balancekit demo --watch" in run("demo").stdout
     assert "balancekit demo --watch" not in run("demo", "--watch").stdout
     assert "balancekit sandbox" in run("demo", "--watch").stdout
 
 
 def test_an_account_that_cannot_be_read_again_ends_it(run, settle_after):
-    """The totals lack an account then, and the demo is no better than any other command."""
+    """If an account fails during the watch, the demo ends with the exit code and notice of an incomplete result."""
     settle_after(lambda sandbox, account: sandbox.fail(account, Fault(status=403)))
 
     result = run("demo", "--watch")
@@ -88,8 +88,8 @@ def test_an_account_that_cannot_be_read_again_ends_it(run, settle_after):
     assert "USDC is settled" not in result.stdout
 
 
-def test_it_waits_for_no_total_that_does_not_come(run, monkeypatch, settle_after):
-    """A delivery that nobody takes is told, and the demo ends."""
+def test_a_total_that_does_not_arrive_ends_it(run, monkeypatch, settle_after):
+    """If no new total arrives in time, the demo shows the response to the delivery and exits with 1."""
     monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
 
     def misdirect(sandbox, label):
@@ -105,8 +105,8 @@ def test_it_waits_for_no_total_that_does_not_come(run, monkeypatch, settle_after
     assert result.stderr == "No new totals came within 0.5 s.\n"
 
 
-def test_a_delivery_that_reaches_nobody_says_why(run, monkeypatch, settle_after):
-    """What stands in the way on this machine is named."""
+def test_a_delivery_that_fails_is_explained(run, monkeypatch, settle_after):
+    """If the webhook cannot be delivered, the demo shows the error of the connection."""
     monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
 
     def misdirect(sandbox, label):
@@ -121,17 +121,17 @@ def test_a_delivery_that_reaches_nobody_says_why(run, monkeypatch, settle_after)
     assert "shop-eu: its webhook was not delivered (ClientConnectorError" in result.stdout
 
 
-def test_news_after_a_duplicate_would_be_told(run, monkeypatch):
-    """The demo does not claim that nothing changed: it looks."""
+def test_a_change_after_the_repeated_delivery_is_shown(run, monkeypatch):
+    """If the repeated delivery caused a request, the demo would show it."""
 
     async def forgetful(client, account, headers, body):
         await client.invalidate(account)
 
     monkeypatch.setattr(AggregateClient, "handle_webhook", forgetful)
 
-    said = run("demo", "--watch").stdout
+    stdout = run("demo", "--watch").stdout
 
-    assert "The client made 1 request, to treasury, and there were new totals." in said
+    assert "The client made 1 request, to treasury, and there were new totals." in stdout
 
 
 def test_a_demo_that_reads_nothing_does_not_watch(run, failing_demo):
@@ -139,23 +139,23 @@ def test_a_demo_that_reads_nothing_does_not_watch(run, failing_demo):
     result = run("demo", "--watch")
 
     assert result.exit_code == 1
-    assert _second_act(result.stdout) == ""
+    assert _after_watching_began(result.stdout) == ""
 
 
 def test_in_a_pipe_it_ends_by_itself_and_writes_no_colours(start):
-    """As a shell runs it."""
+    """As a process of its own it ends with 0, and writes plain text."""
     process = start("demo", "--watch")
 
-    said, complaints = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=30)
 
     assert process.returncode == 0
-    assert complaints == ""
-    assert "\x1b" not in said
-    assert _second_act(said).count("answered 204") == 3
+    assert stderr == ""
+    assert "\x1b" not in stdout
+    assert _after_watching_began(stdout).count("answered 204") == 3
 
 
 def test_ctrl_c_ends_it_cleanly(start):
-    """In the middle of the second act, without a traceback."""
+    """Ctrl-C during the watch exits with 130, without a traceback."""
     process = start("demo", "--watch")
     for line in iter(process.stdout.readline, ""):
         if line.startswith("Now it takes webhooks"):

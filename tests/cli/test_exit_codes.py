@@ -1,11 +1,11 @@
-"""What the exit codes mean."""
+"""The exit codes of errors and results."""
 
 from balancekit import ConfigError
 from balancekit.cli.exit_codes import EXIT_CODES, ExitCode, exit_code_for_error
 
 
 def test_subclasses_end_with_the_code_of_their_class():
-    """The table needs only the roots."""
+    """A subclass of an error in the table has its exit code."""
 
     class OurConfigError(ConfigError):
         pass

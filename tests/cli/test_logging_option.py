@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("places", ["before", "after", "both"])
 def test_verbose_logs_each_outcome_once(run, accounts_toml, wrong_secret, places):
-    """The option is taken before the command's name and after it; the log ends with the command."""
+    """The option may stand before or after the command, or both; the handler is removed when the command ends."""
     before = ["-v"] if places != "after" else []
     after = ["-v"] if places != "before" else []
 

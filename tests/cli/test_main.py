@@ -1,4 +1,4 @@
-"""The console script, with its extra and without."""
+"""The console script, with and without the dependencies of the extra `cli`."""
 
 import runpy
 import sys
@@ -12,7 +12,7 @@ from balancekit.__main__ import main
     ("missing", "named"), [(["click"], "click"), (["rich"], "rich"), (["click", "rich"], "click and rich")]
 )
 def test_without_its_extra_it_says_what_to_install(monkeypatch, capsys, missing, named):
-    """A library that was installed without the command line's needs explains itself."""
+    """If click or rich is missing, stderr says what to install, and the exit code is 2."""
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
 
@@ -32,7 +32,7 @@ def _run_module():
 
 @pytest.mark.parametrize("start", [main, _run_module], ids=["console script", "python -m"])
 def test_it_runs_the_command_line(monkeypatch, capsys, start):
-    """With its extra it does what it is told."""
+    """The console script and `python -m balancekit` print the version."""
     monkeypatch.setattr(sys, "argv", ["balancekit", "--version"])
     monkeypatch.delitem(sys.modules, "balancekit.__main__")
 

@@ -1,4 +1,4 @@
-"""What is said of a result in words."""
+"""Sentences about a result."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,24 +15,24 @@ def _failure(account, error=None):
     return AccountFailure(account, "fake", error)
 
 
-def test_a_complete_result_lacks_nothing(make_snapshot):
-    """Nothing is said where nothing is wrong."""
+def test_a_complete_result_has_no_notice(make_snapshot):
+    """A complete result has no notice."""
     merged = merge([make_snapshot("a", ("BTC", "1"))])
 
     assert incomplete_notice(merged) is None
     assert describe_coverage(merged) == "1 account, as of 2026-01-01 00:00:00 UTC"
 
 
-def test_the_gap_names_every_account_that_is_missing(make_snapshot):
-    """Whoever reads the last line knows what the totals are without."""
+def test_the_notice_names_every_missing_account(make_snapshot):
+    """The notice of an incomplete result names every account that is missing."""
     merged = merge([make_snapshot("a")], [_failure("b"), _failure("c")])
 
     assert incomplete_notice(merged) == "INCOMPLETE: 2 of 3 accounts could not be read; the totals lack b, c"
     assert describe_coverage(merged) == "1 of 3 accounts, as of 2026-01-01 00:00:00 UTC"
 
 
-def test_an_earlier_snapshot_is_no_fresh_one(make_snapshot):
-    """A total with an old balance in it is not complete either, and lacks nothing but the news."""
+def test_the_notice_names_every_stale_account(make_snapshot):
+    """A stale account is named with the age of its snapshot, apart from the missing ones."""
     merged = merge([make_snapshot("a"), make_snapshot("b", stale=True)], [_failure("b"), _failure("c")])
 
     assert incomplete_notice(merged, NOW) == (
@@ -41,8 +41,8 @@ def test_an_earlier_snapshot_is_no_fresh_one(make_snapshot):
     )
 
 
-def test_only_earlier_snapshots_are_told_alone(make_snapshot):
-    """Without anything missing there is one reason."""
+def test_a_notice_may_be_of_stale_accounts_only(make_snapshot):
+    """If no account is missing, the notice names only the stale ones."""
     merged = merge([make_snapshot("b", stale=True)], [_failure("b")])
 
     assert incomplete_notice(merged, NOW) == (
@@ -50,16 +50,16 @@ def test_only_earlier_snapshots_are_told_alone(make_snapshot):
     )
 
 
-def test_without_a_moment_an_age_is_that_of_now(make_snapshot):
-    """Whoever does not say when asks now."""
+def test_ages_are_as_of_now_by_default(make_snapshot):
+    """Ages are as of the present unless a time is given."""
     minutes = datetime.now(UTC) - timedelta(minutes=5, seconds=1)
     merged = merge([make_snapshot("b", stale=True, fetched_at=minutes)])
 
     assert incomplete_notice(merged).endswith(", 5 min old)")
 
 
-def test_a_result_of_nothing_says_so():
-    """No moment is named where nothing was read."""
+def test_nothing_read_has_its_own_notice():
+    """A result without any snapshot has a notice of its own, and no time."""
     merged = merge([], [_failure("a")])
 
     assert incomplete_notice(merged) == "NOTHING READ: 1 of 1 account could not be read"
@@ -79,12 +79,12 @@ def test_a_result_of_nothing_says_so():
     ],
     ids=["code and hint", "code apart", "bare", "no provider's error"],
 )
-def test_a_failure_is_told_with_code_and_hint(error, expected):
-    """Account, provider, the provider's code, its words and what to do, whatever the error is made of."""
+def test_a_failure_has_its_code_and_hint(error, expected):
+    """A failure is described by its account, provider, the provider's code, message and hint."""
     assert describe_failure(_failure("a", error)) == expected
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, ""), (1, "1 zero not shown!"), (2, "2 zeros not shown!")])
 def test_hidden_zeros_are_counted(count, expected):
-    """What is left out of a table is never left out in silence."""
+    """The number of hidden zeros is stated with the remedy; none is an empty text."""
     assert describe_hidden_zeros(count, "!") == expected

@@ -8,14 +8,14 @@ from balancekit.cli import output
 
 
 def test_a_line_on_stderr_is_one_line_without_control_characters(capsys):
-    """Whatever an adapter put into its message, the terminal is not changed by it, and nothing is wrapped."""
+    """Line breaks, control characters and markup of a message have no effect on the terminal."""
     output.echo_error("one\ntwo \x1b[31m[bold]:smile: " + "x" * 100)
 
     assert capsys.readouterr().err == f"one two ?[31m[bold]:smile: {'x' * 100}\n"
 
 
 def test_data_is_utf_8_on_any_terminal(monkeypatch):
-    """JSON is UTF-8 by definition, and CSV for whoever reads it next."""
+    """JSON and CSV are UTF-8, whatever the encoding of the terminal is."""
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
 
@@ -24,8 +24,8 @@ def test_data_is_utf_8_on_any_terminal(monkeypatch):
     assert raw.getvalue() == "₿\n".encode()
 
 
-def test_the_last_line_on_stderr_says_what_is_old(make_snapshot, capsys):
-    """An earlier snapshot in the totals is told with its moment and its age."""
+def test_the_last_line_on_stderr_is_the_notice(make_snapshot, capsys):
+    """The notice of a stale account has the time and the age of its snapshot."""
     output.echo_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
 
     last = capsys.readouterr().err.splitlines()[-1]

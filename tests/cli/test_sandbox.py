@@ -1,4 +1,4 @@
-"""`balancekit sandbox`: a stand-in in one terminal for a command in another."""
+"""`balancekit sandbox`: it serves in one terminal what a command in another one reads."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def _read_until(stream, line):
 
 @pytest.fixture
 def stop_when_ready(monkeypatch):
-    """Press Ctrl-C as soon as the stand-in has said all that it says."""
+    """Press Ctrl-C as soon as the last line is printed."""
     echo = output.echo
 
     def echo_and_stop(text, style=""):
@@ -31,7 +31,7 @@ def stop_when_ready(monkeypatch):
 
 
 def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):
-    """A file, an environment, a command, and what it is going to show."""
+    """Stdout has a file, an environment, a command, and the totals that it is going to show."""
     result = run("sandbox")
 
     assert result.exit_code == 0
@@ -42,7 +42,7 @@ def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):
     assert result.stderr == "Stopped.\n"
 
 
-def test_it_writes_settings_instead(run, stop_when_ready, tmp_path):
+def test_it_writes_settings_to_a_folder(run, stop_when_ready, tmp_path):
     """With --write no secret is printed."""
     result = run("sandbox", "--write", tmp_path / "here")
 
@@ -51,8 +51,8 @@ def test_it_writes_settings_instead(run, stop_when_ready, tmp_path):
     assert "export" not in result.stdout
 
 
-def test_a_port_that_is_taken_is_told(run):
-    """Somebody else listens there."""
+def test_a_port_in_use_is_an_error(run):
+    """A port that is in use ends the command with 2 and the reason."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_is_told(run):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])
 def test_it_listens_on_loopback_only(run, host):
-    """Its accounts are for whoever is at this machine."""
+    """A host that is not a loopback address is a usage error."""
     result = run("sandbox", "--host", host)
 
     assert result.exit_code == 2
@@ -72,13 +72,13 @@ def test_it_listens_on_loopback_only(run, host):
 
 
 def test_localhost_is_loopback(run, stop_when_ready):
-    """The name is as good as the address."""
+    """The name localhost is accepted as an address."""
     assert "http://localhost:" in run("sandbox", "--host", "localhost").stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_ends_it_cleanly(start, number):
-    """To stop it is no failure."""
+    """SIGINT and SIGTERM exit with 0."""
     process = start("sandbox")
     _read_until(process.stdout, "# Ctrl-C stops it.")
 
@@ -89,23 +89,23 @@ def test_a_signal_ends_it_cleanly(start, number):
 
 
 def test_what_it_prints_is_all_that_the_other_terminal_needs(start, tmp_path):
-    """The printed file and environment give the same totals that it announced."""
+    """The printed file and environment give the totals that were announced."""
     stand_in = start("sandbox")
-    said = _read_until(stand_in.stdout, "# Ctrl-C stops it.")
-    (tmp_path / "accounts.toml").write_text(said.partition("[")[1] + said.partition("[")[2].partition("#")[0])
-    environ = {**os.environ, **dict(re.findall("^export (.*)='(.*)'$", said, re.MULTILINE))}
+    printed = _read_until(stand_in.stdout, "# Ctrl-C stops it.")
+    (tmp_path / "accounts.toml").write_text(printed.partition("[")[1] + printed.partition("[")[2].partition("#")[0])
+    environ = {**os.environ, **dict(re.findall("^export (.*)='(.*)'$", printed, re.MULTILINE))}
 
     table = start("balances", cwd=tmp_path, env=environ).communicate()[0]
     data = start("balances", "--format", "csv", cwd=tmp_path, env=environ).communicate()[0]
 
-    announced = [line for line in said.splitlines() if re.match(" [A-Z]+ ", line)]
+    announced = [line for line in printed.splitlines() if re.match(" [A-Z]+ ", line)]
     assert announced == [line for line in table.splitlines() if re.match(" [A-Z]+ ", line)]
     assert len(announced) == 5
     assert data.startswith(CSV)
 
 
 def test_what_it_writes_is_all_that_the_other_terminal_needs(start, tmp_path):
-    """The written files give the same totals, and so they do after one secret is spoilt, but for its account."""
+    """The written files give the totals; with one wrong secret, the totals without its account."""
     stand_in = start("sandbox", "--write", tmp_path)
     _read_until(stand_in.stdout, "# Ctrl-C stops it.")
     command = ("balances", "--config", tmp_path / "accounts.toml", "--format", "csv")
@@ -113,9 +113,9 @@ def test_what_it_writes_is_all_that_the_other_terminal_needs(start, tmp_path):
     whole = start(*command).communicate()[0]
     (tmp_path / "shop-us.secret").write_text("of-another-key")
     process = start(*command)
-    part, said = process.communicate()
+    part, stderr = process.communicate()
 
     assert whole.startswith(CSV)
     assert part.startswith("currency,asset_type,amount\nBTC,crypto,0.04\n")
     assert process.returncode == 3
-    assert said.splitlines()[-1].endswith("the totals lack shop-us")
+    assert stderr.splitlines()[-1].endswith("the totals lack shop-us")

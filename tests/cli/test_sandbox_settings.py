@@ -1,4 +1,4 @@
-"""Ready settings for the accounts of a sandbox."""
+"""An accounts.toml for the accounts of a sandbox."""
 
 import re
 import shlex
@@ -13,14 +13,14 @@ from balancekit.config import load_config
 
 @pytest.fixture
 def accounts(sandbox_in_thread):
-    """Add two accounts of known credentials; a label may hold what a variable's name may not."""
+    """Add two accounts with known credentials; the first has a label that is no name of a variable."""
     sandbox_in_thread.add_cryptoprocessing("shop-eu", key="pk_1", secret="it's")
     sandbox_in_thread.add_getmany("treasury", signed=False)
     return sandbox_in_thread.accounts
 
 
 def test_printed_settings_can_be_loaded(accounts, tmp_path):
-    """With the variables that are exported, the file is an accounts.toml."""
+    """With the exported variables, the printed text is a valid accounts.toml."""
     path = tmp_path / "accounts.toml"
     path.write_text(toml_with_env_references(accounts))
     environ = dict(one.removeprefix("export ").split("=") for one in export_commands(accounts).splitlines())
@@ -33,19 +33,19 @@ def test_printed_settings_can_be_loaded(accounts, tmp_path):
 
 
 def test_the_public_key_of_webhooks_is_printed_as_it_is(accounts):
-    """It is no secret, and whoever receives the webhooks needs it."""
+    """The public key of a provider's webhooks stands in the file itself."""
     text = toml_with_env_references(accounts)
 
     assert f'webhook_key = "{accounts[1].settings["webhook_key"]}"\n' in text
 
 
 def test_a_secret_is_quoted_for_the_shell(accounts):
-    """What the shell reads is what was written."""
+    """The shell reads the secret unchanged."""
     assert shlex.split(export_commands(accounts)) == ["export", "SHOP_EU_SECRET=it's"]
 
 
 def test_written_settings_can_be_loaded_and_are_private(accounts, tmp_path):
-    """Secrets are in files of their own, and nobody else can read any of them."""
+    """Each secret has a file of its own, and only the owner can read the files."""
     path = write_settings(tmp_path / "new" / "folder", accounts)
 
     assert len(load_config(path).providers) == 2
@@ -55,7 +55,7 @@ def test_written_settings_can_be_loaded_and_are_private(accounts, tmp_path):
 
 
 def test_settings_that_were_written_before_are_replaced(accounts, tmp_path):
-    """The stand-in has new keys whenever it is started."""
+    """Files that an earlier run has written are replaced."""
     write_settings(tmp_path, accounts)
     (tmp_path / "shop-eu.secret").write_text("old")
 
@@ -65,8 +65,8 @@ def test_settings_that_were_written_before_are_replaced(accounts, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["accounts.toml", "shop-eu.secret"])
-def test_somebody_s_own_files_are_left_alone(accounts, tmp_path, name):
-    """Real accounts, or the key of one, are not lost to a stand-in's."""
+def test_files_of_the_user_are_not_replaced(accounts, tmp_path, name):
+    """A file of the user's own is an error, and nothing is written."""
     (tmp_path / name).write_text("mine")
 
     with pytest.raises(ConfigError, match=re.escape(f"--write: {tmp_path / name} exists and is not of this command's")):
@@ -76,8 +76,8 @@ def test_somebody_s_own_files_are_left_alone(accounts, tmp_path, name):
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_made_is_told(accounts, tmp_path):
-    """The operating system's reason is passed on."""
+def test_a_folder_that_cannot_be_created_is_an_error(accounts, tmp_path):
+    """A folder that cannot be created is an error with the reason of the operating system."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ConfigError, match=r"--write: .*file"):

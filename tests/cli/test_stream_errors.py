@@ -1,4 +1,4 @@
-"""What stdout and stderr do where they cannot take what is written."""
+"""stdout and stderr that cannot encode a character, or whose reader closed the pipe."""
 
 import io
 import os
@@ -10,8 +10,8 @@ from balancekit.cli import output
 from balancekit.cli.stream_errors import escape_unencodable, silence_broken_pipes
 
 
-def test_a_reader_that_has_gone_is_an_error(monkeypatch):
-    """It is told as what it is, and what is left to write goes nowhere."""
+def test_a_closed_pipe_is_an_error_once(monkeypatch):
+    """Writing to a closed pipe raises BrokenPipeError; after that, output to it is discarded."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as stream:
@@ -26,7 +26,7 @@ def test_a_reader_that_has_gone_is_an_error(monkeypatch):
 
 
 def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
-    """Text for people is shown as far as it can be; a stream of another kind is left as it is."""
+    """An escape replaces the character; a stream without an encoding is left as it is."""
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())

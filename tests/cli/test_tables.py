@@ -1,4 +1,4 @@
-"""Tables and CSV: every digit is there, and nothing that comes from outside is more than text."""
+"""Tables: every digit is shown, and text from outside is never markup."""
 
 import io
 import re
@@ -18,7 +18,7 @@ LONG = "-" + "9" * 60 + "." + "123456789" * 4
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Show what is rendered on a terminal, or in a pipe, of some width."""
+    """Print a table on a terminal, or to a pipe, of some width."""
 
     def shown(rendered, *, width=80, attached=True):
         out = io.StringIO()
@@ -45,7 +45,7 @@ def shown(monkeypatch):
     ids=["none", "whole", "decimals", "negative", "exponents"],
 )
 def test_decimal_points_stand_in_one_column(amounts, expected):
-    """Amounts are written in plain notation and padded on both sides."""
+    """Amounts are in plain notation, padded on both sides."""
     assert align_decimal_points(map(Decimal, amounts)) == expected
 
 
@@ -53,7 +53,7 @@ def test_decimal_points_stand_in_one_column(amounts, expected):
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("render", [render_totals, render_accounts])
 def test_no_digit_is_cut_off_at_any_width(make_snapshot, shown, render, width, attached):
-    """An amount of a hundred characters stands in one line, whole, however narrow the terminal is."""
+    """An amount of a hundred characters stands whole in one line, however narrow the terminal is."""
     merged = merge([make_snapshot("an-account-with-a-name-of-some-length", ("BTC", LONG), ("ETH", "0.5"))])
 
     text = shown(render(merged), width=width, attached=attached)
@@ -64,7 +64,7 @@ def test_no_digit_is_cut_off_at_any_width(make_snapshot, shown, render, width, a
 
 @pytest.mark.parametrize(("width", "attached", "lines"), [(40, True, 2), (40, False, 1), (120, True, 1)])
 def test_labels_give_way_to_amounts(make_snapshot, shown, width, attached, lines):
-    """On a narrow terminal the list of accounts is wrapped; in a pipe a total is always one line."""
+    """On a narrow terminal the list of accounts is wrapped; in a pipe a row is always one line."""
     merged = merge([make_snapshot(f"account-{name}", ("BTC", "1.25")) for name in "ab"])
 
     text = shown(render_totals(merged), width=width, attached=attached)
@@ -75,7 +75,7 @@ def test_labels_give_way_to_amounts(make_snapshot, shown, width, attached, lines
 
 @pytest.mark.parametrize("render", [render_totals, render_accounts])
 def test_markup_is_only_text(make_snapshot, shown, render):
-    """A code or a label in square brackets, or with a name of an emoji, is shown as it is."""
+    """Square brackets and names of emoji in a code or a label are shown as they are."""
     merged = merge([make_snapshot("[red]shop[/red]", ("[BOLD]", "1"), (":SMILE:", "2"))])
 
     text = shown(render(merged), width=200)
@@ -86,7 +86,7 @@ def test_markup_is_only_text(make_snapshot, shown, render):
 
 
 def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
-    """An account whose balance is zero holds nothing; a total of nothing but zeros names none."""
+    """Accounts whose balance is zero are not named."""
     merged = merge([make_snapshot("a", ("BTC", "1"), ("LTC", "0")), make_snapshot("b", ("BTC", "0"))])
 
     rows = [line.split() for line in shown(render_totals(merged)).splitlines()]
@@ -95,8 +95,8 @@ def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
     assert ["LTC", "crypto", "0", "-"] in rows
 
 
-def test_a_total_that_has_changed_since_says_by_how_much(make_snapshot, shown):
-    """With an earlier result to compare with, exactly and with its sign; what is new has changed by all of it."""
+def test_a_changed_total_has_its_change(make_snapshot, shown):
+    """With an earlier result each changed total has its exact change, with a sign."""
     before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
     after = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "1.50"), ("LTC", "3"), ("XRP", "7"))])
 
@@ -109,7 +109,7 @@ def test_a_total_that_has_changed_since_says_by_how_much(make_snapshot, shown):
 
 
 def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
-    """A table has no column that is empty."""
+    """A column for chains or sent codes exists only if a row fills it."""
     plain = merge([make_snapshot("a", ("BTC", "1"))])
     renamed = merge([make_snapshot("a", ("USDCE", "1"))], aliases={"USDCE": "USDC"})
 
@@ -121,15 +121,15 @@ def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, s
 
 
 def test_an_account_that_holds_nothing_has_its_line(make_snapshot, shown):
-    """It was read, and that is worth knowing."""
+    """An account without balances has a row."""
     rows = [line.split() for line in shown(render_accounts(merge([make_snapshot("a")]))).splitlines()]
 
     assert ["a", "fake", "-"] in rows
 
 
 @pytest.mark.parametrize("render", [render_totals, render_accounts])
-def test_what_a_result_lacks_stands_above_the_table(make_snapshot, shown, failure, render):
-    """Whoever is shown the table alone is told as well."""
+def test_the_notice_stands_above_the_table(make_snapshot, shown, failure, render):
+    """The heading counts the accounts that were read, and the notice of an incomplete result stands below it."""
     merged = merge([make_snapshot("a", ("BTC", "1"))], [failure])
 
     lines = shown(render(merged, note="a note")).splitlines()
@@ -139,9 +139,9 @@ def test_what_a_result_lacks_stands_above_the_table(make_snapshot, shown, failur
     assert lines[-1] == "a note"
 
 
-def test_a_total_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
-    """As old as the oldest balance in it, zeros included; one that is fresh says nothing."""
-    text = shown(render_totals(partly_old, now=NOW), width=200)
+def test_a_stale_total_has_its_age(partly_stale, shown):
+    """A total has the age of the oldest stale snapshot in it, also if that holds zero; a fresh total has none."""
+    text = shown(render_totals(partly_stale, now=NOW), width=200)
 
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     assert ["BTC", "crypto", "2.5", "as of 09:00 UTC, 3 h old", "a, b"] in rows
@@ -150,9 +150,9 @@ def test_a_total_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
     assert rows[1][0].startswith("INCOMPLETE: 2 of 3 accounts could not be read anew; the totals hold an earlier b (as")
 
 
-def test_a_balance_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
-    """Each of them, not only the first of its account."""
-    text = shown(render_accounts(partly_old, now=NOW), width=200)
+def test_a_stale_balance_has_its_age(partly_stale, shown):
+    """Every balance of a stale account has its age."""
+    text = shown(render_accounts(partly_stale, now=NOW), width=200)
 
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     assert ["a", "fake", "BTC", "1"] in rows
@@ -162,8 +162,8 @@ def test_a_balance_that_is_not_fresh_says_how_old_it_is(partly_old, shown):
     assert "not read" not in text.partition("Account")[2]
 
 
-def test_an_old_account_whose_balances_are_hidden_says_how_old_it_is(make_snapshot, shown):
-    """It has its line, as any account that holds nothing."""
+def test_a_stale_account_without_balances_has_its_age(make_snapshot, shown):
+    """A stale account without balances to show has a row with its age."""
     merged = merge([make_snapshot("a", fetched_at=NOW, stale=True)])
 
     rows = [line.split() for line in shown(render_accounts(merged, now=NOW), width=200).splitlines()]

@@ -12,7 +12,7 @@ VIEWED_AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 @pytest.fixture
 def merged(make_snapshot):
-    """Merge two accounts: sums, a zero in one account, a total of zero."""
+    """Merge two accounts with a sum, a zero in one account, and totals of zero."""
     return merge(
         [
             make_snapshot("a", ("BTC", "1"), ("LTC", "0.00"), ("ETH", "0")),
@@ -22,7 +22,7 @@ def merged(make_snapshot):
 
 
 def test_zeros_are_hidden(merged):
-    """Neither totals nor balances of zero are shown unless they are asked for."""
+    """Totals and balances of zero are hidden by default, and counted."""
     shown = View().apply(merged)
 
     assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
@@ -32,7 +32,7 @@ def test_zeros_are_hidden(merged):
 
 
 def test_hiding_a_zero_changes_no_total(merged):
-    """A balance of unknown type stays by itself, although the zero that kept it apart is hidden."""
+    """A balance of unknown type stays apart although the zero that kept it apart is hidden."""
     shown = View().apply(merged)
 
     assert [str(total.amount) for total in shown if total.currency == "MNT"] == ["5", "3"]
@@ -40,14 +40,14 @@ def test_hiding_a_zero_changes_no_total(merged):
 
 
 def test_everything_can_be_shown(merged):
-    """With zeros and without a choice of currencies the result is as it was."""
+    """With zeros and without a choice of currencies the result is unchanged."""
     assert View(zeros=True).apply(merged) == merged
     assert View(zeros=True).hidden_totals(merged) == 0
     assert View(zeros=True).hidden_balances(merged) == 0
 
 
 def test_a_choice_of_currencies_is_taken_in_any_case(merged):
-    """The rest is shown neither in the totals nor in the accounts, and is not counted as hidden."""
+    """Codes are accepted in any case; other currencies are neither shown nor counted as hidden."""
     view = View(("btc", "Ltc"))
 
     shown = view.apply(merged)
@@ -58,13 +58,13 @@ def test_a_choice_of_currencies_is_taken_in_any_case(merged):
     assert view.hidden_balances(merged) == 2
 
 
-def test_only_what_nobody_holds_is_not_held(merged):
-    """A currency that is held as zero is known all the same."""
+def test_a_currency_that_no_account_holds_is_named(merged):
+    """A currency that is held as zero is held."""
     assert View(("xyz", "btc", "ltc", "abc")).not_held(merged) == ["ABC", "XYZ"]
 
 
-def test_a_view_hides_no_age(make_snapshot):
-    """An old zero is not shown, and the total that it is part of is as old as before."""
+def test_hiding_a_zero_hides_no_age(make_snapshot):
+    """A total keeps the age of a stale zero that is hidden."""
     fresh, old = make_snapshot("a", ("BTC", "1"), fetched_at=VIEWED_AT), make_snapshot("b", ("BTC", "0"), stale=True)
 
     shown = View().apply(merge([fresh, old]))
