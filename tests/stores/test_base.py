@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from balancekit import AccountBalances, AssetType, Balance, RateLimit, SnapshotStore
 from balancekit.money.amounts import parse_amount
 from balancekit.stores import Change
+from tests.support.stores import known
 
 LIMIT = RateLimit(2, per=10)
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,11 +30,6 @@ def second(make_snapshot):
     return make_snapshot("shop", ("BTC", "2.50"))
 
 
-async def _one(store, key="shop"):
-    (stored,) = await store.get([key])
-    return stored
-
-
 def test_it_has_every_method(store):
     """A client takes it for a store."""
     assert isinstance(store, SnapshotStore)
@@ -44,15 +40,15 @@ class TestSnapshots:
 
     async def test_nothing_is_known_of_a_new_account(self, store):
         """It has a version that stays the same, and nothing else."""
-        new = await _one(store)
+        new = await known(store)
 
         assert (new.snapshot, new.valid) == (None, False)
-        assert await _one(store) == new
+        assert await known(store) == new
 
     async def test_accounts_come_in_the_order_of_the_keys(self, store, first, second):
         """A key that is given twice is answered twice."""
         for key, snapshot in (("b", second), ("a", first)):
-            await store.put(key, snapshot, version=(await _one(store, key)).version, age=0)
+            await store.put(key, snapshot, version=(await known(store, key)).version, age=0)
 
         stored = await store.get(["a", "none", "b", "a"])
 
@@ -61,28 +57,28 @@ class TestSnapshots:
 
     async def test_a_snapshot_is_valid_at_its_version(self, store, first):
         """It was read after the last invalidation."""
-        version = (await _one(store)).version
+        version = (await known(store)).version
 
         await store.put("shop", first, version=version, age=0)
 
-        stored = await _one(store)
+        stored = await known(store)
         assert (stored.version, stored.snapshot, stored.valid) == (version, first, True)
 
     async def test_a_snapshot_ages(self, world, first):
         """The age is counted from when the request was sent."""
-        await world.store.put("shop", first, version=(await _one(world.store)).version, age=2)
+        await world.store.put("shop", first, version=(await known(world.store)).version, age=2)
         world.pass_time(3)
 
-        assert (await _one(world.store)).age == pytest.approx(5, abs=1e-3)
+        assert (await known(world.store)).age == pytest.approx(5, abs=1e-3)
 
     async def test_an_invalidation_makes_another_version(self, store, first):
         """The snapshot is kept as the last known one, and is valid no more."""
-        before = (await _one(store)).version
+        before = (await known(store)).version
         await store.put("shop", first, version=before, age=0)
 
         await store.invalidate("shop")
 
-        stored = await _one(store)
+        stored = await known(store)
         assert (stored.snapshot, stored.valid) == (first, False)
         assert stored.version != before
 
@@ -91,58 +87,58 @@ class TestSnapshots:
         versions = set()
         for _ in range(20):
             await store.invalidate("shop")
-            versions.add((await _one(store)).version)
+            versions.add((await known(store)).version)
 
         assert len(versions) == 20
 
     async def test_a_request_from_before_the_invalidation_does_not_count(self, store, first):
         """Its snapshot arrives after the invalidation, and is kept as the last known one."""
-        before = (await _one(store)).version
+        before = (await known(store)).version
         await store.invalidate("shop")
 
         await store.put("shop", first, version=before, age=0)
 
-        stored = await _one(store)
+        stored = await known(store)
         assert (stored.snapshot, stored.valid) == (first, False)
 
     async def test_a_valid_snapshot_stays_where_another_version_comes_late(self, store, first, second):
         """Not even a later request takes its place, if it was sent at an earlier version."""
-        before = (await _one(store)).version
+        before = (await known(store)).version
         await store.invalidate("shop")
-        await store.put("shop", first, version=(await _one(store)).version, age=5)
+        await store.put("shop", first, version=(await known(store)).version, age=5)
 
         await store.put("shop", second, version=before, age=0)
 
-        stored = await _one(store)
+        stored = await known(store)
         assert (stored.snapshot, stored.valid) == (first, True)
 
     async def test_a_valid_snapshot_takes_the_place_of_one_that_is_not(self, store, first, second):
         """Even if the other was sent later."""
-        await store.put("shop", second, version=(await _one(store)).version, age=0)
+        await store.put("shop", second, version=(await known(store)).version, age=0)
         await store.invalidate("shop")
 
-        await store.put("shop", first, version=(await _one(store)).version, age=5)
+        await store.put("shop", first, version=(await known(store)).version, age=5)
 
-        stored = await _one(store)
+        stored = await known(store)
         assert (stored.snapshot, stored.valid) == (first, True)
 
     @pytest.mark.parametrize(("age", "wins"), [(3, "second"), (5, "second"), (6, "first")], ids=str)
     async def test_of_one_version_the_later_request_is_kept(self, store, first, second, age, wins):
         """Responses may arrive in another order than their requests were sent in."""
-        version = (await _one(store)).version
+        version = (await known(store)).version
         await store.put("shop", first, version=version, age=5)
 
         await store.put("shop", second, version=version, age=age)
 
-        assert (await _one(store)).snapshot == {"first": first, "second": second}[wins]
+        assert (await known(store)).snapshot == {"first": first, "second": second}[wins]
 
     async def test_accounts_are_apart(self, store, first):
         """Nothing that happens to one changes another."""
-        other = await _one(store, "other")
-        await store.put("shop", first, version=(await _one(store)).version, age=0)
+        other = await known(store, "other")
+        await store.put("shop", first, version=(await known(store)).version, age=0)
         await store.invalidate("shop")
 
-        assert await _one(store, "other") == other
+        assert await known(store, "other") == other
 
     @pytest.mark.parametrize("amount", ["1E+100", "-0.00", "123456789012345678901234567890.123456789012345678901234"])
     async def test_a_snapshot_comes_back_exactly(self, store, amount):
@@ -150,9 +146,9 @@ class TestSnapshots:
         balance = Balance("ÅB", parse_amount(amount), AssetType.UNKNOWN, "løja", "fake", "åb", "ethereum", "ref-1")
         snapshot = AccountBalances("løja", "fake", (balance,), MOMENT)
 
-        await store.put("løja", snapshot, version=(await _one(store, "løja")).version, age=0)
+        await store.put("løja", snapshot, version=(await known(store, "løja")).version, age=0)
 
-        (back,) = (await _one(store, "løja")).snapshot.balances
+        (back,) = (await known(store, "løja")).snapshot.balances
         assert back == balance
         assert back.amount.as_tuple() == balance.amount.as_tuple() or amount == "1E+100"
 
@@ -208,7 +204,7 @@ class TestChanges:
 
     async def test_changes_come_in_order(self, store, first):
         """First one that says that it has begun; a lease that is taken, or not the owner's, is no change."""
-        version = (await _one(store)).version
+        version = (await known(store)).version
         async with aclosing(store.changes()) as changes:
             begun = await anext(changes)
             await store.lease("shop", "me", seconds=10)
@@ -225,7 +221,7 @@ class TestChanges:
 
     async def test_a_snapshot_that_is_ignored_is_no_change(self, store, first, second):
         """Nothing is different."""
-        version = (await _one(store)).version
+        version = (await known(store)).version
         await store.put("shop", first, version=version, age=0)
         async with aclosing(store.changes()) as changes:
             await anext(changes)
@@ -390,34 +386,6 @@ async def _arrivals(world, limit, calls):
             arrivals.append(world.time.now + took * reach)
             heapq.heappush(events, (world.time.now + took, next(order), number, None))
     return sorted(arrivals)
-
-
-# Binary fractions, so that no moment is rounded; few of them, so that moments coincide.
-HALVES = st.integers(0, 6).map(lambda halves: halves / 2)
-STEPS = st.lists(
-    st.tuples(HALVES, st.sampled_from(["acquire", "release"]), st.integers(0, 3), st.integers(1, 3), HALVES),
-    min_size=10,
-)
-
-
-@settings(max_examples=100)
-@given(per=HALVES.filter(bool), steps=STEPS)
-def test_redis_gives_permits_as_memory_does(make_memory_world, make_redis_world, per, steps):
-    """Whatever requests come and go, in whichever order, and even if the limit changes: each waits equally long."""
-
-    async def run():
-        async with make_memory_world() as memory, make_redis_world() as redis:
-            for passes, step, number, requests, hold in steps:
-                limit, request_id, waits = RateLimit(requests, per=per), f"request {number}", set()
-                for world in (memory, redis):
-                    world.time.now += passes
-                    if step == "release":
-                        await world.store.release_permit("host", limit, request_id)
-                    else:
-                        waits.add(await world.store.acquire_permit("host", limit, request_id, hold=hold))
-                assert len(waits) <= 1
-
-    asyncio.run(run())
 
 
 @settings(max_examples=25)

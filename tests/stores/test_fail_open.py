@@ -8,7 +8,7 @@ import pytest
 from balancekit import RateLimit
 from balancekit.stores import Change
 from balancekit.stores.fail_open import FailOpenStore
-from tests.support.stores import FAULTS, HANGS, FlakyStore
+from tests.support.stores import FAULTS, HANGS, FlakyStore, known
 
 LIMIT = RateLimit(1, per=60)
 NOT_SENT = "the store does not know that 1 accounts may have changed"
@@ -33,11 +33,6 @@ def with_store(run_virtually):
     return run
 
 
-async def _one(store, key="shop"):
-    (stored,) = await store.get([key])
-    return stored
-
-
 async def _timed(call):
     started = asyncio.get_running_loop().time()
     result = await call
@@ -51,13 +46,13 @@ class TestAvailable:
         """What was put through one is in the other."""
 
         async def steps(store, fail_open):
-            version = (await _one(fail_open)).version
+            version = (await known(fail_open)).version
             await fail_open.put("shop", make_snapshot("shop"), version=version, age=3)
             await fail_open.lease("shop", "me", seconds=10)
             await fail_open.remember("msg_1", seconds=60)
             await fail_open.acquire_permit("bank", LIMIT, "a", hold=10)
-            assert await _one(fail_open) == await _one(store)
-            assert (await _one(store)).snapshot == make_snapshot("shop")
+            assert await known(fail_open) == await known(store)
+            assert (await known(store)).snapshot == make_snapshot("shop")
             assert await store.lease("shop", "you", seconds=10) > 0
             assert await store.seen("msg_1")
             assert await store.acquire_permit("bank", LIMIT, "b", hold=10) == 60
@@ -66,7 +61,7 @@ class TestAvailable:
             await fail_open.release("shop", "me")
             await fail_open.release_permit("bank", LIMIT, "a")
             await asyncio.sleep(60)
-            assert not (await _one(store)).valid
+            assert not (await known(store)).valid
             assert await store.lease("shop", "you", seconds=10) == 0
             assert await store.acquire_permit("bank", LIMIT, "b", hold=10) == 0
 
@@ -96,7 +91,7 @@ class TestAvailable:
 
         async def steps(store, fail_open):
             store.fault = 0.1
-            leaving, staying = (asyncio.create_task(_one(fail_open)) for _ in range(2))
+            leaving, staying = (asyncio.create_task(known(fail_open)) for _ in range(2))
             await asyncio.sleep(0.05)
             leaving.cancel()
             return (await staying).version
@@ -120,7 +115,7 @@ class TestAvailable:
         async def steps(store, fail_open):
             await store.invalidate("shop")
             store.fault = 0.1
-            lookup = asyncio.create_task(_one(fail_open))
+            lookup = asyncio.create_task(known(fail_open))
             await asyncio.sleep(0.05)
             # Something else keeps the loop for three seconds.
             asyncio.get_running_loop().now += 3
@@ -137,7 +132,7 @@ class TestAvailable:
             fail_open.run_in_background(fail_open.invalidate("shop"))
             await fail_open.aclose()
             fail_open.run_in_background(fail_open.invalidate("shop"))
-            return store.calls, (await _one(store)).version
+            return store.calls, (await known(store)).version
 
         assert with_store(steps) == (["invalidate", "get"], "1")
 
@@ -149,7 +144,7 @@ class TestUnavailable:
     @pytest.mark.parametrize(
         ("call", "result"),
         [
-            (lambda store, snapshot: _one(store), "unknown"),
+            (lambda store, snapshot: known(store), "unknown"),
             (lambda store, snapshot: store.put("shop", snapshot, version="0", age=0), None),
             (lambda store, snapshot: store.invalidate("shop"), None),
             (lambda store, snapshot: store.lease("shop", "me", seconds=10), 0.0),
@@ -193,9 +188,9 @@ class TestUnavailable:
 
         async def steps(store, fail_open):
             store.fault = ConnectionError()
-            before, same = await _one(fail_open), await _one(fail_open)
+            before, same = await known(fail_open), await known(fail_open)
             await fail_open.invalidate("till")
-            return before == same, (await _one(fail_open)).version != before.version
+            return before == same, (await known(fail_open)).version != before.version
 
         assert with_store(steps) == (True, True)
 
@@ -206,7 +201,7 @@ class TestUnavailable:
             versions = []
             for _ in range(2):
                 store.fault = ConnectionError()
-                versions.append((await _one(fail_open)).version)
+                versions.append((await known(fail_open)).version)
                 store.fault = None
                 await asyncio.sleep(1)
                 await fail_open.get(["shop"])
@@ -286,7 +281,7 @@ class TestCooldown:
             await fail_open.get(["shop"])
             store.fault = None
             await asyncio.sleep(1)
-            return (await _one(fail_open)).version, fail_open.reachable
+            return (await known(fail_open)).version, fail_open.reachable
 
         assert with_store(steps) == ("1", True)
 
@@ -318,7 +313,7 @@ class TestPendingInvalidations:
             await fail_open.invalidate("shop")
             store.fault, store.calls = None, []
             asyncio.get_running_loop().now += 1
-            return (await _one(fail_open)).version, store.calls, dict(fail_open.pending_invalidations)
+            return (await known(fail_open)).version, store.calls, dict(fail_open.pending_invalidations)
 
         assert with_store(steps) == ("1", ["invalidate", "get"], {})
 
@@ -326,7 +321,7 @@ class TestPendingInvalidations:
         """A client may be used in one loop after another."""
 
         async def steps(store, fail_open):
-            return (await _one(fail_open)).version, store.calls, dict(fail_open.pending_invalidations)
+            return (await known(fail_open)).version, store.calls, dict(fail_open.pending_invalidations)
 
         pending = {"shop": object()}
 
@@ -342,7 +337,7 @@ class TestPendingInvalidations:
             await asyncio.sleep(10)
             store.fault = None
             await asyncio.sleep(1)
-            return (await _one(store)).version, dict(fail_open.pending_invalidations)
+            return (await known(store)).version, dict(fail_open.pending_invalidations)
 
         assert with_store(steps) == ("1", {})
 
@@ -357,7 +352,7 @@ class TestPendingInvalidations:
             # It is being sent now.
             await fail_open.invalidate("shop")
             await asyncio.sleep(2)
-            return (await _one(store)).version, dict(fail_open.pending_invalidations)
+            return (await known(store)).version, dict(fail_open.pending_invalidations)
 
         assert with_store(steps) == ("2", {})
 
@@ -369,7 +364,7 @@ class TestPendingInvalidations:
             await fail_open.invalidate("shop")
             store.fault = None
             await fail_open.aclose()
-            return (await _one(store)).version
+            return (await known(store)).version
 
         assert with_store(steps) == "1"
         assert NOT_SENT not in caplog.text
@@ -448,7 +443,7 @@ def test_closing_ends_the_calls_under_way(with_store):
 
     async def steps(store, fail_open):
         store.fault = HANGS
-        lookup = asyncio.create_task(_one(fail_open))
+        lookup = asyncio.create_task(known(fail_open))
         await asyncio.sleep(0.1)
         _, took = await _timed(fail_open.aclose())
         return (await lookup).version, took <= 0.5

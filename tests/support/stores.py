@@ -54,3 +54,14 @@ def _failing(name):
 
 for _name in ("get", "put", "invalidate", "lease", "release", "seen", "remember", "acquire_permit", "release_permit"):
     setattr(FlakyStore, _name, _failing(_name))
+
+
+async def known(store, key="shop"):
+    """Return what a store knows of an account."""
+    (stored,) = await store.get([key])
+    return stored
+
+
+async def put(store, snapshot, age=0):
+    """Put a snapshot of the account's present version."""
+    await store.put("shop", snapshot, version=(await known(store)).version, age=age)

@@ -22,10 +22,10 @@ except ImportError as _missing:
 __all__ = ["Redis", "ResponseError", "connect", "listen"]
 
 # In seconds. Redis responds within milliseconds; rather than wait longer, a client reads the providers.
-_SOCKET_TIMEOUT: Final = 1.0
-_MAX_CONNECTIONS: Final = 20
+SOCKET_TIMEOUT: Final = 1.0
+MAX_CONNECTIONS: Final = 20
 # After how many seconds without a message a listener sends a ping; it waits as long again for the response.
-_HEARTBEAT: Final = 5.0
+HEARTBEAT: Final = 5.0
 
 
 def connect(url: Secret) -> Redis:
@@ -33,10 +33,10 @@ def connect(url: Secret) -> Redis:
     try:
         pool = cast("Any", BlockingConnectionPool).from_url(  # neither its arguments nor its result are typed
             url.reveal(),
-            max_connections=_MAX_CONNECTIONS,
-            timeout=_SOCKET_TIMEOUT,
-            socket_timeout=_SOCKET_TIMEOUT,
-            socket_connect_timeout=_SOCKET_TIMEOUT,
+            max_connections=MAX_CONNECTIONS,
+            timeout=SOCKET_TIMEOUT,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=SOCKET_TIMEOUT,
             # A connection that Redis has closed is opened again at once; a timeout is not retried.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             protocol=2,
@@ -59,16 +59,16 @@ async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:
         await pubsub.subscribe(channel)
         last_message, pinged = loop.time(), False
         while True:
-            message = await pubsub.get_message(timeout=_HEARTBEAT)
+            message = await pubsub.get_message(timeout=HEARTBEAT)
             if message is not None:
                 last_message, pinged = loop.time(), False
                 if message["type"] == "subscribe":
                     yield None
                 elif message["type"] == "message":
                     yield message["data"]
-            elif loop.time() - last_message >= 2 * _HEARTBEAT:
+            elif loop.time() - last_message >= 2 * HEARTBEAT:
                 raise RedisTimeoutError("nothing comes from Redis any more")
-            elif not pinged and loop.time() - last_message >= _HEARTBEAT:
+            elif not pinged and loop.time() - last_message >= HEARTBEAT:
                 pinged = True
                 await pubsub.ping()
     finally:

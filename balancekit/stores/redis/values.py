@@ -11,7 +11,7 @@ from balancekit.stores.base import Change
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-_MAX_CACHED: Final = 10_000
+MAX_CACHED: Final = 10_000
 
 EVENT: Final = json.dumps({"v": _VERSION})
 """What is written for an event, of which nothing but its existence matters."""
@@ -60,7 +60,7 @@ class SnapshotParser:
             snapshot = from_dict(_parse(text), AccountBalances, "a snapshot")
         except (TypeError, ValueError, RecursionError) as error:
             _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", _describe(error))
-        if len(self._parsed) >= _MAX_CACHED:
+        if len(self._parsed) >= MAX_CACHED:
             self._parsed.clear()
         self._parsed[key] = text, snapshot
         return snapshot

@@ -1,0 +1,181 @@
+"""Connections to Redis: how long they wait, how they recover, and what their errors show."""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import aclosing
+
+import pytest
+from redis import exceptions
+
+from balancekit import ConfigError
+from balancekit.http.secret import Secret
+from balancekit.stores.redis import connection
+from balancekit.stores.redis.connection import connect, listen
+
+CANARY = "canary-password-1"
+
+
+@pytest.fixture
+async def redis(server):
+    """Give a client of the server."""
+    async with connect(Secret.of(server.url)) as redis:
+        yield redis
+
+
+def test_without_the_extra_the_error_names_it():
+    """The package works without redis-py; only the store needs it."""
+    code = (
+        "import sys; sys.modules['redis'] = sys.modules['redis.asyncio'] = None\n"
+        "import balancekit.stores\n"
+        "try: balancekit.stores.RedisStore\n"
+        "except ImportError as error: print(error)"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "RedisStore needs redis-py: pip install 'balancekit[redis]'"
+
+
+@pytest.mark.parametrize(
+    "url", [f"redis://:{CANARY}@host:no-port/0", f"http://:{CANARY}@host", CANARY, None, b"x"], ids=str
+)
+def test_an_impossible_url_is_an_error_that_does_not_show_it(url, everything_said_by):
+    """A misspelt URL may hold a password."""
+    with pytest.raises(ConfigError, match="url: expected redis://") as caught:
+        connect(Secret.of(url))
+
+    assert CANARY not in everything_said_by(caught.value)
+
+
+async def test_more_callers_than_connections_wait_for_one(long_timeouts, server):
+    """A thousand at once do not open a thousand connections."""
+    async with connect(Secret.of(server.url)) as redis:
+        assert await asyncio.gather(*(redis.ping() for _ in range(1000))) == [True] * 1000
+
+        with server.client() as client:
+            assert client.info("clients")["connected_clients"] < 30
+
+
+async def test_connections_that_the_server_has_closed_are_opened_again(server, redis):
+    """A restart goes unnoticed, on every connection of the pool."""
+    await asyncio.gather(*(redis.ping() for _ in range(10)))
+    server.stop()
+    server.start()
+
+    assert await asyncio.gather(*(redis.ping() for _ in range(30))) == [True] * 30
+
+
+async def test_a_silent_server_is_not_waited_for(short_timeouts, server):
+    """A call ends by the timeout of its socket, and the next works when the server does."""
+    async with connect(Secret.of(server.url)) as redis:
+        await redis.ping()
+        server.pause()
+        try:
+            async with asyncio.timeout(5):
+                with pytest.raises((exceptions.TimeoutError, exceptions.ConnectionError)):
+                    await redis.ping()
+        finally:
+            server.resume()
+
+        assert await redis.ping()
+
+
+class TestListening:
+    """Messages from a connection that may be lost."""
+
+    @pytest.fixture
+    def listeners(self, server):
+        """Count the listeners at the server."""
+
+        def count():
+            with server.client() as client:
+                return client.pubsub_numsub("news")[0][1]
+
+        return count
+
+    @pytest.fixture
+    def publish(self, server):
+        """Publish a message, as another process would."""
+
+        def publish(text):
+            with server.client() as client:
+                client.publish("news", text)
+
+        return publish
+
+    async def test_messages_come_in_order_once_listening_has_begun(self, redis, publish):
+        """None says that it has begun."""
+        publish("before")
+        async with aclosing(listen(redis, "news")) as messages:
+            assert await anext(messages) is None
+
+            publish("one")
+            publish("two")
+
+            assert [await anext(messages) for _ in range(2)] == [b"one", b"two"]
+
+    async def test_a_listener_that_leaves_closes_its_connection(self, redis, listeners):
+        """Closed or cancelled, it leaves nothing behind."""
+        messages = listen(redis, "news")
+        await anext(messages)
+        assert listeners() == 1
+        waiting = asyncio.ensure_future(anext(messages))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await messages.aclose()
+
+        while listeners():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0)
+
+    async def test_a_server_that_stops_ends_the_messages(self, server, redis):
+        """The listener learns that some may be missed."""
+        async with aclosing(listen(redis, "news")) as messages:
+            await anext(messages)
+
+            server.stop()
+
+            with pytest.raises(exceptions.ConnectionError):
+                await anext(messages)
+
+    async def test_none_follows_a_connection_that_was_lost(self, server, redis, publish):
+        """What was published in the gap is not known."""
+        async with aclosing(listen(redis, "news")) as messages:
+            await anext(messages)
+
+            with server.client() as client:
+                client.client_kill_filter(_type="pubsub")
+
+            assert await anext(messages) is None
+            publish("one")
+            assert await anext(messages) == b"one"
+
+    async def test_a_server_that_does_not_respond_to_a_ping_ends_the_messages(self, short_timeouts, server):
+        """A peer that is dead, or cut off, is noticed."""
+        async with connect(Secret.of(server.url)) as redis, aclosing(listen(redis, "news")) as messages:
+            await anext(messages)
+            server.pause()
+            try:
+                with pytest.raises(exceptions.TimeoutError):
+                    await anext(messages)
+            finally:
+                server.resume()
+
+    async def test_a_server_that_responds_is_listened_to_however_quiet_it_is(
+        self, short_timeouts, monkeypatch, server, publish
+    ):
+        """Each heartbeat sends one ping."""
+        # A machine that pauses for longer than this is taken for a Redis that does.
+        monkeypatch.setattr(connection, "HEARTBEAT", 0.25)
+        async with connect(Secret.of(server.url)) as redis, aclosing(listen(redis, "news")) as messages:
+            await anext(messages)
+            waiting = asyncio.ensure_future(anext(messages))
+            with server.client() as client:
+                client.config_resetstat()
+                while not waiting.done() and client.info("commandstats").get("cmdstat_ping", {"calls": 0})["calls"] < 2:  # noqa: ASYNC110 - the same
+                    await asyncio.sleep(0.005)
+
+            publish("one")
+
+            assert await waiting == b"one"

@@ -1,0 +1,122 @@
+"""What Redis does in one step: permits as in memory, clocks that go back, keys that others wrote, and expiry."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from redis import exceptions
+
+from balancekit import RateLimit
+from balancekit.stores import RedisStore
+from tests.support.stores import known, put
+
+# Binary fractions, so that no moment is rounded; few of them, so that moments coincide.
+HALVES = st.integers(0, 6).map(lambda halves: halves / 2)
+STEPS = st.lists(
+    st.tuples(HALVES, st.sampled_from(["acquire", "release"]), st.integers(0, 3), st.integers(1, 3), HALVES),
+    min_size=10,
+)
+
+
+@settings(max_examples=100)
+@given(per=HALVES.filter(bool), steps=STEPS)
+def test_permits_are_given_as_in_memory(make_memory_world, make_redis_world, per, steps):
+    """Whatever requests come and go, in whichever order, and even if the limit changes: each waits equally long."""
+
+    async def run():
+        async with make_memory_world() as memory, make_redis_world() as redis:
+            for passes, step, number, requests, hold in steps:
+                limit, request_id, waits = RateLimit(requests, per=per), f"request {number}", set()
+                for world in (memory, redis):
+                    world.time.now += passes
+                    if step == "release":
+                        await world.store.release_permit("host", limit, request_id)
+                    else:
+                        waits.add(await world.store.acquire_permit("host", limit, request_id, hold=hold))
+                assert len(waits) <= 1
+
+    asyncio.run(run())
+
+
+class TestClock:
+    """The clock of Redis, which may be set back."""
+
+    async def test_a_snapshot_from_the_future_is_not_valid(self, make_redis_world, snapshot):
+        """Its age is unknown; the next one replaces it."""
+        async with make_redis_world() as world:
+            await put(world.store, snapshot)
+            world.time.now -= 3600
+
+            assert not (await known(world.store)).valid
+            await put(world.store, snapshot)
+            assert (await known(world.store)).valid
+
+    async def test_a_released_permit_is_waited_for_no_longer_than_the_limit(self, make_redis_world):
+        """An hour back is no hour's wait."""
+        limit = RateLimit(1, per=10)
+        async with make_redis_world() as world:
+            await world.store.acquire_permit("host", limit, "a", hold=5)
+            await world.store.release_permit("host", limit, "a")
+            world.time.now -= 3600
+
+            assert await world.store.acquire_permit("host", limit, "b", hold=5) == pytest.approx(10)
+            world.time.now += 10
+            assert await world.store.acquire_permit("host", limit, "b", hold=5) == 0
+
+    async def test_a_command_that_waited_makes_no_snapshot_younger(self, short_timeouts, server, snapshot):
+        """A snapshot that lay in a socket while Redis was paused has grown older there."""
+        async with RedisStore.from_url(server.url) as store:
+            version = (await known(store)).version
+            await store.put("shop", snapshot, version=version, age=5)
+            server.pause()
+            began = time.monotonic()
+            try:
+                with pytest.raises((exceptions.TimeoutError, exceptions.ConnectionError)):
+                    await store.put("shop", snapshot, version=version, age=0)
+            finally:
+                paused = time.monotonic() - began
+                server.resume()
+
+            # The first is older still, and the second may not have reached Redis at all.
+            assert (await known(store)).age >= paused
+
+
+async def test_keys_of_another_type_are_replaced(server, store, snapshot):
+    """Whatever wrote them, the store works."""
+    with server.client() as client:
+        for label in ("shop", "till", "desk"):
+            client.set(f"balancekit:account:{{{label}}}", "x")
+            client.hset(f"balancekit:lease:{{{label}}}", "x", "y")
+        client.set("balancekit:permits:{host}", "x")
+        client.set("balancekit:permits:{other}", "x")
+
+    await put(store, snapshot)
+    await store.put("till", snapshot, version="", age=0)
+    await store.invalidate("desk")
+    await store.release("till", "me")
+    await store.release_permit("other", RateLimit(1, per=1), "a")
+
+    assert (await known(store)).valid
+    assert await store.lease("shop", "me", seconds=1) == 0
+    assert await store.acquire_permit("host", RateLimit(1, per=1), "a", hold=1) == 0
+
+
+async def test_every_key_expires(server, snapshot):
+    """Nothing is left in Redis of a service that is no more."""
+    async with RedisStore.from_url(server.url, keep=1000) as store:
+        await put(store, snapshot)
+        await store.get(["other"])
+        await store.invalidate("third")
+        await store.lease("shop", "me", seconds=10)
+        await store.remember("msg_1", seconds=20)
+        for request_id in ("a", "b"):
+            await store.acquire_permit("host", RateLimit(2, per=10), request_id, hold=30)
+        await store.release_permit("host", RateLimit(2, per=10), "a")
+
+    with server.client() as client:
+        ends = {key: client.ttl(key) for key in client.scan_iter()}
+
+    assert len(ends) == 6
+    assert all(0 < end <= 1000 for end in ends.values())
+    assert ends["balancekit:permits:{host}"] >= 30

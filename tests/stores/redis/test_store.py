@@ -1,0 +1,251 @@
+"""The store in Redis, beyond what every store promises: shared by replicas, and usable after whatever happens to it."""
+
+import asyncio
+import json
+import time
+from contextlib import aclosing, suppress
+
+import pytest
+from redis import asyncio as aioredis, exceptions
+
+from balancekit import RateLimit
+from balancekit.stores import Change, RedisStore
+from tests.support.stores import known, put
+
+CANARY = "canary-password-1"
+
+
+class TestReplicas:
+    """What one replica does, the others know."""
+
+    async def test_a_snapshot_is_there_for_every_replica(self, store, other, snapshot):
+        """With its age and its version."""
+        await put(store, snapshot, age=3)
+
+        stored = await known(other)
+
+        assert (stored.snapshot, stored.valid) == (snapshot, True)
+        assert stored.age >= 3
+        assert stored.version == (await known(store)).version
+
+    async def test_changes_reach_every_replica(self, store, other, snapshot):
+        """A replica that waits for another's snapshot learns that it is there."""
+        async with aclosing(other.changes()) as changes:
+            await anext(changes)
+            await put(store, snapshot)
+            await store.invalidate("shop")
+
+            assert [await anext(changes) for _ in range(2)] == [Change("shop"), Change("shop", invalidated=True)]
+
+    async def test_anything_may_have_changed_while_a_connection_was_lost(self, server, store):
+        """A change without a key says so."""
+        async with aclosing(store.changes()) as changes:
+            await anext(changes)
+
+            with server.client() as client:
+                client.client_kill_filter(_type="pubsub")
+
+            assert await anext(changes) == Change(None)
+
+    async def test_one_replica_has_the_lease(self, store, other):
+        """The others wait."""
+        await store.lease("shop", "one", seconds=10)
+
+        assert 0 < await other.lease("shop", "two", seconds=10) <= 10
+
+    async def test_prefixes_are_apart(self, server, store, snapshot):
+        """Two services may share a Redis."""
+        await put(store, snapshot)
+
+        async with RedisStore.from_url(server.url, prefix="another") as another:
+            assert (await known(another)).snapshot is None
+
+    async def test_ages_are_by_the_clock_of_redis(self, store, snapshot, monkeypatch):
+        """A replica whose own clock is wrong sees the same age."""
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        await put(store, snapshot, age=5)
+
+        assert 5 <= (await known(store)).age < 60
+
+
+class TestLosses:
+    """What a server that forgets, stops or stalls does to a store."""
+
+    async def test_a_redis_that_was_flushed_makes_every_snapshot_invalid(self, server, store, other, snapshot):
+        """No version from before is valid again, and what was read before is the last known at best."""
+        before = (await known(store)).version
+        await put(store, snapshot)
+        with server.client() as client:
+            client.flushall()
+
+        await other.put("shop", snapshot, version=before, age=0)
+
+        stored = await known(store)
+        assert (stored.snapshot, stored.valid) == (snapshot, False)
+        assert stored.version != before
+
+    async def test_it_works_again_after_a_restart(self, server, store, snapshot):
+        """It raises while the server is down, and then works by itself, scripts and all."""
+        await put(store, snapshot)
+        server.stop()
+        with pytest.raises(exceptions.ConnectionError):
+            await store.get(["shop"])
+        with pytest.raises(exceptions.ConnectionError):
+            await store.invalidate("shop")
+
+        server.start()
+
+        assert (await known(store)).snapshot is None
+        await put(store, snapshot)
+        assert (await known(store)).valid
+
+    async def test_no_call_waits_for_a_silent_server(self, short_timeouts, server, snapshot):
+        """Each raises, and the store works when the server does."""
+        async with RedisStore.from_url(server.url) as store:
+            await put(store, snapshot)
+            server.pause()
+            try:
+                calls = [
+                    store.get(["shop"]),
+                    store.put("shop", snapshot, version="1", age=0),
+                    store.invalidate("shop"),
+                    store.lease("shop", "me", seconds=1),
+                    store.release("shop", "me"),
+                    store.seen("msg_1"),
+                    store.remember("msg_1", seconds=1),
+                    store.acquire_permit("host", RateLimit(1, per=1), "a", hold=1),
+                    store.release_permit("host", RateLimit(1, per=1), "a"),
+                    anext(store.changes()),
+                ]
+                async with asyncio.timeout(5):
+                    ended = await asyncio.gather(*calls, return_exceptions=True)
+            finally:
+                server.resume()
+
+            assert {type(one) for one in ended} <= {exceptions.TimeoutError, exceptions.ConnectionError}
+            assert (await known(store)).snapshot == snapshot
+
+    async def test_a_call_that_is_cancelled_leaves_the_store_usable(self, store, snapshot):
+        """Wherever it is cancelled, the next gets its own reply and no other's."""
+        await put(store, snapshot)
+        for steps in range(30):
+            call = asyncio.ensure_future(
+                store.get(["shop", "other"]) if steps % 2 else store.lease("a", "b", seconds=1)
+            )
+            for _ in range(steps // 2):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+
+            assert [one.snapshot for one in await store.get(["shop", "none"])] == [snapshot, None]
+            assert await store.seen("msg_1") is False
+
+    async def test_other_errors_of_the_server_are_raised(self, server, store):
+        """An account that may not be read is not one that is unknown."""
+        with server.client() as client:
+            client.execute_command("ACL SETUSER", "default", "-hmget")
+            try:
+                with pytest.raises(exceptions.NoPermissionError):
+                    await store.get(["shop"])
+            finally:
+                client.execute_command("ACL SETUSER", "default", "+@all")
+
+
+class TestConnections:
+    """Connections of its own, and a client that it is lent."""
+
+    def test_a_store_works_in_one_event_loop_after_another(self, server):
+        """Each has connections of its own."""
+        store = RedisStore.from_url(server.url)
+
+        async def use():
+            async with store:
+                await store.remember("msg_1", seconds=10)
+                return await asyncio.gather(*(store.seen("msg_1") for _ in range(30)))
+
+        assert asyncio.run(use()) == asyncio.run(use()) == [True] * 30
+
+    @pytest.mark.parametrize("settings", [{"decode_responses": True}, {"protocol": 3}, {"protocol": 2}], ids=str)
+    async def test_a_client_can_be_lent_whatever_its_settings(self, server, snapshot, settings):
+        """Its replies may be text or bytes; it is left open."""
+        async with aioredis.Redis(unix_socket_path=str(server.socket), **settings) as lent:
+            async with RedisStore(lent) as store, aclosing(store.changes()) as changes:
+                await anext(changes)
+                await put(store, snapshot)
+                assert await anext(changes) == Change("shop")
+                await store.remember("msg_1", seconds=60)
+                assert await store.acquire_permit("host", RateLimit(1, per=5), "a", hold=1) == 0
+                assert await store.acquire_permit("host", RateLimit(1, per=5), "b", hold=1) > 4
+                await lent.hset("balancekit:account:{till}", mapping={"version": b"\xff", "snapshot": b"\xff"})
+
+                stored = await store.get(["shop", "till"])
+
+            assert (stored[0].snapshot, stored[0].valid, stored[1].snapshot) == (snapshot, True, None)
+            assert await lent.ping()
+
+
+class TestValues:
+    """What stands in Redis."""
+
+    @pytest.mark.parametrize(("field", "value"), [("snapshot", b"\xff"), ("sent", "yesterday")])
+    async def test_a_snapshot_that_cannot_be_read_is_absent(self, server, store, snapshot, field, value):
+        """Other accounts are not, and the next snapshot replaces it."""
+        await put(store, snapshot)
+        await store.put("till", snapshot, version="", age=0)
+        with server.client() as client:
+            client.hset("balancekit:account:{shop}", field, value)
+
+        assert [one.snapshot for one in await store.get(["shop", "till"])] == [None, snapshot]
+        await put(store, snapshot)
+        assert (await known(store)).snapshot == snapshot
+
+    async def test_every_value_says_its_version(self, server, store, snapshot):
+        """A later release can tell what an earlier one wrote."""
+        await put(store, snapshot)
+        await store.lease("shop", "me", seconds=10)
+        await store.remember("msg_1", seconds=20)
+
+        with server.client() as client:
+            written = [client.hget("balancekit:account:{shop}", "snapshot")]
+            written += [client.get(key) for key in client.scan_iter() if "account" not in key]
+
+        assert [json.loads(value)["v"] for value in written] == [1] * 3
+
+
+class TestSecrets:
+    """A password is in nothing that is shown."""
+
+    async def test_a_password_that_is_rejected_is_not_shown(self, server, everything_said_by):
+        """Neither the message nor the frames of the connection hold it."""
+        url = f"unix://nobody@{server.socket}?password={CANARY}"
+        async with RedisStore.from_url(url) as store:
+            raised = []
+            for call in (store.get(["shop"]), store.seen("msg_1"), store.invalidate("shop"), anext(store.changes())):
+                with pytest.raises(exceptions.ConnectionError) as caught:
+                    await call
+                assert [frame.name for frame in caught.traceback if "redis/asyncio" in str(frame.path)] == []
+                raised.append(everything_said_by(caught.value))
+
+        assert CANARY not in "".join(raised)
+        assert CANARY not in repr(store) + str(store)
+
+    async def test_an_error_from_before_the_call_keeps_its_frames(self, server):
+        """The store takes the frames from its own errors, and no others."""
+        async with RedisStore.from_url(f"unix://{server.socket}.none") as store:
+            with pytest.raises(KeyError) as before:
+                await _fail_and_release(store)
+
+        assert [frame.name for frame in before.traceback][-1] == "_fail"
+
+
+def _fail():
+    raise KeyError("before")
+
+
+async def _fail_and_release(store):
+    try:
+        _fail()
+    except KeyError:
+        with suppress(exceptions.ConnectionError):
+            await store.release("shop", "me")
+        raise
