@@ -65,7 +65,7 @@ class MyBank(HttpProvider):
         return Request("GET", f"{self.base_url}/balances", {"X-Nonce": nonce, "X-Time": str(now)}, b"")
 
     def read_response(self, response: Response) -> list[Balance]:
-        """Read the answer."""
+        """Read the response."""
         return [
             self.balance(code, amount, asset_type=AssetType.FIAT, chain=None, reference=None)
             for code, amount in response.json().items()
@@ -134,7 +134,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
 
 
 async def follow(client: AggregateClient, headers: RawHeaders, body: bytes) -> MergedBalances | None:
-    """Hear of changes in every way."""
+    """Follow changes in every way."""
     handler: WebhookHandler = client
     event: WebhookEvent = await handler.handle_webhook("till", headers, body)
     await client.invalidate(event.account)
@@ -175,7 +175,7 @@ def settled(event: WebhookEvent, store: SnapshotStore) -> str | None:
 
 
 def explain(error: ProviderError) -> str:
-    """Tell the classes of errors apart."""
+    """Distinguish the classes of errors."""
     match error:
         case AuthenticationError() | BadRequestError() | UnexpectedRedirectError():
             return error.hint or "check the settings"
