@@ -92,7 +92,7 @@ class ProviderError(BalancekitError):
 
 
 class AuthenticationError(ProviderError):
-    """The provider refused the credentials (401, 403).
+    """The provider rejected the credentials (401, 403).
 
     `clock_offset` is how many seconds the provider's clock is ahead of this machine's. It is known where the request
     was signed with the time and the response has a `Date`.
@@ -102,7 +102,7 @@ class AuthenticationError(ProviderError):
 
 
 class BadRequestError(ProviderError):
-    """The provider refused the request itself (400 and other 4xx)."""
+    """The provider rejected the request itself (400 and other 4xx)."""
 
 
 class RateLimitedError(ProviderError):
