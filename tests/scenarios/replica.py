@@ -1,6 +1,7 @@
-"""A program that is one replica of a service: it does what it is told on its input, and answers on its output.
+"""A program that is one replica of a service: it takes commands on its input, and responds on its output.
 
-Each line is JSON. A line of input is a command, answered by one line when it is done; what a watch gives comes between.
+Each line is JSON. A line of input is a command, which has one line in response when it is done; the states of a watch
+come in between.
 """
 
 import asyncio
@@ -24,15 +25,15 @@ class Lines(logging.Handler):
 
     def __init__(self):
         super().__init__()
-        self.said = []
+        self.lines = []
 
     def emit(self, record):
         """Keep a line."""
-        self.said.append(record.getMessage())
+        self.lines.append(record.getMessage())
 
 
 class Fetches:
-    """What became of many fetches: how many there were of each result, and how long the longest took."""
+    """The results of many fetches: how many there were of each, and how long the longest fetch took."""
 
     def __init__(self):
         self._results = Counter()
@@ -46,14 +47,14 @@ class Fetches:
         failures = [f"{failure.error}" for failure in merged.failures]
         self._results[json.dumps([amounts(merged), merged.complete, failures])] += 1
 
-    def told(self):
-        """Tell each result and its number."""
+    def summary(self):
+        """Return each result with its number."""
         results = [[*json.loads(result), count] for result, count in self._results.items()]
         return {"results": results, "longest": self._longest}
 
 
 class Replica:
-    """A client with a store in Redis, or in its own memory without a URL; and what it is told to do with it."""
+    """A client with a store in Redis; each method is a command."""
 
     def __init__(self):
         self._client = self._store = self._runner = self._fetching = self._watching = None
@@ -72,13 +73,13 @@ class Replica:
         self._client = AggregateClient(providers, store=self._store, **settings)
 
     async def close(self):
-        """End all that was begun."""
+        """End everything that was begun."""
         if self._client is None:
             return
         self._stopped = True
         await self._client.aclose()
         if self._fetching is not None:
-            # Whatever a fetch says of a client that is closed.
+            # A fetch of a client that is closed may raise.
             await asyncio.wait([self._fetching])
         if self._watching is not None:
             await self._watching
@@ -86,11 +87,11 @@ class Replica:
             await self._runner.cleanup()
         await self._store.aclose()
         self._client = self._store = self._runner = self._fetching = self._watching = None
-        self._log.said.clear()
+        self._log.lines.clear()
 
     async def log(self):
-        """Tell what has been logged."""
-        return self._log.said
+        """Return what has been logged."""
+        return self._log.lines
 
     async def fetch(self, *, times=1, at=0.0, **settings):
         """Fetch so many times at once, at a moment in Unix seconds."""
@@ -98,10 +99,10 @@ class Replica:
         await asyncio.sleep(at - time.time())
         started = time.time()
         await asyncio.gather(*(fetches.fetch(self._client, **settings) for _ in range(times)))
-        return {**fetches.told(), "started": started, "ended": time.time()}
+        return {**fetches.summary(), "started": started, "ended": time.time()}
 
     async def fetch_again_and_again(self, *, callers=1, pause=0.0, **settings):
-        """Fetch until told to stop, each caller with a pause after every answer."""
+        """Fetch until `stop_fetching`, each caller with a pause after every fetch."""
         fetches, self._stopped = Fetches(), False
 
         async def call():
@@ -111,26 +112,26 @@ class Replica:
 
         async def call_all():
             await asyncio.gather(*(call() for _ in range(callers)))
-            return fetches.told()
+            return fetches.summary()
 
         self._fetching = asyncio.create_task(call_all())
 
     async def stop_fetching(self):
-        """Stop, and tell what became of it."""
+        """Stop, and return the summary."""
         self._stopped = True
         return await self._fetching
 
     async def watch(self):
-        """Tell each result of a watch, and when it came in Unix seconds."""
+        """Watch all accounts, and write each state with the Unix time at which it came."""
 
         async def watch():
             async for merged in self._client.watch():
-                tell({"watched": amounts(merged), "at": time.time()})
+                write_line({"watched": amounts(merged), "at": time.time()})
 
         self._watching = asyncio.create_task(watch())
 
     async def serve(self):
-        """Take in webhooks, and tell at which URL."""
+        """Receive webhooks; returns at which URL."""
         site = web.Application()
         site.add_routes(webhook_routes(self._client))
         self._runner = web.AppRunner(site)
@@ -139,27 +140,27 @@ class Replica:
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}/webhooks/"
 
     async def invalidate(self, account):
-        """Say that an account's balances may have changed."""
+        """Invalidate the snapshot of an account."""
         await self._client.invalidate(account)
 
 
 def amounts(merged):
-    """Return what a result holds of each currency, as text."""
+    """Return the total of each currency, as text."""
     return {total.currency: str(total.amount) for total in merged.totals}
 
 
-def tell(line):
+def write_line(line):
     """Write a line."""
     sys.stdout.write(f"{json.dumps(line)}\n")
     sys.stdout.flush()
 
 
 async def main():
-    """Do what each line says, until there are no more."""
+    """Run each command, until there are no more."""
     replica, loop = Replica(), asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         name, settings = json.loads(line)
-        tell({"answer": await getattr(replica, name)(**settings)})
+        write_line({"response": await getattr(replica, name)(**settings)})
     await replica.close()
 
 

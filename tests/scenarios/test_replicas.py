@@ -1,4 +1,4 @@
-"""Several processes with one Redis: one request for all of them, one limit, and no answer lost whatever dies."""
+"""Several processes with one Redis: one request for all of them, one limit, and no response lost whatever dies."""
 
 import asyncio
 import itertools
@@ -44,34 +44,34 @@ class Process:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )
-            self._answers, self._watched = asyncio.Queue(), asyncio.Queue()
+            self._responses, self._watched = asyncio.Queue(), asyncio.Queue()
             self._reading = asyncio.create_task(self._read(self._process.stdout))
 
     async def do(self, command, **settings):
-        """Have it do something, and return its answer; without one in time it is of no more use."""
+        """Run a command in it, and return its response; if there is none in time, the process is killed."""
         self._process.stdin.write(json.dumps([command, settings]).encode() + b"\n")
         try:
             async with asyncio.timeout(20):
-                answer = await self._answers.get()
+                response = await self._responses.get()
         except BaseException:
             await self.kill()
             raise
-        if isinstance(answer, EOFError):
-            raise answer
-        return answer
+        if isinstance(response, EOFError):
+            raise response
+        return response
 
     async def watched(self):
-        """Wait for what its watch gives next: the amounts, and when they came."""
+        """Wait for the next state of its watch: the amounts, and when they came."""
         async with asyncio.timeout(20):
             return await self._watched.get()
 
     @property
     def watched_more(self):
-        """Whether its watch has given something that nobody has waited for."""
+        """Whether its watch has given a state that nobody has waited for."""
         return not self._watched.empty()
 
     async def reset(self):
-        """Make it forget what it was told."""
+        """End what it does, and forget what it has done."""
         if self._process is None:
             return
         await self.do("close")
@@ -89,12 +89,12 @@ class Process:
 
     async def _read(self, lines):
         while line := await lines.readline():
-            told = json.loads(line)
-            if "answer" in told:
-                self._answers.put_nowait(told["answer"])
+            message = json.loads(line)
+            if "response" in message:
+                self._responses.put_nowait(message["response"])
             else:
-                self._watched.put_nowait((told["watched"], told["at"]))
-        self._answers.put_nowait(EOFError("the replica has ended"))
+                self._watched.put_nowait((message["watched"], message["at"]))
+        self._responses.put_nowait(EOFError("the replica has ended"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -134,7 +134,7 @@ class Service:
         return self.processes
 
     async def all_do(self, command, **settings):
-        """Have every process do something, and return their answers."""
+        """Run a command in every process, and return their responses."""
         return await asyncio.gather(*(process.do(command, **settings) for process in self.processes))
 
     async def fetch_at_once(self, **settings):
@@ -153,7 +153,7 @@ class Service:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def service(processes, sandbox, server):
-    """Be four replicas that know nothing."""
+    """Give four replicas that know nothing."""
     await asyncio.gather(*(process.start() for process in processes))
     yield Service(processes, sandbox, server)
     server.start()
@@ -171,16 +171,16 @@ def three_accounts(sandbox):
 async def until(condition):
     """Wait for something that happens elsewhere."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - nobody tells of it
+        while not condition():  # noqa: ASYNC110 - no event says so
             await asyncio.sleep(0.001)
 
 
-def asked(sandbox):
-    """Return which accounts were asked for, in order."""
+def requested(sandbox):
+    """Return the accounts of all requests, in order."""
     return [request.account for request in sandbox.requests]
 
 
-async def test_ten_thousand_askers_make_one_request_an_account(sandbox):
+async def test_ten_thousand_callers_make_one_request_an_account(sandbox):
     """Ten thousand fetches of three accounts in one process make three requests."""
     accounts = [sandbox.add_cryptoprocessing(label, {"BTC": "1.5"}) for label in ("shop", "kiosk", "till")]
     providers = [CryptoprocessingProvider(account.label, **account.settings) for account in accounts]
@@ -189,7 +189,7 @@ async def test_ten_thousand_askers_make_one_request_an_account(sandbox):
         results = await asyncio.gather(*(client.fetch(max_age=5) for _ in range(10_000)))
         log.info("took %.3f s", time.monotonic() - started)
 
-    assert sorted(asked(sandbox)) == ["kiosk", "shop", "till"]
+    assert sorted(requested(sandbox)) == ["kiosk", "shop", "till"]
     assert all(merged.complete and merged.amount("BTC") == 4.5 for merged in results)
 
 
@@ -197,11 +197,11 @@ async def test_four_processes_make_one_request_an_account(service, sandbox, thre
     """Ten thousand fetches of three accounts in four processes make three requests."""
     await service.open()
 
-    answers = await service.fetch_at_once(times=2500, max_age=5)
+    responses = await service.fetch_at_once(times=2500, max_age=5)
 
-    log.info("took %s s", [round(answer["ended"] - answer["started"], 3) for answer in answers])
-    assert sorted(asked(sandbox)) == ["kiosk", "shop", "till"]
-    assert [answer["results"] for answer in answers] == [[[{"BTC": "4.0", "EUR": "3.50"}, True, [], 2500]]] * 4
+    log.info("took %s s", [round(response["ended"] - response["started"], 3) for response in responses])
+    assert sorted(requested(sandbox)) == ["kiosk", "shop", "till"]
+    assert [response["results"] for response in responses] == [[[{"BTC": "4.0", "EUR": "3.50"}, True, [], 2500]]] * 4
     # However busy a process is, it does not take the store for lost.
     assert await service.all_do("log") == [[]] * 4
 
@@ -220,10 +220,10 @@ async def test_processes_keep_a_limit_together(service, sandbox):
     log.info("%d requests; the shortest window had %.4f s", len(arrivals), min(windows))
     assert min(windows) > 0.5
     assert len(arrivals) >= 0.75 * 10 * (2 / 0.5)
-    assert {result[1] for answer in fetched for result in answer["results"]} == {True}
+    assert {result[1] for response in fetched for result in response["results"]} == {True}
 
 
-async def test_stopping_and_starting_redis_loses_no_answer(service, sandbox, server, three_accounts):
+async def test_stopping_and_starting_redis_loses_no_response(service, sandbox, server, three_accounts):
     """Every fetch is complete and in time, the log has two lines of each outage, and then the replicas share."""
     processes = await service.open(deadline=5.0)
     await service.all_do("fetch_again_and_again", callers=5, pause=0.01, max_age=0.05)
@@ -237,19 +237,19 @@ async def test_stopping_and_starting_redis_loses_no_answer(service, sandbox, ser
         logs = await service.all_logged(2 * outage + 2)
     fetched = await service.all_do("stop_fetching")
 
-    log.info("the longest fetch took %.3f s", max(answer["longest"] for answer in fetched))
+    log.info("the longest fetch took %.3f s", max(response["longest"] for response in fetched))
     assert logs == [[GONE, BACK] * 2] * 4
-    for answer in fetched:
-        assert [result[:3] for result in answer["results"]] == [[{"BTC": "4.0", "EUR": "3.50"}, True, []]]
+    for response in fetched:
+        assert [result[:3] for result in response["results"]] == [[{"BTC": "4.0", "EUR": "3.50"}, True, []]]
     for account in sandbox.accounts:
         await processes[0].do("invalidate", account=account.label)
     sandbox.clear_requests()
     await service.fetch_at_once(times=100, max_age=30)
-    assert sorted(asked(sandbox)) == ["kiosk", "shop", "till"]
+    assert sorted(requested(sandbox)) == ["kiosk", "shop", "till"]
 
 
 async def test_a_settlement_reaches_a_watch_in_another_process(service, sandbox):
-    """What one replica is told of, another shows, after one request for the one account."""
+    """A webhook that one replica receives updates the watch of another, after one request for the one account."""
     sandbox.add_cryptoprocessing("shop", {"BTC": "0"})
     sandbox.add_getmany("till", {"EUR": "0"})
     here, there, *_ = await service.open()
@@ -269,13 +269,13 @@ async def test_a_settlement_reaches_a_watch_in_another_process(service, sandbox)
         assert held[currency] == str(number)
 
     log.info("after %.0f ms, %.0f ms at most", 1e3 * median(delays), 1e3 * max(delays))
-    assert asked(sandbox) == settled
+    assert requested(sandbox) == settled
     assert not there.watched_more
 
 
 @pytest.mark.parametrize("kind", ["cryptoprocessing", "getmany"])
 async def test_a_duplicate_at_another_replica_costs_nothing(service, sandbox, kind):
-    """An event that one replica has acted on is known to all: no snapshot is forgotten for it again."""
+    """An event that one replica has acted on is known to all: it invalidates no snapshot again."""
     account = getattr(sandbox, f"add_{kind}")("shop", {"BTC": "1"})
     here, there, *_ = await service.open()
     urls = [await process.do("serve") for process in (here, there)]
@@ -285,24 +285,24 @@ async def test_a_duplicate_at_another_replica_costs_nothing(service, sandbox, ki
     account.webhook_url = f"{urls[1]}shop"
 
     await delivery.send()
-    answers = await service.fetch_at_once(max_age=60)
+    responses = await service.fetch_at_once(max_age=60)
 
     assert [attempt.status for attempt in delivery.attempts] == [204, 204]
-    assert [answer["results"] for answer in answers] == [[[{"BTC": "2"}, True, [], 1]]] * 4
-    assert asked(sandbox) == ["shop"]
+    assert [response["results"] for response in responses] == [[[{"BTC": "2"}, True, [], 1]]] * 4
+    assert requested(sandbox) == ["shop"]
 
 
 @pytest.fixture
 def line(server):
-    """Be another way to the server, which can be cut and mended."""
+    """Give another way to the server, which can be cut and mended."""
     line = server.socket.with_name("line.sock")
     line.symlink_to(server.socket)
     yield line
     line.unlink(missing_ok=True)
 
 
-async def test_an_invalidation_without_redis_is_told_when_it_is_back(service, sandbox, server, line):
-    """A replica that was cut off when the webhook came tells the others later, without being asked for anything."""
+async def test_an_invalidation_without_redis_is_sent_when_it_is_back(service, sandbox, server, line):
+    """The others learn later of a webhook that came while a replica was cut off, though it is not used in between."""
     account = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
     here, there, *_ = await service.open(urls=[f"unix://{line}?client_name=here"])
     account.webhook_url = f"{await here.do('serve')}shop"
@@ -323,11 +323,11 @@ async def test_an_invalidation_without_redis_is_told_when_it_is_back(service, sa
     held, _ = await there.watched()
 
     assert held == {"BTC": "2"}
-    assert asked(sandbox) == ["shop"]
+    assert requested(sandbox) == ["shop"]
 
 
 async def test_what_settles_while_redis_is_down_is_seen_when_it_is_back(service, sandbox, server):
-    """A watch whose store was lost looks again: anything may have happened meanwhile."""
+    """A watch whose store was lost reads again: anything may have happened in between."""
     account = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
     here, there, *_ = await service.open()
     account.webhook_url = f"{await here.do('serve')}shop"
@@ -385,7 +385,7 @@ def content(client, key):
 
 
 async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(service, sandbox, server):
-    """One of the others reads the account when the lease has run out, and all have its answer."""
+    """One of the others reads the account when the lease has run out, and all have its snapshot."""
     sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
     dies, *others = await service.open(timeout=1.0)
     sandbox.fail("shop", Fault(hang=True))
@@ -393,16 +393,16 @@ async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(se
     await until(lambda: sandbox.requests)
     waiting = [asyncio.create_task(process.do("fetch", max_age=60)) for process in others]
     with server.client() as client:
-        # Whoever waits for another's answer listens for it.
+        # A process that waits for another's snapshot listens for it.
         await until(lambda: client.pubsub_numsub("balancekit:changes")[0][1] == len(others))
 
     await dies.kill()
     with pytest.raises(EOFError):
         await lost
-    answers = await asyncio.gather(*waiting)
+    responses = await asyncio.gather(*waiting)
 
     first, second = sandbox.requests
-    log.info("asked again after %.3f s", second.at - first.at)
-    assert [answer["results"] for answer in answers] == [[[{"BTC": "1"}, True, [], 1]]] * 3
+    log.info("requested again after %.3f s", second.at - first.at)
+    assert [response["results"] for response in responses] == [[[{"BTC": "1"}, True, [], 1]]] * 3
     # The lease is as long as the timeout and half a second; the rest is what a busy machine may take.
     assert second.at - first.at < 1.5 + 0.5
