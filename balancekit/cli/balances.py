@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# So few accounts are read before anybody could notice a progress bar.
+# So few accounts are read before a progress bar could be noticed.
 _MAX_WITHOUT_PROGRESS: Final = 5
 
 

@@ -4,13 +4,12 @@ import csv
 import hmac
 import io
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
 from balancekit import MergedBalances
+from balancekit.cli import cli
 from balancekit.cli.sandbox_settings import write_settings
 from balancekit.sandbox import Fault
 
@@ -223,25 +222,25 @@ def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, 
     assert not [value for value in [*sent, *kept, "of-another-key"] if value in result.output]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
-@pytest.mark.parametrize(("attached", "count", "shown"), [(True, 6, True), (True, 5, False), (False, 6, False)])
-def test_progress_is_shown_on_a_terminal_for_many_accounts(start, accounts_toml, stand_in, attached, count, shown):
+class Terminal(io.StringIO):
+    """A stream that passes for a terminal."""
+
+    def isatty(self):
+        """Return what a terminal returns."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "count", "shown"), [(Terminal, 6, True), (Terminal, 5, False), (io.StringIO, 6, False)]
+)
+def test_progress_is_shown_on_a_terminal_for_many_accounts(accounts_toml, stand_in, monkeypatch, stream, count, shown):
     """Stderr has a progress bar only on a terminal, and only for more than five accounts."""
     for number in range(count - 3):
         stand_in.add_cryptoprocessing(f"till-{number}")
     write_settings(accounts_toml.parent, stand_in.accounts)
-    terminal, inside = os.openpty()
-    environ = {**os.environ, "TERM": "xterm"}
+    monkeypatch.setattr(sys, "stderr", stderr := stream())
 
-    stream = inside if attached else subprocess.PIPE
-    process = start("balances", "--config", accounts_toml, "--format", "csv", stderr=stream, env=environ)
-    stderr = process.communicate()[1] or ""
-    # Something to read, also if no bar was shown.
-    os.write(inside, b"end\n")
-    if attached:
-        stderr = os.read(terminal, 65536).decode()
-    os.close(inside)
-    os.close(terminal)
+    code = cli(["balances", "--config", str(accounts_toml), "--format", "csv"], standalone_mode=False)
 
-    assert process.returncode == 0
-    assert ("Reading accounts" in stderr) is shown
+    assert code == 0
+    assert ("Reading accounts" in stderr.getvalue()) is shown
