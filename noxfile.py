@@ -28,7 +28,7 @@ def _runs(version: str) -> bool:
 
 PRESENT = [version for version in SUPPORTED + COMING if _runs(version)] or [sys.executable]
 
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "typing", "tests", "build"]
 nox.options.stop_on_first_error = False
 
