@@ -38,7 +38,7 @@ def _group(name: str) -> list[str]:
 
 
 def _install_redis_server(session: nox.Session) -> None:
-    # It may fail: markers cannot say that there are binaries for glibc only. Then the tests say what they lack.
+    # It may fail: markers cannot say that there are binaries for glibc only. Then the tests report what they lack.
     session.install("--only-binary=:all:", *_group("redis-server"), success_codes=[0, 1])
 
 
@@ -64,7 +64,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=PRESENT)
 def tests(session: nox.Session) -> None:
     """Run all tests on every interpreter that is present, with branch coverage; or some: `nox -s tests -- FILE`."""
-    # An interpreter that a dependency has no wheel for yet is better told apart by pip than by a compiler.
+    # Where a dependency has no wheel for an interpreter yet, pip says so; building it would end in a compiler's errors.
     wheels_only = ["--only-binary=:all:"] if session.python in COMING else []
     session.install(*wheels_only, "-e", ".[cli,redis]", *_group("test"))
     _install_redis_server(session)
@@ -112,7 +112,7 @@ def dev(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Search for an answer that breaks a promise: `nox -s fuzz -- 600`, in seconds; then time hostile megabytes."""
+    """Search for a response that breaks a promise: `nox -s fuzz -- 600`, in seconds; then time hostile megabytes."""
     session.install("-e", ".", *_group("fuzz"))
     seconds = session.posargs[0] if session.posargs else "600"
     session.run("python", "tests/long/fuzz/read_responses.py", seconds, str(Path(session.create_tmp()) / "fuzz"))

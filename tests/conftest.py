@@ -1,8 +1,7 @@
-"""What all tests share: snapshots made in a line, and a loop whose time passes only when nothing else is left to do."""
+"""What all tests share: snapshots made in a line, clients in virtual time, a sandbox, and a Redis server."""
 
 import asyncio
 import os
-import selectors
 import sys
 import tempfile
 import threading
@@ -10,6 +9,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from balancekit.sandbox import Sandbox
 from balancekit.stores import MemoryStore
 from tests.support.providers import Till
 from tests.support.redis_server import NO_SERVER, RedisServer, find_server
+from tests.support.virtual_time import VirtualLoop
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Coverage is measured in the workers, not in the programs that tests start: some of them count their own imports.
@@ -30,38 +31,6 @@ settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-STILL = 10_000
-"""How many turns of a loop take no time at all."""
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that skips the waiting: where a real one would sleep, its clock jumps."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        super().__init__(_JumpingSelector(self))
-
-    def time(self) -> float:
-        """Return the time that has been jumped to."""
-        return self.now
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._of = loop
-        self._idle = 0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        events = super().select(0)
-        if not events:
-            assert timeout is not None, "every task waits for something that never comes"
-            self._of.now += timeout
-            # A clock that stood still for ever would never reach a moment that is too near for a timer.
-            self._idle = 0 if timeout else self._idle + 1
-            if self._idle > STILL:
-                self._of.now += 1e-9
-        return events
 
 
 @pytest.fixture
@@ -76,15 +45,15 @@ def run_virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
 
 
 @pytest.fixture
-def with_client(run_virtually) -> Callable[..., Any]:
+def with_client(run_virtually, monkeypatch) -> Callable[..., Any]:
     """Run a test's steps with a client of some providers; ages are in virtual time, and nothing may go on after it."""
 
     def run(steps: Callable[..., Coroutine[Any, Any, Any]], *providers: Any, **settings: Any) -> Any:
         async def main() -> Any:
             sources = providers or (Till(),)
-            client = AggregateClient(sources, **settings)
-            client._memory = MemoryStore(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
-            async with client:
+            memory = partial(MemoryStore, clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
+            monkeypatch.setattr("balancekit.client.aggregate.MemoryStore", memory)
+            async with AggregateClient(sources, **settings) as client:
                 result = await steps(client, *sources)
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -120,11 +89,11 @@ def make_snapshot(make_balance: Callable[..., Balance]) -> Callable[..., Account
 
 
 @pytest.fixture
-def everything_said_by() -> Callable[[BaseException], str]:
-    """Return all that an error tracker could collect from an exception, but for the frames of the tests."""
+def everything_shown_by() -> Callable[[BaseException], str]:
+    """Return the text of all that an error tracker could collect from an exception, except from the frames of tests."""
 
     def collect(error: BaseException) -> str:
-        said, pending, seen = "", [error], []
+        shown, pending, seen = "", [error], []
         while pending:
             link = pending.pop()
             if link is None or link in seen:
@@ -132,23 +101,23 @@ def everything_said_by() -> Callable[[BaseException], str]:
             seen.append(link)
             pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
             frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-            said += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
-            said += f"{link!r} {link} {link.args!r} {vars(link)!r}"
-        return said
+            shown += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
+            shown += f"{link!r} {link} {link.args!r} {vars(link)!r}"
+        return shown
 
     return collect
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Start a stand-in of both APIs on loopback, in the test's own loop."""
+    """Start a sandbox on loopback, in the test's own loop."""
     async with Sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def sandbox_in_thread() -> Iterator[Sandbox]:
-    """Start a stand-in of both APIs in a loop of its own, for programs that start theirs."""
+    """Start a sandbox in a loop of its own, for programs with a loop of their own."""
     running = Sandbox()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -165,7 +134,7 @@ def sandbox_in_thread() -> Iterator[Sandbox]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Report every test that lacks a server as skipped in one place, so that one line says it of them all."""
+    """Report the tests that lack a server as skipped at one place, so that the summary has one line for them all."""
     report = yield
     if report.skipped and isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(NO_SERVER):
         report.longrepr = (__file__, 0, report.longrepr[2])
@@ -190,6 +159,6 @@ def running_server():
 
 @pytest.fixture
 def server(running_server):
-    """Give a running server that knows nothing."""
-    running_server.start_anew()
+    """Give a running server without any keys."""
+    running_server.start_empty()
     return running_server

@@ -318,7 +318,7 @@ def test_every_account_with_a_problem_has_a_line(problem):
     ],
     ids=["literal", "cut off", "as a name", "mistyped", "list", "URL", "another account", "no such key"],
 )
-def test_no_secret_is_in_an_error(load, everything_said_by, text):
+def test_no_secret_is_in_an_error(load, everything_shown_by, text):
     """Neither the message nor the local variables of the traceback hold a value of the file or the environment."""
     environ = {"SHOP_SECRET": CANARY} | dict.fromkeys(os.environ, "")
 
@@ -327,7 +327,7 @@ def test_no_secret_is_in_an_error(load, everything_said_by, text):
 
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
-    assert CANARY not in everything_said_by(caught.value)
+    assert CANARY not in everything_shown_by(caught.value)
 
 
 def test_no_secret_is_in_the_repr_of_a_config(load):

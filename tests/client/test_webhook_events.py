@@ -139,12 +139,12 @@ def test_a_closed_client_takes_no_delivery(run_virtually):
     run_virtually(main())
 
 
-def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_said_by):
+def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_shown_by):
     """The headers may hold the account's key, and error trackers collect what frames hold."""
 
     async def steps(client, till):
         with pytest.raises(WebhookVerificationError) as caught:
             await client.handle_webhook("till", WebhookVerificationError("refused"), b"canary")
-        return everything_said_by(caught.value)
+        return everything_shown_by(caught.value)
 
     assert "canary" not in with_client(steps)

@@ -256,7 +256,7 @@ async def test_an_error_response_whose_body_is_broken_keeps_its_status(session, 
     ids=["reset", "no http", "no status", "header", "truncated", "length", "chunk", "not gzip", "long header"],
 )
 async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(
-    session, origin, response, everything_said_by
+    session, origin, response, everything_shown_by
 ):
     """Nothing that aiohttp knows of the request is left in the error, its causes and their frames."""
     origin.response = response
@@ -266,7 +266,7 @@ async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(
     assert type(failure) is TransportError
     assert failure.retryable
     assert failure.__cause__ is not None
-    assert CANARY not in everything_said_by(failure)
+    assert CANARY not in everything_shown_by(failure)
 
 
 @pytest.mark.parametrize(
@@ -281,14 +281,14 @@ async def test_a_broken_response_is_a_transport_error_that_shows_no_secret(
     ],
     ids=["request", "bare", "header before", "header itself", "truncated", "chunk"],
 )
-async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo, everything_said_by):
+async def test_a_server_that_echoes_the_request_gives_no_secret_away(session, origin, echo, everything_shown_by):
     """What a broken server sends back of a request does not reach the message by way of aiohttp's."""
     origin.response = echo.encode()
 
     failure = await failure_of(session, origin.url)
 
     assert type(failure) is TransportError
-    assert CANARY not in everything_said_by(failure)
+    assert CANARY not in everything_shown_by(failure)
 
 
 async def test_a_response_cut_in_its_head_is_described_in_words(session, origin):
@@ -301,7 +301,7 @@ async def test_a_response_cut_in_its_head_is_described_in_words(session, origin)
     assert failure.message == "ServerDisconnectedError: the connection ended in the head of the response"
 
 
-async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session, everything_said_by):
+async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(session, everything_shown_by):
     """An origin that does not listen is worth another try, and its error names host and port alone."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -310,10 +310,10 @@ async def test_a_refused_connection_is_a_transport_error_that_shows_no_secret(se
 
     assert type(failure) is TransportError
     assert failure.message.startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:")
-    assert CANARY not in everything_said_by(failure)
+    assert CANARY not in everything_shown_by(failure)
 
 
-async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(session, origin, everything_said_by):
+async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(session, origin, everything_shown_by):
     """An https:// URL is never served in the clear."""
     origin.reads_requests = False
 
@@ -321,10 +321,10 @@ async def test_a_server_without_tls_is_a_transport_error_that_shows_no_secret(se
 
     assert type(failure) is TransportError
     assert failure.message.startswith("ClientConnectorSSLError: ")
-    assert CANARY not in everything_said_by(failure)
+    assert CANARY not in everything_shown_by(failure)
 
 
-async def test_a_password_of_a_proxy_is_not_shown(everything_said_by):
+async def test_a_password_of_a_proxy_is_not_shown(everything_shown_by):
     """A lent session may go through a proxy, whose password is a secret too."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -333,7 +333,7 @@ async def test_a_password_of_a_proxy_is_not_shown(everything_said_by):
             failure = await failure_of(session, "http://127.0.0.1:9")
 
     assert failure.message.startswith("ClientProxyConnectionError: ")
-    assert CANARY not in everything_said_by(failure)
+    assert CANARY not in everything_shown_by(failure)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXCEPTIONS if kind is not aiohttp.WSMessageTypeError])

@@ -116,26 +116,26 @@ def test_credentials_may_come_hidden():
     ],
     ids=ascii,
 )  # fmt: skip
-def test_a_setting_that_cannot_work_is_named_and_not_shown(setting, value, everything_said_by):
+def test_a_setting_that_cannot_work_is_named_and_not_shown(setting, value, everything_shown_by):
     """The message names account and setting, and neither it nor the traceback's variables show a secret."""
     settings = {"key": f"{CANARY}-key", "secret": f"{CANARY}-secret"} | {setting: value}
 
     with pytest.raises(ConfigError, match=rf"^account 'shop': {setting}: ") as caught:
         CryptoprocessingProvider("shop", **settings)
 
-    assert CANARY not in everything_said_by(caught.value)
+    assert CANARY not in everything_shown_by(caught.value)
 
 
 @pytest.mark.parametrize("account", [None, "", "a\nb"], ids=repr)
-def test_a_label_that_cannot_be_shown_gives_no_secret_away(account, everything_said_by):
+def test_a_label_that_cannot_be_shown_gives_no_secret_away(account, everything_shown_by):
     """The credentials are hidden before anything is looked at."""
     with pytest.raises(ConfigError, match=r"^account: ") as caught:
         CryptoprocessingProvider(account, key=CANARY, secret=CANARY)
 
-    assert CANARY not in everything_said_by(caught.value)
+    assert CANARY not in everything_shown_by(caught.value)
 
 
-def test_an_account_shows_no_secret(everything_said_by):
+def test_an_account_shows_no_secret(everything_shown_by):
     """Neither the provider nor its parts nor its request show key, secret or signature."""
     provider = CryptoprocessingProvider("shop", key=f"{CANARY}-key", secret=f"{CANARY}-secret")
 

@@ -190,14 +190,14 @@ def test_a_key_is_read_in_every_spelling(key):
         "x25519", "p-256", "passphrase", "broken pem", "half pem", "public", "bytes", "number", "list",
     ],
 )  # fmt: skip
-def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
+def test_a_malformed_key_is_named_and_not_shown(key, everything_shown_by):
     """The message says what is expected, and neither it nor the traceback's variables show a piece of the key."""
     shown = key[8:] if isinstance(key, str) and len(key) > 8 else CANARY
 
     with pytest.raises(ConfigError, match=r"^account 'shop': signing_key: expected the Ed25519 private key") as caught:
         GetManyProvider("shop", key_id="key_0123", signing_key=key)
 
-    said = everything_said_by(caught.value)
+    said = everything_shown_by(caught.value)
     assert not any(secret in said for secret in (shown, CANARY, KEY, KEY[20:]))
     assert caught.value.__cause__ is None
 
@@ -207,12 +207,12 @@ def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
     [({"key_id": "key_0123"}, "signing_key"), ({"signing_key": KEY}, "key_id")],
     ids=["no key", "no id"],
 )
-def test_half_a_credential_is_refused(half, missing, everything_said_by):
+def test_half_a_credential_is_refused(half, missing, everything_shown_by):
     """The message names the half that is missing, and does not show the other."""
     with pytest.raises(ConfigError, match=rf"^account 'shop': {missing}: missing; give both") as caught:
         GetManyProvider("shop", **half)
 
-    assert KEY not in everything_said_by(caught.value)
+    assert KEY not in everything_shown_by(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -224,24 +224,24 @@ def test_half_a_credential_is_refused(half, missing, everything_said_by):
     ],
     ids=ascii,
 )  # fmt: skip
-def test_a_setting_that_cannot_work_is_named_and_not_shown(setting, value, everything_said_by):
+def test_a_setting_that_cannot_work_is_named_and_not_shown(setting, value, everything_shown_by):
     """The message names account and setting, and neither it nor the traceback's variables show a secret."""
     settings = {"key_id": "key_0123", "signing_key": KEY} | {setting: value}
 
     with pytest.raises(ConfigError, match=rf"^account 'shop': {setting}: ") as caught:
         GetManyProvider("shop", **settings)
 
-    said = everything_said_by(caught.value)
+    said = everything_shown_by(caught.value)
     assert KEY not in said
     assert CANARY not in said
 
 
-def test_credentials_that_were_exchanged_give_no_secret_away(everything_said_by):
+def test_credentials_that_were_exchanged_give_no_secret_away(everything_shown_by):
     """Taking the key for its id is an easy mistake, and the key is as secret then."""
     with pytest.raises(ConfigError, match=r"^account 'shop': signing_key: ") as caught:
         GetManyProvider("shop", key_id=KEY, signing_key="key_0123")
 
-    assert KEY not in everything_said_by(caught.value)
+    assert KEY not in everything_shown_by(caught.value)
 
 
 def test_an_account_shows_no_secret(provider):

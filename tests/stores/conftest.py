@@ -38,7 +38,7 @@ class RedisWorld:
     """A store in a Redis that knows nothing, and its time."""
 
     def __init__(self, server):
-        server.start_anew()
+        server.start_empty()
         self.time = Time()
         self.store = RedisStore.from_url(server.url)
         self.store.clock = self.time

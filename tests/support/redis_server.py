@@ -29,7 +29,7 @@ def _candidates():
     if on_path is not None:
         yield on_path
     for package, place in PACKAGED:
-        # The package is not imported: all that it is wanted for is a file.
+        # Only its file is needed: the package is not imported.
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations if spec else ():
             yield from map(str, Path(folder).glob(place))
@@ -46,7 +46,7 @@ def _version_of(server):
 
 
 class RedisServer:
-    """A real server on a socket in a folder of its own, which keeps nothing when it stops."""
+    """A real server on a socket in a folder of its own, which writes nothing to disk."""
 
     def __init__(self, folder):
         self.socket = Path(folder) / "redis.sock"
@@ -55,20 +55,20 @@ class RedisServer:
         self._process = None
 
     def start(self):
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it responds."""
         if self._process is not None:
             return
         settings = {"port": 0, "unixsocket": self.socket, "dir": self._folder, "save": "", "appendonly": "no"}
-        words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen([find_server(), *words], stdout=subprocess.DEVNULL)
+        options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+        self._process = subprocess.Popen([find_server(), *options], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
-        while not self._answers():
+        while not self._responds():
             assert time.monotonic() < give_up, "redis-server does not start"
             assert self._process.poll() is None, "redis-server has ended"
             time.sleep(0.01)
 
-    def start_anew(self):
-        """See that it runs, and that it knows nothing."""
+    def start_empty(self):
+        """Start it unless it runs, and delete every key."""
         self.start()
         with self.client() as client:
             client.flushall()
@@ -81,24 +81,24 @@ class RedisServer:
             self._process = None
 
     def pause(self):
-        """Keep it from answering, with its connections open."""
+        """Stop it from responding, with its connections open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self):
-        """Let it answer again."""
+        """Let it respond again."""
         self._process.send_signal(signal.SIGCONT)
 
     def client(self):
-        """Make a client that looks into the server, as any other program would."""
+        """Make a client of its own for the test, to look into the server."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
     def pass_time(self, seconds):
-        """Bring every key's end nearer."""
+        """Let every key expire sooner, as if so much time had passed."""
         with self.client() as client:
             for key in client.scan_iter():
                 client.pexpire(key, int(client.pttl(key) - seconds * 1000))
 
-    def _answers(self):
+    def _responds(self):
         try:
             with self.client() as client:
                 return client.ping()

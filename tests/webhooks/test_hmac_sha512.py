@@ -128,13 +128,13 @@ def test_an_invalid_callback_is_refused_for_its_own_reason(shop, delivery, reaso
 
 
 @pytest.mark.parametrize("delivery", [delivery for delivery, _ in INVALID.values()], ids=INVALID)
-def test_an_invalid_callback_is_not_in_its_error(shop, everything_said_by, delivery):
+def test_an_invalid_callback_is_not_in_its_error(shop, everything_shown_by, delivery):
     """Error trackers collect the variables of every frame, and the signature may be a valid one."""
     headers, body = delivery
     with pytest.raises(WebhookVerificationError) as caught:
         shop.verify_webhook(headers, body)
 
-    shown = everything_said_by(caught.value)
+    shown = everything_shown_by(caught.value)
     values = [SECRET, "key-0123", sign_body(SECRET, body), *(value for _, value in headers if len(value) > 10)]
     assert not any(value in shown for value in values)
     assert len(body) < 8 or body.decode() not in shown
@@ -215,7 +215,7 @@ def test_a_signed_body_becomes_an_event_or_a_verification_error(body):
         assert "while it was verified" not in str(result)
 
 
-def test_an_account_keeps_nothing_that_shows_the_secret(everything_said_by):
+def test_an_account_keeps_nothing_that_shows_the_secret(everything_shown_by):
     """It keeps a keyed hash, from which the secret cannot be read."""
     provider = CryptoprocessingProvider("shop", key="canary-key", secret="canary-secret")
 
@@ -223,5 +223,5 @@ def test_an_account_keeps_nothing_that_shows_the_secret(everything_said_by):
         provider.verify_webhook(*written(id=7))
 
     assert "canary" not in repr(vars(provider))
-    assert "canary" not in everything_said_by(caught.value)
+    assert "canary" not in everything_shown_by(caught.value)
     assert isinstance(provider, WebhookProvider)

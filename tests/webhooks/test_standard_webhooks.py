@@ -169,13 +169,13 @@ def test_an_invalid_webhook_is_refused_for_its_own_reason(till, delivery, reason
 
 
 @pytest.mark.parametrize("delivery", [delivery for delivery, _ in INVALID.values()], ids=INVALID)
-def test_an_invalid_webhook_is_not_in_its_error(till, everything_said_by, delivery):
+def test_an_invalid_webhook_is_not_in_its_error(till, everything_shown_by, delivery):
     """Error trackers collect the variables of every frame, and the signature may be a valid one."""
     headers, body = delivery
     with pytest.raises(WebhookVerificationError) as caught:
         till.verify_webhook(headers, body)
 
-    shown = everything_said_by(caught.value)
+    shown = everything_shown_by(caught.value)
     assert not any(value in shown for _, value in headers if len(value) > 10)
     assert len(body) < 8 or body.decode() not in shown
     assert caught.value.__cause__ is caught.value.__context__ is None
@@ -278,7 +278,7 @@ def test_a_key_is_read_in_every_spelling(key):
         "bytes", "number", "mapping", "half pem", "second of two", "list in a list", "private", "x25519", "p-256",
     ],
 )  # fmt: skip
-def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
+def test_a_malformed_key_is_named_and_not_shown(key, everything_shown_by):
     """It may be the private one, given by mistake."""
     shown = [part for part in ([key] if isinstance(key, str) else key if isinstance(key, list) else []) if part]
 
@@ -287,7 +287,7 @@ def test_a_malformed_key_is_named_and_not_shown(key, everything_said_by):
     ) as caught:
         GetManyProvider("till", webhook_key=key)
 
-    shown_text = everything_said_by(caught.value)
+    shown_text = everything_shown_by(caught.value)
     assert not any(isinstance(part, str) and part.strip() and part in shown_text for part in shown)
     assert "canary" not in shown_text
 

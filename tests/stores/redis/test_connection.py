@@ -40,12 +40,12 @@ def test_without_the_extra_the_error_names_it():
 @pytest.mark.parametrize(
     "url", [f"redis://:{CANARY}@host:no-port/0", f"http://:{CANARY}@host", CANARY, None, b"x"], ids=str
 )
-def test_an_impossible_url_is_an_error_that_does_not_show_it(url, everything_said_by):
+def test_an_impossible_url_is_an_error_that_does_not_show_it(url, everything_shown_by):
     """A misspelt URL may hold a password."""
     with pytest.raises(ConfigError, match="url: expected redis://") as caught:
         connect(Secret.of(url))
 
-    assert CANARY not in everything_said_by(caught.value)
+    assert CANARY not in everything_shown_by(caught.value)
 
 
 async def test_more_callers_than_connections_wait_for_one(long_timeouts, server):

@@ -215,7 +215,7 @@ class TestValues:
 class TestSecrets:
     """A password is in nothing that is shown."""
 
-    async def test_a_password_that_is_rejected_is_not_shown(self, server, everything_said_by):
+    async def test_a_password_that_is_rejected_is_not_shown(self, server, everything_shown_by):
         """Neither the message nor the frames of the connection hold it."""
         url = f"unix://nobody@{server.socket}?password={CANARY}"
         async with RedisStore.from_url(url) as store:
@@ -224,7 +224,7 @@ class TestSecrets:
                 with pytest.raises(exceptions.ConnectionError) as caught:
                     await call
                 assert [frame.name for frame in caught.traceback if "redis/asyncio" in str(frame.path)] == []
-                raised.append(everything_said_by(caught.value))
+                raised.append(everything_shown_by(caught.value))
 
         assert CANARY not in "".join(raised)
         assert CANARY not in repr(store) + str(store)
