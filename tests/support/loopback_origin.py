@@ -1,7 +1,8 @@
-"""A server on loopback that sends raw bytes, valid HTTP or not."""
+"""A server on loopback that sends raw bytes, valid HTTP or not, and one that relays to a sandbox."""
 
 import asyncio
 import contextlib
+from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
@@ -45,3 +46,24 @@ def raw_response(status, body=b"", *headers):
     """Return the bytes of a response."""
     lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+@contextlib.asynccontextmanager
+async def relay_to(sandbox):
+    """Pass connections on to a sandbox; give the relay's origin, and a writer to the client for each connection."""
+    writers = []
+
+    async def pass_on(reader, writer):
+        writers.append(writer)
+        upstream = urlsplit(sandbox.address)
+        from_sandbox, to_sandbox = await asyncio.open_connection(upstream.hostname, upstream.port)
+        await asyncio.gather(copy(reader, to_sandbox), copy(from_sandbox, writer))
+
+    async def copy(reader, writer):
+        while data := await reader.read(2**16):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", writers
