@@ -227,7 +227,7 @@ def timeout_for(error):
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
-async def test_a_fault_is_the_error_of_its_account_alone(sandbox, provider, case, caplog, everything_said_by):
+async def test_a_fault_is_the_error_of_its_account_alone(sandbox, provider, case, caplog, everything_shown_by):
     """Its class, the number of requests and the time are as the table says, and other accounts are read exactly.
 
     Message, repr, traceback with local variables, log and pickle of the failure show no key and no signature.
@@ -243,7 +243,7 @@ async def test_a_fault_is_the_error_of_its_account_alone(sandbox, provider, case
     if failure:
         assert failure.error.hint
         shown = [caplog.text, repr(merged), repr(client), merged.to_json(), repr(pickle.dumps(merged))]
-        shown.append(everything_said_by(failure.error))
+        shown.append(everything_shown_by(failure.error))
         assert not [
             secret for secret in secrets_of(stricken, received(sandbox)) if any(secret in text for text in shown)
         ]

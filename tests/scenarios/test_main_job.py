@@ -135,7 +135,7 @@ async def test_a_wrong_key_is_final_once_the_clock_is_right(sandbox, till, clock
     assert len(sandbox.requests) == requests
 
 
-async def test_a_cancelled_request_shows_no_signature(sandbox, account, everything_said_by):
+async def test_a_cancelled_request_shows_no_signature(sandbox, account, everything_shown_by):
     """A caller's own timeout around one provider has no frame that holds a header."""
     sandbox.fail(account.label, Fault(hang=True))
     provider = PROVIDERS[account.provider](account.label, **account.settings)
@@ -144,7 +144,7 @@ async def test_a_cancelled_request_shows_no_signature(sandbox, account, everythi
         with pytest.raises(TimeoutError) as caught:
             await asyncio.wait_for(provider.fetch_balances(session), 0.1)
 
-    shown = everything_said_by(caught.value)
+    shown = everything_shown_by(caught.value)
     (sent,) = sandbox.requests
     canaries = {sent.headers.get("X-Processing-Signature"), sent.headers.get("Bs-Signature")} - {None}
     assert canaries
