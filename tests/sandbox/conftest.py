@@ -14,19 +14,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from balancekit.sandbox import Sandbox
+from tests.support.clock import NEW_YEAR as NOW, Clock
 
-NOW = 1767225600
 NONCE = "AAECAwQFBgcICQoLDA0ODw=="
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    now: float = NOW
-
-    def __call__(self) -> float:
-        """Return the moment."""
-        return self.now
 
 
 class Sleep:

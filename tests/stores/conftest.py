@@ -3,24 +3,14 @@
 import pytest
 
 from balancekit.stores import MemoryStore, RedisStore
-
-
-class Time:
-    """A clock that stands where it is set."""
-
-    def __init__(self):
-        self.now = 1_767_225_600.0
-
-    def __call__(self):
-        """Return the time in seconds."""
-        return self.now
+from tests.support.clock import Clock
 
 
 class MemoryWorld:
     """A store in memory, and its time."""
 
     def __init__(self):
-        self.time = Time()
+        self.time = Clock()
         self.store = MemoryStore(clock=self.time, monotonic=self.time)
 
     async def __aenter__(self):
@@ -39,7 +29,7 @@ class RedisWorld:
 
     def __init__(self, server):
         server.start_empty()
-        self.time = Time()
+        self.time = Clock()
         self.store = RedisStore.from_url(server.url)
         self.store.clock = self.time
         self._server = server

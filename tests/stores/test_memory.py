@@ -3,16 +3,7 @@
 import pytest
 
 from balancekit.stores import MemoryStore
-
-
-class Clock:
-    """A clock that stands where it is set."""
-
-    now = 1000.0
-
-    def __call__(self):
-        """Return the time in seconds."""
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize(

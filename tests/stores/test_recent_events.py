@@ -4,16 +4,7 @@ import pytest
 
 from balancekit.stores import recent_events
 from balancekit.stores.recent_events import RecentEvents
-
-
-class Clock:
-    """A monotonic clock that stands where it is set."""
-
-    now = 1000.0
-
-    def __call__(self):
-        """Return the time in seconds."""
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -26,27 +17,6 @@ def clock():
 def events(clock):
     """Give events by that clock."""
     return RecentEvents(monotonic=clock)
-
-
-def test_an_event_is_remembered_for_its_time(events, clock):
-    """Then it is as new as any other."""
-    events.add("msg_1", seconds=60)
-
-    clock.now += 59
-    assert "msg_1" in events
-    assert "msg_2" not in events
-    clock.now += 1
-    assert "msg_1" not in events
-
-
-def test_an_event_that_comes_again_is_remembered_no_shorter(events, clock):
-    """The longest time counts."""
-    events.add("msg_1", seconds=60)
-    events.add("msg_1", seconds=10)
-
-    clock.now += 59
-
-    assert "msg_1" in events
 
 
 def test_the_oldest_event_makes_room(events, monkeypatch):

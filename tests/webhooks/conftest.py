@@ -34,6 +34,25 @@ def till():
     return provider
 
 
+@pytest.fixture
+def check_rejected(everything_shown_by):
+    """Check why an adapter rejects a delivery, and that nothing that an error tracker collects shows it."""
+
+    def check(provider, delivery, reason, secrets=()):
+        headers, body = delivery
+        with pytest.raises(WebhookVerificationError) as caught:
+            provider.verify_webhook(headers, body)
+
+        shown = everything_shown_by(caught.value)
+        assert str(caught.value).startswith(reason)
+        # The signature may be a valid one.
+        assert not any(value in shown for value in [*secrets, *(value for _, value in headers if len(value) > 10)])
+        assert len(body) < 8 or body.decode() not in shown
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+    return check
+
+
 class Inbox:
     """Takes the place of a client: verifies with the real providers, and keeps the events."""
 

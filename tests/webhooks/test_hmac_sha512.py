@@ -119,26 +119,9 @@ def test_the_published_vector_is_verified():
 
 
 @pytest.mark.parametrize(("delivery", "reason"), INVALID.values(), ids=INVALID)
-def test_an_invalid_callback_is_refused_for_its_own_reason(shop, delivery, reason):
-    """The message names what is wrong, for the log."""
-    with pytest.raises(WebhookVerificationError) as caught:
-        shop.verify_webhook(*delivery)
-
-    assert str(caught.value).startswith(reason)
-
-
-@pytest.mark.parametrize("delivery", [delivery for delivery, _ in INVALID.values()], ids=INVALID)
-def test_an_invalid_callback_is_not_in_its_error(shop, everything_shown_by, delivery):
-    """Error trackers collect the variables of every frame, and the signature may be a valid one."""
-    headers, body = delivery
-    with pytest.raises(WebhookVerificationError) as caught:
-        shop.verify_webhook(headers, body)
-
-    shown = everything_shown_by(caught.value)
-    values = [SECRET, "key-0123", sign_body(SECRET, body), *(value for _, value in headers if len(value) > 10)]
-    assert not any(value in shown for value in values)
-    assert len(body) < 8 or body.decode() not in shown
-    assert caught.value.__cause__ is caught.value.__context__ is None
+def test_an_invalid_callback_is_rejected_for_its_own_reason(shop, check_rejected, delivery, reason):
+    """The message names what is wrong, for the log, and nothing that is collected shows the delivery or the secret."""
+    check_rejected(shop, delivery, reason, secrets=[SECRET, "key-0123", sign_body(SECRET, delivery[1])])
 
 
 def test_a_callback_becomes_an_event(shop):
@@ -178,13 +161,6 @@ def test_every_type_is_accepted(shop, kind):
     event = shop.verify_webhook(*written(id=7, type=kind, status="confirmed"))
 
     assert (event.event_type, event.settled) == (kind, True)
-
-
-def test_a_duplicate_has_the_same_id(shop):
-    """A replay can be recognised by nothing else."""
-    delivery = written(id=7, type="deposit", status="confirmed")
-
-    assert shop.verify_webhook(*delivery) == shop.verify_webhook(*delivery)
 
 
 @given(st.lists(st.fixed_dictionaries({"id": st.integers() | st.text("a/%", min_size=1)}, optional={

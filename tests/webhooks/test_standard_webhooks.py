@@ -160,25 +160,9 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("delivery", "reason"), INVALID.values(), ids=INVALID)
-def test_an_invalid_webhook_is_refused_for_its_own_reason(till, delivery, reason):
-    """The message names what is wrong, for the log."""
-    with pytest.raises(WebhookVerificationError) as caught:
-        till.verify_webhook(*delivery)
-
-    assert str(caught.value).startswith(reason)
-
-
-@pytest.mark.parametrize("delivery", [delivery for delivery, _ in INVALID.values()], ids=INVALID)
-def test_an_invalid_webhook_is_not_in_its_error(till, everything_shown_by, delivery):
-    """Error trackers collect the variables of every frame, and the signature may be a valid one."""
-    headers, body = delivery
-    with pytest.raises(WebhookVerificationError) as caught:
-        till.verify_webhook(headers, body)
-
-    shown = everything_shown_by(caught.value)
-    assert not any(value in shown for _, value in headers if len(value) > 10)
-    assert len(body) < 8 or body.decode() not in shown
-    assert caught.value.__cause__ is caught.value.__context__ is None
+def test_an_invalid_webhook_is_rejected_for_its_own_reason(till, check_rejected, delivery, reason):
+    """The message names what is wrong, for the log, and nothing that is collected shows the delivery."""
+    check_rejected(till, delivery, reason)
 
 
 def test_the_vector_becomes_an_event(till):
@@ -242,11 +226,6 @@ def test_a_learned_clock_offset_never_shifts_the_window():
     with pytest.raises(WebhookVerificationError, match="more than 5 s ahead"):
         provider.verify_webhook(VECTOR, BODY)
     use_offset(0.0)
-
-
-def test_a_duplicate_has_the_same_id(till):
-    """The provider delivers again what was not accepted in time."""
-    assert till.verify_webhook(VECTOR, BODY) == till.verify_webhook(VECTOR, BODY)
 
 
 @pytest.mark.parametrize(
