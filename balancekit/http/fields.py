@@ -1,110 +1,134 @@
-"""From what an answer says to checked shapes: the kinds of fields, and how each is read."""
+"""Reading the fields of a response: what each kind of field may hold, and the path of the one that is wrong."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from decimal import Decimal
-from functools import cache, lru_cache
-from typing import Any, Final, NewType, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
 
-from balancekit.money.amounts import check_decimals, check_units, parse_amount
-from balancekit.money.currencies import MAX_LABEL_LENGTH, check_code, check_label, normalize_code
-from balancekit.money.exact_json import JsonNumber, Outline, ShapeError, decode_json, json_type_name
-from balancekit.money.structuring import Structurer
+from balancekit.money.currencies import (
+    MAX_CODE_LENGTH,
+    MAX_LABEL_LENGTH,
+    AssetType,
+    check_code,
+    check_label,
+    normalize_code,
+)
+from balancekit.money.exact_json import JsonNumber, ShapeError, json_type_name
 
 MAX_BALANCES: Final = 5_000
-"""How many balances one answer may hold, and entries any other list in it that is read."""
+"""How many entries a list of a response may have, and so how many balances an account."""
 
-Code = NewType("Code", str)
-"""In a wire shape: a currency code, or the name of a chain."""
+Entries = Sequence[Mapping[str, Any]]
+"""The entries of a list, decoded. Each should be an object, which nobody has checked yet."""
 
-Reference = NewType("Reference", str)
-"""In a wire shape: the provider's own id of something."""
+_MAX_REMEMBERED: Final = 2048
 
-Units = NewType("Units", str)
-"""In a wire shape: a whole number of a currency's smallest units."""
-
-Decimals = NewType("Decimals", int)
-"""In a wire shape: how many decimals of a currency the smallest unit stands for."""
-
-_Shape = TypeVar("_Shape")
-_Result = TypeVar("_Result")
+_Row = TypeVar("_Row")
+_Value = TypeVar("_Value")
 
 
-def structure(data: object, shape: type[_Shape]) -> _Shape:
-    """Check decoded JSON against an attrs class and return an instance of it; unknown fields are ignored.
+class Place:
+    """Which field is being read: its path in its entry, such as `balance.code`."""
 
-    Raises ShapeError with the path of the first datum that does not fit, for example `data[3].balance: missing`.
+    __slots__ = ("field",)
+
+    def __init__(self) -> None:
+        self.field = ""
+
+
+def read_entries(document: object, name: str, read: Callable[[Entries, Place], Iterable[_Row]]) -> list[_Row]:
+    """Read the list that is the field `name` of a decoded JSON object.
+
+    `read` gives one row for each entry, in their order. Before it looks up a field it sets `field` of the place. If the
+    lookup fails, or the reader of the field raises TypeError or ValueError, a ShapeError gives the path and the reason,
+    for example `data[3].balance: missing`.
     """
-    return _structurer().structure(data, shape)
-
-
-def misfit(data: object, shape: type[object]) -> ShapeError:
-    """Return the error that says where decoded JSON does not fit an attrs class, once reading it has failed.
-
-    Checking every line in a way that could name it takes five times as long as reading it, which only data that does
-    not fit is worth.
-    """
+    entries = _list_in(document, name)
+    place = Place()
+    rows: list[_Row] = []
     try:
-        structure(data, shape)
-    except ShapeError as error:
-        return error
-    return ShapeError("expected something else")
+        rows.extend(read(entries, place))
+        return rows
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        kind, reason = type(error), str(error)
+    # Raised out here, since the frames of the error above hold the response.
+    index = len(rows)
+    raise _shape_error(entries[index], f"{name}[{index}]", place.field, kind, reason)
 
 
-def read_answer(body: bytes, outline: Outline, read: Callable[[Any], _Result]) -> _Result:
-    """Return what a function reads from the outline of a body.
-
-    Raises ShapeError, with the path of the first datum that does not fit the outline's class, if the body has no such
-    outline or if the function raises anything.
-    """
-    with suppress(Exception):
-        return read(outline.read(body))
-    decoded = decode_json(body)
-    with suppress(Exception):
-        return read(outline.of(decoded))
-    raise misfit(decoded, outline.shape)
-
-
-def entries(listed: Any) -> list[Any]:  # noqa: ANN401 - of the outlines of any shape
-    """Return a list of no more entries than are let in; ShapeError for a longer one."""
-    if len(listed) > MAX_BALANCES:
-        raise ShapeError(f"more than {MAX_BALANCES} entries")
-    return cast("list[Any]", listed)
+def _list_in(document: object, name: str) -> Entries:
+    if not isinstance(document, dict):
+        raise ShapeError(f"expected an object, got {json_type_name(document)}")
+    if name not in document:
+        raise ShapeError(f"{name}: missing")
+    listed = cast("dict[str, object]", document)[name]
+    if not isinstance(listed, list):
+        raise ShapeError(f"{name}: expected a list, got {json_type_name(listed)}")
+    if len(cast("list[object]", listed)) > MAX_BALANCES:
+        raise ShapeError(f"{name}: more than {MAX_BALANCES} entries")
+    return cast("Entries", listed)
 
 
-# The same few codes come again and again, and are checked and kept once. Bounded, since a provider may send any.
-@lru_cache(maxsize=2048)
-def read_code(value: object) -> tuple[str, str]:
-    """Return a code (or the name of a chain), and the currency that it names; TypeError or ValueError if it is none."""
-    code = check_code(read_text(value))
-    return code, normalize_code(code)
+def _shape_error(entry: object, path: str, field: str, kind: type[Exception], reason: str) -> ShapeError:
+    """Return the error of a field, or of the first on the way to it that is missing or is no object."""
+    value = entry
+    for name in field.split("."):
+        if not isinstance(value, dict):
+            return ShapeError(f"{path}: expected an object, got {json_type_name(value)}")
+        path = f"{path}.{name}"
+        if name not in value:
+            return ShapeError(f"{path}: missing")
+        value = cast("dict[str, object]", value)[name]
+    if kind is TypeError and type(value) in {list, dict}:
+        # A reader that remembers cannot look up a list or an object, and Python has its own words for that.
+        reason = f"expected a string, got {json_type_name(value)}"
+    return ShapeError(f"{path}: {reason}")
 
 
 def read_text(value: object) -> str:
-    """Return a string; TypeError for anything else, a number's text included."""
+    """Return a string; TypeError for anything else, the text of a number included."""
     if isinstance(value, str) and not isinstance(value, JsonNumber):
         return value
     raise TypeError(f"expected a string, got {json_type_name(value)}")
 
 
-def read_reference(value: object) -> str:
-    """Return a provider's own id; TypeError or ValueError if it is none."""
-    # What nearly all ids are, in one look.
-    if type(value) is str and 0 < len(value) <= MAX_LABEL_LENGTH and value.isprintable() and " " not in value:
+class _Memory(dict[object, _Value]):
+    """What a function makes of each text, for texts that come again and again; bounded, since anything may come."""
+
+    def __init__(self, read: Callable[[str], _Value]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: object) -> _Value:
+        text = read_text(value)
+        result = self._read(text)
+        if len(self) == _MAX_REMEMBERED:
+            self.clear()
+        # A JsonNumber equals its text and would be found by it, so no text that could be a number's is remembered.
+        if len(text) <= MAX_CODE_LENGTH and text.strip("0123456789+-.eE"):
+            self[text] = result
+        return result
+
+
+def _remembering(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
+    """Make a reader of any value from a function of texts, to be called once for each text."""
+    # A lookup without a call of a Python function: each of those makes the reading of a response 2 % longer.
+    return _Memory(read).__getitem__
+
+
+@_remembering
+def read_code(text: str) -> tuple[str, str]:
+    """Return a code (or the name of a chain), and the currency that it names; ValueError if it is none."""
+    return check_code(text), normalize_code(text)
+
+
+@_remembering
+def read_asset_type(text: str) -> AssetType:
+    """Return the type of asset that a text names, `UNKNOWN` if it is a new one."""
+    return AssetType.reported(text)
+
+
+def read_reference(value: object) -> str | None:
+    """Return a provider's own id, or None for null; TypeError or ValueError for anything else."""
+    # Nearly all ids pass all checks at once.
+    if type(value) is str and value.isprintable() and 0 < len(value) <= MAX_LABEL_LENGTH and " " not in value:
         return value
-    return check_label(value if type(value) is str else read_text(value))
-
-
-@cache
-def _structurer() -> Structurer:
-    return Structurer(
-        {
-            str: read_text,
-            Decimal: parse_amount,
-            Code: lambda value: read_code(read_text(value))[0],
-            Reference: read_reference,
-            Units: check_units,
-            Decimals: check_decimals,
-        },
-        most_items=MAX_BALANCES,
-    )
+    return None if value is None else check_label(read_text(value))

@@ -5,21 +5,16 @@ served under the hosts of other brands, so the base URL is a parameter.
 """
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 from urllib.parse import quote
 
-import attrs
-
 from balancekit.errors import WebhookVerificationError
-from balancekit.http.fields import Code, entries, read_answer, read_code, read_text
+from balancekit.http.fields import Entries, Place, read_asset_type, read_code, read_entries
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance, Row, construct_balances
-from balancekit.money.currencies import KNOWN_TYPES, AssetType
-from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
@@ -30,22 +25,6 @@ NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 
 # "This endpoint does not accept any request parameters, but you must still send an empty JSON object."
 _BODY: Final = b"{}"
-
-
-@attrs.frozen
-class _Line:
-    currency: Code
-    type: str
-    # A decimal string, or (as the provider's page of March 2026 showed it) a JSON number.
-    balance: Decimal
-
-
-@attrs.frozen
-class _Answer:
-    data: list[_Line]
-
-
-_ANSWER: Final = Outline(_Answer)
 
 
 class CryptoprocessingProvider(HttpProvider):
@@ -98,10 +77,8 @@ class CryptoprocessingProvider(HttpProvider):
         return Request("POST", f"{self.base_url}/accounts/list", headers, _BODY)
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
-        """Read the balances from the answer, zero balances included."""
-        return read_answer(
-            response.body, _ANSWER, lambda answer: construct_balances(self.account, self.provider, _rows(answer))
-        )
+        """Read the balances from the response, zero balances included."""
+        return construct_balances(self.account, self.provider, read_entries(response.json(), "data", _read_rows))
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time
@@ -128,9 +105,12 @@ def _read_id(data: Mapping[str, object]) -> str:
     return text
 
 
-def _rows(answer: Any) -> Iterator[Row]:  # noqa: ANN401 - an outline
-    """Give what each line says; raises anything unless its fields fit those of `_Answer`."""
-    for line in entries(answer.data):
-        code, currency = read_code(line.currency)
-        asset_type = KNOWN_TYPES.get(line.type) or AssetType.reported(read_text(line.type))
-        yield currency, parse_amount(line.balance), asset_type, code, None, None
+def _read_rows(entries: Entries, place: Place) -> Iterator[Row]:
+    for entry in entries:
+        place.field = "currency"
+        code, currency = read_code(entry["currency"])
+        place.field = "type"
+        asset_type = read_asset_type(entry["type"])
+        # A decimal string, or (as the provider's page of March 2026 showed it) a JSON number.
+        place.field = "balance"
+        yield currency, parse_amount(entry["balance"]), asset_type, code, None, None

@@ -6,19 +6,17 @@ Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactio
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
-import attrs
 from yarl import URL
 
 from balancekit.errors import WebhookVerificationError
-from balancekit.http.fields import Code, Decimals, Reference, Units, entries, read_answer, read_code, read_reference
+from balancekit.http.fields import Entries, Place, read_code, read_entries, read_reference
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
-from balancekit.money.amounts import parse_units
+from balancekit.money.amounts import check_units, from_units
 from balancekit.money.balances import Balance, Row, construct_balances
 from balancekit.money.currencies import ISO_4217_CODES, AssetType
-from balancekit.money.exact_json import Outline
 from balancekit.providers.base import HttpProvider, fingerprint_of
 from balancekit.webhooks import standard_webhooks
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 NO_BODY_DIGEST: Final = ""
 """Assumed: what stands in the signing string for `Content-Digest` when a request has no body."""
 
-# Looking a member up in its class takes longer than making the balance.
-_CRYPTO, _FIAT, _UNKNOWN = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
 SETTLED: Final = frozenset({("transaction.updated", "COMPLETED"), ("transaction.updated", None)})
 """Which events, with which status, say that balances have changed.
 
@@ -45,29 +41,6 @@ STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
 """Assumed: in which objects of a webhook's body, by their path, the `status` is, the first that has one."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
-
-
-@attrs.frozen
-class _Amount:
-    value: Units
-    code: Code
-    decimals: Decimals
-    # Crypto amounts name their chain; fiat ones have none.
-    chain: Code | None = None
-
-
-@attrs.frozen
-class _Line:
-    balance: _Amount
-    id: Reference | None = None
-
-
-@attrs.frozen
-class _Answer:
-    data: list[_Line]
-
-
-_ANSWER: Final = Outline(_Answer)
 
 
 def signing_string(*, key_id: str, timestamp: str, nonce: str, method: str, path: str, digest: str) -> str:
@@ -176,10 +149,8 @@ class GetManyProvider(HttpProvider):
         return Request("POST", self._url, headers)
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
-        """Read the balances from the answer; the API lists only those that are not zero."""
-        return read_answer(
-            response.body, _ANSWER, lambda answer: construct_balances(self.account, self.provider, _rows(answer))
-        )
+        """Read the balances from the response; the API lists only those that are not zero."""
+        return construct_balances(self.account, self.provider, read_entries(response.json(), "data", _read_rows))
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
@@ -207,18 +178,26 @@ class GetManyProvider(HttpProvider):
         return loaded
 
 
-def _rows(answer: Any) -> Iterator[Row]:  # noqa: ANN401 - an outline
-    """Give what each line says; raises anything unless its fields fit those of `_Answer`."""
-    for line in entries(answer.data):
-        held, chain, reference = line.balance, line.balance.chain, line.id
-        code, currency = read_code(held.code)
+def _read_rows(entries: Entries, place: Place) -> Iterator[Row]:
+    crypto, fiat, unknown = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
+    for entry in entries:
+        place.field = "balance.value"
+        held = entry["balance"]
+        units = check_units(held["value"])
+        place.field = "balance.code"
+        code, currency = read_code(held["code"])
+        place.field = "balance.decimals"
+        amount = from_units(units, held["decimals"])
+        # Crypto amounts name their chain; fiat ones have none.
+        place.field = "balance.chain"
+        chain = held.get("chain")
         if chain is not None:
-            asset_type = _CRYPTO
             chain, _ = read_code(chain)
+            asset_type = crypto
         else:
-            asset_type = _FIAT if currency in ISO_4217_CODES else _UNKNOWN
-        amount = parse_units(held.value, held.decimals)
-        yield currency, amount, asset_type, code, chain, None if reference is None else read_reference(reference)
+            asset_type = fiat if currency in ISO_4217_CODES else unknown
+        place.field = "id"
+        yield currency, amount, asset_type, code, chain, read_reference(entry.get("id"))
 
 
 def _hidden_keys(given: object) -> tuple[Secret, ...] | None:

@@ -1,171 +1,131 @@
-"""From decoded JSON to checked shapes."""
+"""Reading the fields of a response."""
 
 from contextlib import suppress
-from decimal import Decimal
 
-import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from balancekit import AssetType
 from balancekit.http.fields import (
     MAX_BALANCES,
-    Code,
-    Decimals,
-    JsonNumber,
     ShapeError,
-    Units,
-    misfit,
+    read_asset_type,
     read_code,
-    structure,
+    read_entries,
+    read_reference,
+    read_text,
 )
+from balancekit.money.amounts import parse_amount
+from balancekit.money.exact_json import JsonNumber
 from tests.support.strategies import JSON
 
+ENTRY = {"note": "held", "held": {"code": "BTC", "amount": "0.04"}}
+FIELDS = ["note", "held.code", "held.amount"]
 
-@attrs.frozen
-class Line:
-    """A shape with every kind of field that an adapter uses."""
-
-    code: Code
-    amount: Decimal
-    units: Units
-    decimals: Decimals
-    note: str
-    chain: Code | None = None
+HELD = st.fixed_dictionaries({}, optional={"code": JSON | st.just("BTC"), "amount": JSON | st.just("1")})
+ENTRIES = st.fixed_dictionaries({}, optional={"note": JSON | st.just("x"), "held": JSON | HELD, "chain": JSON})
+DOCUMENTS = JSON | st.fixed_dictionaries({"data": JSON | st.lists(JSON | ENTRIES)})
 
 
-@attrs.frozen
-class Entry:
-    """A shape in a shape."""
-
-    line: Line
-
-
-@attrs.frozen
-class Answer:
-    """A list of shapes."""
-
-    data: list[Entry]
-
-
-@attrs.frozen
-class Currency:
-    """The smallest shape."""
-
-    code: Code
+def rows_of(entries, place):
+    """Read a text, and a code, an amount and an optional chain from an object in each entry."""
+    for entry in entries:
+        place.field = "note"
+        note = read_text(entry["note"])
+        place.field = "held.code"
+        held = entry["held"]
+        code, _ = read_code(held["code"])
+        place.field = "held.amount"
+        amount = parse_amount(held["amount"])
+        place.field = "chain"
+        chain = entry.get("chain")
+        yield note, code, str(amount), None if chain is None else read_code(chain)[0]
 
 
-@attrs.frozen
-class Held:
-    """A list of small shapes."""
-
-    data: list[Currency]
+def read(document):
+    """Read the list `data` of a document."""
+    return read_entries(document, "data", rows_of)
 
 
-LINE = {"code": "BTC", "amount": "0.04", "units": "12", "decimals": 6, "note": "held", "chain": "bitcoin"}
-
-LINES = st.fixed_dictionaries({}, optional={name: JSON | st.just(good) for name, good in LINE.items()})
-ANSWERS = JSON | st.fixed_dictionaries({"data": JSON | st.lists(JSON | st.fixed_dictionaries({"line": JSON | LINES}))})
-
-
-def shape_of(**changes):
-    """Return decoded JSON that fits but for the changes in the line at index 1."""
-    return {"data": [{"line": LINE}, {"line": LINE | changes}]}
+def document(**changes):
+    """Return a document that can be read but for the changes in its entry at index 1."""
+    return {"data": [ENTRY, ENTRY | changes]}
 
 
-def test_the_number_of_balances_is_bounded():
-    """A list of as many entries as are let in is read; of a longer one nothing is."""
-    line = {"code": "BTC"}
-    assert len(structure({"data": [line] * MAX_BALANCES}, Held).data) == MAX_BALANCES
+def test_each_entry_gives_its_row():
+    """Rows come in the order of the entries."""
+    changed = {"note": "owed", "held": {"code": "usdc", "amount": JsonNumber("1.50")}, "chain": "base"}
 
-    with pytest.raises(ShapeError, match=r"^data: more than 5000 entries$"):
-        structure({"data": [line] * (MAX_BALANCES + 1)}, Held)
+    assert read(document(**changed)) == [("held", "BTC", "0.04", None), ("owed", "usdc", "1.50", "base")]
 
 
-def test_a_body_that_fits_is_an_instance():
-    """Each field has the type that its shape says."""
-    answer = structure(shape_of(), Answer)
-
-    assert answer.data[1].line == Line(Code("BTC"), Decimal("0.04"), Units("12"), Decimals(6), "held", Code("bitcoin"))
-    assert str(answer.data[0].line.amount) == "0.04"
+def test_an_empty_list_gives_no_rows():
+    """An account may hold nothing."""
+    assert read({"data": []}) == []
 
 
 def test_unknown_fields_are_ignored():
     """A provider may add fields at every level."""
-    data = {"data": [{"line": LINE | {"new": [{}]}, "new": None}], "new": "x"}
+    more = document(new=[{}], held=ENTRY["held"] | {"new": None}) | {"new": "x"}
 
-    assert structure(data, Answer) == structure({"data": [{"line": LINE}]}, Answer)
+    assert read(more) == read(document())
 
 
 @pytest.mark.parametrize("missing", [{}, {"chain": None}], ids=["absent", "null"])
 def test_an_optional_field_may_be_absent_or_null(missing):
-    """What a shape calls optional is None either way."""
-    line = {name: value for name, value in LINE.items() if name != "chain"} | missing
-
-    assert structure({"data": [{"line": line}]}, Answer).data[0].line.chain is None
+    """A field that is looked up with `get` is None either way."""
+    assert read(document(**missing))[1][3] is None
 
 
-@pytest.mark.parametrize("name", ["code", "amount", "units", "decimals", "note"])
-def test_a_missing_field_is_named_by_its_path(name):
+@pytest.mark.parametrize("path", FIELDS)
+def test_a_missing_field_is_named_by_its_path(path):
     """The path leads through lists and objects to the field that is not there."""
-    data = shape_of()
-    del data["data"][1]["line"][name]
+    *_, name = path.split(".")
+    parts = {"note": "x", "held": dict(ENTRY["held"])}
+    del (parts if path == name else parts["held"])[name]
 
-    with pytest.raises(ShapeError, match=rf"^data\[1\]\.line\.{name}: missing$"):
-        structure(data, Answer)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "reason"),
-    [
-        ("code", 1, "expected a string, got a number"),
-        ("code", JsonNumber("1.5"), "expected a string, got a number"),
-        ("code", None, "expected a string, got null"),
-        ("code", "", "an empty code"),
-        ("code", "X" * 33, "a code longer than 32 characters"),
-        ("code", "B\x00TC", "a code with characters that are not printable"),
-        ("code", "BTC\u202e", "a code with characters that are not printable"),
-        ("code", "\ud800", "a code with characters that are not printable"),
-        ("code", " BTC", "a code with blanks around it"),
-        ("amount", True, "expected a decimal string, got a boolean"),
-        ("amount", None, "expected a decimal string, got null"),
-        ("amount", [], "expected a decimal string, got a list"),
-        ("amount", {}, "expected a decimal string, got an object"),
-        ("amount", "1_000", "not a plain decimal number"),
-        ("amount", JsonNumber("1e101"), "an exponent beyond 100"),
-        ("units", JsonNumber("1.0"), "not a whole number of smallest units"),
-        ("units", {}, "expected a decimal string, got an object"),
-        ("decimals", "6", "expected a whole number from 0 to 100"),
-        ("decimals", JsonNumber("6.0"), "expected a whole number from 0 to 100"),
-        ("note", False, "expected a string, got a boolean"),
-        ("note", ["x"], "expected a string, got a list"),
-        ("note", {"x": 1}, "expected a string, got an object"),
-        ("chain", 7, "expected a string, got a number"),
-        ("chain", "", "an empty code"),
-    ],
-    ids=lambda value: ascii(value)[:16],
-)
-def test_a_field_of_the_wrong_type_is_named_by_its_path(field, value, reason):
-    """The message says where and what, in the words of JSON, without showing the datum."""
     with pytest.raises(ShapeError) as caught:
-        structure(shape_of(**{field: value}), Answer)
+        read({"data": [ENTRY, parts]})
 
-    assert str(caught.value) == f"data[1].line.{field}: {reason}"
+    assert str(caught.value) == f"data[1].{path}: missing"
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("changes", "message"),
+    [
+        ({"note": False}, "note: expected a string, got a boolean"),
+        ({"held": {"code": "", "amount": "1"}}, "held.code: an empty code"),
+        ({"held": {"code": "BTC", "amount": "1_000"}}, "held.amount: not a plain decimal number"),
+        ({"held": {"code": [], "amount": "1"}}, "held.code: expected a string, got a list"),
+        ({"chain": {}}, "chain: expected a string, got an object"),
+        ({"held": {"code": "", "amount": ""}}, "held.code: an empty code"),
+    ],
+    ids=["text", "code", "amount", "a list for a code", "an object for a code", "two faults"],
+)
+def test_a_field_that_cannot_be_read_is_named_by_its_path(changes, message):
+    """The error has the path and the reader's reason; of several faults it names the first."""
+    with pytest.raises(ShapeError) as caught:
+        read(document(**changes))
+
+    assert str(caught.value) == f"data[1].{message}"
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
     [
         ({}, "data: missing"),
         ({"data": {}}, "data: expected a list, got an object"),
-        ({"data": {"line": LINE}}, "data: expected a list, got an object"),
+        ({"data": ENTRY}, "data: expected a list, got an object"),
         ({"data": ""}, "data: expected a list, got a string"),
         ({"data": "abc"}, "data: expected a list, got a string"),
         ({"data": None}, "data: expected a list, got null"),
         ({"data": 0}, "data: expected a list, got a number"),
         ({"data": [[]]}, "data[0]: expected an object, got a list"),
         ({"data": [None]}, "data[0]: expected an object, got null"),
-        ({"data": [{}]}, "data[0].line: missing"),
-        ({"data": [{"line": "code"}]}, "data[0].line: expected an object, got a string"),
+        ({"data": ["note"]}, "data[0]: expected an object, got a string"),
+        ({"data": [{"note": "x"}]}, "data[0].held: missing"),
+        ({"data": [{"note": "x", "held": "code"}]}, "data[0].held: expected an object, got a string"),
+        ({"data": [{"note": "x", "held": None}]}, "data[0].held: expected an object, got null"),
         ([], "expected an object, got a list"),
         (None, "expected an object, got null"),
         ("data", "expected an object, got a string"),
@@ -173,50 +133,157 @@ def test_a_field_of_the_wrong_type_is_named_by_its_path(field, value, reason):
     ],
     ids=str,
 )
-def test_what_is_no_list_or_object_is_named_by_its_path(data, message):
+def test_what_is_no_list_or_object_is_named_by_its_path(document, message):
     """An object is no empty list, and a string is no list of letters."""
     with pytest.raises(ShapeError) as caught:
-        structure(data, Answer)
+        read(document)
 
     assert str(caught.value) == message
 
 
-def test_a_list_may_be_the_whole_body():
-    """The path of an item of a bare list begins with its index."""
-    assert structure([], list[Line]) == []
-    with pytest.raises(ShapeError, match=r"^\[1\]\.code: missing$"):
-        structure([LINE, {}], list[Line])
+def test_an_entry_of_optional_fields_alone_must_be_an_object():
+    """Looking a field up with `get` is as good as any other way."""
+
+    def optional(entries, place):
+        for entry in entries:
+            place.field = "note"
+            yield entry.get("note")
+
+    assert read_entries({"data": [{}]}, "data", optional) == [None]
+    with pytest.raises(ShapeError, match=r"^data\[1\]: expected an object, got a list$"):
+        read_entries({"data": [{}, []]}, "data", optional)
 
 
-def test_a_shape_error_keeps_nothing_of_the_body():
+def test_the_number_of_entries_is_bounded():
+    """A list of as many entries as are let in is read; of a longer one nothing is."""
+    assert len(read({"data": [ENTRY] * MAX_BALANCES})) == MAX_BALANCES
+
+    with pytest.raises(ShapeError, match=r"^data: more than 5000 entries$"):
+        read({"data": [None] * (MAX_BALANCES + 1)})
+
+
+def test_a_shape_error_keeps_nothing_of_the_response():
     """Neither cause nor context hold what came, which may be anything."""
     with pytest.raises(ShapeError) as caught:
-        structure(shape_of(amount="canary"), Answer)
+        read(document(held={"code": "BTC", "amount": "canary"}))
 
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
-@given(ANSWERS)
-def test_any_value_is_an_instance_or_a_shape_error(value):
-    """Whatever stands in the JSON, nothing else comes of it."""
-    with suppress(ShapeError):
-        assert isinstance(structure(value, Answer), Answer)
+def value_at(document, path):
+    """Return what stands at the path of an error, or what the last step is looked up in if it is not there."""
+    value = document
+    for step in path.replace("[", ".[").split("."):
+        try:
+            value = value[int(step[1:-1])] if step.startswith("[") else value[step]
+        except KeyError:
+            return value
+    return value
 
 
-def test_data_that_fits_is_not_blamed():
-    """Should reading fail where the shape finds nothing wrong, that is an error all the same."""
-    assert str(misfit(shape_of(), Answer)) == "expected something else"
-    assert str(misfit(shape_of(units=None), Answer)) == "data[1].line.units: expected a decimal string, got null"
+@given(DOCUMENTS)
+def test_any_document_gives_rows_or_an_error_whose_path_exists(document):
+    """Whatever is in the JSON, nothing else is raised, and the path leads to the fault."""
+    try:
+        rows = read(document)
+    except ShapeError as error:
+        path, _, reason = str(error).rpartition(": ")
+        at = value_at(document, path) if path else document
+        if reason == "missing":
+            assert path.rpartition(".")[2] not in at
+        elif reason.startswith("expected an object"):
+            assert not isinstance(at, dict)
+        else:
+            assert reason
+    else:
+        assert len(rows) == len(document["data"])
+
+
+@pytest.mark.parametrize("value", [1, JsonNumber("1.5"), True, None, [], {}], ids=ascii)
+@pytest.mark.parametrize("reader", [read_text, read_code, read_asset_type], ids=["text", "code", "type"])
+def test_only_a_string_is_a_text(reader, value):
+    """A number is no text, although it keeps its digits as one."""
+    with pytest.raises(TypeError):
+        reader(value)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("", "an empty code"),
+        ("X" * 33, "a code longer than 32 characters"),
+        ("B\x00TC", "a code with characters that are not printable"),
+        ("BTC\u202e", "a code with characters that are not printable"),
+        ("\ud800", "a code with characters that are not printable"),
+        (" BTC", "a code with blanks around it"),
+    ],
+    ids=ascii,
+)
+def test_a_code_that_cannot_be_shown_is_refused(code, reason):
+    """Codes and the names of chains are written beside amounts."""
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        read_code(code)
+
+
+def test_a_code_is_read_with_its_currency():
+    """The code stays as it was sent, and its currency is in upper case."""
+    assert read_code("usdc") == ("usdc", "USDC")
+
+
+@pytest.mark.parametrize("code", ["1.5", "-1", "1e5", "7"])
+def test_a_code_that_was_let_in_does_not_let_in_a_number(code):
+    """Codes are remembered once they are checked, and a number equals its text."""
+    assert read_code(code) == (code, code.upper())
+
+    with pytest.raises(TypeError, match="expected a string, got a number"):
+        read_code(JsonNumber(code))
 
 
 def test_codes_are_remembered_within_a_bound():
-    """One string stands for a code in all answers, and a provider that makes up codes fills no memory."""
+    """One string stands for a code in all responses, and a provider that makes up codes fills no memory."""
     assert read_code("btc".upper())[0] is read_code("btc".upper())[0]
-    assert read_code("usdc") == ("usdc", "USDC")
 
     for number in range(5000):
         read_code(f"C{number}")
 
-    assert read_code.cache_info().currsize < 5000
+    assert len(read_code.__self__) <= 2048
+
+
+def test_long_texts_are_not_remembered():
+    """A provider that makes up long types fills no memory."""
+    known = len(read_asset_type.__self__)
+
+    assert read_asset_type("x" * 100) is AssetType.UNKNOWN
+    assert len(read_asset_type.__self__) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "asset_type"), [("crypto", AssetType.CRYPTO), ("fiat", AssetType.FIAT), ("gold", AssetType.UNKNOWN)]
+)
+def test_a_type_that_is_new_is_unknown(text, asset_type):
+    """A provider may add types."""
+    assert read_asset_type(text) is asset_type
+
+
+def test_a_reference_may_be_null():
+    """The provider's own id is a help, and not every balance has one."""
+    assert read_reference("b-1") == "b-1"
+    assert read_reference("b 1") == "b 1"
+    assert read_reference(None) is None
+
+
+@pytest.mark.parametrize("reference", ["b\x1b[31m1", "\ud800", "b\n1", "", " b", "x" * 201, 7, JsonNumber("1.5"), []])
+def test_a_reference_that_cannot_be_shown_is_refused(reference):
+    """An id is written beside its balance: one that is no UTF-8 would make the whole result unwritable."""
+    with pytest.raises((TypeError, ValueError)):
+        read_reference(reference)
+
+
+@given(JSON)
+def test_any_value_is_read_or_refused(value):
+    """A reader raises nothing but TypeError and ValueError."""
+    for reader in (read_text, read_code, read_asset_type, read_reference):
+        with suppress(TypeError, ValueError):
+            reader(value)

@@ -9,7 +9,6 @@ from hypothesis import given, strategies as st
 from balancekit.money.amounts import (
     add_exactly,
     check_amount,
-    check_decimals,
     check_units,
     format_amount,
     from_units,
@@ -100,9 +99,9 @@ def test_any_text_is_its_decimal_or_refused(text, most):
 
 @given(NEARLY_PLAIN)
 def test_any_text_is_whole_units_or_refused(text):
-    """Units are ASCII digits with a sign or none, as they are written."""
+    """Units are ASCII digits with a sign or none, as they are written, but minus zero is zero."""
     if re.fullmatch(r"[+-]?[0-9]{1,100}", text):
-        assert check_units(text) == text
+        assert check_units(text) == (text if int(text) else text.lstrip("+-"))
     else:
         with pytest.raises(ValueError, match=r"whole number|digits"):
             check_units(text)
@@ -128,7 +127,7 @@ def test_minus_zero_becomes_zero(text):
 def test_units_are_scaled_exactly_in_any_context(units, decimals):
     """Smallest units at some decimals are the amount itself, digit by digit, even where the caller rounds."""
     with localcontext(prec=5):
-        amount = from_units(check_units(str(units)), check_decimals(decimals))
+        amount = from_units(check_units(str(units)), decimals)
 
     assert int(amount.as_tuple().exponent) == -decimals
     assert format_amount(amount).replace(".", "").replace("-", "").lstrip("0") == str(abs(units)).lstrip("0")
@@ -137,6 +136,12 @@ def test_units_are_scaled_exactly_in_any_context(units, decimals):
 def test_zero_decimals_keep_the_whole_number():
     """A value at 0 decimals is the amount itself."""
     assert from_units("42", 0).as_tuple() == Decimal(42).as_tuple()
+
+
+@pytest.mark.parametrize("units", ["-0", "+0", "-000"])
+def test_no_units_at_all_are_zero_without_a_sign(units):
+    """Minus zero becomes zero in smallest units too, at the scale that was reported."""
+    assert str(from_units(check_units(units), 2)) == "0.00"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_what_is_no_whole_number_of_units_is_refused(value):
 def test_decimals_are_an_integer_from_0_to_100(value):
     """The number of decimals is never guessed from something else."""
     with pytest.raises(ValueError, match="expected a whole number from 0 to 100"):
-        check_decimals(value)
+        from_units("1", value)
 
 
 @given(st.lists(INTEGERS))

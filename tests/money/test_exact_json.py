@@ -1,20 +1,17 @@
-"""From bytes of JSON to what they say."""
+"""Decoding JSON within bounds and without floats."""
 
 import json
+import tracemalloc
 from contextlib import suppress
 
-import attrs
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit.http.fields import read_answer
-from balancekit.money import exact_json
 from balancekit.money.exact_json import (
     MAX_NESTING,
     MAX_VALUES,
     JsonNumber,
-    Outline,
     ShapeError,
     decode_json,
     json_type_name,
@@ -49,6 +46,16 @@ def levels_of(value):
             return 1 + max(map(levels_of, value), default=0)
         case _:
             return 0
+
+
+def values_of(value):
+    """Return how many values there are in a decoded value, with itself; an empty list or object counts as two."""
+    match value:
+        case dict() | list():
+            members = list(value.values() if isinstance(value, dict) else value)
+            return 1 + (sum(map(values_of, members)) if members else 1)
+        case _:
+            return 1
 
 
 @pytest.mark.parametrize(
@@ -146,6 +153,49 @@ def test_nesting_is_counted_exactly_in_any_body(value, most, escaped):
                 decode_json(body)
 
 
+@given(NESTED, st.integers(1, 20), st.booleans())
+def test_values_are_counted_exactly_in_any_body(value, most, escaped):
+    """A body is refused if it holds more values than the bound, and for nothing else, whatever is in its strings."""
+    body = json.dumps(value, ensure_ascii=escaped).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("balancekit.money.exact_json.MAX_VALUES", most)
+        if values_of(value) <= most:
+            assert decode_json(body) == value
+        else:
+            with pytest.raises(ShapeError, match=f"more than {most} values"):
+                decode_json(body)
+
+
+@given(st.text('[]{}"\\\\,1').map(str.encode), st.integers(1, 6))
+def test_what_is_no_json_is_never_decoded_for_a_bound(body, most):
+    """Counting stops where no decoder could go on, and whatever follows there is refused all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("balancekit.money.exact_json.MAX_VALUES", most)
+        try:
+            expected = json.loads(body)
+        except ValueError:
+            with pytest.raises(ShapeError):
+                decode_json(body)
+        else:
+            with suppress(ShapeError):
+                assert decode_json(body) == expected
+
+
+@pytest.mark.parametrize("piece", [b'","', b'["', b'"', b',"', b'"]', b"[", b"]", b'\\"', b"\\"], ids=ascii)
+def test_a_body_is_refused_in_little_memory(piece):
+    """Whatever a body of the largest size is full of, it is counted in less than twice its size."""
+    body = piece * (10 * 2**20 // len(piece))
+
+    tracemalloc.start()
+    with pytest.raises(ShapeError):
+        decode_json(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 2 * len(body)
+
+
 def test_brackets_within_strings_are_no_nesting():
     """Text may hold any number of brackets."""
     body = json.dumps({"a": "[" * 100, "b": '"{\\"' * 100}).encode()
@@ -231,134 +281,47 @@ ANY_JSON = st.recursive(
 )
 
 
+def _refuse(_):
+    raise ValueError
+
+
+def decode_as_the_standard_library_does(text):
+    """Decode JSON text without floats; ValueError for what is none."""
+    return json.loads(text, parse_float=JsonNumber, parse_constant=_refuse)
+
+
 @given(ANY_JSON, st.booleans())
-def test_both_decoders_say_the_same(value, ascii_only):
-    """Whatever the quick decoder takes it takes for what the patient one would, to the last digit and type."""
-    body = _written(value, ascii_only=ascii_only).encode()
+def test_a_body_is_decoded_as_the_standard_library_does(value, ascii_only):
+    """Which decoder is used makes no difference, to the last digit and type."""
+    text = _written(value, ascii_only=ascii_only)
 
-    quick = exact_json._quick_decoder().decode(body)
-    patient = exact_json._DECODER.decode(body.decode())
-
-    assert repr(quick) == repr(patient)
+    assert repr(decode_json(text.encode())) == repr(decode_as_the_standard_library_does(text))
 
 
 @pytest.mark.parametrize(
-    "body", [b'["\\ud800", "1.5"]', b'["' + b"7" * 90 + b'", ' + b"9" * 5000 + b"]"], ids=["half", "endless"]
+    "body",
+    [
+        b'["\\ud800", "1.5"]',
+        b'{"\\ud800": 1, "a": 2}',
+        b'["' + b"7" * 90 + b'", ' + b"9" * 5000 + b"]",
+    ],
+    ids=["half", "half in a name", "endless"],
 )
-def test_what_only_the_patient_decoder_takes_is_taken(body):
+def test_what_the_quick_decoder_refuses_is_decoded_if_it_is_json(body):
     """Half of a surrogate pair, or an endless integer, in a field that nobody reads fails nothing."""
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises
-        exact_json._quick_decoder().decode(body)
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(body)
 
     assert len(decode_json(body)) == 2
 
 
 @given(st.binary(max_size=40) | ANY_JSON.map(lambda value: _written(value, ascii_only=False).encode()[:-1]))
-def test_nothing_is_taken_that_only_the_quick_decoder_takes(body):
-    """What is no JSON to the standard library is none here."""
+def test_what_is_no_json_to_the_standard_library_is_none_here(body):
+    """No decoder lets in what another refuses."""
     try:
-        expected = exact_json._DECODER.decode(body.decode())
+        expected = decode_as_the_standard_library_does(body.decode())
     except (ValueError, RecursionError):
         with pytest.raises(ShapeError):
             decode_json(body)
     else:
         assert repr(decode_json(body)) == repr(expected)
-
-
-@attrs.frozen
-class Held:
-    """What is read of a line, with a field that may be absent."""
-
-    amount: object
-    note: object = None
-
-
-@attrs.frozen
-class Line:
-    """An object in an object."""
-
-    held: Held
-    id: object
-
-
-@attrs.frozen
-class Answer:
-    """A list of objects in an object."""
-
-    data: list[Line]
-
-
-ANSWER = Outline(Answer)
-GOOD = b'{"data":[{"id":7,"held":{"amount":1.50}}],"more":%b}'
-
-# Values that are outlined, nearly so, or not at all, in an object that may have other fields.
-HELD = st.fixed_dictionaries({"amount": ANY_JSON}, optional={"note": ANY_JSON, "other": ANY_JSON}) | ANY_JSON
-LINES = st.lists(st.fixed_dictionaries({"held": HELD, "id": ANY_JSON}, optional={"x": ANY_JSON}) | ANY_JSON, max_size=3)
-ANSWERS = st.fixed_dictionaries({"data": LINES | ANY_JSON}, optional={"more": ANY_JSON}) | ANY_JSON
-
-
-def test_an_outline_has_the_fields_of_its_class():
-    """Values are what the decoder makes of them, a number's text included; what is not named is left out."""
-    body = b'{"data":[{"id":"a","held":{"amount":1.50,"x":2}},{"held":{"amount":[1],"note":""},"id":null}],"next":3}'
-
-    first, second = ANSWER.read(body).data
-
-    assert (first.id, first.held.amount, first.held.note) == ("a", JsonNumber("1.50"), None)
-    assert (second.id, second.held.amount, second.held.note) == (None, [1], "")
-    assert type(first.held.amount) is JsonNumber
-    assert not hasattr(first.held, "x")
-
-
-@given(ANSWERS, st.booleans())
-def test_an_outline_is_what_decoding_everything_would_give(value, ascii_only):
-    """Leaving fields out, and reading the others at once, changes nothing of what they hold, nor what is refused."""
-    body = _written(value, ascii_only=ascii_only).encode()
-    try:
-        expected = ANSWER.of(decode_json(body))
-    except msgspec.ValidationError:
-        with pytest.raises(msgspec.ValidationError):
-            ANSWER.read(body)
-    else:
-        assert repr(ANSWER.read(body)) == repr(expected)
-
-
-@given(st.binary(max_size=40) | st.binary(max_size=9).map(lambda piece: GOOD % piece))
-def test_no_outline_is_read_of_what_is_no_json(body):
-    """What is refused as a whole has no outline, wherever the fault is."""
-    try:
-        ANSWER.of(decode_json(body))
-    except (ShapeError, msgspec.ValidationError):
-        with pytest.raises((ShapeError, UnicodeDecodeError, msgspec.DecodeError)):
-            ANSWER.read(body)
-    else:
-        assert ANSWER.read(body).data[0].id == 7
-
-
-@pytest.mark.parametrize(
-    "more",
-    [b'"\\ud800"', b'{"\\ud800":1}', b'1,"\\ud800":1', b"9" * 5000, b'"' + b"," * MAX_VALUES + b'"'],
-    ids=["half", "half in a name", "half in a name beside", "endless", "commas"],
-)
-def test_there_is_an_outline_whatever_the_standard_library_takes_elsewhere(more):
-    """A field that nobody reads fails nothing by what it holds, or is called."""
-    for body in (GOOD % more, GOOD.replace(b"1.50", b'1.50,"more":%b' % more) % b"0"):
-        assert ANSWER.of(decode_json(body)).data[0].held.amount == "1.50"
-
-
-@pytest.mark.parametrize(
-    ("more", "reason"),
-    [
-        (b'"\xff"', "is not UTF-8"),
-        (b"[" * 50_000, "is nested too deeply: more than 32 levels"),
-        (b"[%b]" % b",".join([b"1"] * MAX_VALUES), "holds more than 60000 values"),
-        (b"[" * 33 + b"]" * 33, "is nested too deeply: more than 32 levels"),
-        (b"[" * 33 + b'"%b"' % (b" " * MAX_VALUES) + b"]" * 33, "is nested too deeply: more than 32 levels"),
-    ],
-    ids=["another encoding", "endless nesting", "values without end", "a level too deep", "deep in a long body"],
-)
-def test_what_is_left_out_is_refused_for_what_it_does_to_the_reader(more, reason):
-    """A body that would keep the event loop, or is in no encoding that is known, is refused wherever it is so."""
-    with pytest.raises((ShapeError, UnicodeDecodeError)):
-        ANSWER.read(GOOD % more)
-    with pytest.raises(ShapeError, match=f"^the body {reason}$"):
-        read_answer(GOOD % more, ANSWER, lambda answer: answer)

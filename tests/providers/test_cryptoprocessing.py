@@ -198,40 +198,16 @@ def test_a_missing_field_is_named_by_its_path(provider, name):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("currency", None, "expected a string, got null"),
-        ("currency", 1, "expected a string, got a number"),
         ("currency", 1.5, "expected a string, got a number"),
-        ("currency", {}, "expected a string, got an object"),
         ("currency", "", "an empty code"),
-        ("currency", "X" * 33, "a code longer than 32 characters"),
-        ("currency", "B\x1b[31mTC", "a code with characters that are not printable"),
-        ("currency", "BTC\n", "a code with characters that are not printable"),
-        ("currency", "\ud800", "a code with characters that are not printable"),
-        ("currency", "BTC ", "a code with blanks around it"),
-        ("type", None, "expected a string, got null"),
-        ("type", 1, "expected a string, got a number"),
         ("type", ["crypto"], "expected a string, got a list"),
-        ("balance", None, "expected a decimal string, got null"),
         ("balance", True, "expected a decimal string, got a boolean"),
-        ("balance", [], "expected a decimal string, got a list"),
-        ("balance", {"value": "1"}, "expected a decimal string, got an object"),
-        ("balance", "NaN", "not a plain decimal number"),
-        ("balance", "Infinity", "not a plain decimal number"),
-        ("balance", "-inf", "not a plain decimal number"),
         ("balance", "1_000", "not a plain decimal number"),
-        ("balance", "1,000", "not a plain decimal number"),
-        ("balance", " 1", "not a plain decimal number"),
-        ("balance", "1\n", "not a plain decimal number"),
-        ("balance", "", "not a plain decimal number"),
-        ("balance", "\uff11", "not a plain decimal number"),
-        ("balance", "0x10", "not a plain decimal number"),
-        ("balance", "1" * 101, "more than 100 digits"),
-        ("balance", "1e101", "an exponent beyond 100"),
         ("balance", 10**100, "more than 100 digits"),
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_a_datum_that_does_not_fit_is_named_by_its_path(provider, name, value, reason):
+def test_a_field_that_cannot_be_read_is_named_by_its_path(provider, name, value, reason):
     """The message says where and what is wrong."""
     with pytest.raises(ShapeError) as caught:
         provider.read_response(answer(LINE, LINE | {name: value}))
@@ -239,12 +215,10 @@ def test_a_datum_that_does_not_fit_is_named_by_its_path(provider, name, value, r
     assert str(caught.value) == f"data[1].{name}: {reason}"
 
 
-def test_a_number_beyond_the_bounds_is_refused(provider):
-    """A JSON number is held to the same bounds as text."""
-    body = b'{"data":[{"currency":"BTC","type":"crypto","balance":1e101}]}'
-
-    with pytest.raises(ShapeError, match=r"^data\[0\]\.balance: an exponent beyond 100$"):
-        provider.read_response(Response(200, body=body))
+def test_the_first_of_several_faults_is_named(provider):
+    """The first line counts, and in it the fields in their order."""
+    with pytest.raises(ShapeError, match=r"^data\[0\]\.type: missing$"):
+        provider.read_response(answer({"currency": "BTC"}, {"currency": ""}))
 
 
 @pytest.mark.parametrize(
@@ -252,14 +226,9 @@ def test_a_number_beyond_the_bounds_is_refused(provider):
     [
         ("{}", "data: missing"),
         ('{"data": {}}', "data: expected a list, got an object"),
-        ('{"data": ""}', "data: expected a list, got a string"),
-        ('{"data": null}', "data: expected a list, got null"),
         ('{"data": [[]]}', "data[0]: expected an object, got a list"),
         ("[]", "expected an object, got a list"),
-        ("null", "expected an object, got null"),
-        ("", "the body is empty"),
         ("<html>", "the body is not JSON"),
-        ('{"data": [{"currency": "BTC", "type": "crypto", "balance": NaN}]}', "the body is not JSON"),
     ],
 )
 def test_a_body_of_another_shape_is_refused(provider, body, message):
@@ -278,15 +247,20 @@ def test_a_code_that_would_grow_in_upper_case_stays_as_it_is(provider):
 
 
 @given(BODIES)
-def test_any_answer_gives_balances_or_a_malformed_response(body):
+def test_any_body_gives_balances_or_a_shape_error(body):
     """Nothing else comes of a 200, whatever is in it."""
-    provider = CryptoprocessingProvider("shop", key="k", secret="s")
-
-    with suppress(MalformedResponseError):
-        balances = provider._read(Response(200, body=body))
+    with suppress(ShapeError):
+        balances = CryptoprocessingProvider("shop", key="k", secret="s").read_response(Response(200, body=body))
 
         assert isinstance(balances, tuple)
         assert all(isinstance(balance, Balance) for balance in balances)
+
+
+def test_a_field_that_is_not_read_fails_nothing_whatever_it_is_called(provider):
+    """A provider may add what not every decoder takes."""
+    line = LINE | {"\ud800": "\ud800", "new": None}
+
+    assert provider.read_response(answer(line)) == provider.read_response(answer(LINE))
 
 
 async def test_balances_are_fetched(provider, session, mocked, read_sample):
