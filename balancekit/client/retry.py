@@ -16,10 +16,10 @@ _PER_SECOND: Final = 1 / 3
 
 @attrs.define
 class RetryBudget:
-    """A bucket of retries, shared by all accounts on a host; moments are in seconds of any one clock.
+    """A bucket of retries, shared by all accounts at an origin; moments are in seconds of any one clock.
 
-    It starts full. A retry takes one token and is not made without; a success gives a part of one back, and so does
-    time, so that an account that is read once an hour can be tried again after an outage. While everything fails, 200
+    It starts full. Each retry takes one token, and without one there is no retry. A success gives back a part of a
+    token, and so does time, so that an account that is read once an hour can be tried again after an outage. While everything fails, 200
     accounts are sent no more than 1.2 requests each within the default deadline of 30 s.
     """
 
@@ -38,7 +38,7 @@ class RetryBudget:
         return True
 
     def succeeded(self) -> None:
-        """Give back a part of a token for a request that was answered."""
+        """Give back a part of a token for a request that succeeded."""
         self._tokens = min(self.capacity, self._tokens + self.per_success)
 
     def _refill(self, now: float) -> None:
@@ -81,7 +81,7 @@ class RetryPolicy:
             return None
         # ldexp of a large exponent overflows; by then the cap has long been reached.
         ceiling = min(self.cap, math.ldexp(self.first, min(attempt - 1, 64)))
-        # On top of what is asked for: many clients are told the same second.
+        # On top of what the provider asks for, which may be the same second for many clients.
         wait = jitter() * ceiling + (retry_after or 0.0)
         return wait if wait < remaining else None
 

@@ -192,7 +192,7 @@ class Scheduler:
                 self._cancel(flight, waiter)
 
     def _cancel(self, flight: Flight, waiter: Waiter) -> None:
-        """End a flight that nobody waits for any more; this caller was the last."""
+        """End a flight that has no waiter left; this caller was the last."""
         self._flights.forget(flight)
         if flight.timer is not None:
             flight.timer.cancel()
@@ -240,8 +240,8 @@ class Scheduler:
                     self._defer(flight, result)
                 else:
                     self._finish(flight, result)
-                    # The waiters have the snapshot by now and do not wait for the store. What was read for nobody any
-                    # more is not stored.
+                    # The waiters have the snapshot by now and do not wait for the store. What no caller
+                    # waits for any more is not stored.
                     if isinstance(result, AccountBalances) and worker in self._workers:
                         await self._attempts.store(flight, result)
             except BaseException as raised:
@@ -251,7 +251,7 @@ class Scheduler:
             finally:
                 flight.worker = None
             if worker.cancelling():
-                # Whoever cancelled this task, the next account must not be hit by it.
+                # The cancellation, whatever its source, must not hit the next account.
                 break
         # Now, and not when the task has ended: what is queued in between needs another worker.
         self._workers.discard(worker)
@@ -302,6 +302,6 @@ class Scheduler:
         if isinstance(result, BalancekitError):
             self._flights.land(flight, flight.account.to_failure(result), reusable=False)
             return
-        # Without the shared store, nobody knows whether the snapshot is still valid.
+        # Without the shared store, it is unknown whether the snapshot is still valid.
         unknown = self._shared is not None and not self._shared.reachable
         self._flights.land(flight, result, reusable=flight.store_result and not unknown)

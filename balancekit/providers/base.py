@@ -61,8 +61,8 @@ class BalanceProvider(Protocol):
 class HttpProvider(ABC):
     """The base class of adapters: subclass it with `provider`, `build_request` and `read_response`.
 
-    Both methods are pure. The base class sends the request, turns every answer but a 200 into the typed error that it
-    stands for, and whatever `read_response` raises into a MalformedResponseError.
+    Both methods are pure. The base class sends the request, turns every response but a 200 into a typed error,
+    and whatever `read_response` raises into a MalformedResponseError.
     """
 
     provider: str
@@ -75,16 +75,16 @@ class HttpProvider(ABC):
     """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
 
     signs_time: bool = False
-    """Whether a request is signed with the time, so that a wrong clock is refused as a wrong key is."""
+    """Whether requests are signed with the time, so that a wrong clock leads to the same error as a wrong key."""
 
     fingerprint: str = ""
-    """Tells accounts of one label and host apart in a store that is shared; see `fingerprint_of`."""
+    """Distinguishes accounts of one label and origin in a shared store; see `fingerprint_of`."""
 
     clock: Callable[[], float] = time.time
-    """Tells the time in Unix seconds; replaced in tests."""
+    """The time in Unix seconds; replaced in tests."""
 
     def __init__(self, account: str, *, base_url: str | Secret) -> None:
-        # Hidden before anything can raise, since somebody may have put a password into it.
+        # Hidden before anything can raise, since it may hold a password.
         base_url = Secret.of(base_url)
         try:
             self.account: str = check_label(account)
@@ -104,10 +104,10 @@ class HttpProvider(ABC):
 
     @abstractmethod
     def read_response(self, response: Response) -> Sequence[Balance]:
-        """Read the balances from the answer to a request that succeeded (200)."""
+        """Read the balances from the response to a request that succeeded (200)."""
 
     def read_error(self, response: Response) -> ErrorDetail:
-        """Read the provider's code and words from an answer that is an error, in the shapes that are usual."""
+        """Read the provider's code and message from an error response, in the usual shapes."""
         return error_detail(response)
 
     @property
@@ -144,13 +144,13 @@ class HttpProvider(ABC):
         )
 
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
-        """Send one request and read its answer; raises a ProviderError if anything is wrong."""
+        """Send one request and read its response; raises a ProviderError if anything is wrong."""
         request: Request | None = None
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
         except asyncio.CancelledError as error:
-            # Nothing from below is let through as it is: its frames hold the headers.
+            # The frames below hold the headers, so no exception leaves here with them.
             raise sanitize_exception(error) from None
         except Exception as error:  # noqa: BLE001 - likewise
             failure = self._unsent(error, request)
@@ -158,7 +158,7 @@ class HttpProvider(ABC):
             if response.status == HTTPStatus.OK:
                 return self._read(response)
             failure = self._error_of(request, response)
-        # Raised out here, so that what it came from is only its cause, and that is disarmed.
+        # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
         raise failure
 
     def __repr__(self) -> str:
@@ -185,8 +185,8 @@ class HttpProvider(ABC):
             raise
         except ShapeError as error:
             failure = self._malformed(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever an answer makes an adapter raise
-            failure = attach_cause(self._malformed(f"{type(error).__name__} while reading the answer"), error)
+        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+            failure = attach_cause(self._malformed(f"{type(error).__name__} while reading the response"), error)
         raise failure
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types

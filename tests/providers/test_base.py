@@ -207,10 +207,10 @@ async def test_every_request_has_its_own_nonce_and_the_time(bank, wire):
     [
         (b"", "the body is empty"),
         (b"<html>", "the body is not JSON"),
-        (b"7", "TypeError while reading the answer"),
-        (b"[{}]", "KeyError while reading the answer"),
-        (b'[{"code": "EUR", "amount": "x"}]', "ValueError while reading the answer"),
-        (b'[{"code": 7, "amount": "1"}]', "TypeError while reading the answer"),
+        (b"7", "TypeError while reading the response"),
+        (b"[{}]", "KeyError while reading the response"),
+        (b'[{"code": "EUR", "amount": "x"}]', "ValueError while reading the response"),
+        (b'[{"code": 7, "amount": "1"}]', "TypeError while reading the response"),
     ],
 )
 async def test_an_answer_that_the_adapter_cannot_read_is_malformed(bank, wire, body, message):
@@ -238,7 +238,7 @@ async def test_whatever_the_adapter_raises_is_malformed(bank, wire, monkeypatch,
 
     monkeypatch.setattr(bank, "read_response", read_response)
 
-    with pytest.raises(MalformedResponseError, match=f"{type(raised).__name__} while reading the answer") as caught:
+    with pytest.raises(MalformedResponseError, match=f"{type(raised).__name__} while reading the response") as caught:
         await bank.fetch_balances(None)
 
     assert caught.value.__cause__ is raised
