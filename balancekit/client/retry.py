@@ -19,8 +19,8 @@ class RetryBudget:
     """A bucket of retries, shared by all accounts at an origin; moments are in seconds of any one clock.
 
     It starts full. Each retry takes one token, and without one there is no retry. A success gives back a part of a
-    token, and so does time, so that an account that is read once an hour can be tried again after an outage. While everything fails, 200
-    accounts are sent no more than 1.2 requests each within the default deadline of 30 s.
+    token, and so does time, so that an account that is read once an hour can be tried again after an outage. While
+    everything fails, 200 accounts are sent no more than 1.2 requests each within the default deadline of 30 s.
     """
 
     capacity: float = _CAPACITY
