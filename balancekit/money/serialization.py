@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -13,13 +13,13 @@ from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import format_amount, parse_amount
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.currencies import AssetType
-from balancekit.money.exact_json import ShapeError, json_type_name
-from balancekit.money.structuring import Reader, Structurer
+from balancekit.money.exact_json import json_type_name
 
 if TYPE_CHECKING:
     import cattrs
 
 _Value = TypeVar("_Value")
+_Hook = Callable[[Any, Any], Any]
 
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
@@ -64,8 +64,9 @@ def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
     """
     try:
         return _structurer().structure(data, cls)
-    except ShapeError as error:
-        raise ValueError(f"not {name}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - whatever data makes a constructor raise
+        path, reason = _first_fault(error)
+    raise ValueError(f"not {name}: {path}: {reason}" if path else f"not {name}: {reason}")
 
 
 @cache
@@ -82,8 +83,12 @@ def _unstructurer() -> "cattrs.Converter":
 
 
 @cache
-def _structurer() -> Structurer:
-    readers: dict[type, Reader] = {
+def _structurer() -> "cattrs.Converter":
+    import cattrs
+    from cattrs.gen import make_dict_structure_fn
+
+    converter = cattrs.Converter()
+    readers: dict[type, Callable[[Any], object]] = {
         str: _require(str, "a string"),
         bool: _require(bool, "a boolean"),
         int: _require(int, "a number"),
@@ -92,12 +97,26 @@ def _structurer() -> Structurer:
         Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
         AssetType: AssetType,
     }
-    failures = Structurer(readers)
+    for kind, read in readers.items():
+        converter.register_structure_hook(kind, _value_hook(read))
 
-    def read_failure(data: object) -> AccountFailure:
-        return _to_failure(failures.structure(data, _WrittenFailure))
+    def object_hook(kind: type[Any]) -> _Hook:
+        return _object_hook(make_dict_structure_fn(kind, converter))
 
-    return Structurer({**readers, AccountFailure: read_failure})
+    def tuple_hook(kind: Any) -> _Hook:  # noqa: ANN401 - a type form, such as tuple[X, ...]
+        return _tuple_hook(converter, get_args(kind)[0])
+
+    converter.register_structure_hook_factory(attrs.has, object_hook)
+    converter.register_structure_hook_factory(_is_tuple, tuple_hook)
+    converter.register_structure_hook(
+        AccountFailure, lambda data, _: _to_failure(converter.structure(data, _WrittenFailure))
+    )
+    return converter
+
+
+def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - a type form, such as tuple[X, ...]
+    origin: object = get_origin(kind)
+    return origin is tuple
 
 
 def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], object]:
@@ -107,6 +126,69 @@ def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], obj
         raise TypeError(f"expected {name}, got {json_type_name(value)}")
 
     return require
+
+
+def _value_hook(read: Callable[[Any], object]) -> _Hook:
+    return lambda value, _: read(value)
+
+
+def _object_hook(structure: _Hook) -> _Hook:
+    def hook(value: object, kind: object) -> object:
+        if not isinstance(value, dict):
+            raise TypeError(f"expected an object, got {json_type_name(value)}")
+        return structure(value, kind)
+
+    return hook
+
+
+class _ItemError(Exception):
+    """One item of a list cannot be structured; its cause says why."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+def _tuple_hook(converter: "cattrs.Converter", item_kind: type[Any]) -> _Hook:
+    structure = converter.get_structure_hook(item_kind)
+
+    # The hook of cattrs takes an object's keys, or a string's letters, for a list: `{"balances": {}}` would be an empty
+    # account. It also collects the errors of all items, where the first is enough.
+    def hook(value: object, _: object) -> object:
+        if not isinstance(value, list):
+            raise TypeError(f"expected a list, got {json_type_name(value)}")
+        items: list[object] = []
+        for index, item in enumerate(cast("list[object]", value)):
+            try:
+                items.append(structure(item, item_kind))
+            except Exception as error:
+                raise _ItemError(index) from error
+        return tuple(items)
+
+    return hook
+
+
+def _first_fault(error: BaseException) -> tuple[str, str]:
+    """Return the path of the first value that does not fit, and the reason."""
+    from cattrs import ClassValidationError
+
+    path = ""
+    while True:
+        match error:
+            case _ItemError(__cause__=BaseException() as cause):
+                path += f"[{error.index}]"
+                error = cause
+            case ClassValidationError():
+                named, plain = error.group_exceptions()
+                if not named:
+                    # Every field fits, but the class itself refuses them together.
+                    return path.lstrip("."), str(plain[0])
+                error, note = named[0]
+                path += f".{note.name}"
+            case KeyError():
+                return path.lstrip("."), "missing"
+            case _:
+                return path.lstrip("."), str(error)
 
 
 def _from_failure(failure: AccountFailure) -> _WrittenFailure:

@@ -156,6 +156,17 @@ def test_what_is_no_result_is_refused(merged, change, reason):
         MergedBalances.from_dict(data)
 
 
+def test_a_value_in_a_failure_is_named_by_its_whole_path(merged):
+    """The path leads through the failure and its error to the value."""
+    data = merged.to_dict()
+    data["failures"][0]["error"]["status"] = "429"
+
+    with pytest.raises(
+        ValueError, match=r"^not a merged result: failures\[0\]\.error\.status: expected a number, got a str"
+    ):
+        MergedBalances.from_dict(data)
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "5", "null", '{"totals": 5}', "[" * 100_000])
 def test_text_that_is_no_result_is_refused(text):
     """Any other text is a ValueError."""
