@@ -1,4 +1,4 @@
-"""What an error response means: status to class of error, the provider's code and message, hint and `Retry-After`."""
+"""What an error response means: status to class of error, the provider's code and message, and a hint."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from balancekit.errors import (
     UnexpectedRedirectError,
 )
 from balancekit.http.hints import HINTS, NOT_FOUND_HINT
-from balancekit.http.messages import Response, excerpt, parse_date
+from balancekit.http.messages import Response, excerpt
+from balancekit.http.retry_after import retry_after_of
 
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {401: AuthenticationError, 403: AuthenticationError, 429: RateLimitedError}
@@ -30,8 +31,6 @@ _ERRORS_BY_CLASS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
 
 _MAX_CODE: Final = 64
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
-
-_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 @attrs.frozen
@@ -60,7 +59,6 @@ def error_of(
     kind = error_class(status)
     summary = f"{status} {code}" if code else str(status)
     general_hint = NOT_FOUND_HINT if status == HTTPStatus.NOT_FOUND else HINTS.get(kind)
-    sent_at = parse_date(response.headers.get("Date"))
     return kind(
         f"{summary}: {detail.message}" if detail.message else summary,
         account=account,
@@ -68,7 +66,7 @@ def error_of(
         status=status,
         code=code,
         hint=hints.get(code or "") or hints.get(status) or general_hint,
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now=now if sent_at is None else sent_at),
+        retry_after=retry_after_of(response, now=now),
     )
 
 
@@ -114,16 +112,3 @@ def _message(value: object) -> str | None:
         texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
         return excerpt(", ".join(texts)) or None
     return (excerpt(value) or None) if isinstance(value, str | bytes) else None
-
-
-def parse_retry_after(value: str | None, *, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header asks to wait: a number of seconds, or a date.
-
-    `now` is in Unix seconds. A date that has passed is 0; what is neither is None.
-    Source: RFC 9110, section 10.2.3.
-    """
-    text = "" if value is None else value.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    moment = parse_date(text)
-    return None if moment is None else max(0.0, moment - now)

@@ -15,7 +15,7 @@ from balancekit import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http.error_responses import error_class, error_detail, error_of, parse_retry_after
+from balancekit.http.error_responses import error_class, error_detail, error_of
 from balancekit.http.hints import HINTS
 from balancekit.http.messages import MAX_EXCERPT
 
@@ -211,46 +211,3 @@ def test_a_hint_is_the_most_special_there_is(make_error, status, code, hint):
 def test_retry_after_is_kept_whatever_the_status(make_error, status, headers, seconds):
     """A date is counted from the response's own `Date`, since this machine's clock may be off."""
     assert make_error(Response(status, headers)).retry_after == seconds
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 5 ", 5.0),
-        ("007", 7.0),
-        ("999999999999", 999_999_999_999.0),
-        ("Thu, 01 Jan 2026 00:00:10 GMT", 10.0),
-        ("Thursday, 01-Jan-26 00:00:10 GMT", 10.0),
-        ("Thu Jan  1 00:00:10 2026", 10.0),
-        ("Thu, 01 Jan 2026 01:00:10 +0100", 10.0),
-        ("Thu, 01 Jan 2026 00:00:10 -0000", 10.0),
-        ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),
-        ("Thu, 01 Jan 0001 00:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value, seconds):
-    """A date is counted from now, and one that has passed is no wait."""
-    assert parse_retry_after(value, now=NEW_YEAR) == seconds
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None, "", " ", "-5", "+5", "1.5", "1e3", "5, 10", "5 10", "5s", "soon", "NaN", "Infinity", "\u0665", "9" * 13,
-        "9" * 5000, "Thu, 01 Jan 99999 00:00:00 GMT", "Thu, 01 Jan 2026 25:00:00 GMT", "Thu, 32 Jan 2026 00:00:00 GMT",
-    ],
-    ids=lambda value: ascii(value)[:16],
-)  # fmt: skip
-def test_a_retry_after_that_is_neither_seconds_nor_a_date_is_ignored(value):
-    """A header that cannot be understood is treated as absent."""
-    assert parse_retry_after(value, now=NEW_YEAR) is None
-
-
-@given(ANY_TEXT | st.text("0123456789 :,-+.GMTJanThu"))
-def test_any_retry_after_is_harmless(value):
-    """Whatever the header says, it is seconds from zero up or nothing."""
-    seconds = parse_retry_after(value, now=NEW_YEAR)
-
-    assert seconds is None or 0 <= seconds < float("inf")

@@ -31,9 +31,10 @@ with instrumented():
         MalformedResponseError,
         Response,
     )
-    from balancekit.http.error_responses import error_class, error_detail, parse_retry_after
+    from balancekit.http.error_responses import error_class, error_detail
     from balancekit.http.messages import MAX_EXCERPT, Request, excerpt, parse_date
     from balancekit.http.redaction import redact_response
+    from balancekit.http.retry_after import parse_retry_after
 
 SECRET = "canary-key/1234"
 REQUEST = Request("POST", "https://api.example", {"X-Key": SECRET, "Content-Type": "application/json"})
