@@ -30,6 +30,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
 
+TESTS = Path(__file__).parent
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -101,7 +102,7 @@ def everything_shown_by() -> Callable[[BaseException], str]:
             seen.append(link)
             pending += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
             frames = traceback.TracebackException.from_exception(link, capture_locals=True).stack
-            shown += "".join(f"{frame.locals}" for frame in frames if "test" not in Path(frame.filename).name)
+            shown += "".join(f"{frame.locals}" for frame in frames if TESTS not in Path(frame.filename).parents)
             shown += f"{link!r} {link} {link.args!r} {vars(link)!r}"
         return shown
 

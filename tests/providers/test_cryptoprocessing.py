@@ -1,34 +1,26 @@
 """The Cryptoprocessing v2 API."""
 
 import json
-from contextlib import suppress
 from decimal import Decimal
 
-import aiohttp
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import strategies as st
 
 from balancekit import (
     AssetType,
     AuthenticationError,
     BadRequestError,
     Balance,
-    ConfigError,
     CryptoprocessingProvider,
-    MalformedResponseError,
-    ProviderTimeoutError,
     RateLimitedError,
     Response,
     Secret,
     ServiceUnavailableError,
-    TransportError,
-    UnexpectedRedirectError,
 )
-from balancekit.money.exact_json import ShapeError
 from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
+from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
 
 URL = "https://app.cryptoprocessing.com/api/v2/accounts/list"
-CANARY = "canary-3f9a"
 SECRET = "AbCdEfG123456"
 EMPTY_BODY_SIGNATURE = (
     "89ff570683bfcd9e2c8911332e07e3ff196ca50f91faef98126fb0eb76df90d7"
@@ -42,8 +34,7 @@ LINE = {"currency": "BTC", "type": "crypto", "balance": "0.04"}
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 LINES = st.fixed_dictionaries({}, optional={name: VALUES | st.just(good) for name, good in LINE.items()})
-ANSWERS = st.fixed_dictionaries({"data": VALUES | st.lists(VALUES | LINES)})
-BODIES = st.binary() | ANSWERS.map(json.dumps).map(str.encode)
+RESPONSES = st.fixed_dictionaries({"data": VALUES | st.lists(VALUES | LINES)})
 
 
 @pytest.fixture
@@ -52,9 +43,67 @@ def provider():
     return CryptoprocessingProvider("shop", key="key-0123", secret=SECRET)
 
 
-def answer(*lines):
-    """Write a body with these lines."""
-    return Response(200, body=json.dumps({"data": lines}).encode())
+def response(*lines):
+    """Return a response with these lines."""
+    return of_body(json.dumps({"data": lines}))
+
+
+def of_body(body):
+    """Return a response with this body."""
+    return Response(200, body=body.encode())
+
+
+class TestContract(AdapterContract):
+    """What every adapter does."""
+
+    secrets = ("key-0123", SECRET)
+    by_reference = frozenset({"secret"})
+    samples = "cryptoprocessing"
+    bodies = RESPONSES.map(json.dumps).map(str.encode)
+    bad_settings = (
+        ("key", ""), ("key", f"{CANARY} x"), ("key", f"{CANARY}\n"), ("key", f"{CANARY}\u00e9"), ("key", None),
+        ("key", CANARY.encode()), ("secret", ""), ("secret", f" {CANARY}"), ("secret", f"{CANARY}\n"), ("secret", None),
+        ("secret", CANARY.encode()), ("secret", [CANARY]), ("secret", f"{CANARY}\udce9"),
+    )  # fmt: skip
+    malformed = (
+        (response(LINE, {"type": "crypto", "balance": "1"}), "data[1].currency: missing"),
+        (response(LINE, {"currency": "BTC", "balance": "1"}), "data[1].type: missing"),
+        (response(LINE, {"currency": "BTC", "type": "crypto"}), "data[1].balance: missing"),
+        (response({"currency": "BTC"}, {"currency": ""}), "data[0].type: missing"),
+        (response(LINE | {"currency": 1.5}), "data[0].currency: expected a string, got a number"),
+        (response(LINE | {"currency": ""}), "data[0].currency: an empty code"),
+        (response(LINE | {"type": ["crypto"]}), "data[0].type: expected a string, got a list"),
+        (response(LINE | {"balance": True}), "data[0].balance: expected a decimal string, got a boolean"),
+        (response(LINE | {"balance": "1_000"}), "data[0].balance: not a plain decimal number"),
+        (response(LINE | {"balance": 10**100}), "data[0].balance: more than 100 digits"),
+        (response([]), "data[0]: expected an object, got a list"),
+        (of_body('{"error":"Bad key header","code":"bad_header_key"}'), "data: missing"),
+        (of_body('{"data": {}}'), "data: expected a list, got an object"),
+        (of_body("[]"), "expected an object, got a list"),
+        (of_body("<html>"), "the body is not JSON"),
+        (of_body(""), "the body is empty"),
+    )
+    documented_errors = (
+        ("bad_content_format", BadRequestError, "bad_content_format", "400 bad_content_format: Bad content format",
+         "A proxy on the way may be changing the body"),
+        ("bad_header_signature", AuthenticationError, "bad_header_signature",
+         "403 bad_header_signature: Bad signature header", "Check that the secret belongs"),
+        ("required_header_signature", AuthenticationError, "required_header_signature",
+         "403 required_header_signature: No signature header", "A proxy on the way may be"),
+        ("bad_header_key", AuthenticationError, "bad_header_key", "403 bad_header_key: Bad key header",
+         "Check the key, and that base_url is the host"),
+        ("required_header_key", AuthenticationError, "required_header_key",
+         "403 required_header_key: No key header", "Check base_url: this is also"),
+        ("errors_by_field", BadRequestError, None, "400: currency: The currency field is required.",
+         "Check the account's settings"),
+        ("rate_limited", RateLimitedError, None, "429: error code: 1015", "All accounts behind one IP address share"),
+        ("bad_gateway", ServiceUnavailableError, None, GATEWAY_PAGE, "The provider is failing"),
+    )  # fmt: skip
+
+    @staticmethod
+    def make(account="shop", **changes):
+        """Make an account with the published secret."""
+        return CryptoprocessingProvider(account, **({"key": "key-0123", "secret": SECRET} | changes))
 
 
 @pytest.mark.parametrize(
@@ -106,51 +155,7 @@ def test_credentials_may_come_hidden():
     assert provider.build_request(now=0, nonce="n").headers["X-Processing-Signature"] == EMPTY_BODY_SIGNATURE
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("key", ""), ("key", f"{CANARY} x"), ("key", f"{CANARY}\n"), ("key", f"{CANARY}\u00e9"), ("key", None),
-        ("key", CANARY.encode()), ("secret", ""), ("secret", f" {CANARY}"), ("secret", f"{CANARY}\n"), ("secret", None),
-        ("secret", CANARY.encode()), ("secret", [CANARY]), ("secret", f"{CANARY}\udce9"), ("base_url", "http://x.example"),
-        ("base_url", "x.example"), ("base_url", None), ("base_url", f"https://user:{CANARY}@x.example"),
-    ],
-    ids=ascii,
-)  # fmt: skip
-def test_a_setting_that_cannot_work_is_named_and_not_shown(setting, value, everything_shown_by):
-    """The message names account and setting, and neither it nor the traceback's variables show a secret."""
-    settings = {"key": f"{CANARY}-key", "secret": f"{CANARY}-secret"} | {setting: value}
-
-    with pytest.raises(ConfigError, match=rf"^account 'shop': {setting}: ") as caught:
-        CryptoprocessingProvider("shop", **settings)
-
-    assert CANARY not in everything_shown_by(caught.value)
-
-
-@pytest.mark.parametrize("account", [None, "", "a\nb"], ids=repr)
-def test_a_label_that_cannot_be_shown_gives_no_secret_away(account, everything_shown_by):
-    """The credentials are hidden before anything is looked at."""
-    with pytest.raises(ConfigError, match=r"^account: ") as caught:
-        CryptoprocessingProvider(account, key=CANARY, secret=CANARY)
-
-    assert CANARY not in everything_shown_by(caught.value)
-
-
-def test_an_account_shows_no_secret(everything_shown_by):
-    """Neither the provider nor its parts nor its request show key, secret or signature."""
-    provider = CryptoprocessingProvider("shop", key=f"{CANARY}-key", secret=f"{CANARY}-secret")
-
-    shown = repr([provider, vars(provider), provider.build_request(now=0, nonce="n")])
-
-    assert CANARY not in shown
-    assert hex_signature(keyed_hash(Secret(f"{CANARY}-secret")), b"{}") not in shown
-
-
-def test_the_secret_may_be_held_by_reference_only():
-    """A configuration file names where the secret is, not the secret."""
-    assert CryptoprocessingProvider.secret_settings == {"secret"}
-
-
-def test_the_answer_of_the_providers_page_is_read(provider, read_sample):
+def test_the_response_of_the_providers_page_is_read(provider, read_sample):
     """The example of "List balances" gives its two balances."""
     balances = provider.read_response(read_sample("cryptoprocessing", "page"))
 
@@ -181,215 +186,15 @@ def test_balances_are_kept_as_they_were_reported(provider, read_sample):
     ]
 
 
-def test_an_account_without_balances_is_empty(provider, read_sample):
-    """An empty list is an answer."""
-    assert provider.read_response(read_sample("cryptoprocessing", "empty")) == ()
-
-
-@pytest.mark.parametrize("name", LINE)
-def test_a_missing_field_is_named_by_its_path(provider, name):
-    """Nothing is guessed for what is not there."""
-    line = {other: value for other, value in LINE.items() if other != name}
-
-    with pytest.raises(ShapeError, match=rf"^data\[1\]\.{name}: missing$"):
-        provider.read_response(answer(LINE, line))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("currency", 1.5, "expected a string, got a number"),
-        ("currency", "", "an empty code"),
-        ("type", ["crypto"], "expected a string, got a list"),
-        ("balance", True, "expected a decimal string, got a boolean"),
-        ("balance", "1_000", "not a plain decimal number"),
-        ("balance", 10**100, "more than 100 digits"),
-    ],
-    ids=lambda value: ascii(value)[:20],
-)
-def test_a_field_that_cannot_be_read_is_named_by_its_path(provider, name, value, reason):
-    """The message says where and what is wrong."""
-    with pytest.raises(ShapeError) as caught:
-        provider.read_response(answer(LINE, LINE | {name: value}))
-
-    assert str(caught.value) == f"data[1].{name}: {reason}"
-
-
-def test_the_first_of_several_faults_is_named(provider):
-    """The first line counts, and in it the fields in their order."""
-    with pytest.raises(ShapeError, match=r"^data\[0\]\.type: missing$"):
-        provider.read_response(answer({"currency": "BTC"}, {"currency": ""}))
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("{}", "data: missing"),
-        ('{"data": {}}', "data: expected a list, got an object"),
-        ('{"data": [[]]}', "data[0]: expected an object, got a list"),
-        ("[]", "expected an object, got a list"),
-        ("<html>", "the body is not JSON"),
-    ],
-)
-def test_a_body_of_another_shape_is_refused(provider, body, message):
-    """What is no list of balances is never an empty account."""
-    with pytest.raises(ShapeError) as caught:
-        provider.read_response(Response(200, body=body.encode()))
-
-    assert str(caught.value) == message
-
-
 def test_a_code_that_would_grow_in_upper_case_stays_as_it_is(provider):
     """A few letters of other scripts become two in upper case; only ASCII letters are changed."""
-    (balance,) = provider.read_response(answer(LINE | {"currency": "\u0149" * 32}))
+    (balance,) = provider.read_response(response(LINE | {"currency": "\u0149" * 32}))
 
     assert balance.currency == "\u0149" * 32
-
-
-@given(BODIES)
-def test_any_body_gives_balances_or_a_shape_error(body):
-    """Nothing else comes of a 200, whatever is in it."""
-    with suppress(ShapeError):
-        balances = CryptoprocessingProvider("shop", key="k", secret="s").read_response(Response(200, body=body))
-
-        assert isinstance(balances, tuple)
-        assert all(isinstance(balance, Balance) for balance in balances)
 
 
 def test_a_field_that_is_not_read_fails_nothing_whatever_it_is_called(provider):
     """A provider may add what not every decoder takes."""
     line = LINE | {"\ud800": "\ud800", "new": None}
 
-    assert provider.read_response(answer(line)) == provider.read_response(answer(LINE))
-
-
-async def test_balances_are_fetched(provider, session, mocked, read_sample):
-    """One request with the signed headers and body gives the balances."""
-    mocked.post(URL, body=read_sample("cryptoprocessing", "page").body)
-
-    balances = await provider.fetch_balances(session)
-
-    ((call,),) = mocked.requests.values()
-    assert [balance.code for balance in balances] == ["BTC", "EUR"]
-    assert call.kwargs["data"] == b"{}"
-    assert call.kwargs["headers"]["X-Processing-Signature"] == EMPTY_BODY_SIGNATURE
-
-
-@pytest.mark.parametrize(
-    ("case", "kind", "code", "hint"),
-    [
-        ("bad_content_format", BadRequestError, "bad_content_format", "A proxy on the way may be changing the body"),
-        ("bad_header_signature", AuthenticationError, "bad_header_signature", "Check that the secret belongs"),
-        ("required_header_signature", AuthenticationError, "required_header_signature", "A proxy on the way may be"),
-        ("bad_header_key", AuthenticationError, "bad_header_key", "Check the key, and that base_url is the host"),
-        ("required_header_key", AuthenticationError, "required_header_key", "Check base_url: this is also"),
-        ("errors_by_field", BadRequestError, None, "Check the account's settings"),
-        ("rate_limited", RateLimitedError, None, "All accounts behind one IP address share one limit"),
-        ("bad_gateway", ServiceUnavailableError, None, "The provider is failing"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.islower() else "",
-)
-async def test_a_documented_error_is_typed(provider, session, mocked, read_sample, case, kind, code, hint):
-    """Each has its class, status, code and hint, and says whether trying again may help."""
-    sample = read_sample("cryptoprocessing", case)
-    mocked.post(URL, status=sample.status, body=sample.body)
-
-    with pytest.raises(kind) as caught:
-        await provider.fetch_balances(session)
-
-    error = caught.value
-    assert (type(error), error.status, error.code) == (kind, sample.status, code)
-    assert error.hint.startswith(hint)
-    assert error.retryable is (sample.status >= 429)
-    assert error.retry_after is None
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ("bad_header_key", "403 bad_header_key: Bad key header"),
-        ("errors_by_field", "400: currency: The currency field is required."),
-        ("rate_limited", "429: error code: 1015"),
-    ],
-)
-async def test_an_error_says_what_the_provider_said(provider, session, mocked, read_sample, case, message):
-    """Status, code and words are one line."""
-    sample = read_sample("cryptoprocessing", case)
-    mocked.post(URL, status=sample.status, body=sample.body)
-
-    with pytest.raises(Exception, match="shop") as caught:
-        await provider.fetch_balances(session)
-
-    assert caught.value.message == message
-
-
-async def test_the_html_of_a_proxy_is_one_short_line(provider, session, mocked, read_sample):
-    """A page of HTML does not fill a terminal."""
-    sample = read_sample("cryptoprocessing", "bad_gateway")
-    mocked.post(URL, status=502, body=sample.body * 100, content_type="text/html")
-
-    with pytest.raises(ServiceUnavailableError, match="<h1>502 Bad Gateway</h1>") as caught:
-        await provider.fetch_balances(session)
-
-    assert len(caught.value.message) < 220
-    assert caught.value.message.isprintable()
-
-
-async def test_the_time_to_come_back_is_kept(provider, session, mocked):
-    """A proxy may say how long its limit lasts."""
-    mocked.post(URL, status=429, body="error code: 1015", headers={"Retry-After": "60"})
-
-    with pytest.raises(RateLimitedError) as caught:
-        await provider.fetch_balances(session)
-
-    assert caught.value.retry_after == 60.0
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("", "the body is empty"),
-        ("OK", "the body is not JSON"),
-        ('{"data":[{}]}', "data[0].currency: missing"),
-        ('{"error":"Bad key header","code":"bad_header_key"}', "data: missing"),
-    ],
-)
-async def test_a_200_without_balances_is_malformed(provider, session, mocked, body, message):
-    """It is no empty account, and asking again would not help."""
-    mocked.post(URL, body=body)
-
-    with pytest.raises(MalformedResponseError) as caught:
-        await provider.fetch_balances(session)
-
-    assert (caught.value.message, caught.value.status, caught.value.retryable) == (message, 200, False)
-
-
-async def test_a_redirect_is_refused(provider, session, mocked):
-    """The key pair goes to no other host."""
-    mocked.post(URL, status=302, headers={"Location": "https://evil.example"})
-
-    with pytest.raises(UnexpectedRedirectError, match="Check base_url") as caught:
-        await provider.fetch_balances(session)
-
-    assert len(mocked.requests) == 1
-    assert not caught.value.retryable
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        (aiohttp.ClientConnectionError("refused"), TransportError),
-        (aiohttp.ServerDisconnectedError(), TransportError),
-        (TimeoutError(), ProviderTimeoutError),
-    ],
-    ids=["refused", "disconnected", "timeout"],
-)
-async def test_a_connection_that_fails_is_worth_another_try(provider, session, mocked, raised, kind):
-    """Reading balances changes nothing, so it may be repeated."""
-    mocked.post(URL, exception=raised)
-
-    with pytest.raises(kind, match=type(raised).__name__) as caught:
-        await provider.fetch_balances(session)
-
-    assert caught.value.retryable
-    assert caught.value.status is None
+    assert provider.read_response(response(line)) == provider.read_response(response(LINE))

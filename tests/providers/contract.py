@@ -1,0 +1,136 @@
+"""What every adapter does; the test file of each has a class that derives from this one."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from balancekit import Balance, BalanceProvider, ConfigError, MalformedResponseError, ProviderError, Response
+
+CANARY = "canary-3f9a"
+GATEWAY_PAGE = (
+    "502: <html> <head><title>502 Bad Gateway</title></head> "
+    "<body> <center><h1>502 Bad Gateway</h1></center> </body> </html>"
+)
+"""The message of the sample `bad_gateway`: a proxy's page, on one line."""
+BASE_URLS = ["http://x.example", "x.example", None, f"https://user:{CANARY}@x.example"]
+
+
+class AdapterContract:
+    """Derive from it with the attributes below; tests are made of the rows of the tables by conftest.py."""
+
+    secrets: tuple
+    """What is never shown of the settings of an account."""
+    by_reference: frozenset
+    """The names of the settings that a configuration file may hold by reference only."""
+    bad_settings: tuple
+    """Settings that cannot work: names and values; those of the base URL need not be listed."""
+    samples: str
+    """The folder of what the provider sends; there is a `page` of its documentation, and an `empty` list."""
+    malformed: tuple
+    """Responses that are a 200 and hold no balances, and the messages of their errors."""
+    bodies: st.SearchStrategy
+    """Bodies that are nearly right."""
+    documented_errors: tuple
+    """What error responses become: names of samples, classes, codes, messages, and the starts of hints."""
+
+    @staticmethod
+    def make(account="shop", **changes):
+        """Make an account; settings may be changed."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def provider(self):
+        """Make an account."""
+        return self.make()
+
+    def check_nothing_is_shown(self, shown):
+        """Check that a text has none of the secrets."""
+        assert not [secret for secret in [CANARY, *self.secrets] if secret in shown]
+
+    def test_it_is_a_provider(self, provider):
+        """It has the label that it was given, and the name of its API."""
+        assert isinstance(provider, BalanceProvider)
+        assert (provider.account, provider.provider) == ("shop", self.samples)
+
+    def test_secrets_are_held_by_reference_only(self, provider):
+        """A configuration file names where a secret is, not the secret."""
+        assert type(provider).secret_settings == self.by_reference
+
+    def test_a_setting_that_cannot_work_is_named_and_not_shown(self, bad_setting, everything_shown_by):
+        """The message names account and setting, and neither it nor the traceback's variables show a secret."""
+        name, value = bad_setting
+
+        with pytest.raises(ConfigError, match=rf"^account 'shop': {name}: ") as caught:
+            self.make(**{name: value})
+
+        self.check_nothing_is_shown(everything_shown_by(caught.value))
+
+    @pytest.mark.parametrize("account", [None, "", "a\nb"], ids=repr)
+    def test_a_label_that_cannot_be_shown_gives_no_secret_away(self, account, everything_shown_by):
+        """The credentials are hidden before anything is checked."""
+        with pytest.raises(ConfigError, match=r"^account: ") as caught:
+            self.make(account)
+
+        self.check_nothing_is_shown(everything_shown_by(caught.value))
+
+    def test_an_account_shows_no_secret(self, provider):
+        """Neither the provider nor its parts nor its request show a key or a signature."""
+        request = provider.build_request(now=0, nonce="n")
+        signatures = [value for name, value in request.headers.items() if "Signature" in name]
+
+        shown = repr([provider, vars(provider), request])
+
+        assert signatures
+        assert not [signature for signature in signatures if signature in shown]
+        self.check_nothing_is_shown(shown)
+
+    def test_an_account_without_balances_is_empty(self, provider, read_sample):
+        """An empty list is a response like any other."""
+        assert provider.read_response(read_sample(self.samples, "empty")) == ()
+
+    async def test_a_malformed_response_is_named_by_its_path(self, provider, wire, malformed):
+        """What holds no balances is never an empty account; the message says where and what is wrong."""
+        wire.outcome, message = malformed
+
+        with pytest.raises(MalformedResponseError) as caught:
+            await provider.fetch_balances(None)
+
+        assert caught.value.message == message
+
+    @settings(suppress_health_check=[HealthCheck.differing_executors])
+    @given(st.data())
+    def test_any_body_gives_balances_or_a_malformed_response(self, data):
+        """Nothing else comes of a 200, whatever is in it."""
+        response = Response(200, body=data.draw(st.binary() | self.bodies))
+
+        with suppress(ValueError):
+            balances = self.make().read_response(response)
+
+            assert isinstance(balances, tuple)
+            assert all(isinstance(balance, Balance) for balance in balances)
+
+    async def test_balances_are_fetched(self, provider, wire, read_sample):
+        """One request, which is the one that the adapter builds, gives the balances."""
+        wire.outcome = page = read_sample(self.samples, "page")
+
+        balances = await provider.fetch_balances(None)
+
+        (sent,), built = wire.requests, provider.build_request(now=0, nonce="n")
+        assert balances == provider.read_response(page)
+        assert (sent.method, sent.url, sent.body) == (built.method, built.url, built.body)
+        assert sent.headers.keys() == built.headers.keys()
+
+    async def test_a_documented_error_is_typed(self, provider, wire, read_sample, documented_error):
+        """Each has its class, status, code, hint and message, and says whether trying again may help."""
+        case, kind, code, message, hint = documented_error
+        wire.outcome = sample = read_sample(self.samples, case)
+
+        with pytest.raises(ProviderError) as caught:
+            await provider.fetch_balances(None)
+
+        error = caught.value
+        assert (type(error), error.status, error.code) == (kind, sample.status, code)
+        assert error.hint.startswith(hint)
+        assert error.message == message
+        assert error.retryable is (sample.status >= 429)
