@@ -62,12 +62,12 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     Raises ShapeError for anything else, `NaN` and `Infinity` included, and for a body beyond `MAX_NESTING` or
     `MAX_VALUES`, of which nothing is decoded.
     """
-    _refuse_beyond_bounds(body)
+    _check_bounds(body)
     try:
-        # A third of the time of reading a response is saved by it. What it refuses the standard library's decoder may
-        # take, such as half of a surrogate pair in a field that nobody reads; what both take they decode alike.
+        # This decoder saves a third of the time of reading a response. The standard library's accepts a little more,
+        # such as half of a surrogate pair in a field that nobody reads; what both accept, they decode alike.
         return _quick_decoder().decode(body)
-    except Exception:  # noqa: BLE001, S110 - whatever it is, the decoder below says what is wrong
+    except Exception:  # noqa: BLE001, S110 - the decoder below finds out what is wrong
         pass
     try:
         return _DECODER.decode(body.decode("utf-8"))
@@ -82,9 +82,9 @@ def decode_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     raise ShapeError(f"the body is {reason}")
 
 
-def _refuse_beyond_bounds(body: bytes) -> None:
-    # No body has more values than bytes. Brackets and commas within strings count here as well, so that only a body
-    # with many of them, or with one in a string, is taken apart at its strings.
+def _check_bounds(body: bytes) -> None:
+    # No body has more values than bytes. Brackets and commas within strings count here as well: that is enough to admit
+    # most bodies; only for the others are strings left out.
     if len(body) < MAX_VALUES or 1 + len(body.translate(None, delete=_NOT_BEFORE_VALUES)) <= MAX_VALUES:
         marks = body.translate(_AS_SQUARE, delete=_NOT_BRACKETS_OR_QUOTES)
         brackets = marks.translate(None, delete=b'"\\')
@@ -119,16 +119,16 @@ def _outside_strings(body: bytes) -> bytes:
 
 
 def _read_integer(text: str) -> int | JsonNumber:
-    # `int` refuses thousands of digits, in an unknown field too; whoever reads the field says what is too long.
+    # `int` raises for thousands of digits, in an unknown field too. The reader of the field says what is too long.
     return int(text) if len(text) <= _LONGEST_INTEGER else JsonNumber(text)
 
 
-def _refuse_constant(_: str) -> NoReturn:
+def _reject_constant(_: str) -> NoReturn:
     raise ValueError
 
 
 # Made once, since `json.loads` would make one for every body.
-_DECODER: Final = json.JSONDecoder(parse_float=JsonNumber, parse_int=_read_integer, parse_constant=_refuse_constant)
+_DECODER: Final = json.JSONDecoder(parse_float=JsonNumber, parse_int=_read_integer, parse_constant=_reject_constant)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Any answer whatever gives balances or a ProviderError; the same check as in tests/long/fuzz, without its search."""
+"""Any response gives balances or a ProviderError; the same check as in tests/long/fuzz, without its search."""
 
 import json
 import runpy
@@ -38,12 +38,12 @@ BODIES = st.binary() | JSON.map(json.dumps).map(str.encode) | mutations()
 
 @pytest.mark.parametrize("provider", FUZZ["PROVIDERS"], ids=lambda provider: provider.provider)
 @given(st.just(200) | st.sampled_from(FUZZ["STATUSES"]) | st.integers(100, 999), HEADERS, BODIES)
-def test_any_answer_keeps_what_is_promised(provider, status, headers, body):
+def test_any_response_keeps_what_is_promised(provider, status, headers, body):
     """Nothing else is raised than the status or the body stands for, and no secret that was sent back is shown."""
     FUZZ["check"](provider, Response(status, headers, body))
 
 
 @given(st.binary(max_size=64))
-def test_any_input_of_the_search_is_an_answer(data):
+def test_any_input_of_the_search_is_a_response(data):
     """The program in tests/long/fuzz takes any bytes, so that whatever it stops at is a finding."""
     FUZZ["run"](data)

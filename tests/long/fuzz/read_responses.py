@@ -1,4 +1,4 @@
-"""What any answer may come to, and a search, guided by coverage, for one that comes to something else.
+"""What may come of any response, and a search, guided by coverage, for one of which something else comes.
 
     python tests/long/fuzz/read_responses.py [seconds] [directory of the corpus]
 
@@ -58,7 +58,7 @@ WORDS = (
 
 
 def check(provider, response):
-    """Read an answer in every way that the package does; AssertionError if anything but its promises comes of it."""
+    """Read a response in every way that the package does; AssertionError if anything but its promises comes of it."""
     check_parts(response)
     if response.status == 200:
         try:
@@ -76,7 +76,7 @@ def check(provider, response):
 
 
 def check_parts(response):
-    """Read the parts of an answer, each by itself."""
+    """Read the parts of a response, each by itself."""
     for value in response.headers.values():
         moment = parse_date(value)
         assert moment is None or math.isfinite(moment)
