@@ -73,19 +73,16 @@ class UnshowableError(OSError):
         raise RuntimeError
 
 
-class CancelsItself(Scripted):
-    """A provider that cancels the task that it runs in."""
-
-    async def fetch_balances(self, session):
-        """Cancel and let it happen."""
-        asyncio.current_task().cancel()
-        await asyncio.sleep(0)
+async def cancel_itself():
+    """Cancel the task that the provider runs in, and let it happen."""
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
     "make_bad",
     [
-        lambda: CancelsItself("bad"),
+        lambda: Scripted("bad", cancel_itself),
         lambda: Scripted("bad", GeneratorExit()),
         lambda: Scripted("bad", BareError()),
         lambda: Scripted("bad", UnshowableError()),
@@ -154,26 +151,24 @@ def test_waiting_for_other_fetches_ends_at_the_deadline(run_virtually):
 def test_cancelling_stops_a_provider_that_turns_it_into_an_error(run_virtually):
     """After a fetch was cancelled no other account is asked, whatever the one under way makes of it."""
 
-    class Stubborn(Scripted):
-        async def fetch_balances(self, session):
-            asked.append(self.account)
-            try:
-                await asyncio.sleep(9e9)
-            except asyncio.CancelledError:
-                raise ValueError from None
+    async def turn_it_into_an_error():
+        try:
+            await asyncio.sleep(9e9)
+        except asyncio.CancelledError:
+            raise ValueError from None
 
     async def main():
-        async with AggregateClient([Stubborn(f"a{number}") for number in range(9)], concurrency=2) as client:
+        async with AggregateClient(accounts, concurrency=2) as client:
             fetching = asyncio.create_task(client.fetch())
             await asyncio.sleep(1)
             fetching.cancel()
             await asyncio.sleep(1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asked = []
+    accounts = [Scripted(f"a{number}", turn_it_into_an_error) for number in range(9)]
     run_virtually(main())
 
-    assert asked == ["a0", "a1"]
+    assert [account.calls for account in accounts] == [1, 1] + [0] * 7
 
 
 def test_closing_ends_what_is_being_read(run_virtually):
@@ -195,20 +190,18 @@ def test_closing_ends_what_is_being_read(run_virtually):
 def test_a_provider_that_refuses_to_be_cancelled_does_not_hold_the_caller(run_virtually):
     """The deadline is kept even if an adapter swallows its cancellation."""
 
-    class Stubborn(Scripted):
-        async def fetch_balances(self, session):
-            while not release.is_set():
-                try:
-                    await release.wait()
-                except asyncio.CancelledError:
-                    continue
-            return self.balances()
+    async def ignore_cancellation():
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
 
     async def main():
         nonlocal release
         release = asyncio.Event()
         started = asyncio.get_running_loop().time()
-        async with AggregateClient([Stubborn("stubborn"), Scripted("shop")], deadline=1.0) as client:
+        async with AggregateClient(
+            [Scripted("stubborn", ignore_cancellation), Scripted("shop")], deadline=1.0
+        ) as client:
             merged = await client.fetch()
         took = asyncio.get_running_loop().time() - started
         release.set()
@@ -288,32 +281,21 @@ def test_the_interpreters_own_exceptions_pass(run_virtually, interrupt):
         run_virtually(main())
 
 
-class _Stubborn:
-    account, provider = "stubborn", "fake"
+def test_a_request_that_ignores_its_cancellation_gives_up_its_place(run_virtually):
+    """The account behind it is read, even if no other call is made."""
 
-    async def fetch_balances(self, session):
+    async def ignore_cancellation_twice():
         for _ in range(2):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(1e4)
         await asyncio.sleep(1e4)
 
-
-class _Well:
-    account, provider = "well", "fake"
-
-    async def fetch_balances(self, session):
-        await asyncio.sleep(1)
-        return []
-
-
-def test_a_request_that_refuses_to_be_cancelled_gives_up_its_place(run_virtually):
-    """Whoever waits behind it is read, even if nobody else ever asks."""
-
     async def main():
-        async with AggregateClient([_Stubborn(), _Well()], concurrency=1) as client:
+        stubborn = Scripted("stubborn", ignore_cancellation_twice)
+        async with AggregateClient([stubborn, Scripted("healthy", 1.0)], concurrency=1) as client:
             first = asyncio.create_task(client.fetch(["stubborn"]))
             await asyncio.sleep(0.1)
-            second = asyncio.create_task(client.fetch(["well"]))
+            second = asyncio.create_task(client.fetch(["healthy"]))
             await asyncio.sleep(0.1)
             first.cancel()
             return (await second).complete
@@ -321,19 +303,13 @@ def test_a_request_that_refuses_to_be_cancelled_gives_up_its_place(run_virtually
     assert run_virtually(main())
 
 
-class _CancelsItself:
-    account, provider = "cancels-itself", "fake"
+def test_a_cancellation_that_a_provider_leaves_behind_hits_no_other_account(fetch):
+    """A provider that cancels its task and returns all the same fails no other account."""
 
-    async def fetch_balances(self, session):
+    async def cancel_itself_and_return():
         asyncio.current_task().cancel()
         return []
 
+    cancels_itself = Scripted("cancels-itself", cancel_itself_and_return)
 
-def test_a_cancellation_that_a_provider_leaves_behind_hits_no_other_account(run_virtually):
-    """A provider that cancels its task and returns all the same fails nobody else."""
-
-    async def main():
-        async with AggregateClient([_CancelsItself(), _Well()], concurrency=1) as client:
-            return (await client.fetch(["cancels-itself", "well"])).complete
-
-    assert run_virtually(main())
+    assert fetch([cancels_itself, Scripted("healthy", 1.0)], concurrency=1).merged.complete

@@ -9,7 +9,7 @@ from balancekit import (
     WebhookEvent,
     WebhookVerificationError,
 )
-from tests.support.providers import QuickTill
+from tests.support.providers import QuickTill, Scripted
 from tests.support.watching import Seen
 
 
@@ -108,19 +108,12 @@ def test_a_delivery_that_is_refused_changes_nothing(with_client, raised):
 def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_client):
     """Who knocks learns nothing of which accounts there are."""
 
-    class Deaf:
-        account = "deaf"
-        provider = "deaf"
-
-        async def fetch_balances(self, session):
-            return []
-
     async def steps(client, *_):
         for account in ("deaf", "nobody"):
             with pytest.raises(WebhookVerificationError, match="no account of that label takes webhooks"):
                 await client.handle_webhook(account, {}, b"1")
 
-    with_client(steps, QuickTill(), Deaf())
+    with_client(steps, QuickTill(), Scripted("deaf"))
 
 
 def test_a_closed_client_takes_no_delivery(run_virtually):

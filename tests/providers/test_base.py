@@ -25,6 +25,7 @@ from balancekit import (
     TransportError,
 )
 from balancekit.http.transport import BodyTooLargeError
+from tests.support.providers import Scripted
 
 CANARY = "canary/3f9a+b=="
 NEW_YEAR = 1_767_225_600.0
@@ -60,16 +61,8 @@ def bank():
 
 def test_a_provider_is_anything_of_the_right_shape(bank):
     """One's own adapter and an object without the base class will both do."""
-
-    class Bare:
-        account = "a"
-        provider = "b"
-
-        async def fetch_balances(self, session):
-            return []
-
     assert isinstance(bank, BalanceProvider)
-    assert isinstance(Bare(), BalanceProvider)
+    assert isinstance(Scripted("shop"), BalanceProvider)
     assert not isinstance(object(), BalanceProvider)
 
 

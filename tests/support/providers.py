@@ -17,7 +17,10 @@ def outage(account, **facts):
 
 
 class Scripted:
-    """A provider that plays its script, one step an attempt: seconds to wait, an exception to raise, or balances."""
+    """A provider that plays its script, one step an attempt.
+
+    A step is seconds to wait, an exception to raise, balances, or a coroutine function that gives them.
+    """
 
     provider = "scripted"
 
@@ -40,6 +43,8 @@ class Scripted:
                 await asyncio.sleep(step)
             elif isinstance(step, BaseException):
                 raise step
+            elif callable(step):
+                return await step()
             elif step is not None:
                 return step
             return self.balances()
