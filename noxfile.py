@@ -123,7 +123,7 @@ def fuzz(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Fetch under random faults and account for everything: `nox -s soak -- 600`, in seconds."""
     session.install("-e", ".", *_group("soak"))
-    session.run("python", "-X", "dev", "-W", "error", "tests/long/soak.py", *session.posargs)
+    session.run("python", "-X", "dev", "-W", "error", "-m", "tests.long.soak", *session.posargs)
 
 
 @nox.session

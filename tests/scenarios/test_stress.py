@@ -21,6 +21,7 @@ from balancekit import (
     TransportError,
 )
 from balancekit.stores import MemoryStore
+from tests.support.laws import Laws
 
 SECONDS = 40.0
 CALLERS = 6
@@ -54,21 +55,20 @@ class Sent:
     refuses: bool = False
 
 
-class World:
+class World(Laws):
     """All requests that providers were sent, and what was found to break a law."""
 
     def __init__(self, chance):
+        super().__init__(slack=SLACK)
         self.chance = chance
         self.loop = asyncio.get_running_loop()
         self.sent = {}
         self.under_way = set()
-        self.problems = []
         self.concurrency = {}
-        self.checked = defaultdict(int)
 
     def problem(self, text):
-        """Note a broken law."""
-        self.problems.append(f"at {self.loop.time() - 1000:.3f}: {text}")
+        """Note a broken law, and when."""
+        super().problem(f"at {self.loop.time() - 1000:.3f}: {text}")
 
     def begin(self, provider):
         """Note a request."""
@@ -230,7 +230,7 @@ class Caller:
     async def run(self):
         """Go on until the client is closed."""
         ways = (self._fetch, self._stream, self._watch, self._invalidate)
-        while not self._client._closed:
+        while self._number not in self._stress.closed:
             await self._chance.choices(ways, weights=(6, 3, 1, 3))[0]()
             await asyncio.sleep(self._chance.choice([0, 0.01, self._chance.uniform(0, 1)]))
 
@@ -243,43 +243,20 @@ class Caller:
 
     async def _end(self, task, name, seconds):
         """Have a task end by itself or by being cancelled at a random moment; returns whether it has a result."""
-        cancels = self._chance.random() < 0.3
-        if cancels:
-            after = self._chance.choice([0, 0.01, self._chance.uniform(0, 2)])
-            await asyncio.wait([task], timeout=min(after, seconds))
-            cancels, seconds = task.cancel(), SLACK
-        await asyncio.wait([task], timeout=seconds)
-        if not task.done():
-            self._world.problem(f"a {name} does not end{' when it is cancelled' if cancels else ''}")
-            task.cancel()
-        elif task.cancelled():
-            if not cancels:
-                self._world.problem(f"a {name} is cancelled by nobody")
-        elif task.exception() is not None:
-            self._world.problem(f"a {name} raises {task.exception()!r}")
-        elif cancels:
-            self._world.problem(f"a cancelled {name} returns")
-        else:
-            self._world.checked[name] += 1
-            return True
-        return False
+        after = self._chance.choice([0, 0.01, self._chance.uniform(0, 2)]) if self._chance.random() < 0.3 else None
+        return await self._world.end(task, name, within=seconds, cancel_after=after)
 
     async def _fetch(self):
         labels, max_age, fair = self._labels(), self._max_age(), self._chance.choice([0, 100])
         oldest = self._oldest(max_age)
         task = asyncio.create_task(self._client.fetch(labels, max_age=max_age, stale_if_error=fair))
-        if not await self._end(task, "fetch", self._stress.deadline + SLACK):
+        if not await self._end(task, "fetch", self._stress.deadline):
             return
         merged = task.result()
-        failed = [failure.account for failure in merged.failures]
-        fresh = [snapshot for snapshot in merged.accounts if not snapshot.stale]
-        stale = [snapshot.account for snapshot in merged.accounts if snapshot.stale]
-        if sorted(failed + [snapshot.account for snapshot in fresh]) != sorted(labels):
-            self._world.problem("a fetch lacks an account, or has one twice")
-        if not set(stale) <= set(failed) or len(stale) != len(set(stale)) or (stale and not fair):
-            self._world.problem("a stale snapshot without its failure")
-        for snapshot in fresh:
-            self._check(snapshot, oldest)
+        self._world.check_result("fetch", labels, merged, may_be_stale=bool(fair))
+        for snapshot in merged.accounts:
+            if not snapshot.stale:
+                self._check(snapshot, oldest)
 
     async def _stream(self):
         labels, max_age = self._labels(), self._max_age()
@@ -296,10 +273,8 @@ class Caller:
             return False
 
         task = asyncio.create_task(read())
-        read_out = await self._end(task, "stream", self._stress.deadline + SLACK) and not task.result()
-        came = sorted(outcome.account for outcome in seen)
-        if len(came) != len(set(came)) or (read_out and came != sorted(labels)):
-            self._world.problem("a stream lacks an account, or has one twice")
+        read_out = await self._end(task, "stream", self._stress.deadline) and not task.result()
+        self._world.check_outcomes("stream", labels, seen, whole=read_out)
         for outcome in seen:
             if isinstance(outcome, AccountBalances):
                 self._check(outcome, oldest)
@@ -314,11 +289,9 @@ class Caller:
                     aclosing(self._client.watch(labels, max_age=self._max_age())) as states,
                 ):
                     async for state in states:
-                        outcomes = [*state.accounts, *state.failures]
-                        if sorted(outcome.account for outcome in outcomes) != sorted(labels):
-                            self._world.problem("a watch lacks an account, or has one twice")
+                        self._world.check_result("watch", labels, state)
 
-        await self._end(asyncio.create_task(read()), "watch", 5 + SLACK)
+        await self._end(asyncio.create_task(read()), "watch", 5)
 
     async def _invalidate(self):
         label, begun = self._chance.choice(self._client.accounts), self._loop.time()
@@ -372,6 +345,7 @@ class Stress:
         self.in_transit = (WELL if self.well else UNWELL) if shared else 0.0
         store = MoodyStore(self.world, well=self.well) if shared else None
         self.clients = {}
+        self.closed = set()
         self.invalidated = defaultdict(lambda: -math.inf)
         timeout = chance.uniform(0.1, 1.5)
         for number in range(2 if shared else 1):
@@ -390,8 +364,9 @@ class Stress:
         """Do everything, and return which laws were broken."""
         self.world.loop.set_exception_handler(lambda _, context: self.world.problem(f"the loop: {context}"))
         callers = [asyncio.create_task(Caller(self, number).run()) for number in self.clients for _ in range(CALLERS)]
-        for client in self.clients.values():
+        for number, client in self.clients.items():
             await asyncio.sleep(SECONDS / 2)
+            self.closed.add(number)
             await client.aclose()
         late = (await asyncio.wait(callers, timeout=6 + self.deadline))[1]
         if late:
