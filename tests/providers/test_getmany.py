@@ -347,7 +347,7 @@ def test_amounts_and_codes_are_kept_as_they_were_reported(provider, read_sample)
     ids=lambda value: str(value)[:12],
 )
 def test_smallest_units_are_scaled_exactly(provider, value, decimals, amount):
-    """The decimals are always those of the answer."""
+    """The decimals are always those of the response."""
     (balance,) = provider.read_response(response({"value": value, "code": "USDC", "decimals": decimals}))
 
     assert format(balance.amount, "f") == amount
