@@ -27,7 +27,7 @@ Outcome: TypeAlias = AccountBalances | AccountFailure
 class Origin:
     """What all accounts at one origin (scheme, host and port) share; `name` is the origin.
 
-    A provider that is not an HttpProvider has no known origin: its accounts are counted by the provider's name.
+    The origin of a provider that is not an HttpProvider is unknown; the provider's name takes its place.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Account:
         return f"{self.label} ({self.provider})"
 
     def accept(self, snapshot: AccountBalances | None) -> AccountBalances | None:
-        """Return a snapshot from a store if it is of this account, since a store may hold anything; otherwise None."""
+        """Return a snapshot from a store if it is this account's, otherwise None: a store may hold anything."""
         if snapshot is None or (snapshot.account, snapshot.provider) != (self.label, self.provider):
             return None
         return snapshot
@@ -80,7 +80,7 @@ class Account:
         if not isinstance(balances, Iterable):
             reason = f"expected balances, got {type(balances).__name__}"
         else:
-            # Outside the `try`: an error that a generator raises is the adapter's own, and its text is not repeated.
+            # Outside the `try`: an exception of the adapter's own generator may have any text, so it is not shown here.
             listed = tuple(cast("Iterable[object]", balances))
             try:
                 return AccountBalances(self.label, self.provider, cast("tuple[Balance, ...]", listed), fetched_at)
@@ -126,8 +126,8 @@ class Origins:
             self._origins[name] = Origin(name, limiter=None if limit is None else RateLimiter(limit))
         return self._origins[name]
 
-    def refuse_unused_limits(self) -> None:
-        """Raise ConfigError for a limit of an origin at which there is no account: misspelt, it would limit nothing."""
+    def check_all_limits_used(self) -> None:
+        """Raise ConfigError for a limit of an origin that has no account: its URL is probably misspelt."""
         for name in self._limits:
             if name not in self._origins:
                 raise ConfigError(f"rate_limits: no account is on {name}; there are {', '.join(self._origins)}")
@@ -151,7 +151,7 @@ def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]
         if account.label in accounts:
             raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
         accounts[account.label] = account
-    origins.refuse_unused_limits()
+    origins.check_all_limits_used()
     return accounts
 
 

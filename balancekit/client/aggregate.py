@@ -46,8 +46,8 @@ class AggregateClient:
 
     `session` is used and left open; without one the client opens its own and closes it. `concurrency` is how many
     accounts are read at the same time. `timeout` bounds one attempt and `deadline` a whole fetch, in seconds;
-    `attempts` is how often an account is tried, the first time included; `retry` says all of it, delays too, and takes
-    the place of `attempts`. `rate_limits` bounds the requests to a host, by its URL, over all accounts on it.
+    `attempts` is how often an account is tried, the first time included; `retry` replaces it, and sets the delays too.
+    `rate_limits` limits the requests to an origin, which is given by a URL, over all accounts at it.
     With `trust_env` the client's own session takes proxies from the environment. `store` keeps the snapshots, and is
     left open; by default they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
     `aliases` is passed to `merge`.
@@ -109,7 +109,7 @@ class AggregateClient:
     ) -> MergedBalances:
         """Read the accounts (all, or those of the labels given) and merge their balances by currency.
 
-        A snapshot that is no older than `max_age` seconds, and that no webhook has overtaken, is used as it is, and
+        A snapshot that is no older than `max_age` seconds, and that no webhook has invalidated, is used as it is, and
         callers that want the same account at the same time share one request.
 
         An account that cannot be read is in `failures` and makes the result not `complete`; with `strict` it raises
@@ -117,8 +117,8 @@ class AggregateClient:
         `stale_if_error` seconds, the totals hold that one instead, marked as `stale`; it stays a failure. The deadline
         ends the fetch with what has arrived.
 
-        Raises ConfigError for a label that no account has or an age that is none, RuntimeError if the client, or the
-        session lent to it, is closed.
+        Raises ConfigError for a label that no account has or an invalid age, RuntimeError if the client, or the session
+        lent to it, is closed.
         """
         self._refuse_closed()
         selected = self._select(accounts)
@@ -131,7 +131,7 @@ class AggregateClient:
     def stream(self, accounts: Iterable[str] | None = None, *, max_age: float = 0.0) -> AsyncGenerator[Outcome, None]:
         """Read the accounts and give each outcome as it arrives; aliases are not applied.
 
-        Leaving the loop early ends every request that nobody else waits for; `contextlib.aclosing` does so at once.
+        Leaving the loop early ends every request that no other caller waits for; `contextlib.aclosing` does so at once.
         `max_age` is that of `fetch`; without it no snapshot is kept, so that any number of accounts takes little
         memory. Raises as `fetch` does, at the call.
         """
@@ -151,8 +151,8 @@ class AggregateClient:
         `max_age` is that of the first `fetch`. After that an account is read when a webhook, or `invalidate`, says that
         its balances may have changed, here or in another process with the same store; changes within 50 ms are joined.
         One that could not be read is tried again later. `every` reads all accounts that often, in seconds (60 at
-        least), for those that have no webhook. A slow reader gets the newest state and not each one. A watch that is
-        cancelled while it waits, as by a timeout around `anext`, has ended.
+        least), for those that have no webhook. A slow consumer gets the newest state, not every state in between. A
+        watch that is cancelled while it waits, as by a timeout around `anext`, has ended.
 
         Raises as `fetch` does, at the call.
         """
@@ -184,8 +184,8 @@ class AggregateClient:
         An event after which balances may have changed does what `invalidate` does. Amounts in it are not used.
         Deliveries that come twice, late or out of order do no harm.
 
-        Raises WebhookVerificationError, and nothing else, for a delivery that is refused, be it for an account that is
-        not there; RuntimeError if the client is closed.
+        Raises WebhookVerificationError, and nothing else, for a delivery that is rejected, also for a label that no
+        account has; RuntimeError if the client is closed.
         """
         from balancekit.webhooks.replay import act_once, deduplication_key
         from balancekit.webhooks.verification import verify
@@ -266,7 +266,7 @@ class AggregateClient:
                 snapshots.append(last)
         if failures:
             return merge(snapshots, failures, aliases=self._aliases)
-        # A thousand callers that are given the same snapshots are given the same result.
+        # Callers that get the same snapshots get the same result, which is merged once.
         merged, merged_from = self._merged
         if merged is None or len(merged_from) != len(snapshots) or any(map(is_not, merged_from, snapshots)):
             merged = merge(snapshots, aliases=self._aliases)
@@ -274,7 +274,7 @@ class AggregateClient:
         return merged
 
     async def _start_listening(self) -> None:
-        """Begin to hear of changes that other processes make, if the store is shared."""
+        """Listen for changes that other processes make, if the store is shared."""
         await self._ready()
         if self._shared_store is not None:
             await self._shared_store.listen()
@@ -286,7 +286,7 @@ class AggregateClient:
 
     def _on_change(self, change: Change) -> None:
         if self._scheduler is not None:
-            self._scheduler.look_again(change.key)
+            self._scheduler.resume_awaiting_lease(change.key)
         if change.key is None:
             self._watchers.notify(None)
         elif change.invalidated:
@@ -327,7 +327,7 @@ class AggregateClient:
         return self._scheduler
 
     async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave the loop of an earlier use, which must have ended; nothing of it can be used in another."""
+        """Drop what belongs to an earlier event loop; RuntimeError if the client is still in use there."""
         if (self._scheduler is not None and self._scheduler.busy) or (self._owned is not None and not loop.is_closed()):
             raise RuntimeError("the client is in use in another event loop")
         owned, self._owned, self._scheduler = self._owned, None, None

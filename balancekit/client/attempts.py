@@ -1,4 +1,4 @@
-"""One attempt to read an account, and what it needs before: a lease and a permit, where other processes read it too."""
+"""One attempt to read an account, and what it needs first: a lease in a shared store, a permit under a rate limit."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -22,14 +22,14 @@ from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
 
-# How often a flight that waits for a permit, or for another process, asks again, in seconds: what it waits for may come
-# sooner than was announced, and the announcement may be lost.
+# After how many seconds, at most, a flight that waits for a permit or for another process tries again: it may succeed
+# sooner than was expected, and the store's message about that may be lost.
 _POLL_INTERVAL: Final = 1.0
 
 
 @attrs.frozen
 class RetryAfter:
-    """A flight goes on in so many seconds; `awaiting_lease`: or as soon as another process has read the account."""
+    """A flight is to continue after `seconds`; `awaiting_lease`: or as soon as another process has read the account."""
 
     seconds: float
     awaiting_lease: bool = False
@@ -38,8 +38,8 @@ class RetryAfter:
 class Attempts:
     """Makes the attempts of flights over a session, and puts what they read into the store.
 
-    If other processes may share the store, a lease keeps them from reading an account at the same time, and limits on
-    the rate hold for all of them together.
+    If other processes may share the store, a lease keeps them from reading an account at the same time, and rate limits
+    hold for all of them together.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class Attempts:
                 age = self._loop.time() - flight.sent_at
                 await self._store.put(flight.account.key, snapshot, version=flight.version, age=age)
         finally:
-            # Only now, since the next holder of the lease looks for the snapshot first. Without a shared store, a
-            # flight that has succeeded holds nothing.
+            # Release the lease after storing the snapshot: its next holder looks for that first. Without a shared store
+            # there is nothing to release.
             if self._leases is not None:
                 self.release(flight)
 
     def release(self, flight: Flight) -> None:
         """Give back what a flight holds: its place in the queue for permits, and its lease."""
         if flight.account.origin.limiter is not None:
-            # Another process may have read it while this one waited for a permit.
+            # Another process may have read the account while this flight waited for a permit.
             flight.account.origin.limiter.leave_queue(flight)
         if self._leases is not None:
             self._leases.release(flight)
@@ -147,7 +147,7 @@ class Attempts:
         return result
 
     def _clock_was_wrong(self, flight: Flight, error: ProviderError, used: float) -> bool:
-        """Return whether the request was refused for its time and is to be sent again, signed with a corrected one."""
+        """Return whether the request was rejected for its time and is to be sent again, signed with a corrected one."""
         measured = error.clock_offset if isinstance(error, AuthenticationError) else None
         if measured is None or not clock_skew.differs(measured, used) or not flight.retry.grant_clock_correction():
             return False
@@ -171,7 +171,7 @@ class Attempts:
             # Not for the whole time at once: a permit comes sooner when others give theirs back.
             return RetryAfter(min(wait, _POLL_INTERVAL))
         return RateLimitedError(
-            f"no turn before the deadline of {self._options.deadline:g} s under the limit of {limiter.limit}",
+            f"no permit before the deadline of {self._options.deadline:g} s under the limit of {limiter.limit}",
             account=flight.account.label,
             provider=flight.account.provider,
             hint=NO_PERMIT_HINT.format(wait=wait),
@@ -182,7 +182,7 @@ class Attempts:
 async def run_attempt(
     account: Account, session: aiohttp.ClientSession, shared_timeout: SharedTimeout
 ) -> AccountBalances | BalancekitError:
-    """Ask the account's provider once; only a cancellation, and what ends the whole program, is raised."""
+    """Call the account's provider once; only a cancellation, and what ends the whole program, is raised."""
     clock_skew.use_offset(account.origin.clock.offset)
     fetched_at = datetime.now(UTC)
     timeout = shared_timeout.start()
@@ -192,5 +192,5 @@ async def run_attempt(
         return account.to_snapshot(balances, fetched_at)
     except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
         if timeout.expired:
-            return account.timeout_error(f"no answer within {shared_timeout.seconds:g} s")
+            return account.timeout_error(f"no response within {shared_timeout.seconds:g} s")
         return account.to_error(raised)

@@ -68,7 +68,7 @@ class Waiter:
         return self.queued.popleft(), self._versions.popleft()
 
     def set_outcome(self, outcome: Outcome) -> None:
-        """Take the outcome of an account, which is pending no more."""
+        """Take the outcome of an account, which is no longer pending."""
         self.pending.pop(outcome.account, None)
         self._outcomes.append(outcome)
         self._failures += isinstance(outcome, AccountFailure)
@@ -128,9 +128,9 @@ class Flight:
         return max((waiter.deadline.at for waiter in self.waiters), default=self.since)
 
     def is_fresh_for(self, version: str, since: float) -> bool:
-        """Return whether its snapshot will do for a caller that finds the account at that version.
+        """Return whether its snapshot is fresh enough for a caller that finds the account at that version.
 
-        It will not if its request was sent before the balances may have changed, or before `since`.
+        It is not if its request was sent before the balances may have changed, or before `since`.
         """
         if self.version != version:
             return False
@@ -152,7 +152,7 @@ class Flights:
         self._latest: dict[str, Flight] = {}
 
     def join(self, waiter: Waiter, account: Account, version: str) -> Flight | None:
-        """Have a caller wait for the account's flight, if that is fresh enough, or for a new one, which is returned."""
+        """Have a caller wait for the account's flight if that is fresh enough, else for a new one, and return that."""
         flight = self._latest.get(account.label)
         new = None
         if flight is None or not waiter.may_join or not flight.is_fresh_for(version, waiter.since):

@@ -135,7 +135,7 @@ def _facts(error: BalancekitError) -> dict[str, str | int]:
 
 
 def log_transition(account: Account, error: BalancekitError | None) -> None:
-    """Note how a read of an account ended, and log if the account went down or came back by it."""
+    """Record how a read of an account ended, and log it if the account went down or came back."""
     if error is not None and not account.is_down:
         _log.warning("%s is down: %s", account, brief(error))
     elif error is None and account.is_down:
@@ -162,6 +162,6 @@ def log_attempt(account: Account, number: int, result: AccountBalances | Balance
 
 
 def brief(error: BalancekitError) -> str:
-    """Name an error by facts that are safe to log: nothing of a response's body is."""
+    """Name an error by its class, status and provider's code: nothing else of a response is safe to log."""
     facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
     return " ".join(map(str, filter(None, (type(error).__name__, *facts))))

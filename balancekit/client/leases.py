@@ -1,4 +1,4 @@
-"""Reading beside other processes: one of them at a time reads an account, and all keep one rate limit together."""
+"""Sharing the work with other processes: one at a time reads an account, and one rate limit holds for all of them."""
 
 import asyncio
 import secrets
@@ -21,29 +21,30 @@ class Leases:
         self._hold = attempt_seconds + _MARGIN
         self._owner = secrets.token_hex(8)
         self._permits = 0
-        # A lease is the process', so it is given back with the last of the flights that hold it.
+        # The process holds a lease for all of its flights, so it is released with the last of them.
         self._holders: dict[str, set[Flight]] = {}
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, flight: Flight) -> tuple[AccountBalances | None, float]:
-        """Take the lease of the flight's account, or the snapshot that another process has read.
+        """Take the lease of the flight's account, unless another process has just read the account.
 
-        Without either, returns for how many seconds at most another process holds the lease.
+        Returns that process's snapshot, if there is one, and for how many seconds at most another process holds the
+        lease, 0 if none does.
         """
         key = flight.account.key
         # Count the lease as ours before asking: if we are cancelled, the store may have granted it all the same, and
-        # `release` must give it back. It is as long as one attempt, so a process that dies delays others by no more.
+        # `release` must give it back. It lasts as long as one attempt, so a process that dies delays others by no more.
         self._holders.setdefault(key, set()).add(flight)
         wait = await self._store.lease(key, self._owner, seconds=self._hold)
         if wait > 0:
             self._drop(flight)
             await self._store.listen()
-        # Only now: the holder before us has stored its snapshot before it released the lease.
-        asked_at = self._loop.time()
+        # Look after acquiring the lease: its last holder stored a snapshot before releasing it.
+        called_at = self._loop.time()
         (stored,) = await self._store.get([key])
-        # Counted from before the question, so that a slow store does not make a snapshot younger than it is.
-        sent_at = asked_at - stored.age
-        # No request has been sent yet, so the version found now is the one that the request will be of.
+        # Counted from before the call, so that a slow store does not make a snapshot younger than it is.
+        sent_at = called_at - stored.age
+        # No request has been sent yet, so its snapshot will be of the version found now.
         flight.version = stored.version
         snapshot = flight.account.accept(stored.snapshot)
         if stored.valid and snapshot is not None and sent_at >= flight.since:
@@ -52,13 +53,13 @@ class Leases:
         return None, wait
 
     def release(self, flight: Flight) -> None:
-        """Give the lease back, if this is the last flight that holds it."""
+        """Release the lease, if this is the last flight that holds it."""
         key = flight.account.key
         if self._drop(flight):
             self._store.run_in_background(self._store.release(key, self._owner))
 
     async def acquire_permit(self, origin: str, limit: RateLimit) -> tuple[str, float]:
-        """Ask for a permit at an origin; returns its id, and 0 if granted or the seconds until to ask again."""
+        """Request a permit for an origin; returns its id, and 0 if it is granted or the seconds to wait."""
         self._permits += 1
         permit = f"{self._owner}.{self._permits}"
         try:
@@ -69,7 +70,7 @@ class Leases:
             raise
 
     def release_permit(self, origin: str, limit: RateLimit, permit: str) -> None:
-        """Give a permit back: its request has ended, or will not be sent."""
+        """Release a permit: its request has ended, or will not be sent."""
         self._store.run_in_background(self._store.release_permit(origin, limit, permit))
 
     def _drop(self, flight: Flight) -> bool:

@@ -90,9 +90,8 @@ class RetryPolicy:
 class RetryState:
     """What has been tried in one flight so far: what decides whether and when another attempt follows.
 
-    `attempts` counts those that were the account's own. A reconnection and a request signed anew with a corrected clock
-    are granted once each and count as none: neither failure was the account's. `error` is what the last attempt ended
-    with, if another is to follow.
+    `attempts` does not count an attempt that failed because of a closed kept-alive connection or a wrong clock; each is
+    repeated once. `error` is what the last attempt ended with, if another is to follow.
     """
 
     attempts: int = 0

@@ -1,4 +1,4 @@
-"""The scheduler: a few workers on one queue, which bring flights to their end, and callers that wait for them."""
+"""The scheduler: a few workers that take flights from one queue and run them, and the callers that wait for them."""
 
 import asyncio
 from collections import deque
@@ -14,19 +14,19 @@ from balancekit.client.flights import Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.http.hints import NOT_ASKED_HINT
+from balancekit.http.hints import STILL_QUEUED_HINT
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import SnapshotStore, Stored
 from balancekit.stores.fail_open import FailOpenStore
 
-# How many seconds a caller waits for the requests that its leaving cancels: a provider may refuse to be cancelled.
+# How many seconds a caller that leaves waits for the requests that this cancels: a provider may ignore cancellation.
 _CANCEL_TIMEOUT: Final = 0.05
 # How many seconds a closed client waits for what has been read to be put into the store.
 _DRAIN_TIMEOUT: Final = 1.0
 
 
 class Scheduler:
-    """Reads accounts with at most `options.concurrency` requests at a time, in the order in which they are asked for.
+    """Reads accounts with at most `options.concurrency` requests at a time, in order of arrival.
 
     It works in the event loop in which it was made. What is read is put into the store.
     """
@@ -42,7 +42,7 @@ class Scheduler:
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
-        # Flights whose turn it is, and waiters whose queued accounts are to become flights one by one.
+        # Flights that can run now, and waiters whose queued accounts are to become flights one by one.
         self._queue: deque[Flight | Waiter] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         # Workers that were cancelled and have not ended yet.
@@ -66,10 +66,10 @@ class Scheduler:
     async def wait_for(
         self, accounts: Sequence[Account], max_age: float, *, store_result: bool = True
     ) -> AsyncGenerator[Waiter]:
-        """Ask for the accounts; on leaving, flights that no other caller waits for are cancelled.
+        """Read the accounts for a caller; when it leaves, flights that no other caller waits for are cancelled.
 
-        A snapshot whose request was sent no more than `max_age` seconds ago, and that is still valid, will do. Without
-        `store_result`, what is read for this caller alone is not kept in this process.
+        A snapshot whose request was sent no more than `max_age` seconds ago, and that is still valid, is used as it is.
+        Without `store_result`, what is read for this caller alone is not kept in this process.
         """
         waiter = Waiter(
             len(accounts),
@@ -91,6 +91,7 @@ class Scheduler:
                     waiter.set_outcome(snapshot)
                 else:
                     waiter.enqueue(account, known.version)
+            # Not kept while the caller waits: it may hold thousands of snapshots.
             del stored
             if self._closed:
                 self._fail_closed(waiter)
@@ -113,11 +114,10 @@ class Scheduler:
         if self._workers:
             await asyncio.wait(self._workers, timeout=_DRAIN_TIMEOUT)
 
-    def look_again(self, key: str | None) -> None:
-        """Look again for what other processes were to read: of the account of that key, or of all."""
-        waiting = list(self._awaiting_lease) if key is None else [key]
-        for account in waiting:
-            for flight in self._awaiting_lease.pop(account, ()):
+    def resume_awaiting_lease(self, key: str | None) -> None:
+        """Resume the flights that wait for another process: those of the account with that key, or all."""
+        for waiting in list(self._awaiting_lease) if key is None else [key]:
+            for flight in self._awaiting_lease.pop(waiting, ()):
                 if flight.timer is not None:
                     flight.timer.cancel()
                     self._enqueue(flight)
@@ -139,7 +139,7 @@ class Scheduler:
                 if flight is not None:
                     self._enqueue(flight)
             return
-        # The others would only wait, so they become flights when their turn comes.
+        # More flights than workers would only wait, so each account becomes a flight when a worker is free.
         self._queue.append(waiter)
         for _ in range(self._options.concurrency):
             self._spawn_worker()
@@ -154,8 +154,8 @@ class Scheduler:
 
     def _fail_closed(self, waiter: Waiter) -> None:
         for account, _ in self._give_up(waiter):
-            # Not logged: that a client is closed says nothing of its accounts.
-            message = "the client was closed before there was an answer"
+            # Not logged: that a client is closed says nothing about its accounts.
+            message = "the client was closed before there was a response"
             error = ProviderError(message, account=account.label, provider=account.provider)
             waiter.set_outcome(account.to_failure(error))
 
@@ -165,10 +165,10 @@ class Scheduler:
             waiter.set_outcome(account.to_failure(error))
 
     def _give_up(self, waiter: Waiter) -> list[tuple[Account, BalancekitError]]:
-        """Take a caller out of all that it waits for; returns how each read that is left would end at the deadline."""
+        """Stop a caller's waiting; returns each account that has no outcome yet, with its error at the deadline."""
         left = [(flight.account, self._deadline_error(waiter, flight)) for flight in waiter.pending.values()]
         self._detach_all(waiter)
-        left += [(account, self._not_asked_error(waiter, account)) for account in waiter.queued]
+        left += [(account, self._queued_error(waiter, account)) for account in waiter.queued]
         waiter.queued.clear()
         return left
 
@@ -177,13 +177,13 @@ class Scheduler:
         if flight.sent_at is None and flight.retry.error is not None:
             return flight.retry.error
         if flight.retry.attempts:
-            return account.timeout_error(f"no answer before {deadline}")
+            return account.timeout_error(f"no response before {deadline}")
         if flight in self._awaiting_lease.get(account.key, ()):
             return account.timeout_error(f"another process has not read it before {deadline}")
-        return self._not_asked_error(waiter, account)
+        return self._queued_error(waiter, account)
 
-    def _not_asked_error(self, waiter: Waiter, account: Account) -> BalancekitError:
-        return account.timeout_error(f"not asked before {waiter.deadline}", NOT_ASKED_HINT)
+    def _queued_error(self, waiter: Waiter, account: Account) -> BalancekitError:
+        return account.timeout_error(f"no request sent before {waiter.deadline}", STILL_QUEUED_HINT)
 
     def _detach_all(self, waiter: Waiter) -> None:
         for flight in waiter.pending.values():
@@ -302,6 +302,6 @@ class Scheduler:
         if isinstance(result, BalancekitError):
             self._flights.land(flight, flight.account.to_failure(result), reusable=False)
             return
-        # Without the shared store, it is unknown whether the snapshot is still valid.
+        # While the shared store is unreachable, it is unknown whether the snapshot is still valid.
         unknown = self._shared is not None and not self._shared.reachable
         self._flights.land(flight, result, reusable=flight.store_result and not unknown)

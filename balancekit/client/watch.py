@@ -1,4 +1,4 @@
-"""Watching accounts: each state of them, read again after a change and, later and later, after a failure."""
+"""Watching accounts: their merged state, read again after a change, and at growing intervals after a failure."""
 
 import asyncio
 import random
@@ -14,14 +14,14 @@ from balancekit.money.balances import AccountFailure
 from balancekit.money.merge import MergedBalances
 
 DEBOUNCE: Final = 0.05
-"""How many seconds after a change others are waited for, so that one read serves them all."""
+"""How many seconds a watch waits for further changes after one, so that one read serves them all."""
 
 _JOIN_WINDOW: Final = 1.0
-"""How old a snapshot may be, in seconds, that a watch takes instead of a request of its own: another watch read it."""
+"""How old, in seconds, a snapshot may be that a watch uses rather than send a request: another watch just read it."""
 
 _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 300.0
-# In seconds: a provider may ask for more, but it may mean something else.
+# In seconds: a longer Retry-After is probably in another unit.
 _MAX_RETRY_AFTER: Final = 3600.0
 
 
@@ -29,7 +29,7 @@ _MAX_RETRY_AFTER: Final = 3600.0
 class Watch:
     """One watch of some accounts, by label.
 
-    `read` gives the outcomes of accounts, from snapshots that are no older than so many seconds; `merge` makes a result
+    `read` returns the outcomes of accounts, using snapshots no older than a number of seconds; `merge` makes a result
     of outcomes. The other fields are those of `AggregateClient.watch`.
     """
 
@@ -65,14 +65,14 @@ class Watch:
                 if merged != given:
                     given = merged
                     yield merged
-                # Not after a change, since changes of one account must not put off the others for ever.
+                # Not after a change: frequent changes of one account must not delay the others for ever.
                 if self.every is not None and not changes:
                     next_refresh = loop.time() + self.every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
                 changes = await watcher.wait_for_changes(next_refresh)
                 if changes is None:
                     return
                 accounts = [self.accounts[label] for label in changes or self.accounts]
-                # What was read since the change will do, and so will what is being read for another watch.
+                # What was read since the change is new enough, and so is what is being read for another watch.
                 max_age = loop.time() - min(changes.values()) + _JOIN_WINDOW if changes else _JOIN_WINDOW
         finally:
             self.watchers.leave(watcher)
@@ -109,7 +109,7 @@ class Watcher:
         """Wait for changes: which accounts, and since when; an empty dict at the time `until`, None at the end.
 
         Changes that follow at once are joined to the first. Those that are there at the time `until` are given by the
-        next call: accounts that change all the time must not put off the others for ever.
+        next call: accounts that change all the time must not delay the others for ever.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
@@ -147,7 +147,7 @@ class Watchers:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """End a watch; the last one takes the retries with it."""
+        """End a watch; with the last one, the retries are cancelled."""
         self._watchers.discard(watcher)
         if not self._watchers:
             self._cancel_retries()
@@ -163,7 +163,7 @@ class Watchers:
             watcher.notify(label)
 
     def schedule_retry(self, outcome: Outcome) -> None:
-        """Have an account that could not be read read again later, and later each time until it can be."""
+        """Schedule another read of an account that failed, after a longer delay each time until it can be read."""
         retry = self._retries.get(outcome.account)
         if not isinstance(outcome, AccountFailure):
             if retry is not None:
@@ -172,8 +172,8 @@ class Watchers:
         if retry is not None and retry.timer is not None:
             return
         delay = _FIRST_RETRY if retry is None else min(retry.delay * 2, _LAST_RETRY)
-        asked = outcome.error.retry_after if isinstance(outcome.error, ProviderError) else None
-        wait = max(delay * random.uniform(0.5, 1.0), min(asked or 0.0, _MAX_RETRY_AFTER))  # noqa: S311 - jitter
+        retry_after = outcome.error.retry_after if isinstance(outcome.error, ProviderError) else None
+        wait = max(delay * random.uniform(0.5, 1.0), min(retry_after or 0.0, _MAX_RETRY_AFTER))  # noqa: S311 - jitter
         loop = asyncio.get_running_loop()
         self._retries[outcome.account] = _Retry(delay, loop.call_later(wait, self._retry, outcome.account))
 

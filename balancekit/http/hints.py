@@ -1,6 +1,6 @@
 """Hints: what a user can do about an error, whichever provider it comes from.
 
-What only one API means is in its adapter's `HttpProvider.hints`.
+Hints for the errors of one API are in its adapter's `HttpProvider.hints`.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ HINTS: Final[Mapping[type[ProviderError], str]] = MappingProxyType(
     {
         AuthenticationError: "Check the account's credentials, and that base_url is the host that they were made for",
         BadRequestError: "Check the account's settings; the provider's documentation explains its error codes",
-        RateLimitedError: "Too many requests: all accounts on one host may share one limit. Ask less often, or later",
+        RateLimitedError: "Too many requests: all accounts on one host may share one limit. Read less often, or later",
         ServiceUnavailableError: "The provider is failing. Try again later",
         UnexpectedRedirectError: (
             "Check base_url: the response points elsewhere, and credentials go to the configured host alone"
@@ -44,8 +44,8 @@ UNSENT_HINT: Final = "The session may be closed, or a header may hold characters
 PROXY_HINT: Final = "Add the host to NO_PROXY"
 """For a request that is not encrypted and would go through a proxy."""
 
-NOT_ASKED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
-"""For an account that was not asked before the deadline."""
+STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
+"""For an account for which no request was sent before the deadline."""
 
-NO_PERMIT_HINT: Final = "Come back in {wait:.0f} s, or ask for fewer accounts at a time"
+NO_PERMIT_HINT: Final = "Try again in {wait:.0f} s, or read fewer accounts at a time"
 """For an account that gets no permit under a rate limit before the deadline; `wait` is in seconds."""

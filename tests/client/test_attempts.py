@@ -37,7 +37,7 @@ def test_an_account_that_hangs_at_every_attempt_is_a_timeout(fetch):
     """After the last attempt the failure tells how long each one waited."""
     done = fetch([Scripted("shop", 9e9, 9e9, 9e9)], timeout=2.0)
 
-    assert "no answer within 2 s" in str(done.merged.failures[0].error)
+    assert "no response within 2 s" in str(done.merged.failures[0].error)
     assert isinstance(done.merged.failures[0].error, ProviderTimeoutError)
 
 

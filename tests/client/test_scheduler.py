@@ -56,7 +56,7 @@ def test_an_account_that_never_got_its_turn_is_a_timeout(fetch):
 
     assert [failure.account for failure in done.merged.failures] == ["slow", "waiting"]
     assert waiting.calls == 0
-    assert "not asked before the deadline of 1 s" in str(done.merged.failures[1].error)
+    assert "no request sent before the deadline of 1 s" in str(done.merged.failures[1].error)
 
 
 class BareError(ProviderError):
@@ -130,7 +130,7 @@ def test_concurrency_holds_over_all_fetches_of_a_client(run_virtually):
 
 
 def test_waiting_for_other_fetches_ends_at_the_deadline(run_virtually):
-    """A caller that gets no turn before its deadline is told so."""
+    """The error of an account that was still queued at the deadline says so."""
 
     async def main():
         shop = Scripted("shop", 20.0, 20.0)
@@ -144,8 +144,8 @@ def test_waiting_for_other_fetches_ends_at_the_deadline(run_virtually):
     calls, errors = run_virtually(main())
 
     assert calls == 2
-    assert "no answer before the deadline of 5 s" in errors[0]
-    assert "not asked before the deadline of 5 s" in errors[1]
+    assert "no response before the deadline of 5 s" in errors[0]
+    assert "no request sent before the deadline of 5 s" in errors[1]
 
 
 def test_cancelling_stops_a_provider_that_turns_it_into_an_error(run_virtually):
