@@ -1,9 +1,9 @@
 """How far an origin's clock is from this machine's: measured by `Date`, and corrected for requests that sign the time.
 
-A request that is signed with a wrong time is refused as one with a wrong key is. The response's `Date` shows which of
-the two it is. The client learns the difference, one for each origin, and hands it to the adapters through the context
-of the task: `use_offset` sets it, and what builds a request asks `current_offset`. A provider keeps nothing of it, so
-that two clients may share one.
+A request signed with a wrong time is rejected like one signed with a wrong key. The response's `Date` shows which of
+the two it is. The client learns the difference, one for each origin, and passes it to the adapters in the context of
+the task: `use_offset` sets it, and `current_offset` returns it where a request is built. A provider does not store it,
+so that two clients may share a provider.
 """
 
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ class OriginClock:
         self.offset: float = 0.0
 
     def learn(self, measured: float) -> bool:
-        """Take over an offset that a response showed; returns whether it differs from the one in use."""
+        """Use a measured offset from now on, if it differs from the one in use; returns whether it did."""
         changed = differs(measured, self.offset)
         if changed:
             self.offset = measured

@@ -50,7 +50,7 @@ def error_of(
     hints: Mapping[str | int, str] = MappingProxyType({}),
     now: float,
 ) -> ProviderError:
-    """Return the error that a response stands for, whose status is not 200; `detail` is what its body contains.
+    """Return the error for a response whose status is not 200; `detail` is what its body contains.
 
     `hints` are the adapter's own, by code or status; without one for this error the general one is taken. `now` is in
     Unix seconds, and is used where the response has no `Date`.

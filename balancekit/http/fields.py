@@ -17,9 +17,9 @@ MAX_BALANCES: Final = 5_000
 """How many entries a list of a response may have, and so how many balances an account."""
 
 Entries = Sequence[Mapping[str, Any]]
-"""The entries of a list, decoded. Each should be an object, which nobody has checked yet."""
+"""The entries of a decoded list. Each should be an object, but that is not checked yet."""
 
-_MAX_REMEMBERED: Final = 2048
+_MAX_CACHED: Final = 2048
 
 _Row = TypeVar("_Row")
 _Value = TypeVar("_Value")
@@ -37,9 +37,9 @@ class Place:
 def read_entries(document: object, name: str, read: Callable[[Entries, Place], Iterable[_Row]]) -> list[_Row]:
     """Read the list that is the field `name` of a decoded JSON object.
 
-    `read` gives one row for each entry, in their order. Before it looks up a field it sets `field` of the place. If the
-    lookup fails, or the reader of the field raises TypeError or ValueError, a ShapeError gives the path and the reason,
-    for example `data[3].balance: missing`.
+    `read` yields one row for each entry, in their order. Before it looks up a field, it sets `field` of the place. If
+    the lookup fails, or the reader of the field raises TypeError or ValueError, this raises a ShapeError with the path
+    and the reason, for example `data[3].balance: missing`.
     """
     entries = _list_in(document, name)
     place = Place()
@@ -68,7 +68,7 @@ def _list_in(document: object, name: str) -> Entries:
 
 
 def _shape_error(entry: object, path: str, field: str, kind: type[Exception], reason: str) -> ShapeError:
-    """Return the error of a field, or of the first on the way to it that is missing or is no object."""
+    """Return the error of a field, or of the first part of its path that is missing or is not an object."""
     value = entry
     for name in field.split("."):
         if not isinstance(value, dict):
@@ -78,7 +78,7 @@ def _shape_error(entry: object, path: str, field: str, kind: type[Exception], re
             return ShapeError(f"{path}: missing")
         value = cast("dict[str, object]", value)[name]
     if kind is TypeError and type(value) in {list, dict}:
-        # A reader that remembers cannot look up a list or an object, and Python has its own words for that.
+        # A list or an object cannot be looked up in a cache, and Python's message says only that it cannot be hashed.
         reason = f"expected a string, got {json_type_name(value)}"
     return ShapeError(f"{path}: {reason}")
 
@@ -90,8 +90,8 @@ def read_text(value: object) -> str:
     raise TypeError(f"expected a string, got {json_type_name(value)}")
 
 
-class _Memory(dict[object, _Value]):
-    """What a function makes of each text, for texts that come again and again; bounded, since anything may come."""
+class _Cache(dict[object, _Value]):
+    """The results of a function by the text it was given; bounded, since responses may hold any number of texts."""
 
     def __init__(self, read: Callable[[str], _Value]) -> None:
         super().__init__()
@@ -100,27 +100,27 @@ class _Memory(dict[object, _Value]):
     def __missing__(self, value: object) -> _Value:
         text = read_text(value)
         result = self._read(text)
-        if len(self) == _MAX_REMEMBERED:
+        if len(self) == _MAX_CACHED:
             self.clear()
-        # A JsonNumber equals its text and would be found by it, so no text that could be a number's is remembered.
+        # A JsonNumber equals its text and would find the result for it, so no text that could be a number is cached.
         if len(text) <= MAX_CODE_LENGTH and text.strip("0123456789+-.eE"):
             self[text] = result
         return result
 
 
-def _remembering(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
-    """Make a reader of any value from a function of texts, to be called once for each text."""
-    # A lookup without a call of a Python function: each of those makes the reading of a response 2 % longer.
-    return _Memory(read).__getitem__
+def _cached(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
+    """Make a reader that takes strings only and calls the function once for each of them."""
+    # A dict finds a cached text without calling a Python function, which would make reading a response 2 % slower.
+    return _Cache(read).__getitem__
 
 
-@_remembering
+@_cached
 def read_code(text: str) -> tuple[str, str]:
-    """Return a code (or the name of a chain), and the currency that it names; ValueError if it is none."""
+    """Return a code (or the name of a chain), and the currency that it names; ValueError if it is not valid."""
     return check_code(text), normalize_code(text)
 
 
-@_remembering
+@_cached
 def read_asset_type(text: str) -> AssetType:
     """Return the type of asset that a text names, `UNKNOWN` if it is a new one."""
     return AssetType.reported(text)
@@ -128,7 +128,7 @@ def read_asset_type(text: str) -> AssetType:
 
 def read_reference(value: object) -> str | None:
     """Return a provider's own id, or None for null; TypeError or ValueError for anything else."""
-    # Nearly all ids pass all checks at once.
+    # Nearly all ids pass this check, which is faster than `check_label`.
     if type(value) is str and value.isprintable() and 0 < len(value) <= MAX_LABEL_LENGTH and " " not in value:
         return value
     return None if value is None else check_label(read_text(value))

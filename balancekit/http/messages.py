@@ -70,7 +70,7 @@ def check_base_url(base_url: object) -> str:
         url = URL(base_url) if isinstance(base_url, str) and printable else None
     except ValueError:
         url = None
-    # No message shows the URL itself: a password may stand in it.
+    # No message shows the URL itself: it may contain a password.
     if url is None or url.host is None or url.scheme not in {"http", "https"}:
         raise ValueError("expected an https:// URL with a host")
     if url.user is not None or url.password is not None:

@@ -1,4 +1,4 @@
-"""Redaction: taking secrets out of text, responses and exceptions, should a server send back what it was sent."""
+"""Redaction: taking secrets out of text, responses and exceptions, in case a server sends back what it received."""
 
 import contextlib
 import json
@@ -84,9 +84,9 @@ def _unescaped(text: str) -> str:
 
 
 def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
-    """Take the frames, request headers and undecodable text from an exception and from those it came from.
+    """Take the frames, request headers and unencodable text from an exception and from those it came from.
 
-    One of them can be excepted, together with those that it came from itself.
+    `except_for`, and what that came from itself, is left as it is.
     """
     for link in walk_exception_chain(error, except_for=except_for):
         link.__traceback__ = None
@@ -104,10 +104,10 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
 class SanitizedExceptions:
     """A context manager that sanitizes what is raised in it: the frames of a connection, for example, hold a password.
 
-    What was being handled before the block is the context of what is raised in it, but keeps its frames.
+    An exception that was being handled before the block keeps its frames, though it is the context of what is raised.
     """
 
-    # Not of `contextlib.contextmanager`, which puts the frames back.
+    # Not made with `contextlib.contextmanager`, which would put the frames back.
     def __enter__(self) -> None:
         self._handled_before = sys.exception()
 
@@ -137,7 +137,7 @@ def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
 def walk_exception_chain(error: BaseException, *, except_for: BaseException | None = None) -> Iterator[BaseException]:
     """Give an exception and all that it came from: causes, contexts and the members of groups, each once.
 
-    One of them can be excepted, together with those that it came from itself.
+    `except_for`, and what that came from itself, is left out.
     """
     seen = {id(except_for)}
     pending = [error]

@@ -113,7 +113,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
 
 
 def _is_proxied(url: URL) -> bool:
-    # Only asked for URLs without TLS: those are of loopback, where nobody means to use a proxy.
+    # Called only for URLs without TLS, which are of loopback addresses: a proxy is never meant for those.
     return "http" in getproxies() and not proxy_bypass(url.host or "")
 
 
@@ -148,14 +148,14 @@ def is_lost_keepalive(error: BaseException) -> bool:
 
 
 def _is_partial_head(error: BaseException) -> bool:
-    # What had come of the head, as an object of aiohttp's parser, takes the place of the message then.
+    # Then `message` is not a text but the part of the head that has arrived, as an object of aiohttp's parser.
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str)
 
 
 def transport_error(
     error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
 ) -> ProviderError | None:
-    """Return the error that an exception of `send` stands for; None if it is of no kind that sending raises.
+    """Return the error that an exception of `send` stands for; None if it is not about sending.
 
     An exception of aiohttp's, or of the sockets below it, becomes the cause, without the headers of the request: they
     are credentials. One that quotes one of the secrets, because the server sent it back, is dropped.

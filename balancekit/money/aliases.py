@@ -27,7 +27,7 @@ CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The codes under which cryptoprocessing.com listed one token on several chains in 2026.
 
-Source: the codes of its currency list; that each is the token of the name before the suffix is our reading of it.
+Source: the codes of its currency list; that each is the token named before its suffix is our interpretation.
 """
 
 

@@ -12,8 +12,8 @@ from balancekit.money.amounts import check_amount, check_total
 from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
 
 
-# The parameters of a constructor have the types of their converters' parameters. What a type checker has not seen, such
-# as a float, a converter refuses at run time.
+# The parameters of a constructor have the types of their converters' parameters. The converters check at run time as
+# well, for callers without a type checker: they reject a float, for example.
 def _currency(value: str) -> str:
     return normalize_code(check_code(value))
 

@@ -35,12 +35,12 @@ class ShapeError(ValueError):
 
 
 MAX_NESTING: Final = 32
-"""How many lists and objects may stand within each other in a body; a response that lists balances needs four."""
+"""How deeply lists and objects may be nested in a body; a response that lists balances needs four levels."""
 
 MAX_VALUES: Final = 60_000
-"""How many values (of lists and objects, and those themselves) a body may hold: twelve for each of the most balances.
+"""How many values a body may hold, lists and objects included: twelve for each balance of the longest list.
 
-The event loop stands still while a body is decoded, and a megabyte of brackets takes longer than one of balances.
+The event loop is blocked while a body is decoded, and a megabyte of brackets takes longer than one of balances.
 """
 
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
@@ -102,9 +102,9 @@ def _check_bounds(body: bytes) -> None:
     for _ in range(MAX_NESTING):
         if not brackets:
             return
-        # Takes away the innermost of every place, so a level each time.
+        # Removes the innermost lists and objects everywhere: one level each time.
         brackets = brackets.replace(b"[]", b"")
-    # The second is for what is opened and never closed: the decoder would go down all the same.
+    # Brackets that are never closed count as well: a decoder would descend into them all the same.
     if b"[]" in brackets or brackets.count(b"[") > MAX_NESTING:
         raise ShapeError(f"the body is nested too deeply: more than {MAX_NESTING} levels")
 

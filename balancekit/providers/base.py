@@ -72,7 +72,7 @@ class HttpProvider(ABC):
     """The constructor's arguments that a configuration file may hold by reference only."""
 
     hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
-    """What to do about an error, by the provider's code or by HTTP status, where the API has more to say than usual."""
+    """What to do about an error, by the provider's code or by HTTP status, where the general hint is not enough."""
 
     signs_time: bool = False
     """Whether requests are signed with the time, so that a wrong clock leads to the same error as a wrong key."""
@@ -112,7 +112,7 @@ class HttpProvider(ABC):
 
     @property
     def origin(self) -> str:
-        """The scheme, host and port that the requests go to: what limits and budgets are counted by."""
+        """The scheme, host and port that the requests go to; each has one rate limit and one retry budget."""
         return str(URL(self.base_url).origin())
 
     def config_error(self, setting: str, problem: str) -> ConfigError:
@@ -130,7 +130,7 @@ class HttpProvider(ABC):
     ) -> Balance:
         """Make a balance of this account; the amount is a `Decimal`, an `int` or decimal text, read exactly.
 
-        Raises ValueError or TypeError for an amount or a code that is refused.
+        Raises ValueError or TypeError for an amount or a code that is not valid.
         """
         return Balance(
             currency=code,
@@ -162,9 +162,9 @@ class HttpProvider(ABC):
         raise failure
 
     def __repr__(self) -> str:
-        # Error trackers ask for it while the constructor is still raising, too.
-        made = vars(self)
-        return f"{type(self).__name__}({made.get('account')!r}, base_url={made.get('base_url')!r})"
+        # Error trackers call this even while the constructor raises, when attributes may be missing.
+        fields = vars(self)
+        return f"{type(self).__name__}({fields.get('account')!r}, base_url={fields.get('base_url')!r})"
 
     def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
         if request is None:

@@ -21,7 +21,7 @@ from balancekit.webhooks.events import RawHeaders, WebhookEvent
 from balancekit.webhooks.verification import only_verification_errors, optional_text, read_object
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
-"""Which statuses of a transaction are not its last, so that the balances stay; assumed of `pending`."""
+"""The statuses of a transaction that has not changed the balances yet; assumed for `pending`."""
 
 # "This endpoint does not accept any request parameters, but you must still send an empty JSON object."
 _BODY: Final = b"{}"
@@ -45,7 +45,7 @@ class CryptoprocessingProvider(HttpProvider):
             "bad_header_signature": "Check that the secret belongs to the key",
             "required_header_signature": "A proxy on the way may be removing the X-Processing-Signature header",
             "bad_header_key": "Check the key, and that base_url is the host that it was made for",
-            "required_header_key": "Check base_url: this is also the answer to a wrong URL",
+            "required_header_key": "Check base_url: this is also the response to a wrong URL",
             "bad_content_format": "A proxy on the way may be changing the body or the Content-Type header",
             429: "All accounts behind one IP address share one limit on a host. Wait about a minute",
         }
@@ -81,15 +81,15 @@ class CryptoprocessingProvider(HttpProvider):
         return construct_balances(self.account, self.provider, read_entries(response.json(), "data", _read_rows))
 
     @only_verification_errors
-    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback tells no time
+    def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback has no time
         """Return what a callback says if it is the provider's; raise WebhookVerificationError, alone, if not.
 
-        `body` is exactly what was received. The same callback passes every time: it has nothing that grows old.
+        `body` is exactly what was received. The same callback passes every time: nothing in it expires.
         """
         hmac_sha512.verify(headers, body, key=self._key, keyed=self._keyed_hash)
         data = read_object(body)
         transaction, kind, status = _read_id(data), optional_text(data, "type"), optional_text(data, "status")
-        # The id alone would make all that happens to one transaction a single event.
+        # With the id alone, all events of one transaction would count as the same event.
         event_id = "/".join(quote(part, safe="") for part in (transaction, kind or "", status or ""))
         settled = status is None or status.lower() not in NOT_FINAL
         return WebhookEvent(self.account, self.provider, event_id, kind, status, settled)

@@ -29,16 +29,16 @@ NO_BODY_DIGEST: Final = ""
 """Assumed: what stands in the signing string for `Content-Digest` when a request has no body."""
 
 SETTLED: Final = frozenset({("transaction.updated", "COMPLETED"), ("transaction.updated", None)})
-"""Which events, with which status, say that balances have changed.
+"""The events, each with its status, after which balances have changed.
 
-Where the status is, is assumed; without one, looking in vain is better than not looking.
+The place of the status is assumed. An event without one counts: one read too many is better than a missed change.
 """
 
 EVENT_FIELDS: Final = ("type", "event")
-"""Assumed: where a webhook's body names its event, the first that is there."""
+"""Assumed: the fields of a webhook's body that may hold the type of its event; the first that is there counts."""
 
 STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
-"""Assumed: in which objects of a webhook's body, by their path, the `status` is, the first that has one."""
+"""Assumed: the paths of the objects in a webhook's body that may hold its `status`; the first that has one counts."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -52,7 +52,7 @@ def signing_string(*, key_id: str, timestamp: str, nonce: str, method: str, path
 def load_signing_key(key: Secret) -> "Ed25519PrivateKey | None":
     """Return the key that a base64 or PEM text holds, None if there is no such key in it.
 
-    The reason is not told: the errors of a decoder, and their frames, hold pieces of the key.
+    It gives no reason: the errors of a decoder, and their frames, hold pieces of the key.
     """
     # Most accounts need no more than HMAC, and this import takes as long as all others together.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -74,8 +74,8 @@ class GetManyProvider(HttpProvider):
 
     `key_id` and `signing_key` (the Ed25519 private key as base64 of PKCS#8 DER, or as PEM) come together; with neither
     the requests go unsigned, for use behind a gateway that signs. `webhook_key` is the webhook's Ed25519 public key
-    (base64 of its 32 bytes, with or without `whpk_` before it, base64 of SPKI DER, or PEM), or several while they are
-    exchanged; without it no webhook is accepted. Raises ConfigError if a setting cannot work.
+    (base64 of its 32 bytes, with or without `whpk_` before it, base64 of SPKI DER, or PEM), or several during a key
+    rotation; without it no webhook is accepted. Raises ConfigError if a setting cannot work.
     """
 
     provider = "getmany"

@@ -1,4 +1,4 @@
-"""A store that is down or slow must not cost anybody a response: its calls are bounded in time, and fail open."""
+"""A store that fails open: calls are bounded in time, and while it is down or slow, accounts are read without it."""
 
 import asyncio
 import logging
@@ -20,10 +20,10 @@ _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
 
 _TIMEOUT_GRACE: Final = 0.05
-"""The last of these seconds. They begin when the event loop gets round to it: if it is busy, the store is not slow."""
+"""The last of these seconds. They begin when the event loop is free, since a busy loop is not a slow store."""
 
 _BATCH_SIZE: Final = 100
-"""How many accounts one call asks for: parsing many snapshots takes a while, which should not look like an outage."""
+"""How many accounts one call looks up: parsing many snapshots takes a while, which should not look like an outage."""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
@@ -56,9 +56,9 @@ class FailOpenStore:
         self._retry_at = 0.0
         # Counts the events after which earlier snapshots are not valid, while the store cannot keep their versions.
         self._epoch = 0
-        # Each key has a mark of its own, another one after every invalidation.
+        # By key, a new object for every invalidation: one that follows while an earlier one is being sent is not lost.
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
-        # Also kept in the store; here for the time without it.
+        # Also kept in the store; here for when the store is unavailable.
         self._recent_events = RecentEvents()
         self._lookups: list[_Lookup] = []
         self._listening = asyncio.Event()
@@ -151,7 +151,7 @@ class FailOpenStore:
                 await self._listening.wait()
 
     def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
-        """Run a call that nobody waits for; none is started once this is closed."""
+        """Run a call without waiting for it; none is started once this is closed."""
         if self._closed:
             call.close()
         else:
@@ -190,7 +190,7 @@ class FailOpenStore:
         if not was_reachable:
             if now < self._retry_at:
                 raise _UnavailableError
-            # One call finds out for all others.
+            # This call tries whether the store is back; during the next cooldown no other does.
             self._retry_at = now + _COOLDOWN
         try:
             async with _call_timeout():
@@ -239,7 +239,7 @@ class FailOpenStore:
                 keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
                 _resolve(lookups, await self._get_all(keys))
         finally:
-            # If this is closed, and so cancelled, the callers must not wait for ever.
+            # If `aclose` cancels this task, its callers must not wait for ever.
             waiting, self._lookups = self._lookups, []
             _resolve([*lookups, *waiting], defaultdict(self._unknown))
 

@@ -1,4 +1,4 @@
-"""Publishing changes to everybody in one process who follows them, however slow each of them is."""
+"""Publishing changes to all subscribers in one process, without waiting for slow ones."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,7 +9,7 @@ import attrs
 from balancekit.stores.base import Change
 
 MAX_PENDING: Final = 1000
-"""How many changes wait for a slow subscriber; one without a key takes the place of more."""
+"""How many changes wait for a slow subscriber; beyond that, one change without a key replaces them all."""
 
 _ANYTHING: Final = Change(None)
 

@@ -51,7 +51,7 @@ _SIGNATURE: Final = re.compile(r"([a-z0-9]{1,16}),([!-~]+)")
 def load_verifying_key(key: Secret) -> "Ed25519PublicKey | None":
     """Return the public key in a text, None if there is no such key in it.
 
-    Somebody may have given the private key by mistake, so no error shows anything of the text.
+    It may be the private key, given by mistake, so no error shows any part of the text.
     """
     # This import takes as long as all others together, and most accounts have no such key.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

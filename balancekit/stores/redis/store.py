@@ -56,7 +56,7 @@ class RedisStore:
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
-        # By how many microseconds, at most, the clock of Redis is ahead of `monotonic`; None until it was asked.
+        # By how many microseconds, at most, the clock of Redis is ahead of `monotonic`; None until that is known.
         self._clock_offset: int | None = None
         self._parser = SnapshotParser()
         self._scripts = {source: redis.register_script(source) for source in lua.ALL}
