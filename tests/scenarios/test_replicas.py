@@ -14,7 +14,6 @@ from statistics import median
 import pytest
 import pytest_asyncio
 
-from balancekit import AggregateClient, CryptoprocessingProvider
 from balancekit.sandbox import Fault, Sandbox
 
 # Processes take a while to start: they are the same in all tests, and so is the loop that talks to them.
@@ -178,19 +177,6 @@ async def until(condition):
 def requested(sandbox):
     """Return the accounts of all requests, in order."""
     return [request.account for request in sandbox.requests]
-
-
-async def test_ten_thousand_callers_make_one_request_an_account(sandbox):
-    """Ten thousand fetches of three accounts in one process make three requests."""
-    accounts = [sandbox.add_cryptoprocessing(label, {"BTC": "1.5"}) for label in ("shop", "kiosk", "till")]
-    providers = [CryptoprocessingProvider(account.label, **account.settings) for account in accounts]
-    async with AggregateClient(providers) as client:
-        started = time.monotonic()
-        results = await asyncio.gather(*(client.fetch(max_age=5) for _ in range(10_000)))
-        log.info("took %.3f s", time.monotonic() - started)
-
-    assert sorted(requested(sandbox)) == ["kiosk", "shop", "till"]
-    assert all(merged.complete and merged.amount("BTC") == 4.5 for merged in results)
 
 
 async def test_four_processes_make_one_request_an_account(service, sandbox, three_accounts):

@@ -85,30 +85,6 @@ def test_the_lease_of_one_that_died_delays_by_no_more_than_the_lease(with_client
     assert sum(requests) == 1
 
 
-def test_a_lease_whose_caller_has_left_is_given_back(with_clients):
-    """A caller that leaves while it asks for the lease keeps no other client waiting."""
-
-    async def steps(store, here, there):
-        grant = store.lease
-
-        async def slowly(*args, **kwargs):
-            wait = await grant(*args, **kwargs)
-            await asyncio.sleep(0.2)
-            return wait
-
-        store.lease = slowly
-        leaving = asyncio.create_task(here.fetch(max_age=30))
-        await asyncio.sleep(0.1)
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await there.fetch(max_age=30)
-        return loop.time() - started
-
-    assert with_clients(steps) == (pytest.approx(1.2), [0, 1])
-
-
 def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
     """The error says what the caller waited for."""
 

@@ -1,13 +1,10 @@
 """What `SnapshotStore` promises, kept by the store in memory and by the one in Redis."""
 
 import asyncio
-import heapq
-import itertools
 from contextlib import aclosing
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from balancekit import AccountBalances, AssetType, Balance, RateLimit, SnapshotStore
 from balancekit.money.amounts import parse_amount
@@ -367,43 +364,3 @@ class TestPermits:
 
         assert await world.store.acquire_permit("https://pay.example", limit, "a", hold=30) == 0
         assert await world.store.acquire_permit("https://pay.example", limit, "b", hold=30) > 0
-
-
-async def _arrivals(world, limit, calls):
-    """Make calls under the limit, and return the moments at which the server sees their requests."""
-    arrivals, order = [], itertools.count()
-    # A call acquires a permit, or its request ends (None); `reach` is the part of its time until the server has it.
-    events = [(world.time.now + at, next(order), number, call) for number, (at, *call) in enumerate(calls)]
-    heapq.heapify(events)
-    while events:
-        world.time.now, _, number, call = heapq.heappop(events)
-        if call is None:
-            await world.store.release_permit("host", limit, f"request {number}")
-        elif wait := await world.store.acquire_permit("host", limit, f"request {number}", hold=60):
-            heapq.heappush(events, (world.time.now + wait, next(order), number, call))
-        else:
-            took, reach = call
-            arrivals.append(world.time.now + took * reach)
-            heapq.heappush(events, (world.time.now + took, next(order), number, None))
-    return sorted(arrivals)
-
-
-@settings(max_examples=25)
-@given(
-    requests=st.integers(1, 5),
-    per=st.floats(0.5, 10),
-    calls=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 5), st.floats(0, 1)), max_size=40),
-)
-@pytest.mark.parametrize("kind", ["memory", "redis"])
-def test_no_window_has_more_requests_than_allowed(request, kind, requests, per, calls):
-    """Whenever callers come, and however long each request takes to reach the server, every window keeps the limit."""
-
-    async def run():
-        async with request.getfixturevalue(f"make_{kind}_world")() as world:
-            return await _arrivals(world, RateLimit(requests, per=per), calls)
-
-    arrivals = asyncio.run(run())
-
-    assert len(arrivals) == len(calls)
-    # Redis counts in microseconds.
-    assert all(late - early >= per - 1e-5 for early, late in zip(arrivals, arrivals[requests:], strict=False))

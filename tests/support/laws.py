@@ -49,7 +49,7 @@ class Laws:
         return False
 
     def check_outcomes(self, name, labels, outcomes, *, whole=True):
-        """Check that each account has one outcome (or at most one, if there may be more), and failures a ProviderError."""
+        """Check that each account has one outcome (at most one, unless whole), and each failure a ProviderError."""
         came = sorted(outcome.account for outcome in outcomes)
         if came != sorted(labels) if whole else len(came) != len(set(came)):
             self.problem(f"a {name} lacks an account, or has one twice")
@@ -59,7 +59,7 @@ class Laws:
                 self.problem(f"a failure that is no ProviderError: {type(error).__name__}")
 
     def check_result(self, name, labels, merged, *, may_be_stale=False):
-        """Check that stale snapshots have failures, that totals are exact sums, and that an incomplete result says so."""
+        """Check that stale snapshots have failures, totals are exact sums, and an incomplete result says so."""
         fresh = [snapshot for snapshot in merged.accounts if not snapshot.stale]
         stale = [snapshot.account for snapshot in merged.accounts if snapshot.stale]
         self.check_outcomes(name, labels, [*fresh, *merged.failures])
