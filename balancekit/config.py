@@ -186,7 +186,7 @@ def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> H
     except ConfigError as error:
         problem = str(error).removeprefix(f"account {label!r}: ")
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
-        problem = f"{adapter.__name__} refused the settings with {type(error).__name__}"
+        problem = f"{adapter.__name__} rejected the settings with {type(error).__name__}"
     raise _ConfigProblem(problem)
 
 

@@ -172,7 +172,7 @@ def test_a_type_that_cannot_be_resolved_is_not_checked(load, plugin):
         ('timeout = "2"', "timeout: expected a number or a whole number, got a string"),
         ("pages = true", "pages: expected a whole number, got a boolean"),
         ('pages = { env = "SHOP_SECRET" }', "pages: expected a whole number, got a string"),
-        ("pages = 0", "TokenProvider refused the settings with RuntimeError"),
+        ("pages = 0", "TokenProvider rejected the settings with RuntimeError"),
         ("base_url = []", "base_url: expected text, got a list"),
         ("more = 1", "'more' is unknown; there are provider, token, timeout, pages, base_url"),
     ],

@@ -54,10 +54,10 @@ class Receiver:
             body = await self._read_body(headers, chunks)
             await self.client.handle_webhook(account, headers, body)
         except WebhookVerificationError as error:
-            _log.warning("refused a webhook for %s: %s", _printable(account), _printable(str(error)))
+            _log.warning("rejected a webhook for %s: %s", _printable(account), _printable(str(error)))
             return HTTPStatus.BAD_REQUEST
         except Exception as error:  # noqa: BLE001 - the sender gets a response in any case
-            # Not the exception itself: its frames have the delivery, and its text may.
+            # Not the exception itself: its frames hold the delivery, and its text may quote it.
             _log.error(
                 "%s while handling a webhook for %s%s", type(error).__name__, _printable(account), _raised_at(error)
             )
@@ -69,7 +69,7 @@ class Receiver:
             folded = name.lower()
             if folded == b"content-length" and not self._is_allowed_length(value):
                 raise self._too_large()
-            # Some servers would decode it, and then it is not the body that was signed.
+            # Some servers would decode such a body, and then it is not the one that was signed.
             if folded == b"content-encoding" and value.lower() != b"identity":
                 raise WebhookVerificationError("the body is encoded")
         try:
@@ -91,7 +91,7 @@ class Receiver:
         return bytes(body)
 
     def _is_allowed_length(self, length: bytes) -> bool:
-        # The number of digits first, since `int` is slow for thousands.
+        # Count the digits first, since `int` is slow for thousands of them.
         return length.isdigit() and len(length) <= len(str(MAX_WEBHOOK_BODY)) and int(length) <= self.max_body
 
     def _too_large(self) -> WebhookVerificationError:

@@ -25,7 +25,7 @@ class EventStore(Protocol):
 def deduplication_key(account_key: str, event: WebhookEvent, body: bytes) -> str:
     """Return what names an event in a store; `account_key` is unique to the account among all that share the store.
 
-    The body counts too: a status without a name of its own may come again under the same id, with another body.
+    The body counts too: two events may share an id, for example if both lack a status.
     """
     return f"{account_key}#{event.event_id}#{hashlib.sha256(body).hexdigest()[:16]}"
 

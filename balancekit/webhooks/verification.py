@@ -67,7 +67,7 @@ def single_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
         if number >= MAX_HEADERS:
             raise WebhookVerificationError(f"more than {MAX_HEADERS} headers")
         name = _ascii(raw_name)
-        # Only of ASCII: other scripts have letters that become ASCII ones in lower case.
+        # ASCII names only: other scripts have letters that become ASCII ones in lower case.
         if name is None or (folded := name.lower()) not in wanted:
             continue
         if folded in found:

@@ -84,7 +84,7 @@ async def test_a_sender_that_disconnects_gets_no_response(serve, inbox, caplog):
 
     assert sent == []
     assert inbox.labels == []
-    assert caplog.messages == ["refused a webhook for shop: the body broke off: ConnectionResetError"]
+    assert caplog.messages == ["rejected a webhook for shop: the body broke off: ConnectionResetError"]
 
 
 async def test_a_server_that_cannot_respond_any_more_raises_nothing(serve):
@@ -108,7 +108,7 @@ async def test_a_content_length_that_is_malformed_or_too_large_is_refused_unread
     sent = await serve(http(headers=[(b"content-length", length)]), max_body=100)
 
     assert sent == [START, END]
-    assert caplog.messages == ["refused a webhook for shop: the body is larger than 100 bytes"]
+    assert caplog.messages == ["rejected a webhook for shop: the body is larger than 100 bytes"]
 
 
 def test_a_slow_body_ends_at_the_timeout(serve, run_virtually, caplog):
@@ -118,7 +118,7 @@ def test_a_slow_body_ends_at_the_timeout(serve, run_virtually, caplog):
     sent = run_virtually(serve(http(), trickle, trickle))
 
     assert sent == [START, END]
-    assert caplog.messages == ["refused a webhook for shop: the body took longer than 10.0 s"]
+    assert caplog.messages == ["rejected a webhook for shop: the body took longer than 10.0 s"]
 
 
 async def test_a_cancelled_task_ends(serve):

@@ -83,7 +83,7 @@ def test_a_tampered_delivery_gets_the_response_to_an_empty_request(servers, fram
     assert response == servers.exchange(framework, f"/webhooks/{label}")
     assert status_of(response) == 400
     assert servers.inbox.events == []
-    assert log_lines()[0].startswith(f"refused a webhook for {label}: ")
+    assert log_lines()[0].startswith(f"rejected a webhook for {label}: ")
     assert not any(value.decode() in log_lines()[0] for name, value in headers if name != b"Content-Type")
 
 
@@ -151,7 +151,7 @@ def test_every_invalid_delivery_gets_the_same_response(servers, framework, log_l
 
     assert response == servers.exchange(framework, "/webhooks/shop")
     assert status_of(response) == 400
-    assert log_lines()[0] == f"refused a webhook for {path.rpartition('/')[2]}: {reason}"
+    assert log_lines()[0] == f"rejected a webhook for {path.rpartition('/')[2]}: {reason}"
 
 
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(servers, framework, log_lines):
@@ -161,7 +161,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(servers, f
     response = servers.exchange(framework, "/webhooks/shop", headers, framed=False)
 
     assert status_of(response) == 400
-    assert log_lines() == ["refused a webhook for shop: the body is larger than 262144 bytes"]
+    assert log_lines() == ["rejected a webhook for shop: the body is larger than 262144 bytes"]
 
 
 def test_a_body_without_a_length_is_read_up_to_the_limit(servers, framework, log_lines):
@@ -172,7 +172,7 @@ def test_a_body_without_a_length_is_read_up_to_the_limit(servers, framework, log
     response = servers.exchange(framework, "/narrow/shop", headers, chunk, framed=False)
 
     assert status_of(response) == 400
-    assert log_lines() == ["refused a webhook for shop: the body is larger than 100 bytes"]
+    assert log_lines() == ["rejected a webhook for shop: the body is larger than 100 bytes"]
 
 
 def test_a_body_that_does_not_arrive_ends_at_the_timeout(servers, framework, log_lines):
@@ -182,7 +182,7 @@ def test_a_body_that_does_not_arrive_ends_at_the_timeout(servers, framework, log
     response = servers.exchange(framework, "/narrow/shop", headers, CALLBACK[:40], framed=False)
 
     assert status_of(response) == 400
-    assert log_lines() == ["refused a webhook for shop: the body took longer than 0.05 s"]
+    assert log_lines() == ["rejected a webhook for shop: the body took longer than 0.05 s"]
 
 
 def test_a_sender_that_disconnects_affects_no_other(servers, framework):
@@ -212,7 +212,7 @@ def test_untrusted_text_cannot_break_a_log_line(servers, framework, log_lines, c
     servers.exchange(framework, "/webhooks/a%0DERROR%1B%5B31m%E2%80%AE" + "x" * 1_000)
 
     (line,) = log_lines()
-    assert line.startswith("refused a webhook for a\\rERROR\\x1b[31m\\u202exxx")
+    assert line.startswith("rejected a webhook for a\\rERROR\\x1b[31m\\u202exxx")
     assert line.isprintable()
     assert len(line) < 600
     assert {record.levelname for record in caplog.records if record.name == "balancekit.webhooks"} == {"WARNING"}
