@@ -129,7 +129,7 @@ def _describe_delivery(delivery: "Delivery") -> str:
     last = delivery.attempts[-1]
     if last.error is not None:
         return f"its webhook was not delivered ({last.error})"
-    return f"its signed webhook was {'delivered and ' if last.accepted else ''}answered {last.status}"
+    return f"its signed webhook was {'accepted' if last.accepted else 'rejected'} with status {last.status}"
 
 
 def _describe_requests(sandbox: "Sandbox", since: int) -> str:

@@ -120,7 +120,7 @@ class AggregateClient:
         Raises ConfigError for a label that no account has or an invalid age, RuntimeError if the client, or the session
         lent to it, is closed.
         """
-        self._refuse_closed()
+        self._check_open()
         selected = self._select(accounts)
         max_age, stale_if_error = age("max_age", max_age), age("stale_if_error", stale_if_error)
         merged = self._merge(await self._read(selected, max_age), stale_if_error)
@@ -135,7 +135,7 @@ class AggregateClient:
         `max_age` is that of `fetch`; without it no snapshot is kept, so that any number of accounts takes little
         memory. Raises as `fetch` does, at the call.
         """
-        self._refuse_closed()
+        self._check_open()
         return self._stream(self._select(accounts), age("max_age", max_age))
 
     def watch(
@@ -156,7 +156,7 @@ class AggregateClient:
 
         Raises as `fetch` does, at the call.
         """
-        self._refuse_closed()
+        self._check_open()
         every = None if every is None else interval("every", every, least=_MIN_INTERVAL)
         selected = self._select(accounts)
         max_age, stale_if_error = age("max_age", max_age), age("stale_if_error", stale_if_error)
@@ -175,7 +175,7 @@ class AggregateClient:
 
         Raises ConfigError for a label that no account has.
         """
-        self._refuse_closed()
+        self._check_open()
         await self._invalidate(*self._select([account]))
 
     async def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
@@ -191,7 +191,7 @@ class AggregateClient:
         from balancekit.webhooks.verification import verify
 
         try:
-            self._refuse_closed()
+            self._check_open()
             known = self._accounts.get(account)
             event = verify(None if known is None else known.source, headers, body)
             key = "" if known is None else deduplication_key(known.key, event, body)
@@ -217,7 +217,7 @@ class AggregateClient:
             await owned.close()
 
     async def __aenter__(self) -> Self:
-        self._refuse_closed()
+        self._check_open()
         return self
 
     async def __aexit__(
@@ -298,7 +298,7 @@ class AggregateClient:
 
     async def _ready(self) -> Scheduler:
         """Return the scheduler of the running event loop, which is made at its first use."""
-        self._refuse_closed()
+        self._check_open()
         loop = asyncio.get_running_loop()
         if self._scheduler is not None and self._loop is loop:
             return self._scheduler
@@ -334,7 +334,7 @@ class AggregateClient:
         if owned is not None:
             await owned.close()
 
-    def _refuse_closed(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the client is closed")
         if self._lent is not None and self._lent.closed:

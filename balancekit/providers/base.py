@@ -174,7 +174,7 @@ class HttpProvider(ABC):
         )
         if translated is not None:
             return translated
-        # A session that is closed, a header that cannot be written: trying again changes nothing.
+        # Such as a closed session or a header that cannot be written: trying again would change nothing.
         message = f"{type(error).__name__} while sending the request"
         return attach_cause(self._error(TransportError, message, retryable=False, hint=UNSENT_HINT), error)
 

@@ -38,7 +38,7 @@ class NotFoundApi:
 
     provider: ClassVar[str | None] = None
 
-    def serves(self, route: str) -> bool:  # noqa: ARG002 - it is asked last
+    def serves(self, route: str) -> bool:  # noqa: ARG002 - it is tried last
         """Whether a path is served here: every path is."""
         return True
 

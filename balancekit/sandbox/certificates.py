@@ -56,7 +56,7 @@ class Authority:
             self_signed=self._kind is Certificate.SELF_SIGNED,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # OpenSSL reads only from files; they are deleted before anybody connects.
+        # OpenSSL reads only from files; they are deleted before any client connects.
         with tempfile.TemporaryDirectory() as directory:
             chain = Path(directory, "chain.pem")
             chain.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + _pem(certificate))

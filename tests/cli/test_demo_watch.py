@@ -44,7 +44,7 @@ def test_each_settlement_costs_one_request_to_its_account(run):
     assert result.stderr == ""
     for payment, account in (("0.25 BTC", "shop-eu"), ("120.50 USDC", "treasury")):
         assert re.search(
-            f"^{re.escape(payment)} is settled in {account}: its signed webhook was delivered and answered 204.\n"
+            f"^{re.escape(payment)} is settled in {account}: its signed webhook was accepted with status 204.\n"
             rf"The client made 1 request, to {account}, and had the new total \d+ ms after the delivery.$",
             result.stdout,
             re.MULTILINE,
@@ -65,7 +65,7 @@ def test_a_second_delivery_of_one_event_changes_nothing(run):
     stdout = run("demo", "--watch").stdout
 
     assert (
-        "The same event comes a second time, as it may: its signed webhook was delivered and answered 204.\n"
+        "The same event comes a second time, as it may: its signed webhook was accepted with status 204.\n"
         "The client made no request, and nothing changed.\n"
     ) in stdout
 
@@ -101,7 +101,7 @@ def test_a_total_that_does_not_arrive_ends_it(run, monkeypatch, settle_after):
     result = run("demo", "--watch")
 
     assert result.exit_code == 1
-    assert "0.25 BTC is settled in shop-eu: its signed webhook was answered 404." in result.stdout
+    assert "0.25 BTC is settled in shop-eu: its signed webhook was rejected with status 404." in result.stdout
     assert result.stderr == "No new totals came within 0.5 s.\n"
 
 
@@ -151,7 +151,7 @@ def test_in_a_pipe_it_ends_by_itself_and_writes_no_colours(start):
     assert process.returncode == 0
     assert stderr == ""
     assert "\x1b" not in stdout
-    assert _after_watching_began(stdout).count("answered 204") == 3
+    assert _after_watching_began(stdout).count("accepted with status 204") == 3
 
 
 def test_ctrl_c_ends_it_cleanly(start):
