@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from balancekit import (
     ConfigError,
 )
 from balancekit.stores import MemoryStore
+from tests.support.clock import Clock
 from tests.support.providers import Till
 
 
@@ -29,7 +31,7 @@ def test_a_snapshot_that_is_young_enough_is_used(with_client):
 
 
 def test_an_age_is_counted_from_when_the_request_was_sent(with_client):
-    """A snapshot is never older than it says: what an answer took to come counts."""
+    """A snapshot is never older than it says: the time that a response takes counts."""
 
     async def steps(client, till):
         await client.fetch(max_age=30)
@@ -41,7 +43,7 @@ def test_an_age_is_counted_from_when_the_request_was_sent(with_client):
 
 
 def test_without_an_age_every_fetch_reads(with_client):
-    """Nobody is given an earlier answer who has not said that one will do."""
+    """An earlier response serves only callers that accept one."""
 
     async def steps(client, till):
         await client.fetch(max_age=30)
@@ -84,8 +86,8 @@ def test_an_invalidated_snapshot_is_not_used(with_client):
     assert with_client(steps) == (2, 2)
 
 
-def test_a_late_answer_from_before_an_invalidation_is_not_kept(with_client):
-    """Even if it comes after the answer to a request from after it."""
+def test_a_late_response_from_before_an_invalidation_is_not_kept(with_client):
+    """Even if it comes after the response to a request from after it."""
 
     async def steps(client, till):
         before = asyncio.create_task(client.fetch())
@@ -101,25 +103,23 @@ def test_a_late_answer_from_before_an_invalidation_is_not_kept(with_client):
 
 @pytest.mark.parametrize("shares", [False, True], ids=["alone", "shared"])
 def test_a_suspended_machine_makes_nothing_younger(run_virtually, monkeypatch, shares):
-    """The clock of the loop stands still meanwhile, and the one on the wall does not."""
+    """The clock of the loop stands still while it sleeps, and the one on the wall does not."""
 
     async def main():
-        store = MemoryStore() if shares else None
-        till = Till(takes=0.0)
-        async with AggregateClient([till], store=store) as client:
+        wall, till = Clock(), Till(takes=0.0)
+        monkeypatch.setattr(time, "time", wall)
+        make_store = partial(MemoryStore, clock=wall)
+        monkeypatch.setattr("balancekit.client.aggregate.MemoryStore", make_store)
+        async with AggregateClient([till], store=make_store() if shares else None) as client:
             await client.fetch(max_age=30)
-            now = time.time()
-            monkeypatch.setattr(time, "time", lambda: now + 3600)
-            if store is not None:
-                store._clock = time.time
-            client._memory._clock = time.time
+            wall.now += 3600
             await client.fetch(max_age=30)
         return till.requests
 
     assert run_virtually(main()) == 2
 
 
-def test_a_failure_tells_what_was_last_known(with_client):
+def test_a_failure_has_what_was_last_known(with_client):
     """The last snapshot comes with the failure, marked as stale, and is no part of the totals."""
 
     async def steps(client, till):
@@ -167,7 +167,7 @@ def test_stale_totals_are_marked_and_never_complete(with_client):
 
 
 def test_what_is_too_old_is_not_counted_in(with_client):
-    """A snapshot older than `stale_if_error` is told with the failure and stays out of the totals."""
+    """A snapshot older than `stale_if_error` comes with the failure and stays out of the totals."""
 
     async def steps(client, till):
         await client.fetch()
@@ -209,7 +209,7 @@ def test_a_stream_without_an_age_keeps_nothing(with_client):
     assert with_client(steps) == 2
 
 
-def test_a_snapshot_tells_its_age(make_snapshot):
+def test_a_snapshot_has_an_age(make_snapshot):
     """In seconds since its request was sent."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -219,7 +219,7 @@ def test_a_snapshot_tells_its_age(make_snapshot):
 
 @pytest.mark.parametrize("age", [-1, math.nan, True, "5", None], ids=str)
 @pytest.mark.parametrize("setting", ["max_age", "stale_if_error"])
-def test_an_age_that_is_none_is_refused(with_client, setting, age):
+def test_an_age_must_be_seconds(with_client, setting, age):
     """Before anything is read."""
 
     async def steps(client, till):

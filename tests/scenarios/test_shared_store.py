@@ -269,7 +269,7 @@ def test_an_invalidation_survives_the_event_loop(run_virtually):
         await asyncio.sleep(1)
         store.fault = ConnectionError()
         await client.invalidate("till")
-        await client._owned.close()
+        await till.session.close()
 
     async def second():
         store.fault = None

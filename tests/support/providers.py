@@ -37,6 +37,7 @@ class Scripted:
     async def fetch_balances(self, session):
         """Play the next step."""
         self.calls += 1
+        self.session = session
         step = self.script.pop(0) if self.script else None
         with self.running:
             if isinstance(step, int | float):
@@ -85,6 +86,7 @@ class Till:
     async def fetch_balances(self, session):
         """Respond, or fail."""
         self.requests += 1
+        self.session = session
         number = self.requests
         try:
             await asyncio.sleep(self.takes)
