@@ -181,7 +181,7 @@ def _first_fault(error: BaseException) -> tuple[str, str]:
             case ClassValidationError():
                 named, plain = error.group_exceptions()
                 if not named:
-                    # Every field fits, but the class itself refuses them together.
+                    # Every field fits by itself, but the class rejects their combination.
                     return path.lstrip("."), str(plain[0])
                 error, note = named[0]
                 path += f".{note.name}"
