@@ -1,4 +1,4 @@
-"""What the tests of the client share: one fetch in virtual time."""
+"""What the tests of the client share: fetches and a client of a quick till, in virtual time."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from balancekit import AggregateClient
+from tests.support.providers import QuickTill
 
 
 @pytest.fixture
@@ -25,3 +26,9 @@ def fetch(run_virtually):
         return run_virtually(main())
 
     return run
+
+
+@pytest.fixture
+def with_quick_till(with_client):
+    """Run a test's steps with a client of a quick till, unless others are given."""
+    return lambda steps, *tills: with_client(steps, *(tills or [QuickTill()]))

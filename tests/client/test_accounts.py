@@ -1,4 +1,4 @@
-"""The accounts of a client and their origins: what cannot be told apart, or limited, is refused."""
+"""The accounts of a client and their origins: what cannot be distinguished, or limited, is refused."""
 
 import pytest
 
@@ -27,7 +27,7 @@ SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
     ],
     ids=["twice", "no provider", "one alone", "none", "empty label", "number"],
 )
-def test_accounts_that_cannot_be_told_apart_are_refused(providers, reason):
+def test_accounts_that_cannot_be_distinguished_are_refused(providers, reason):
     """Every account has a label of its own that can be shown."""
     with pytest.raises(ConfigError, match=reason):
         AggregateClient(providers)

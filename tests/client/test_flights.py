@@ -6,7 +6,7 @@ from tests.support.providers import Till
 
 
 def test_callers_at_the_same_time_share_one_request(with_client):
-    """Ten thousand askers on three accounts make three requests, and are given one and the same result."""
+    """Ten thousand callers of three accounts make three requests, and are given one and the same result."""
 
     async def steps(client, *tills):
         results = await asyncio.gather(*(client.fetch(max_age=5) for _ in range(10_000)))
@@ -58,7 +58,7 @@ def test_the_last_caller_to_leave_cancels_the_request(with_client):
 
 
 def test_each_caller_has_its_own_deadline(with_client):
-    """Whoever joins late is not cut off at the deadline of the one who came first."""
+    """A caller that joins late is not cut off at the deadline of the first."""
 
     async def steps(client, till):
         first = asyncio.create_task(client.fetch(max_age=60))

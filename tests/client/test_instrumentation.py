@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told of a fetch, and that nothing is told, or needed, without it."""
+"""Spans and metrics of a fetch, which work without OpenTelemetry, and the lines of the log."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ from tests.support.providers import Bank
 
 
 @pytest.fixture
-def told(monkeypatch):
+def exported(monkeypatch):
     """Collect spans and metrics in memory."""
     spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider([metrics])
@@ -50,11 +50,11 @@ async def fetch(sandbox):
     return run
 
 
-async def test_a_fetch_is_a_span_with_one_for_each_attempt(told, fetch):
+async def test_a_fetch_is_a_span_with_one_for_each_attempt(exported, fetch):
     """The attempts are children of the fetch, and say what came of them by the semantic conventions."""
     await fetch()
 
-    failed, answered, whole = told[0].get_finished_spans()
+    failed, answered, whole = exported[0].get_finished_spans()
     assert (whole.name, whole.attributes) == ("balancekit.fetch", {"balancekit.accounts": 1, "balancekit.failures": 0})
     assert failed.parent.span_id == answered.parent.span_id == whole.context.span_id
     assert (failed.kind, failed.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
@@ -65,40 +65,40 @@ async def test_a_fetch_is_a_span_with_one_for_each_attempt(told, fetch):
     assert answered.attributes["server.address"] == "127.0.0.1"
 
 
-async def test_every_attempt_is_measured(told, fetch):
+async def test_every_attempt_is_measured(exported, fetch):
     """The histogram tells attempts apart by provider, host and result, and not by account."""
     await fetch()
 
-    (metric,) = told[1].get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+    (metric,) = exported[1].get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
     points = {point.attributes["http.response.status_code"]: point for point in metric.data.data_points}
     assert {status: point.count for status, point in points.items()} == {503: 1, 200: 1}
     assert "balancekit.account" not in points[200].attributes
 
 
-async def test_no_key_is_told(told, fetch, sandbox):
+async def test_no_key_is_exported(exported, fetch, sandbox):
     """No attribute, event or status of any span holds a header or a word of a body."""
     await fetch()
 
-    text = "".join(span.to_json() for span in told[0].get_finished_spans())
+    text = "".join(span.to_json() for span in exported[0].get_finished_spans())
     sent = sandbox.requests[0]
     assert sent.headers["X-Processing-Key"] not in text
     assert sent.headers["X-Processing-Signature"] not in text
     assert "down" not in text
 
 
-async def test_an_attempt_that_is_cancelled_says_so(told, sandbox):
-    """A deadline that ends an attempt is told as an error, and a fetch that is given up as well."""
+async def test_an_attempt_that_is_cancelled_says_so(exported, sandbox):
+    """A deadline that ends an attempt is an error of its span, and a fetch that is given up as well."""
     shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
     sandbox.fail("shop", Fault(hang=True), times=2)
     async with AggregateClient([CryptoprocessingProvider("shop", **shop.settings)], deadline=0.1) as client:
         await client.fetch()
 
-    attempt, whole = sorted(told[0].get_finished_spans(), key=lambda span: span.name)
+    attempt, whole = sorted(exported[0].get_finished_spans(), key=lambda span: span.name)
     assert attempt.attributes["error.type"] in {"ProviderTimeoutError", "cancelled"}
     assert whole.attributes["balancekit.failures"] == 1
 
 
-def test_a_provider_that_tells_no_host_has_no_address():
+def test_a_provider_without_a_url_has_no_address():
     """A name is no URL."""
     assert instrumentation._address("memory") == {}
 
@@ -122,8 +122,8 @@ print(asyncio.run(main()))
     assert ran.stdout.strip() == "True"
 
 
-def test_the_log_tells_once_when_an_account_goes_down_and_once_when_it_is_back(run_virtually, caplog):
-    """An outage is two lines, however often it is asked about."""
+def test_the_log_has_a_line_when_an_account_goes_down_and_one_when_it_is_back(run_virtually, caplog):
+    """An outage is two lines, however many calls there are."""
     caplog.set_level(logging.INFO, logger="balancekit")
 
     async def main():
@@ -140,7 +140,7 @@ def test_the_log_tells_once_when_an_account_goes_down_and_once_when_it_is_back(r
     ]
 
 
-def test_the_log_tells_of_an_account_that_missed_the_deadline(run_virtually, caplog):
+def test_the_log_names_an_account_that_missed_the_deadline(run_virtually, caplog):
     """An account that never answers is down, and said to be so once."""
     caplog.set_level(logging.INFO, logger="balancekit")
 
@@ -154,7 +154,7 @@ def test_the_log_tells_of_an_account_that_missed_the_deadline(run_virtually, cap
     assert [record.message for record in caplog.records] == ["shop (bank) is down: ProviderTimeoutError"]
 
 
-def test_the_log_tells_of_every_attempt_at_debug(run_virtually, caplog):
+def test_the_log_has_a_line_for_every_attempt_at_debug(run_virtually, caplog):
     """Account, attempt, what came of it and how long it took; nothing of the request or the answer."""
     caplog.set_level(logging.DEBUG, logger="balancekit")
 

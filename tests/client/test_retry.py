@@ -33,7 +33,7 @@ def test_attempts_end():
 
 
 def test_what_the_provider_asks_for_is_the_least():
-    """A retry does not come earlier than it was told to, and not at the same moment as all others."""
+    """A retry does not come earlier than `Retry-After`, and not at the same moment as all others."""
     waits = {POLICY.delay(1, retry_after=7.0, remaining=100) for _ in range(8)}
 
     assert min(waits) >= 7.0
@@ -140,7 +140,7 @@ def test_without_a_token_of_the_budget_there_is_no_retry():
 
 
 def test_a_clock_is_corrected_once_in_a_flight():
-    """A second refusal is no fault of the clock."""
+    """A second rejection has nothing to do with the clock."""
     state = RetryState(attempts=1)
 
     assert state.grant_clock_correction()

@@ -13,13 +13,7 @@ from tests.support.providers import QuickTill, Scripted
 from tests.support.watching import Seen
 
 
-@pytest.fixture
-def with_client(with_client):
-    """Run a test's steps with a client of a quick till, unless others are given."""
-    return lambda steps, *tills: with_client(steps, *(tills or [QuickTill()]))
-
-
-def test_a_settled_event_invalidates(with_client):
+def test_a_settled_event_invalidates(with_quick_till):
     """What a webhook says is not believed but looked up."""
 
     async def steps(client, till):
@@ -30,13 +24,13 @@ def test_a_settled_event_invalidates(with_client):
         await asyncio.sleep(1)
         return event, seen.amounts, till.requests
 
-    event, amounts, requests = with_client(steps)
+    event, amounts, requests = with_quick_till(steps)
 
     assert event == WebhookEvent("till", "till", "event-1", "payment", None, settled=True)
     assert (amounts, requests) == ([1, 3], 2)
 
 
-def test_an_event_that_comes_twice_is_acted_on_once(with_client):
+def test_an_event_that_comes_twice_is_acted_on_once(with_quick_till):
     """Both deliveries are answered alike, and the account is read once."""
 
     async def steps(client, till):
@@ -48,10 +42,10 @@ def test_an_event_that_comes_twice_is_acted_on_once(with_client):
         await asyncio.sleep(1)
         return first == second, len(seen.states), till.requests
 
-    assert with_client(steps) == (True, 2, 2)
+    assert with_quick_till(steps) == (True, 2, 2)
 
 
-def test_two_bodies_of_one_id_are_two_events(with_client):
+def test_two_bodies_of_one_id_are_two_events(with_quick_till):
     """A status without a name of its own may come again, and every time the balances may have changed."""
 
     async def steps(client, till):
@@ -63,10 +57,10 @@ def test_two_bodies_of_one_id_are_two_events(with_client):
         await client.fetch(max_age=60)
         return till.requests
 
-    assert with_client(steps) == 3
+    assert with_quick_till(steps) == 3
 
 
-def test_events_of_two_accounts_may_have_one_id(with_client):
+def test_events_of_two_accounts_may_have_one_id(with_quick_till):
     """Ids are unique at a provider's account, and nowhere else."""
 
     async def steps(client, shop, kiosk):
@@ -76,10 +70,10 @@ def test_events_of_two_accounts_may_have_one_id(with_client):
         await client.fetch(max_age=60)
         return shop.requests, kiosk.requests
 
-    assert with_client(steps, QuickTill("shop"), QuickTill("kiosk")) == (2, 2)
+    assert with_quick_till(steps, QuickTill("shop"), QuickTill("kiosk")) == (2, 2)
 
 
-def test_an_event_that_is_not_settled_changes_nothing(with_client):
+def test_an_event_that_is_not_settled_changes_nothing(with_quick_till):
     """A payment that has been announced has not been made."""
 
     async def steps(client, till):
@@ -88,11 +82,11 @@ def test_an_event_that_is_not_settled_changes_nothing(with_client):
         await client.fetch(max_age=60)
         return event.settled, till.requests
 
-    assert with_client(steps) == (False, 1)
+    assert with_quick_till(steps) == (False, 1)
 
 
 @pytest.mark.parametrize("raised", [WebhookVerificationError("forged"), ValueError("sk_live")], ids=repr)
-def test_a_delivery_that_is_refused_changes_nothing(with_client, raised):
+def test_a_delivery_that_is_refused_changes_nothing(with_quick_till, raised):
     """Whatever verifying it raises is one kind of error, without what was said."""
 
     async def steps(client, till):
@@ -102,10 +96,10 @@ def test_a_delivery_that_is_refused_changes_nothing(with_client, raised):
         await client.fetch(max_age=60)
         return till.requests, "sk_live" in f"{refused.value!r} {refused.value.__context__!r}"
 
-    assert with_client(steps) == (1, False)
+    assert with_quick_till(steps) == (1, False)
 
 
-def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_client):
+def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_quick_till):
     """Who knocks learns nothing of which accounts there are."""
 
     async def steps(client, *_):
@@ -113,11 +107,11 @@ def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_client):
             with pytest.raises(WebhookVerificationError, match="no account of that label takes webhooks"):
                 await client.handle_webhook(account, {}, b"1")
 
-    with_client(steps, QuickTill(), Scripted("deaf"))
+    with_quick_till(steps, QuickTill(), Scripted("deaf"))
 
 
 def test_a_closed_client_takes_no_delivery(run_virtually):
-    """The sender is to try again later, so that is another error than a refusal."""
+    """The sender is to try again later, so that is another error than that of a rejected delivery."""
 
     async def main():
         client = AggregateClient([QuickTill()])
@@ -132,7 +126,7 @@ def test_a_closed_client_takes_no_delivery(run_virtually):
     run_virtually(main())
 
 
-def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_shown_by):
+def test_a_refused_delivery_is_in_no_frame_of_its_error(with_quick_till, everything_shown_by):
     """The headers may hold the account's key, and error trackers collect what frames hold."""
 
     async def steps(client, till):
@@ -140,4 +134,4 @@ def test_a_refused_delivery_is_in_no_frame_of_its_error(with_client, everything_
             await client.handle_webhook("till", WebhookVerificationError("refused"), b"canary")
         return everything_shown_by(caught.value)
 
-    assert "canary" not in with_client(steps)
+    assert "canary" not in with_quick_till(steps)

@@ -37,8 +37,8 @@ def answer_of(line):
 
 def imported_by(code):
     """Return the modules that a fresh interpreter imports to run the code."""
-    told = "print('', *set(sys.modules) - before, file=sys.stderr)"
-    program = f"import sys\nbefore = set(sys.modules)\ntry:\n    {code}\nfinally:\n    {told}"
+    report = "print('', *set(sys.modules) - before, file=sys.stderr)"
+    program = f"import sys\nbefore = set(sys.modules)\ntry:\n    {code}\nfinally:\n    {report}"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     return set(ran.stderr.split())
 

@@ -112,7 +112,7 @@ def units_of(amount):
 
 
 class Server:
-    """The sandbox, and what it is told to do."""
+    """The sandbox, and the commands that it takes."""
 
     def __init__(self, holdings):
         self.sandbox = Sandbox()
@@ -129,7 +129,7 @@ class Server:
                 self.accounts[label] = self.sandbox.add_cryptoprocessing(label, amounts, balances_as_numbers=as_numbers)
 
     async def settings(self):
-        """Tell how each account is read."""
+        """Return how each account is read."""
         return [(account.label, account.provider, account.settings) for account in self.accounts.values()]
 
     async def set(self, label, held):
@@ -153,7 +153,7 @@ class Server:
         await self.sandbox.start()
 
     async def figures(self):
-        """Tell how many requests came, and which faults were played."""
+        """Return how many requests came, and which faults were played."""
         received = self.sandbox.requests
         self.sandbox.clear_requests()
         self.requests += len(received)
@@ -183,7 +183,7 @@ def serve(pipe, holdings):
 
 
 class Remote:
-    """The server, as the client's process tells it what to do."""
+    """The server, as the client's process commands it."""
 
     def __init__(self, holdings):
         context = multiprocessing.get_context("spawn")
@@ -246,7 +246,7 @@ class Model:
         old = states[-1]
         change = {code: self._amount() for code in self._chance.sample(CODES, 2)}
         begun = time.time()
-        # Before it is told: it may be read before the telling returns.
+        # Before the command: the new state may be read before the command returns.
         states.append(State(old.held | change, begun))
         await remote("set", label, change)
         old.until = time.time()

@@ -139,7 +139,7 @@ def test_what_is_no_balance_is_refused():
     ],
 )
 def test_a_balance_cannot_be_wrong(make_balance, field, value):
-    """Every field is checked, so that whoever holds a balance need not."""
+    """Every field is checked, so that code that is given a balance need not check it."""
     with pytest.raises((TypeError, ValueError)):
         attrs.evolve(make_balance("BTC", "1"), **{field: value})
 

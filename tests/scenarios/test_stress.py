@@ -303,7 +303,7 @@ class Caller:
             await asyncio.wait([task])
             return
         await self._client.invalidate(label)
-        # Whose snapshots that must concern: the store tells the other client, if it can.
+        # It concerns this client, and the other one too if the store can pass it on.
         for number in self._stress.clients if self._stress.well else [self._number]:
             self._stress.invalidated[number, label] = max(begun, self._stress.invalidated[number, label])
 
@@ -342,7 +342,7 @@ class Stress:
         self.deadline = chance.uniform(0.3, 4)
         shared = bool(seed % 2)
         self.well = shared and seed % 4 == 1
-        # An age is told to a store when it is asked to keep a snapshot, and is as much too small as that takes.
+        # A store is given an age with the snapshot to keep, which is too small by the time that the call takes.
         self.in_transit = (WELL if self.well else UNWELL) if shared else 0.0
         store = MoodyStore(self.world, well=self.well) if shared else None
         self.clients = {}

@@ -248,7 +248,7 @@ class TestCooldown:
     """The time after a failure, and the return of the store."""
 
     def test_a_store_that_failed_is_not_called_for_a_second(self, with_store):
-        """Whoever asks in that time does not wait."""
+        """Callers in that time do not wait."""
 
         async def steps(store, fail_open):
             store.fault = HANGS
