@@ -50,7 +50,7 @@ def test_no_accounts_hold_nothing(fetch):
     assert fetch([]).merged.totals == ()
 
 
-def test_results_are_equal_whatever_the_order_of_answers(fetch):
+def test_results_are_equal_whatever_the_order_of_responses(fetch):
     """The result tells nothing of the race."""
     first = fetch([Scripted("a", 0.1), Scripted("b", 0.2), Scripted("c", ValueError())]).merged
     second = fetch([Scripted("c", ValueError()), Scripted("b", 0.1), Scripted("a", 0.2)]).merged

@@ -23,7 +23,7 @@ from tests.support.providers import Bank, Scripted, outage
 
 
 def test_one_attempt_has_a_timeout_and_is_tried_again(fetch):
-    """An attempt that hangs costs its timeout, and the next may answer."""
+    """An attempt that hangs costs its timeout, and the next may succeed."""
     hanging = Scripted("shop", 9e9, 0.0)
 
     done = fetch([hanging], timeout=2.0)
@@ -144,7 +144,7 @@ def test_what_an_adapter_raises_while_it_is_listed_is_not_repeated(fetch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("returned", "reason"),
     [
         (Decimal(5), "expected balances, got Decimal"),
         ("BTC", r"balances\[0\] must be a Balance, not str"),
@@ -153,9 +153,9 @@ def test_what_an_adapter_raises_while_it_is_listed_is_not_repeated(fetch):
     ],
     ids=["number", "string", "none", "other account"],
 )
-def test_an_answer_that_is_no_balances_is_malformed(fetch, answer, reason):
+def test_a_result_that_is_no_balances_is_malformed(fetch, returned, reason):
     """What an adapter returns is checked as what a provider sends is."""
-    (failure,) = fetch([Scripted("shop", answer)]).merged.failures
+    (failure,) = fetch([Scripted("shop", returned)]).merged.failures
 
     with pytest.raises(MalformedResponseError, match=reason):
         raise failure.error

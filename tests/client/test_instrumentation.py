@@ -38,7 +38,7 @@ def exported(monkeypatch):
 
 @pytest.fixture
 async def fetch(sandbox):
-    """Read an account that fails once before it answers."""
+    """Read an account that fails once before it succeeds."""
     shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
     sandbox.fail("shop", Fault(status=503, body='{"error": "down", "code": "outage"}'))
     provider = CryptoprocessingProvider("shop", **shop.settings)
@@ -54,15 +54,15 @@ async def test_a_fetch_is_a_span_with_one_for_each_attempt(exported, fetch):
     """The attempts are children of the fetch, and say what came of them by the semantic conventions."""
     await fetch()
 
-    failed, answered, whole = exported[0].get_finished_spans()
+    failed, succeeded, whole = exported[0].get_finished_spans()
     assert (whole.name, whole.attributes) == ("balancekit.fetch", {"balancekit.accounts": 1, "balancekit.failures": 0})
-    assert failed.parent.span_id == answered.parent.span_id == whole.context.span_id
+    assert failed.parent.span_id == succeeded.parent.span_id == whole.context.span_id
     assert (failed.kind, failed.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
     assert failed.attributes["http.response.status_code"] == 503
     assert failed.attributes["error.type"] == "ServiceUnavailableError"
     assert failed.attributes["balancekit.error.code"] == "outage"
-    assert answered.attributes["http.request.resend_count"] == 1
-    assert answered.attributes["server.address"] == "127.0.0.1"
+    assert succeeded.attributes["http.request.resend_count"] == 1
+    assert succeeded.attributes["server.address"] == "127.0.0.1"
 
 
 async def test_every_attempt_is_measured(exported, fetch):
@@ -141,7 +141,7 @@ def test_the_log_has_a_line_when_an_account_goes_down_and_one_when_it_is_back(ru
 
 
 def test_the_log_names_an_account_that_missed_the_deadline(run_virtually, caplog):
-    """An account that never answers is down, and said to be so once."""
+    """An account that never responds is down, which is one line."""
     caplog.set_level(logging.INFO, logger="balancekit")
 
     async def main():
@@ -155,7 +155,7 @@ def test_the_log_names_an_account_that_missed_the_deadline(run_virtually, caplog
 
 
 def test_the_log_has_a_line_for_every_attempt_at_debug(run_virtually, caplog):
-    """Account, attempt, what came of it and how long it took; nothing of the request or the answer."""
+    """Account, attempt, what came of it and how long it took; nothing of the request or the response."""
     caplog.set_level(logging.DEBUG, logger="balancekit")
 
     async def main():

@@ -41,7 +41,7 @@ def test_what_the_provider_asks_for_is_the_least():
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun():
-    """Where waiting cannot help, the answer comes at once."""
+    """Where waiting cannot help, the call ends at once."""
     assert POLICY.delay(1, retry_after=7.0, remaining=7.0) is None
 
 
@@ -61,7 +61,7 @@ def test_a_new_host_has_all_its_retries():
 
 
 def test_success_refills_it():
-    """A host that answers again earns its retries back."""
+    """An origin that responds again earns its retries back."""
     budget = RetryBudget(capacity=1, per_success=0.5)
     budget.take(0.0)
 

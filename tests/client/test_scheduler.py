@@ -37,7 +37,7 @@ def test_no_more_accounts_are_read_at_once_than_allowed(fetch):
 
 
 def test_the_deadline_ends_a_fetch_with_what_has_arrived(fetch):
-    """Ninety accounts answer, ten never do: ninety snapshots and ten timeouts, at the deadline."""
+    """Ninety accounts respond, ten never do: ninety snapshots and ten timeouts, at the deadline."""
     never = [Scripted(f"never{number}", 9e9) for number in range(10)]
 
     done = fetch([*never, *(Scripted(f"a{number}", 0.1) for number in range(90))], deadline=1.0)

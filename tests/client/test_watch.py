@@ -187,7 +187,7 @@ def test_a_watch_ends_with_the_client(with_quick_till):
 
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1], ids=["at once", "joining", "joined", "reading"])
 def test_a_watch_of_a_change_ends_with_the_client(with_quick_till, after):
-    """Whether it waits for others to join the change or for the answer: it ends at once, and raises nothing."""
+    """Whether it waits for others to join the change or for the response: it ends at once, and raises nothing."""
 
     async def steps(client, till):
         seen = Seen(client)

@@ -31,7 +31,7 @@ def test_a_settled_event_invalidates(with_quick_till):
 
 
 def test_an_event_that_comes_twice_is_acted_on_once(with_quick_till):
-    """Both deliveries are answered alike, and the account is read once."""
+    """Both deliveries get the same response, and the account is read once."""
 
     async def steps(client, till):
         seen = Seen(client)

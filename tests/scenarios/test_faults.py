@@ -79,16 +79,16 @@ class Case:
 
 TABLE = [
     # The connection ends or falls silent.
-    Case("cut before the answer", Fault.cut("start"), TransportError, LOST),
+    Case("cut before the response", Fault.cut("start"), TransportError, LOST),
     Case("cut in the head", Fault.cut("head"), TransportError, RETRIED),
     Case("cut in the body", Fault.cut("body"), TransportError, RETRIED),
     Case("cut before the last byte", Fault(cut_after=10**9), TransportError, RETRIED),
-    Case("reset before the answer", Fault.reset("start"), TransportError, LOST),
+    Case("reset before the response", Fault.reset("start"), TransportError, LOST),
     Case("reset in the head", Fault.reset("head"), TransportError, LOST),
     Case("reset in the body", Fault.reset("body"), TransportError, RETRIED),
-    Case("reset after the answer", Fault(ending="reset"), None, ONCE),
-    Case("closed after the answer", Fault(ending="close"), None, ONCE),
-    Case("no answer", Fault(hang=True), ProviderTimeoutError, RETRIED),
+    Case("reset after the response", Fault(ending="reset"), None, ONCE),
+    Case("closed after the response", Fault(ending="close"), None, ONCE),
+    Case("no response", Fault(hang=True), ProviderTimeoutError, RETRIED),
     Case("silence in the head", Fault.stall("head"), ProviderTimeoutError, RETRIED),
     Case("silence in the body", Fault.stall("body"), ProviderTimeoutError, RETRIED),
     Case("slow", Fault(delay=60), ProviderTimeoutError, RETRIED),
@@ -110,10 +110,10 @@ TABLE = [
     Case("chunks of one byte for ever", Fault(raw=CHUNKED, endless=b"1\r\n \r\n"), ProviderTimeoutError, RETRIED),
     Case("trailers for ever", Fault(raw=CHUNKED + b"0\r\n", endless=b"X: y\r\n" * 1000), TransportError, RETRIED),
     Case("nothing but an end of chunks", Fault(raw=CHUNKED + b"0\r\n\r\n"), MalformedResponseError, ONCE),
-    Case("two answers at once", Fault(raw=WHOLE + WHOLE, ending="stall"), None, ONCE, NOTHING),
-    Case("garbage after the answer", Fault(raw=WHOLE + b"garbage\r\n\r\n", ending="stall"), TransportError, RETRIED),
+    Case("two responses at once", Fault(raw=WHOLE + WHOLE, ending="stall"), None, ONCE, NOTHING),
+    Case("garbage after the response", Fault(raw=WHOLE + b"garbage\r\n\r\n", ending="stall"), TransportError, RETRIED),
     # It is not HTTP, or too much of it.
-    Case("garbage before the answer", Fault(raw=b"garbage\r\n\r\n" + WHOLE), TransportError, RETRIED),
+    Case("garbage before the response", Fault(raw=b"garbage\r\n\r\n" + WHOLE), TransportError, RETRIED),
     Case("a body without a head", Fault(raw=EMPTY), TransportError, RETRIED),
     Case("another protocol", Fault(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), TransportError, RETRIED),
     Case("zeros", Fault(raw=bytes(1000)), TransportError, RETRIED),
@@ -354,8 +354,8 @@ async def test_a_dead_kept_alive_connection_costs_no_attempt(sandbox, provider, 
 
 
 @pytest.mark.parametrize("ending", ["close", "stall"])
-async def test_a_second_answer_is_not_that_of_the_next_request(sandbox, provider, ending):
-    """What comes after an answer is never read, whatever it says."""
+async def test_a_second_response_is_not_that_of_the_next_request(sandbox, provider, ending):
+    """Bytes after a response are never read, whatever they are."""
     stricken = add(sandbox, provider, "stricken", "ETH")
     sandbox.fail("stricken", Fault(raw=WHOLE + WHOLE, ending=ending))
 

@@ -93,9 +93,9 @@ class Moody:
         self._world = world
 
     async def fetch_balances(self, session):
-        """Answer, or do something else."""
+        """Respond, or do something else."""
         sent = self._world.begin(self)
-        moods = (self._answer, self._hang, self._raise, self._nonsense, self._cancel, self._cancelled, self._stubborn)
+        moods = (self._respond, self._hang, self._raise, self._nonsense, self._cancel, self._cancelled, self._stubborn)
         try:
             return await self._world.chance.choices(moods, weights=(12, 1, 3, 1, 1, 1, 2))[0](sent)
         finally:
@@ -108,7 +108,7 @@ class Moody:
         if self._world.chance.random() < 0.9:
             await asyncio.sleep(self._world.chance.choice([0, 0.01, 0.1, self._world.chance.uniform(0, 1)]))
 
-    async def _answer(self, sent):
+    async def _respond(self, sent):
         await self._while()
         return self._balances(sent)
 
@@ -162,9 +162,9 @@ class Moody:
 def _moody(name):
     async def call(self, *args, **kwargs):
         await self.before()
-        answer = await getattr(self.store, name)(*args, **kwargs)
+        result = await getattr(self.store, name)(*args, **kwargs)
         await self.after()
-        return answer
+        return result
 
     return call
 
@@ -375,7 +375,7 @@ class Stress:
             caller.result()
         # A call to the store that was under way is given half a second.
         await asyncio.sleep(0.6)
-        # What they answer in the end is put into the store, in the same task.
+        # Their responses, in the end, are put into the store, in the same task.
         refusing = {sent.task for sent in self.world.sent.values() if sent.refuses and not sent.task.done()}
         if left := asyncio.all_tasks() - {asyncio.current_task()} - refusing:
             self.world.problem(f"tasks are left: {left}")
