@@ -5,7 +5,7 @@ import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import is_not
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
@@ -55,6 +55,11 @@ class AggregateClient:
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
 
+    # Here, since `repr` and the finalizer also run for a client whose constructor raised, or never ran.
+    _accounts: Mapping[str, Account] = MappingProxyType({})
+    _closed = False
+    _owned: aiohttp.ClientSession | None = None
+
     def __init__(
         self,
         providers: Iterable[BalanceProvider],
@@ -70,10 +75,6 @@ class AggregateClient:
         store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
-        # Set first: `repr` and the finalizer run for a client whose constructor raised, too.
-        self._accounts: dict[str, Account] = {}
-        self._closed = False
-        self._owned: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trust_env = trust_env
         self._scheduler: Scheduler | None = None

@@ -108,6 +108,7 @@ class Attempts:
         origin, retry = flight.account.origin, flight.retry
         clock_offset = origin.clock.offset
         retry.attempts += 1
+        retry.requested = True
         flight.mark_sent(self._loop.time())
         # Skip the wrapper when neither DEBUG logging nor tracing is on.
         observed = flight.span.is_recording or instrumentation.logs_attempts()

@@ -40,7 +40,6 @@ class Waiter:
         self.since: float = self._loop.time() - max_age
         self.may_join: bool = max_age > 0
         self.store_result = store_result
-        self.deadline: Deadline = Deadline(deadline, lambda: expire(self))
         self.span: FetchSpan = FetchSpan(accounts)
         # Two deques side by side, and no flight for each account yet: `stream` may be given ten thousand.
         self.queued: deque[Account] = deque()
@@ -52,6 +51,8 @@ class Waiter:
         self._wakeup: asyncio.Future[None] | None = None
         self._wants_all = False
         self._failures = 0
+        # Last, since nothing would stop its timer if this constructor raised.
+        self.deadline: Deadline = Deadline(deadline, lambda: expire(self))
 
     @property
     def is_waiting(self) -> bool:

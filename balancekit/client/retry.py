@@ -91,10 +91,12 @@ class RetryState:
     """What has been tried in one flight so far: what decides whether and when another attempt follows.
 
     `attempts` does not count an attempt that failed because of a closed kept-alive connection or a wrong clock; each is
-    repeated once. `error` is what the last attempt ended with, if another is to follow.
+    repeated once. `requested` is whether any request was sent, and `error` what the last attempt ended with, if another
+    is to follow.
     """
 
     attempts: int = 0
+    requested: bool = False
     reconnected: bool = False
     clock_corrected: bool = False
     error: ProviderError | None = None

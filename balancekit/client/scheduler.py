@@ -176,7 +176,7 @@ class Scheduler:
         account, deadline = flight.account, waiter.deadline
         if flight.sent_at is None and flight.retry.error is not None:
             return flight.retry.error
-        if flight.retry.attempts:
+        if flight.retry.requested:
             return account.timeout_error(f"no response before {deadline}")
         if flight in self._awaiting_lease.get(account.key, ()):
             return account.timeout_error(f"another process has not read it before {deadline}")

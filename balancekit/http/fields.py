@@ -31,7 +31,7 @@ class Place:
     __slots__ = ("field",)
 
     def __init__(self) -> None:
-        self.field = ""
+        self.field: str = ""
 
 
 def read_entries(document: object, name: str, read: Callable[[Entries, Place], Iterable[_Row]]) -> list[_Row]:
@@ -100,7 +100,7 @@ class _Cache(dict[object, _Value]):
     def __missing__(self, value: object) -> _Value:
         text = read_text(value)
         result = self._read(text)
-        if len(self) == _MAX_CACHED:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         # A JsonNumber equals its text and would find the result for it, so no text that could be a number is cached.
         if len(text) <= MAX_CODE_LENGTH and text.strip("0123456789+-.eE"):

@@ -1,5 +1,7 @@
 """The accounts of a client and their origins: what cannot be distinguished, or limited, is refused."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from balancekit import (
@@ -59,3 +61,15 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
     assert one == again
     assert len({one, two, till, other}) == 4
     assert "key-one" not in one + till
+
+
+def test_the_last_snapshot_is_the_one_that_was_fetched_last(make_snapshot):
+    """A slow response that arrives after a later one does not take its place."""
+    (account,) = accounts_by_label([Scripted("shop")], Origins({})).values()
+    earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
+    later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+    account.remember(later)
+    account.remember(earlier)
+
+    assert account.last == later

@@ -2,6 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from balancekit.client import flights as flights_module
+from balancekit.client.accounts import Origins, accounts_by_label
+from balancekit.client.flights import Flights, Waiter
 from tests.support.providers import Till
 
 
@@ -94,3 +99,68 @@ def test_a_failure_is_shared_but_not_kept(with_client):
         return till.requests, [merged.complete for merged in (*together, after)]
 
     assert with_client(steps) == (2, [False, False, True])
+
+
+def flight_of(*waiters):
+    """Begin a flight that some callers wait for."""
+    (account,) = accounts_by_label([Till()], Origins({})).values()
+    flights = Flights()
+    (flight,) = filter(None, [flights.join(waiter, account, "0") for waiter in waiters])
+    return flights, account, flight
+
+
+def waiter(*, deadline=30.0, store_result=True, max_age=60.0):
+    """Make a caller."""
+    return Waiter(1, max_age=max_age, deadline=deadline, store_result=store_result, expire=lambda _: None)
+
+
+def test_a_flight_goes_on_until_the_last_deadline(run_virtually):
+    """A caller with little time takes none away from another."""
+
+    async def main():
+        _, _, flight = flight_of(waiter(deadline=5.0), waiter(deadline=30.0), waiter(deadline=10.0))
+        return flight.ends_at - asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == 30.0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_result_is_kept_if_any_caller_keeps_it(run_virtually, first):
+    """Whether that caller began the flight or joined it."""
+
+    async def main():
+        _, _, flight = flight_of(waiter(store_result=first), waiter(store_result=not first))
+        return flight.store_result
+
+    assert run_virtually(main())
+
+
+def test_forgetting_a_flight_leaves_a_later_one(run_virtually):
+    """One that was overtaken by an invalidation ends without taking its successor with it."""
+
+    async def main():
+        flights, account, overtaken = flight_of(waiter())
+        successor = flights.join(waiter(), account, "1")
+        flights.forget(overtaken)
+        return successor is not None, flights.join(waiter(), account, "1")
+
+    assert run_virtually(main()) == (True, None)
+
+
+def test_a_caller_that_could_not_be_made_leaves_no_timer(run_virtually, monkeypatch):
+    """Tools that observe a fetch may raise."""
+
+    def fail(accounts):
+        raise RuntimeError("a processor of spans")
+
+    monkeypatch.setattr(flights_module, "FetchSpan", fail)
+    expired = []
+
+    async def main():
+        with pytest.raises(RuntimeError, match="a processor of spans"):
+            Waiter(1, max_age=0.0, deadline=1.0, store_result=True, expire=expired.append)
+        await asyncio.sleep(5)
+
+    run_virtually(main())
+
+    assert expired == []
