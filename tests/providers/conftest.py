@@ -1,8 +1,12 @@
 """What the tests of all adapters share: samples of what the providers send, and a network that is not there."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
+from aioresponses import aioresponses, core
+from yarl import URL
 
 from balancekit import Response
 from balancekit.providers import base
@@ -47,6 +51,41 @@ def wire(monkeypatch):
     wire = Wire()
     monkeypatch.setattr(base, "send", wire.send)
     return wire
+
+
+class _Response(aiohttp.ClientResponse):
+    """What aiohttp 3.14 makes of the arguments that aioresponses passes."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, stream_writer=SimpleNamespace(output_size=0), **kwargs)
+
+
+def _passes_all_arguments():
+    try:
+        core.RequestMatch("http://shim.example")._build_response(URL("http://shim.example"))
+    except TypeError as error:
+        if "stream_writer" not in str(error):
+            raise
+        return False
+    return True
+
+
+@pytest.fixture
+def mocked(monkeypatch):
+    """Stand in for every session's network."""
+    # aioresponses 0.7.9 does not pass `stream_writer`, which aiohttp requires from 3.14 on. A version that does is left
+    # as it is.
+    if not _passes_all_arguments():
+        monkeypatch.setattr(core, "ClientResponse", _Response)
+    with aioresponses() as mock:
+        yield mock
+
+
+@pytest.fixture
+async def session():
+    """Open a session with aiohttp's defaults."""
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 @pytest.fixture

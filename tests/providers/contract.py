@@ -110,24 +110,26 @@ class AdapterContract:
             assert isinstance(balances, tuple)
             assert all(isinstance(balance, Balance) for balance in balances)
 
-    async def test_balances_are_fetched(self, provider, wire, read_sample):
+    async def test_balances_are_fetched(self, provider, mocked, session, read_sample):
         """One request, which is the one that the adapter builds, gives the balances."""
-        wire.outcome = page = read_sample(self.samples, "page")
+        page, built = read_sample(self.samples, "page"), provider.build_request(now=0, nonce="n")
+        mocked.add(built.url, built.method, body=page.body)
 
-        balances = await provider.fetch_balances(None)
+        balances = await provider.fetch_balances(session)
 
-        (sent,), built = wire.requests, provider.build_request(now=0, nonce="n")
+        (((method, url), (sent,)),) = mocked.requests.items()
         assert balances == provider.read_response(page)
-        assert (sent.method, sent.url, sent.body) == (built.method, built.url, built.body)
-        assert sent.headers.keys() == built.headers.keys()
+        assert (method, str(url), sent.kwargs["data"] or b"") == (built.method, built.url, built.body)
+        assert sent.kwargs["headers"].keys() == {"User-Agent", *built.headers}
 
-    async def test_a_documented_error_is_typed(self, provider, wire, read_sample, documented_error):
+    async def test_a_documented_error_is_typed(self, provider, mocked, session, read_sample, documented_error):
         """Each has its class, status, code, hint and message, and says whether trying again may help."""
         case, kind, code, message, hint = documented_error
-        wire.outcome = sample = read_sample(self.samples, case)
+        sample, built = read_sample(self.samples, case), provider.build_request(now=0, nonce="n")
+        mocked.add(built.url, built.method, status=sample.status, body=sample.body)
 
         with pytest.raises(ProviderError) as caught:
-            await provider.fetch_balances(None)
+            await provider.fetch_balances(session)
 
         error = caught.value
         assert (type(error), error.status, error.code) == (kind, sample.status, code)
