@@ -26,7 +26,6 @@ from balancekit.client.scheduler import Scheduler
 from balancekit.client.watch import Watch, Watchers
 from balancekit.errors import ConfigError
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.transport import Connector
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge
 from balancekit.providers.base import BalanceProvider
@@ -309,12 +308,7 @@ class AggregateClient:
         session = self._lent
         if session is None:
             session = self._owned = aiohttp.ClientSession(
-                connector=Connector(limit=self._options.concurrency),
-                # Responses depend on the request alone.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._trust_env,
-                # The client has timeouts of its own.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                connector=aiohttp.TCPConnector(limit=self._options.concurrency), trust_env=self._trust_env
             )
         if self._given_store is not None:
             # Invalidations that could not be passed on in an earlier loop are passed on in this one.

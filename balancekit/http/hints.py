@@ -41,9 +41,6 @@ NOT_FOUND_HINT: Final = "Check base_url"
 UNSENT_HINT: Final = "The session may be closed, or a header may hold characters that cannot be sent"
 """For a request that was not sent, and would not be the next time either."""
 
-PROXY_HINT: Final = "Add the host to NO_PROXY"
-"""For a request that is not encrypted and would go through a proxy."""
-
 STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 """For an account for which no request was sent before the deadline."""
 

@@ -6,13 +6,16 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
+import attrs
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.hints import HINTS, PROXY_HINT
+from balancekit.http.hints import HINTS
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception
 from balancekit.version import __version__
@@ -43,17 +46,22 @@ class BodyTooLargeError(ValueError):
     """The body of a response is larger than `MAX_RESPONSE_BODY`."""
 
 
-class ClearTextProxyError(ValueError):
-    """The environment names a proxy for a request that is not encrypted."""
-
-
-class Connector(aiohttp.TCPConnector):
-    """A connection pool that never reuses a connection on which the server has sent unsolicited data.
+class _GuardedConnector(aiohttp.BaseConnector):
+    """The connections of another connector, but for those on which the server has sent unsolicited data.
 
     aiohttp checks a connection when it returns to the pool, but not when it leaves it. Data that arrived in between
     would be taken for the response to the next request, and that response for the one to the request after: with
     several accounts at one origin, the balances of one for those of another.
     """
+
+    def __init__(self, connector: aiohttp.BaseConnector) -> None:
+        super().__init__()
+        self._connector = connector
+
+    @property
+    def closed(self) -> bool:
+        """Whether the other connector is closed."""
+        return self._connector.closed
 
     async def connect(
         self,
@@ -62,7 +70,7 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
-        connection = await super().connect(req, traces, timeout)
+        connection = await self._connector.connect(req, traces, timeout)
         protocol = connection.protocol
         if protocol is not None and protocol.should_close:
             connection.close()
@@ -70,30 +78,74 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
 
-async def send(session: aiohttp.ClientSession, request: Request) -> Response:
-    """Send a request exactly as it is and read the whole response.
+@attrs.frozen
+class _Route:
+    """A session of our own over the connections of another; `proxy` is for requests over TLS."""
 
-    Raises BodyTooLargeError, ClearTextProxyError, and whatever aiohttp raises; see `transport_error`.
+    session: aiohttp.ClientSession
+    proxy: StrOrURL | None
+    proxy_auth: aiohttp.BasicAuth | None
+    uses_environment: bool
+
+    def proxy_for(self, url: URL) -> StrOrURL | None:
+        # A proxy would see the credentials of a request that is not encrypted. Those are for this machine alone.
+        if url.scheme != "https":
+            return None
+        if self.proxy is not None or not self.uses_environment:
+            return self.proxy
+        proxy = getproxies().get("https")
+        if proxy is None or proxy_bypass(url.host or ""):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+_routes: Final[WeakKeyDictionary[aiohttp.ClientSession, _Route]] = WeakKeyDictionary()
+
+
+def _route_over(lent: aiohttp.ClientSession) -> _Route:
+    """Return a session over the connections of another: with its proxy for TLS and its tracing, and nothing else of it.
+
+    Its cookies, default headers, authentication, middlewares, `.netrc` and timeouts do not reach our requests.
+    """
+    if lent.connector is None or lent.closed:
+        raise RuntimeError("Session is closed")
+    route = _routes.get(lent)
+    if route is None:
+        session = aiohttp.ClientSession(
+            connector=_GuardedConnector(lent.connector),
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        )
+        # Not as an argument: tools that trace every session would add themselves a second time.
+        session.trace_configs[:] = lent.trace_configs
+        proxy, proxy_auth = getattr(lent, "_default_proxy", None), getattr(lent, "_default_proxy_auth", None)
+        route = _routes[lent] = _Route(session, proxy, proxy_auth, lent.trust_env)
+        # The connections are not ours to close.
+        finalize(lent, session.detach)
+    return route
+
+
+async def send(session: aiohttp.ClientSession, request: Request) -> Response:
+    """Send a request exactly as it is over the connections of a session, and read the whole response.
+
+    Of the session, its proxy is used for requests over TLS, and its tracing; nothing that it would add to a request.
+    Raises BodyTooLargeError, and whatever aiohttp raises; see `transport_error`.
     """
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
-    if session.trust_env and url.scheme == "http" and _is_proxied(url):
-        raise ClearTextProxyError("http:// through a proxy would send credentials in the clear")
-    headers = {"User-Agent": USER_AGENT, **request.headers}
-    # A lent session may be set not to decompress; then the body must come uncompressed.
-    if not session.auto_decompress:
-        headers.setdefault("Accept-Encoding", "identity")
-    response = await session.request(
+    route = _route_over(session)
+    response = await route.session.request(
         request.method,
         url,
-        headers=headers,
+        headers={"User-Agent": USER_AGENT, **request.headers},
         # Skipping a header that is there anyway costs aiohttp two more copies of the headers.
         skip_auto_headers=None if "Content-Type" in request.headers else _NO_CONTENT_TYPE,
         data=request.body or None,
         # aiohttp would carry the credentials to wherever a redirect points.
         allow_redirects=False,
-        # A lent session may be set to raise, which would lose the body of the error response.
-        raise_for_status=False,
+        proxy=route.proxy_for(url),
+        proxy_auth=route.proxy_auth,
     )
     try:
         if response.status == HTTPStatus.OK:
@@ -110,11 +162,6 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         if not response.closed:
             response.release()
             await response.wait_for_close()
-
-
-def _is_proxied(url: URL) -> bool:
-    # Called only for URLs without TLS, which are of loopback addresses: a proxy is never meant for those.
-    return "http" in getproxies() and not proxy_bypass(url.host or "")
 
 
 async def _read_body(content: aiohttp.StreamReader) -> bytes:
@@ -164,8 +211,6 @@ def transport_error(
         hint = HINTS[MalformedResponseError]
         status = HTTPStatus.OK.value
         return MalformedResponseError(str(error), account=account, provider=provider, status=status, hint=hint)
-    if isinstance(error, ClearTextProxyError):
-        return TransportError(str(error), account=account, provider=provider, retryable=False, hint=PROXY_HINT)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None

@@ -1,8 +1,10 @@
 """Sending requests, over real connections on loopback."""
 
 import asyncio
+import gc
 import gzip
 import socket
+import weakref
 from types import SimpleNamespace
 
 import aiohttp
@@ -16,8 +18,6 @@ from balancekit.http.transport import (
     MAX_RESPONSE_BODY,
     USER_AGENT,
     BodyTooLargeError,
-    ClearTextProxyError,
-    Connector,
     is_lost_keepalive,
     send,
     transport_error,
@@ -132,15 +132,131 @@ async def test_a_lent_session_that_raises_for_status_changes_nothing(origin):
 
 
 async def test_a_lent_session_that_does_not_decompress_changes_nothing(origin):
-    """The encodings that a request accepts are those that its response can be read in."""
-    body = gzip.compress(b'{"data": []}')
-    origin.response = raw_response(200, body, "Content-Encoding: gzip")
+    """How bodies are read is not taken from the session."""
+    origin.response = raw_response(200, gzip.compress(b'{"data": []}'), "Content-Encoding: gzip")
 
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         response = await send(session, Request("POST", origin.url))
-        accepted = headers_of(origin.requests[0]).get("Accept-Encoding", "identity")
 
-    assert response.body == b'{"data": []}' or accepted == "identity"
+    assert response.body == b'{"data": []}'
+
+
+async def test_nothing_of_a_lent_session_is_added_to_a_request(session, origin, tmp_path, monkeypatch):
+    """Neither its cookies, headers, authentication and middlewares, nor a login from `.netrc`, reach a provider."""
+    (tmp_path / ".netrc").write_text(f"default login {CANARY} password {CANARY}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+
+    async def add_a_header(request, handler):
+        request.headers["X-Middleware"] = CANARY
+        return await handler(request)
+
+    request = Request("POST", origin.url, {"X-Key": "key"}, b"{}")
+    jar = aiohttp.CookieJar(unsafe=True)
+    jar.update_cookies({"c": CANARY}, URL(origin.url))
+    lent = aiohttp.ClientSession(
+        headers={"X-Default": CANARY, "Authorization": CANARY, "X-Key": CANARY, "User-Agent": CANARY},
+        cookie_jar=jar,
+        middlewares=[add_a_header],
+        trust_env=True,
+        skip_auto_headers=["Host"],
+    )
+
+    async with lent:
+        await send(lent, request)
+    await send(session, request)
+
+    of_lent, of_plain = (headers_of(sent) for sent in origin.requests)
+    assert of_lent == of_plain
+    assert CANARY.encode() not in b"".join(origin.requests)
+
+
+async def test_no_proxy_sees_a_request_that_is_not_encrypted(start_origin, monkeypatch):
+    """Neither the proxy of a lent session, nor one of the environment, is used for `http://`."""
+    origin, proxy = await start_origin(), await start_origin()
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    for settings in ({"proxy": proxy.url}, {"trust_env": True}):
+        async with aiohttp.ClientSession(**settings) as session:
+            response = await send(session, Request("POST", origin.url))
+        assert response.status == 200
+
+    assert len(origin.requests) == 2
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""], ids=["with scheme", "without"])
+@pytest.mark.parametrize("given", ["session", "environment"])
+async def test_the_proxy_of_a_session_is_used_over_tls(start_origin, monkeypatch, given, scheme):
+    """It is asked for a tunnel, and sees nothing of the request itself."""
+    proxy = await start_origin()
+    proxy.response = raw_response(502)
+    address = proxy.url.rstrip("/").removeprefix("http://")
+    monkeypatch.delenv("no_proxy", raising=False)
+    if given == "environment":
+        monkeypatch.setenv("https_proxy", scheme + address)
+        settings = {"trust_env": True}
+    else:
+        settings = {"proxy": f"http://{address}"}
+
+    async with aiohttp.ClientSession(**settings) as session:
+        with pytest.raises(aiohttp.ClientHttpProxyError):
+            await send(session, Request("POST", "https://api.example", {"X-Key": CANARY}))
+
+    (asked,) = proxy.requests
+    assert asked.startswith(b"CONNECT api.example:443 ")
+    assert CANARY.encode() not in asked
+
+
+async def test_a_host_without_a_proxy_is_reached_without_one(start_origin, monkeypatch):
+    """`no_proxy` is obeyed."""
+    proxy = await start_origin()
+    monkeypatch.setenv("https_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "localhost")
+
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await send(session, Request("POST", "https://localhost:9"))
+
+    assert proxy.requests == []
+
+
+async def test_the_tracing_of_a_session_is_kept(origin):
+    """Its requests are seen once, as those of the session itself are."""
+    ends = []
+    tracing = aiohttp.TraceConfig()
+
+    async def on_request_end(session, context, params):
+        ends.append(params.response.status)
+
+    tracing.on_request_end.append(on_request_end)
+    async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
+        await send(session, Request("POST", origin.url))
+
+    assert ends == [200]
+
+
+async def test_a_session_that_is_closed_is_not_used(origin):
+    """Even if its connections are somebody else's, and open."""
+    async with aiohttp.TCPConnector() as connector:
+        session = aiohttp.ClientSession(connector=connector, connector_owner=False)
+        await send(session, Request("POST", origin.url))
+        await session.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await send(session, Request("POST", origin.url))
+
+
+async def test_a_session_that_is_dropped_is_not_reported(origin):
+    """Nothing of ours keeps it alive, or warns that it was not closed."""
+    async with aiohttp.TCPConnector() as connector:
+        session = aiohttp.ClientSession(connector=connector, connector_owner=False)
+        await send(session, Request("POST", origin.url))
+        session.detach()
+        watched = weakref.ref(session)
+        del session
+        gc.collect()
+
+        assert watched() is None
 
 
 async def test_headers_of_a_response_are_kept(session, origin):
@@ -173,7 +289,7 @@ async def test_a_body_of_the_greatest_size_is_read(session, origin):
 
 @pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
 async def test_a_connection_with_unsolicited_data_is_not_used(data):
-    """The data would be taken for the response, and the response for that of the next request."""
+    """On any session: the data would be taken for the response, and the response for that of the next request."""
     connected = []
 
     async def speak(reader, writer):
@@ -190,7 +306,7 @@ async def test_a_connection_with_unsolicited_data_is_not_used(data):
         writer.close()
 
 
-class SlowConnector(Connector):
+class SlowConnector(aiohttp.TCPConnector):
     """A connector that waits until the server has sent its unsolicited data."""
 
     async def _create_connection(self, *args):
@@ -330,7 +446,7 @@ async def test_a_password_of_a_proxy_is_not_shown(everything_shown_by):
         unused.bind(("127.0.0.1", 0))
         proxy = f"http://user:{CANARY}@127.0.0.1:{unused.getsockname()[1]}"
         async with aiohttp.ClientSession(proxy=proxy) as session:
-            failure = await failure_of(session, "http://127.0.0.1:9")
+            failure = await failure_of(session, "https://127.0.0.1:9")
 
     assert failure.message.startswith("ClientProxyConnectionError: ")
     assert CANARY not in everything_shown_by(failure)
@@ -392,14 +508,6 @@ def test_a_body_over_the_limit_is_a_malformed_response():
 
     assert type(failure) is MalformedResponseError
     assert (failure.message, failure.status, failure.retryable) == ("too large", 200, False)
-
-
-def test_a_proxy_in_the_clear_is_a_transport_error_with_the_way_out():
-    """The environment stays as it is, so another try changes nothing."""
-    failure = transport_error(ClearTextProxyError("in the clear"), account="shop", provider="fake")
-
-    assert type(failure) is TransportError
-    assert (failure.hint, failure.retryable) == ("Add the host to NO_PROXY", False)
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,8 @@ async def test_an_adapters_own_mistake_shows_where_it_is_and_no_key(shop):
     assert shop.settings["key"] not in "".join(shown)
 
 
-@pytest.mark.parametrize(("trust_env", "read"), [(False, True), (True, False)], ids=["by default", "asked for"])
-async def test_no_proxy_of_the_environment_sees_a_key_in_the_clear(sandbox, shop, monkeypatch, trust_env, read):
+@pytest.mark.parametrize("trust_env", [False, True], ids=["by default", "asked for"])
+async def test_no_proxy_of_the_environment_sees_a_key_in_the_clear(sandbox, shop, monkeypatch, trust_env):
     """Proxies are used only if they are asked for, and never for what is not encrypted."""
     async with Sandbox() as proxy:
         for name in ("http_proxy", "HTTP_PROXY"):
@@ -180,7 +180,4 @@ async def test_no_proxy_of_the_environment_sees_a_key_in_the_clear(sandbox, shop
             merged = await client.fetch()
 
         assert proxy.requests == ()
-    assert merged.complete is read
-    assert [failure.error.message for failure in merged.failures] == (
-        [] if read else ["http:// through a proxy would send credentials in the clear"]
-    )
+    assert merged.complete
