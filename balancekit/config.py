@@ -119,6 +119,11 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
             problems += error.prefixed(f"account {label!r}").lines
     if problems:
         raise _ConfigProblem(*problems)
+    try:
+        AggregateClient(providers)
+    except ConfigError as error:
+        # One account under two labels, for example.
+        raise _ConfigProblem(f"accounts: {str(error).partition(': ')[2]}") from None
     return Config(
         tuple(providers),
         _read_aliases(_get_table(document, "aliases")),

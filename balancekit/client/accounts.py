@@ -1,9 +1,12 @@
 """The accounts of a client and the origins that they are at: what is known of each, for as long as the client lives."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias, cast
+from urllib.parse import quote
 
 import attrs
 from yarl import URL
@@ -36,12 +39,11 @@ class Origin:
     clock: OriginClock = attrs.field(factory=OriginClock)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class Account:
     """One account and how to read it; its label and its provider's name are read once and checked.
 
-    `last` is the latest snapshot that this process has seen, and `is_down` whether the last read failed. `key` is the
-    account's name in a store, where another client may have an account of the same label.
+    `last` is the latest snapshot that this process has seen, and `is_down` whether the last read failed.
     """
 
     label: str
@@ -50,13 +52,22 @@ class Account:
     origin: Origin
     is_down: bool = False
     last: AccountBalances | None = None
-    key: str = attrs.field(init=False, default="")
 
-    def __attrs_post_init__(self) -> None:
-        fingerprint = self.source.fingerprint if isinstance(self.source, HttpProvider) else ""
-        self.key = (
-            f"{self.label}@{self.origin.name}#{fingerprint}" if fingerprint else f"{self.label}@{self.origin.name}"
-        )
+    @property
+    def identity(self) -> tuple[str, ...] | None:
+        """What tells the account from every other, whatever its label; None if that is not known."""
+        fingerprint = getattr(self.source, "fingerprint", "")
+        if not isinstance(fingerprint, str) or not fingerprint:
+            return None
+        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
+        return self.provider, base_url, fingerprint
+
+    @cached_property
+    def key(self) -> str:
+        """The account's name in a store; a random one if the account cannot be distinguished from others."""
+        parts = self.identity or (self.provider, self.origin.name, secrets.token_hex(16))
+        # Quoted, so that no part can end where it likes.
+        return "|".join(quote(part, safe="/:") for part in (*parts[:-1], self.label, parts[-1]))
 
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"
@@ -138,6 +149,7 @@ def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]
     if not isinstance(providers, Iterable):
         raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
     accounts: dict[str, Account] = {}
+    labels: dict[tuple[str, ...], str] = {}
     for index, source in enumerate(cast("Iterable[object]", providers)):
         if not isinstance(source, BalanceProvider):
             lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
@@ -150,6 +162,13 @@ def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]
             raise ConfigError(f"providers[{index}]: {error}") from None
         if account.label in accounts:
             raise ConfigError(f"providers[{index}]: a second account is labelled {account.label!r}")
+        if account.identity is not None:
+            other = labels.setdefault(account.identity, account.label)
+            if other != account.label:
+                raise ConfigError(
+                    f"providers[{index}]: {account.label!r} would be counted twice: it has the same credentials at the "
+                    f"same base URL as {other!r}"
+                )
         accounts[account.label] = account
     origins.check_all_limits_used()
     return accounts

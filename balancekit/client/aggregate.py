@@ -1,6 +1,7 @@
 """The client that reads many accounts at once: its accounts, its session, its event loop and its life."""
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ from balancekit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from balancekit.webhooks.events import RawHeaders, WebhookEvent
+
+_log = logging.getLogger(__name__)
 
 _MIN_INTERVAL: Final = 60.0
 """The least value of `every`, in seconds: both providers ask not to be polled."""
@@ -86,6 +89,12 @@ class AggregateClient:
         self._labels = {account.key: account.label for account in self._accounts.values()}
         self._lent = checked_session(session)
         self._given_store = checked_store(store)
+        unknown = [account.label for account in self._accounts.values() if account.identity is None]
+        if unknown and self._given_store is not None:
+            _log.warning(
+                "not shared through the store, since nothing distinguishes it from other accounts: %s",
+                ", ".join(unknown),
+            )
         self._options = ReadOptions(
             concurrency=positive_int("concurrency", concurrency),
             timeout=positive_seconds("timeout", timeout),

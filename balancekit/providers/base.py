@@ -3,14 +3,16 @@
 import asyncio
 import base64
 import hashlib
+import json
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import aiohttp
 from yarl import URL
@@ -35,12 +37,15 @@ from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError
 
+_FIXED_NONCE: Final = base64.b64encode(bytes(16)).decode()
+
 
 @runtime_checkable
 class BalanceProvider(Protocol):
     """Anything that can read the balances of one account.
 
-    `account` is the account's label, unique in a client; `provider` names the API.
+    `account` is the account's label, unique in a client; `provider` names the API. To share its snapshots with other
+    processes, a provider also has a `fingerprint`: a text that is the same for the same account alone, and no secret.
     """
 
     @property
@@ -77,9 +82,6 @@ class HttpProvider(ABC):
     signs_time: bool = False
     """Whether requests are signed with the time, so that a wrong clock leads to the same error as a wrong key."""
 
-    fingerprint: str = ""
-    """Distinguishes accounts of one label and origin in a shared store; see `fingerprint_of`."""
-
     clock: Callable[[], float] = time.time
     """The time in Unix seconds; replaced in tests."""
 
@@ -114,6 +116,20 @@ class HttpProvider(ABC):
     def origin(self) -> str:
         """The scheme, host and port that the requests go to; each has one rate limit and one retry budget."""
         return str(URL(self.base_url).origin())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A one-way hash of the request for the balances: of its credentials, URL and body, at a fixed time and nonce.
+
+        Two accounts with the same one are the same account. It is empty if the request cannot be built.
+        """
+        try:
+            request = self.build_request(now=0, nonce=_FIXED_NONCE)
+            headers = sorted((name.lower(), value) for name, value in request.headers.items())
+            text = json.dumps([request.method, request.url, headers, request.body.hex()])
+        except Exception:  # noqa: BLE001 - an adapter may raise anything; it does so again at the first fetch, and is shown
+            return ""
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def config_error(self, setting: str, problem: str) -> ConfigError:
         """Make the error of a setting of this account that cannot work."""
@@ -221,11 +237,6 @@ def _check_base_url(base_url: Secret) -> tuple[str, str]:
         return "", "expected a string"
     except ValueError as error:
         return "", str(error)
-
-
-def fingerprint_of(key: Secret) -> str:
-    """Return a text that is the same for the same public key, and from which the key cannot be read."""
-    return hashlib.sha256(key.reveal().encode()).hexdigest()[:16]
 
 
 def _new_nonce() -> str:

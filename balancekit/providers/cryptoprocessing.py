@@ -15,7 +15,7 @@ from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance, Row, construct_balances
-from balancekit.providers.base import HttpProvider, fingerprint_of
+from balancekit.providers.base import HttpProvider
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
 from balancekit.webhooks.verification import only_verification_errors, optional_text, read_object
@@ -61,7 +61,6 @@ class CryptoprocessingProvider(HttpProvider):
         if not secret.is_text:
             raise self.config_error("secret", "expected text without blanks around it")
         self._key = key
-        self.fingerprint: str = fingerprint_of(key)
         # Kept in place of the secret, for webhooks: it signs, but its key cannot be read from it.
         self._keyed_hash = hmac_sha512.keyed_hash(secret)
         # The body never changes, so neither does its signature, which is therefore as secret as the key.

@@ -17,7 +17,7 @@ from balancekit.http.secret import Secret
 from balancekit.money.amounts import check_units, from_units
 from balancekit.money.balances import Balance, Row, construct_balances
 from balancekit.money.currencies import ISO_4217_CODES, AssetType
-from balancekit.providers.base import HttpProvider, fingerprint_of
+from balancekit.providers.base import HttpProvider
 from balancekit.webhooks import standard_webhooks
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
 from balancekit.webhooks.verification import is_text, only_verification_errors, optional_text, read_object
@@ -116,8 +116,6 @@ class GetManyProvider(HttpProvider):
         self._path = URL(self._url, encoded=True).raw_path_qs
         self.signs_time: bool = key_id is not None
         self._key_id = key_id
-        if key_id is not None:
-            self.fingerprint: str = fingerprint_of(key_id)
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", f"expected {_KEY_HINT}")

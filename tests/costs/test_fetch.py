@@ -101,6 +101,8 @@ async def test_a_constant_body_is_signed_once_and_no_hash_is_made_for_a_request(
     """Cryptoprocessing's signature is made with its adapter; a getMany account signs once a request."""
     keys = []
     for shop in shops:
+        # Made of a signed request, once for each provider.
+        assert shop.fingerprint
         if isinstance(shop, GetManyProvider):
             shop._signing_key = Counting(shop._signing_key)
             keys.append(shop._signing_key)

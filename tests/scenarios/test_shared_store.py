@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from balancekit import AccountBalances, AggregateClient, RateLimit
+from balancekit.client.accounts import Origins, accounts_by_label
 from tests.support.providers import Till
 from tests.support.stores import FAULTS, HANGS, FlakyStore
 
@@ -89,7 +90,8 @@ def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
     """The error says what the caller waited for."""
 
     async def steps(store, here, there):
-        await store.lease("till@till", "busy", seconds=60.0)
+        (account,) = accounts_by_label([Till()], Origins({})).values()
+        await store.lease(account.key, "busy", seconds=60.0)
         return str((await here.fetch(max_age=30)).failures[0].error)
 
     error, requests = with_clients(steps, deadline=3.0)

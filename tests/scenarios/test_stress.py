@@ -88,6 +88,7 @@ class Moody:
 
     def __init__(self, account, provider, client, world):
         self.account = account
+        self.fingerprint = account
         self.provider = provider
         self.client = client
         self._world = world

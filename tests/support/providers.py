@@ -75,6 +75,7 @@ class Till:
 
     def __init__(self, account="till", *, takes=1.0, held=None):
         self.account = account
+        self.fingerprint = f"till {account}"
         self.takes = takes
         self.held = held
         self.requests = 0
@@ -123,7 +124,7 @@ class Bank(HttpProvider):
 
     def build_request(self, *, now, nonce):
         """Build a request that is never sent."""
-        return Request("GET", self.base_url)
+        return Request("GET", f"{self.base_url}/{self.account}")
 
     def read_response(self, response):
         """Read a response that never comes."""
