@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,8 +13,9 @@ from balancekit.money.text import oldest_stale, stale_accounts
 
 _STALE_COLUMN: Final = "stale_as_of"
 
-# A spreadsheet takes a text that begins with one of these for a formula.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@")
+# A spreadsheet takes a text that begins with one of these for a formula, the full-width ones in some languages. Where a
+# list is separated by semicolons, a cell begins after each of them, quoted or not.
+_FORMULA_START: Final = re.compile("""(^|;)(?=["' ]*[=+\\-@\uff1d\uff0b\uff0d\uff20])""")
 
 
 def totals_csv(merged: MergedBalances) -> str:
@@ -67,4 +69,4 @@ def _write_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escape_formulas(*texts: str) -> list[str]:
-    return [f"'{text}" if text.startswith(_FORMULA_STARTS) else text for text in texts]
+    return [_FORMULA_START.sub(r"\1'", text) for text in texts]

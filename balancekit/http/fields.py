@@ -7,6 +7,7 @@ from balancekit.money.currencies import (
     MAX_CODE_LENGTH,
     MAX_LABEL_LENGTH,
     AssetType,
+    check_chain,
     check_code,
     check_label,
     normalize_code,
@@ -116,8 +117,14 @@ def _cached(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
 
 @_cached
 def read_code(text: str) -> tuple[str, str]:
-    """Return a code (or the name of a chain), and the currency that it names; ValueError if it is not valid."""
+    """Return a code, and the currency that it names; ValueError if it is not valid."""
     return check_code(text), normalize_code(text)
+
+
+@_cached
+def read_chain(text: str) -> str:
+    """Return the name of a chain; ValueError if it is not valid."""
+    return check_chain(text)
 
 
 @_cached
@@ -129,6 +136,12 @@ def read_asset_type(text: str) -> AssetType:
 def read_reference(value: object) -> str | None:
     """Return a provider's own id, or None for null; TypeError or ValueError for anything else."""
     # Nearly all ids pass this check, which is faster than `check_label`.
-    if type(value) is str and value.isprintable() and 0 < len(value) <= MAX_LABEL_LENGTH and " " not in value:
+    if (
+        type(value) is str
+        and value.isascii()
+        and value.isprintable()
+        and 0 < len(value) <= MAX_LABEL_LENGTH
+        and " " not in value
+    ):
         return value
     return None if value is None else check_label(read_text(value))

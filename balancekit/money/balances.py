@@ -9,7 +9,7 @@ import attrs
 
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import check_amount, check_total
-from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
+from balancekit.money.currencies import AssetType, check_chain, check_code, check_label, normalize_code
 
 
 # The parameters of a constructor have the types of their converters' parameters. The converters check at run time as
@@ -22,8 +22,8 @@ def _asset_type(value: AssetType | str) -> AssetType:
     return AssetType(value)
 
 
-def _optional_code(value: str | None) -> str | None:
-    return None if value is None else check_code(value)
+def _optional_chain(value: str | None) -> str | None:
+    return None if value is None else check_chain(value)
 
 
 def _optional_label(value: str | None) -> str | None:
@@ -51,7 +51,7 @@ class Balance:
     account: str = attrs.field(converter=check_label)
     provider: str = attrs.field(converter=check_label)
     code: str = attrs.field(converter=check_code)
-    chain: str | None = attrs.field(default=None, converter=_optional_code)
+    chain: str | None = attrs.field(default=None, converter=_optional_chain)
     reference: str | None = attrs.field(default=None, converter=_optional_label)
 
 

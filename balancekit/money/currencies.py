@@ -4,6 +4,7 @@ Codes and labels come from outside. Only those are admitted that can be shown on
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +14,13 @@ MAX_CODE_LENGTH: Final = 32
 
 MAX_LABEL_LENGTH: Final = 200
 """How many characters the label of an account, or a provider's own id, may have."""
+
+# What `str.isprintable` lets through although nothing is drawn for it: the default ignorable code points that are
+# letters or marks, two fillers more and the blank of braille. Source: Unicode 16, DerivedCoreProperties.txt.
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
+)
 
 
 class AssetType(enum.StrEnum):
@@ -46,12 +54,20 @@ def normalize_code(code: str) -> str:
 
 
 def check_code(code: str) -> str:
-    """Return a currency code (or the name of a chain) that can be shown and compared.
+    """Return a currency code that can be shown and compared.
 
     Raises TypeError for anything but a string, ValueError for one that is empty, longer than `MAX_CODE_LENGTH`, not
-    printable or with blanks around it.
+    printable or with blanks around or in it: `BTC 1000` would pass for a code and an amount.
     """
-    return _check(code, "code", MAX_CODE_LENGTH)
+    code = _check(code, "code", MAX_CODE_LENGTH)
+    if " " in code:
+        raise ValueError("a code with blanks in it")
+    return code
+
+
+def check_chain(chain: str) -> str:
+    """Return the name of a chain that can be shown and compared; raises as `check_code`, but blanks may be in it."""
+    return _check(chain, "code", MAX_CODE_LENGTH)
 
 
 def check_label(label: str) -> str:
@@ -70,7 +86,7 @@ def _check(name: object, kind: str, longest: int) -> str:
         raise ValueError(f"an empty {kind}")
     if len(name) > longest:
         raise ValueError(f"a {kind} longer than {longest} characters")
-    if not name.isprintable():
+    if not name.isprintable() or not (name.isascii() or _INVISIBLE.search(name) is None):
         raise ValueError(f"a {kind} with characters that are not printable")
     if name != name.strip():
         raise ValueError(f"a {kind} with blanks around it")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 from yarl import URL
 
 from balancekit.errors import WebhookVerificationError
-from balancekit.http.fields import Entries, Place, read_code, read_entries, read_reference
+from balancekit.http.fields import Entries, Place, read_chain, read_code, read_entries, read_reference
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import check_units, from_units
@@ -190,7 +190,7 @@ def _read_rows(entries: Entries, place: Place) -> Iterator[Row]:
         place.field = "balance.chain"
         chain = held.get("chain")
         if chain is not None:
-            chain, _ = read_code(chain)
+            chain = read_chain(chain)
             asset_type = crypto
         else:
             asset_type = fiat if currency in ISO_4217_CODES else unknown

@@ -25,13 +25,35 @@ def test_stale_amounts_have_a_column(partly_stale):
     ]
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_no_cell_is_a_formula(make_snapshot, sign):
     """A code or label that begins like a formula is escaped; a negative amount stays a number."""
     merged = merge([make_snapshot(f"{sign}shop", (f"{sign}CMD()", "-1.5"))])
 
     assert totals_csv(merged).splitlines()[1] == f"'{sign}CMD(),crypto,-1.5"
     assert accounts_csv(merged).splitlines()[1].startswith(f"'{sign}shop,fake,'{sign}CMD(),crypto,-1.5,,'{sign}CMD(),")
+
+
+@pytest.mark.parametrize(
+    ("code", "cell"),
+    [
+        ("X;=1+1", "X;'=1+1"),
+        (";;@A", ";;'@A"),
+        ("X;\uff1d1", "X;'\uff1d1"),
+        ('X;"=1"', '"X;\'""=1"""'),
+        ("X;1-1", "X;1-1"),
+    ],
+)
+def test_no_cell_is_a_formula_where_semicolons_separate(make_snapshot, code, cell):
+    """Many languages separate lists by semicolons, and their spreadsheets begin a new cell after each."""
+    assert totals_csv(merge([make_snapshot("a", (code, "1"))])).splitlines()[1] == f"{cell},crypto,1"
+
+
+def test_a_label_is_no_formula_where_semicolons_separate(make_snapshot):
+    """A label may have blanks before the sign."""
+    line = accounts_csv(merge([make_snapshot("shop; =1+1", ("BTC", "1"))])).splitlines()[1]
+
+    assert line.startswith("shop;' =1+1,fake,BTC,")
 
 
 def test_commas_and_quotes_are_quoted(make_snapshot):

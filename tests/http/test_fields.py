@@ -10,6 +10,7 @@ from balancekit.http.fields import (
     MAX_BALANCES,
     ShapeError,
     read_asset_type,
+    read_chain,
     read_code,
     read_entries,
     read_reference,
@@ -39,7 +40,7 @@ def rows_of(entries, place):
         amount = parse_amount(held["amount"])
         place.field = "chain"
         chain = entry.get("chain")
-        yield note, code, str(amount), None if chain is None else read_code(chain)[0]
+        yield note, code, str(amount), None if chain is None else read_chain(chain)
 
 
 def read(document):
@@ -202,7 +203,9 @@ def test_any_document_gives_rows_or_an_error_whose_path_exists(document):
 
 
 @pytest.mark.parametrize("value", [1, JsonNumber("1.5"), True, None, [], {}], ids=ascii)
-@pytest.mark.parametrize("reader", [read_text, read_code, read_asset_type], ids=["text", "code", "type"])
+@pytest.mark.parametrize(
+    "reader", [read_text, read_code, read_chain, read_asset_type], ids=["text", "code", "chain", "type"]
+)
 def test_only_a_string_is_a_text(reader, value):
     """A number is no text, although it keeps its digits as one."""
     with pytest.raises(TypeError):
@@ -274,7 +277,9 @@ def test_a_reference_may_be_null():
     assert read_reference(None) is None
 
 
-@pytest.mark.parametrize("reference", ["b\x1b[31m1", "\ud800", "b\n1", "", " b", "x" * 201, 7, JsonNumber("1.5"), []])
+@pytest.mark.parametrize(
+    "reference", ["b\x1b[31m1", "\ud800", "b\n1", "", " b", "b\ufe0f", "x" * 201, 7, JsonNumber("1.5"), []]
+)
 def test_a_reference_that_cannot_be_shown_is_refused(reference):
     """An id is written beside its balance: one that is no UTF-8 would make the whole result unwritable."""
     with pytest.raises((TypeError, ValueError)):

@@ -4,7 +4,7 @@ import iso4217
 import pytest
 
 from balancekit import AssetType
-from balancekit.money.currencies import ISO_4217_CODES, check_code, check_label, normalize_code
+from balancekit.money.currencies import ISO_4217_CODES, check_chain, check_code, check_label, normalize_code
 
 
 @pytest.mark.parametrize("code", ["BTC", "usdt", "USDC.e", "1INCH", "€", "X" * 32])
@@ -24,12 +24,33 @@ def test_a_printable_code_is_kept_as_it_is(code):
         ("\ud800", "not printable"),
         (" BTC", "blanks"),
         ("BTC ", "blanks"),
+        ("BTC 1000000", "blanks in it"),
     ],
 )
 def test_a_code_that_cannot_be_shown_is_refused(code, reason):
     """Escape sequences, invisible characters and endless names never reach a terminal."""
     with pytest.raises(ValueError, match=reason):
         check_code(code)
+
+
+INVISIBLE = [
+    0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180D, 0x180F, 0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFFA0,
+    0x16FE4, 0x1D159, 0xE0100, 0xE01EF,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("check", [check_code, check_chain, check_label])
+@pytest.mark.parametrize("character", [chr(code) for code in INVISIBLE], ids=ascii)
+def test_a_name_with_an_invisible_character_does_not_pass_for_another(check, character):
+    """Selectors, fillers and the blank of braille count as printable in Python, but nothing is drawn for them."""
+    with pytest.raises(ValueError, match="not printable"):
+        check(f"BTC{character}")
+
+
+@pytest.mark.parametrize("label", ["Main shop", "café", "東京", "店", "\u0915\u094d\u0937"])
+def test_names_of_other_scripts_and_labels_of_several_words_are_kept(label):
+    """What is drawn stays, combining marks included; a blank in a label or a chain is no harm."""
+    assert check_label(label) == check_chain(label) == label
 
 
 def test_a_code_is_a_string():
