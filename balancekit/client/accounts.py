@@ -125,8 +125,12 @@ class Account:
 class Origins:
     """The origins of a client's accounts, each made once; `rate_limits` are by URL, or by a provider's name."""
 
-    def __init__(self, rate_limits: Mapping[str, RateLimit]) -> None:
-        self._limits = {_origin_of(url): _checked_limit(url, limit) for url, limit in rate_limits.items()}
+    def __init__(self, rate_limits: object) -> None:
+        limits = {} if rate_limits is None else rate_limits
+        if not isinstance(limits, Mapping):
+            raise ConfigError(f"rate_limits: expected limits by URL, got {type(limits).__name__}")
+        given = cast("Mapping[str, object]", limits)
+        self._limits = {_origin_of(url): _checked_limit(url, limit) for url, limit in given.items()}
         self._origins: dict[str, Origin] = {}
 
     def of(self, source: BalanceProvider) -> Origin:

@@ -16,6 +16,8 @@ from balancekit.client.options import (
     ReadOptions,
     age,
     checked_aliases,
+    checked_flag,
+    checked_retry,
     checked_session,
     checked_store,
     interval,
@@ -78,14 +80,14 @@ class AggregateClient:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._trust_env = trust_env
+        self._trust_env = checked_flag("trust_env", trust_env)
         self._scheduler: Scheduler | None = None
         self._shared_store: FailOpenStore | None = None
         self._memory = MemoryStore()
         self._watchers = Watchers()
         # The last complete result and the snapshots that it was merged from.
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
-        self._accounts = accounts_by_label(providers, Origins({} if rate_limits is None else rate_limits))
+        self._accounts = accounts_by_label(providers, Origins(rate_limits))
         self._labels = {account.key: account.label for account in self._accounts.values()}
         self._lent = checked_session(session)
         self._given_store = checked_store(store)
@@ -99,7 +101,7 @@ class AggregateClient:
             concurrency=positive_int("concurrency", concurrency),
             timeout=positive_seconds("timeout", timeout),
             deadline=positive_seconds("deadline", deadline),
-            retry=retry or RetryPolicy(positive_int("attempts", attempts)),
+            retry=checked_retry(retry, attempts),
         )
         self._aliases = checked_aliases(aliases)
 

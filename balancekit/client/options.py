@@ -37,6 +37,22 @@ def checked_store(store: object) -> SnapshotStore | None:
     raise ConfigError(f"store: expected a SnapshotStore, got {type(store).__name__}")
 
 
+def checked_retry(retry: object, attempts: object) -> RetryPolicy:
+    """Return a policy of retries, or the default one with so many attempts."""
+    if retry is None:
+        return RetryPolicy(positive_int("attempts", attempts))
+    if isinstance(retry, RetryPolicy):
+        return retry
+    raise ConfigError(f"retry: expected a RetryPolicy, got {type(retry).__name__}; attempts takes a number")
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return a setting that is on or off."""
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(f"{name}: expected True or False, got {type(value).__name__}")
+
+
 def positive_int(name: str, value: object) -> int:
     """Return a count."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:

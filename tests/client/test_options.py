@@ -5,6 +5,7 @@ import pytest
 from balancekit import (
     AggregateClient,
     ConfigError,
+    RateLimit,
 )
 
 
@@ -23,6 +24,14 @@ from balancekit import (
         ({"aliases": {"a": "B", "A": "C"}}, "aliases: the alias 'A' leads to both"),
         ({"aliases": [("A", "B")]}, "aliases: expected a mapping"),
         ({"session": "x"}, "session: expected an aiohttp.ClientSession, got str"),
+        ({"retry": 3}, "retry: expected a RetryPolicy, got int; attempts takes a number"),
+        ({"retry": 0}, "retry: expected a RetryPolicy, got int"),
+        ({"retry": False}, "retry: expected a RetryPolicy, got bool"),
+        ({"rate_limits": [RateLimit(1, per=1)]}, "rate_limits: expected limits by URL, got list"),
+        ({"rate_limits": RateLimit(1, per=1)}, "rate_limits: expected limits by URL, got RateLimit"),
+        ({"rate_limits": "3"}, "rate_limits: expected limits by URL, got str"),
+        ({"trust_env": "no"}, "trust_env: expected True or False, got str"),
+        ({"trust_env": None}, "trust_env: expected True or False, got NoneType"),
         ({"store": {}}, "store: expected a SnapshotStore, got dict"),
     ],
     ids=str,
