@@ -1,8 +1,28 @@
 """A secret: text that is shown nowhere unless it is revealed by name."""
 
-from typing import Final, NoReturn, final
+import re
+import unicodedata
+from contextlib import suppress
+from typing import Final, NoReturn, Protocol, final, runtime_checkable
 
 _MASK: Final = "***"
+_HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
+_WORD: Final = re.compile(r"(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4}")
+
+
+def looks_like_words(name: str) -> bool:
+    """Whether a name may be shown where a secret may stand by mistake: it consists of short words, as names do.
+
+    A random secret has digits among its letters, or more letters without a break.
+    """
+    return all(_WORD.fullmatch(part) for part in re.split(r"[\W_]", name))
+
+
+@runtime_checkable
+class _SecretOfPydantic(Protocol):
+    """Pydantic's `SecretStr`, and what imitates it."""
+
+    def get_secret_value(self) -> object: ...
 
 
 @final
@@ -18,26 +38,42 @@ class Secret:
     def __init__(self, value: object) -> None:
         # Any value is hidden first and checked later: a check that raised here would show it in the traceback.
         self._value = value
+        if isinstance(value, _SecretOfPydantic):
+            with suppress(Exception):
+                self._value = value.get_secret_value()
 
     @classmethod
     def of(cls, value: object) -> "Secret":
         """Hide a value, or return the secret that already hides it."""
         return value if isinstance(value, Secret) else cls(value)
 
-    @property
-    def is_text(self) -> bool:
-        """Whether the hidden value is a non-empty string without blanks around it, which UTF-8 can write."""
-        value = self._value
-        if not isinstance(value, str) or not value or value != value.strip():
-            return False
-        # A byte of an environment variable that is not UTF-8 arrives as half of a surrogate pair.
-        return not any("\ud800" <= character <= "\udfff" for character in value)
+    def problem(self, *, header: bool = False) -> str | None:
+        """Return what is wrong with the hidden value as a credential, without showing it; None if nothing is.
 
-    @property
-    def is_header_text(self) -> bool:
-        """Whether the hidden value can be sent as a header's value: visible ASCII characters only."""
+        It has to be one line of text without blanks or quotes around it. `header`: of visible ASCII characters only, so
+        that it can be sent in a header.
+        """
         value = self._value
-        return isinstance(value, str) and value != "" and all("!" <= character <= "~" for character in value)
+        if not isinstance(value, str):
+            return f"expected text, got {'None' if value is None else type(value).__name__}"
+        lines = len(value.splitlines())
+        problems = (
+            (not value, "expected text, got an empty one"),
+            # A byte of an environment variable that is not UTF-8 arrives as half of a surrogate pair.
+            ("Cs" in map(unicodedata.category, value), "expected text that UTF-8 can write"),
+            (value != value.strip(), _HEADER_TEXT if header else "expected text without blanks around it"),
+            (len(value) > 1 and value[0] == value[-1] in "\"'", "there are quotes around it; remove them"),
+            (lines > 1, f"expected one line, got {lines}"),
+            (header and not all("!" <= character <= "~" for character in value), _HEADER_TEXT),
+            ("Cc" in map(unicodedata.category, value), "expected text without control characters"),
+        )
+        return next((message for found, message in problems if found), None)
+
+    def key_problem(self, expected: str) -> str:
+        """Return the message about a hidden value that holds no cryptographic key, without showing it."""
+        value = self._value
+        reason = None if isinstance(value, str) and len(value.splitlines()) > 1 else self.problem()
+        return f"expected {expected}{f' ({reason})' if reason else ''}"
 
     def reveal(self) -> str:
         """Return the hidden text; TypeError if it is not a string."""

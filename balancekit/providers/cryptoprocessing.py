@@ -56,10 +56,9 @@ class CryptoprocessingProvider(HttpProvider):
         key, secret, hidden_url = Secret.of(key), Secret.of(secret), Secret.of(base_url)
         del base_url
         super().__init__(account, base_url=hidden_url)
-        if not key.is_header_text:
-            raise self.config_error("key", "expected visible ASCII characters without blanks")
-        if not secret.is_text:
-            raise self.config_error("secret", "expected text without blanks around it")
+        for setting, problem in (("key", key.problem(header=True)), ("secret", secret.problem())):
+            if problem is not None:
+                raise self.config_error(setting, problem)
         self._key = key
         # Kept in place of the secret, for webhooks: it signs, but its key cannot be read from it.
         self._keyed_hash = hmac_sha512.keyed_hash(secret)

@@ -59,7 +59,8 @@ def load_signing_key(key: Secret) -> "Ed25519PrivateKey | None":
     from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
     try:
-        text = key.reveal()
+        # In an environment variable the line breaks of a PEM are often written as two characters.
+        text = key.reveal().replace("\\n", "\n")
         if "-----BEGIN" in text:
             loaded = load_pem_private_key(text.encode(), password=None)
         else:
@@ -110,15 +111,15 @@ class GetManyProvider(HttpProvider):
                 missing,
                 "missing; give both key_id and signing_key, or neither for use behind a gateway that signs",
             )
-        if key_id is not None and not key_id.is_header_text:
-            raise self.config_error("key_id", "expected visible ASCII characters without blanks")
+        if key_id is not None and (problem := key_id.problem(header=True)):
+            raise self.config_error("key_id", problem)
         self._url = f"{self.base_url}/account.balance.getMany"
         self._path = URL(self._url, encoded=True).raw_path_qs
         self.signs_time: bool = key_id is not None
         self._key_id = key_id
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
-            raise self.config_error("signing_key", f"expected {_KEY_HINT}")
+            raise self.config_error("signing_key", signing_key.key_problem(_KEY_HINT))
         if webhook_keys is not None and not 1 <= len(webhook_keys) <= standard_webhooks.MAX_KEYS:
             raise self.config_error(
                 "webhook_key", f"expected 1 to {standard_webhooks.MAX_KEYS} keys, got {len(webhook_keys)}"
@@ -172,7 +173,7 @@ class GetManyProvider(HttpProvider):
     def _load_webhook_key(self, key: Secret) -> "Ed25519PublicKey":
         loaded = standard_webhooks.load_verifying_key(key)
         if loaded is None:
-            raise self.config_error("webhook_key", f"expected {standard_webhooks.KEY_HINT}")
+            raise self.config_error("webhook_key", key.key_problem(standard_webhooks.KEY_HINT))
         return loaded
 
 

@@ -58,7 +58,8 @@ def load_verifying_key(key: Secret) -> "Ed25519PublicKey | None":
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
     try:
-        text = key.reveal()
+        # In an environment variable the line breaks of a PEM are often written as two characters.
+        text = key.reveal().replace("\\n", "\n")
         if "-----BEGIN" in text:
             loaded = load_pem_public_key(text.encode())
         else:

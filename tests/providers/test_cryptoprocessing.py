@@ -11,6 +11,7 @@ from balancekit import (
     AuthenticationError,
     BadRequestError,
     Balance,
+    ConfigError,
     CryptoprocessingProvider,
     RateLimitedError,
     Response,
@@ -153,6 +154,23 @@ def test_credentials_may_come_hidden():
     provider = CryptoprocessingProvider("shop", key=Secret("key-0123"), secret=Secret(SECRET))
 
     assert provider.build_request(now=0, nonce="n").headers["X-Processing-Signature"] == EMPTY_BODY_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"secret": None}, "secret: expected text, got None"),
+        ({"secret": b"s"}, "secret: expected text, got bytes"),
+        ({"secret": '"s"'}, "secret: there are quotes around it; remove them"),
+        ({"secret": "s\nt"}, "secret: expected one line, got 2"),
+        ({"key": None}, "key: expected text, got None"),
+        ({"key": "'k'"}, "key: there are quotes around it; remove them"),
+    ],
+)
+def test_the_usual_mistakes_with_a_key_have_their_messages(changes, message):
+    """An unset variable, a wrong type, quotes of an env file and two lines are named."""
+    with pytest.raises(ConfigError, match=f"^account 'shop': {message}$"):
+        CryptoprocessingProvider("shop", **{"key": "k", "secret": "s"} | changes)
 
 
 def test_the_response_of_the_providers_page_is_read(provider, read_sample):

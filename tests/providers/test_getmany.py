@@ -215,8 +215,9 @@ def test_without_credentials_the_request_goes_unsigned():
         written(PRIVATE, PEM),
         f"\n{written(PRIVATE, PEM)}\n",
         written(PRIVATE, PEM).replace("\n", "\r\n"),
+        written(PRIVATE, PEM).replace("\n", "\\n"),
     ],
-    ids=["base64", "hidden", "base64 in lines", "pem", "pem with blank lines", "pem of windows"],
+    ids=["base64", "hidden", "base64 in lines", "pem", "pem with blank lines", "pem of windows", "pem in one line"],
 )
 def test_a_key_is_read_in_every_spelling(key):
     """Base64 of DER and PEM hold the same key."""
@@ -354,3 +355,20 @@ def test_a_field_that_is_not_read_fails_nothing_whatever_it_is_called(provider):
     amount = AMOUNT | {"\ud800": "\ud800", "new": None}
 
     assert provider.read_response(response(amount)) == provider.read_response(response(AMOUNT))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"key_id": '"k"', "signing_key": KEY}, "key_id: there are quotes around it; remove them"),
+        ({"key_id": b"k", "signing_key": KEY}, "key_id: expected text, got bytes"),
+        ({"key_id": "k", "signing_key": f"'{KEY}'"}, "(there are quotes around it; remove them)"),
+        ({"key_id": "k", "signing_key": KEY.encode()}, "(expected text, got bytes)"),
+    ],
+)
+def test_the_usual_mistakes_with_a_key_have_their_messages(settings, message):
+    """Quotes of an env file and a wrong type are named."""
+    with pytest.raises(ConfigError) as caught:
+        GetManyProvider("shop", **settings)
+
+    assert str(caught.value).endswith(message)

@@ -233,8 +233,12 @@ def test_a_learned_clock_offset_never_shifts_the_window():
     [
         KEY, f"whpk_{KEY}", public(PRIVATE), public(PRIVATE, PEM), f"\n {KEY}\r\n", Secret(KEY), [KEY],
         (public(NEXT), KEY), [KEY] * 8, public(PRIVATE, PEM).replace("\n", "\r\n"),
+        public(PRIVATE, PEM).replace("\n", "\\n"),
     ],
-    ids=["raw", "prefix", "spki", "pem", "blanks", "hidden", "list", "second of two", "eight", "pem of windows"],
+    ids=[
+        "raw", "prefix", "spki", "pem", "blanks", "hidden", "list", "second of two", "eight", "pem of windows",
+        "pem in one line",
+    ],
 )  # fmt: skip
 def test_a_key_is_read_in_every_spelling(key):
     """They are all the key of the vector."""
