@@ -4,13 +4,19 @@ To add one: write its module in this package and add its line to `BUILT_IN`; `ac
 adapter in another distribution registers its class under the entry point group `balancekit.providers`.
 """
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from balancekit.errors import ConfigError
+from balancekit.http.secret import looks_like_words
 from balancekit.providers.base import HttpProvider
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -27,19 +33,43 @@ ENTRY_POINTS: Final = "balancekit.providers"
 def provider_class(name: str) -> type[HttpProvider]:
     """Return the adapter class of a provider's name, whether built in or registered by another distribution.
 
-    Raises ConfigError if no class has that name, or if the registered object is not a subclass of HttpProvider.
+    Raises ConfigError if no class has that name or more than one, if its module cannot be imported, or if what is
+    registered is not a subclass of HttpProvider.
     """
-    path = BUILT_IN.get(name)
-    if path is not None:
-        return cast("type[HttpProvider]", resolve_name(path))
-    # Imported and searched only now: it takes a while, and most names are built in.
-    from importlib.metadata import entry_points
-
-    registered = entry_points(group=ENTRY_POINTS)
-    if name in registered.names:
-        loaded = registered[name].load()
+    # The search path is the cache's key: what a program adds to it is found.
+    registered = _entry_points(tuple(sys.path))
+    found = [entry for entry in registered if entry.name == name]
+    owners = " and ".join(sorted(entry.dist.name if entry.dist else "an unnamed distribution" for entry in found))
+    if name in BUILT_IN:
+        if found:
+            raise ConfigError(f"the provider {name!r} is built in, and {owners} registers another under that name")
+        return cast("type[HttpProvider]", resolve_name(BUILT_IN[name]))
+    if not found:
+        known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in registered)}))
+        # The secret itself may stand here by mistake.
+        named = f"named {name!r}" if looks_like_words(name) else "of that name"
+        raise ConfigError(f"no provider is {named}; there are {known}")
+    if len(found) > 1:
+        raise ConfigError(f"the provider {name!r} is registered more than once, by {owners}: uninstall all but one")
+    (entry,) = found
+    try:
+        loaded = entry.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the module may raise anything, even SystemExit(0)
+        # An ImportError names modules. Any other message may show what the module was reading, such as the environment.
+        shown = repr(error) if isinstance(error, ImportError) else type(error).__name__
+        problem = f"importing {name!r} raised {shown}"
+    else:
         if isinstance(loaded, type) and issubclass(loaded, HttpProvider):
             return loaded
-        raise ConfigError(f"the provider {name!r} is registered as {loaded!r}, which is no HttpProvider")
-    known = ", ".join(sorted({*BUILT_IN, *registered.names}))
-    raise ConfigError(f"no provider is named {name!r}; there are {known}")
+        problem = f"the provider {name!r} is registered as {entry.value}, which is no HttpProvider"
+    raise ConfigError(problem)
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":  # noqa: ARG001 - a key of the cache
+    # A slow import, for those alone that look for a provider by its name.
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=ENTRY_POINTS))
