@@ -313,8 +313,8 @@ class AggregateClient:
         loop = asyncio.get_running_loop()
         if self._scheduler is not None and self._loop is loop:
             return self._scheduler
-        if self._loop is not None and self._loop is not loop:
-            await self._leave_loop(self._loop)
+        earlier_session = self._leave_loop()
+        # Everything of this loop is made before the first await, since other callers may come then.
         self._loop = loop
         session = self._lent
         if session is None:
@@ -329,16 +329,21 @@ class AggregateClient:
                 self._on_change,
                 pending_invalidations=None if earlier is None else earlier.pending_invalidations,
             )
-        self._scheduler = Scheduler(self._options, session, self._store)
-        return self._scheduler
+        scheduler = self._scheduler = Scheduler(self._options, session, self._store)
+        if earlier_session is not None:
+            await earlier_session.close()
+        return scheduler
 
-    async def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Drop what belongs to an earlier event loop; RuntimeError if the client is still in use there."""
-        if (self._scheduler is not None and self._scheduler.busy) or (self._owned is not None and not loop.is_closed()):
+    def _leave_loop(self) -> aiohttp.ClientSession | None:
+        """Drop what belongs to an earlier event loop, and return its session, which is still to be closed.
+
+        Raises RuntimeError if the client is still in use there.
+        """
+        is_waiting = self._scheduler is not None and self._scheduler.busy
+        if is_waiting or (self._owned is not None and self._loop is not None and not self._loop.is_closed()):
             raise RuntimeError("the client is in use in another event loop")
         owned, self._owned, self._scheduler = self._owned, None, None
-        if owned is not None:
-            await owned.close()
+        return owned
 
     def _check_open(self) -> None:
         if self._closed:

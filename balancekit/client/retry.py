@@ -125,7 +125,8 @@ class RetryState:
         """
         if not error.retryable:
             return None
-        if is_lost_keepalive and not self.reconnected and budget.take(now):
+        # Without a token: a load balancer that forgets its connections ends those of all accounts at once.
+        if is_lost_keepalive and not self.reconnected:
             self.reconnected = True
             self.attempts -= 1
             return 0.0

@@ -215,7 +215,8 @@ class Scheduler:
 
     def _spawn_worker(self) -> None:
         if len(self._workers) < self._options.concurrency:
-            worker = self._loop.create_task(self._work())
+            # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
+            worker = asyncio.Task(self._work(), loop=self._loop)
             self._workers.add(worker)
             worker.add_done_callback(self._on_worker_done)
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import warnings
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from balancekit import (
     ConfigError,
     IncompleteError,
 )
+from balancekit.client import aggregate
 from tests.support.providers import Scripted
 
 
@@ -161,6 +163,33 @@ def test_a_client_survives_its_loop():
         gc.collect()
 
     assert merged.complete
+
+
+def test_callers_who_come_together_in_a_second_loop_share_one_session(monkeypatch):
+    """The session of the first loop is being closed while the second caller comes."""
+    connectors = []
+
+    def make(**settings):
+        connectors.append(aiohttp.TCPConnector(**settings))
+        return connectors[-1]
+
+    monkeypatch.setattr(aggregate, "aiohttp", SimpleNamespace(ClientSession=aiohttp.ClientSession, TCPConnector=make))
+    client = AggregateClient([Scripted("a")])
+
+    async def together(*, close):
+        results = await asyncio.gather(client.fetch(), client.fetch(), client.fetch())
+        if close:
+            await client.aclose()
+        return [merged.complete for merged in results]
+
+    with warnings.catch_warnings():
+        # aiohttp says that the first session died open, which is true.
+        warnings.simplefilter("ignore", ResourceWarning)
+        read = asyncio.run(together(close=False)) + asyncio.run(together(close=True))
+        gc.collect()
+
+    assert read == [True] * 6
+    assert [connector.closed for connector in connectors] == [True, True]
 
 
 async def _fetch_and_close(client):

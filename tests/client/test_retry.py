@@ -146,3 +146,12 @@ def test_a_clock_is_corrected_once_in_a_flight():
     assert state.grant_clock_correction()
     assert state.attempts == 0
     assert not state.grant_clock_correction()
+
+
+def test_replacing_a_lost_connection_takes_no_token():
+    """All connections of a pool may turn out dead at once, and each account has one replaced."""
+    budget = RetryBudget(capacity=0)
+
+    delays = [_next_delay(RetryState(attempts=1), _error(), budget=budget, is_lost_keepalive=True) for _ in range(60)]
+
+    assert delays == [0.0] * 60

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from contextlib import aclosing
 
 import pytest
@@ -313,3 +314,24 @@ def test_a_cancellation_that_a_provider_leaves_behind_hits_no_other_account(fetc
     cancels_itself = Scripted("cancels-itself", cancel_itself_and_return)
 
     assert fetch([cancels_itself, Scripted("healthy", 1.0)], concurrency=1).merged.complete
+
+
+# Tasks are never eager before.
+if sys.version_info >= (3, 12):
+
+    def test_a_loop_whose_tasks_are_eager_reads_as_any_other(run_virtually):
+        """Where a task begins to run before it is known, nothing is asked twice, and nothing is left unread."""
+        accounts = [Scripted(f"a{number}", 0.1) for number in range(9)]
+
+        async def main():
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            async with AggregateClient(accounts, concurrency=2) as client:
+                merged = await client.fetch()
+                streamed = [outcome.account async for outcome in client.stream(["a1", "a2"], max_age=60)]
+                async with asyncio.timeout(0.05):
+                    async with aclosing(client.watch(max_age=60)) as states:
+                        watched = await anext(states)
+            return merged.amount("BTC"), sorted(streamed), watched.amount("BTC")
+
+        assert run_virtually(main()) == (9, ["a1", "a2"], 9)
+        assert {account.calls for account in accounts} == {1}
