@@ -57,16 +57,27 @@ def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
     return cast("dict[str, Any]", unstructure(derived) | unstructure(value))
 
 
+class StructureError(ValueError):
+    """Data is not of a class; `path` is that of the first value that does not fit, and shows nothing of the data."""
+
+    def __init__(self, name: str, path: str, reason: str) -> None:
+        super().__init__(name, path, reason)
+        self.path = path
+
+    def __str__(self) -> str:
+        return "not {}: {}".format(self.args[0], ": ".join(filter(None, self.args[1:])))
+
+
 def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
     """Turn dicts, lists and strings back into a value of the class.
 
-    Raises ValueError with the path of the first value that does not fit; the message calls the whole by `name`.
+    Raises StructureError with the path of the first value that does not fit; the message calls the whole by `name`.
     """
     try:
         return _structurer().structure(data, cls)
     except Exception as error:  # noqa: BLE001 - whatever data makes a constructor raise
         path, reason = _first_fault(error)
-    raise ValueError(f"not {name}: {path}: {reason}" if path else f"not {name}: {reason}")
+    raise StructureError(name, path, reason)
 
 
 @cache

@@ -31,11 +31,24 @@ end
 
 # An account is a hash: `version`; of the snapshot `snapshot`, `read_at` (the version it was read at) and `sent`.
 
+_ACCOUNT: Final = """
+local function delete_unless_account()
+    delete_unless('hash')
+    local version, sent = unpack(redis.call('HMGET', KEYS[1], 'version', 'sent'))
+    if version and (#version ~= 64 or string.find(version, '[^0-9a-f]')) then
+        redis.call('DEL', KEYS[1])
+    elseif not sent or #sent > 16 or not string.find(sent, '^%d+$') then
+        redis.call('HDEL', KEYS[1], 'snapshot', 'read_at', 'sent')
+    end
+end
+"""
+
 ENSURE_VERSION: Final = (
     _TYPES
+    + _ACCOUNT
     + """
 local new_version, expiry = unpack(ARGV)
-delete_unless('hash')
+delete_unless_account()
 if redis.call('HSETNX', KEYS[1], 'version', new_version) == 1 then
     redis.call('EXPIRE', KEYS[1], expiry)
 end
@@ -46,9 +59,10 @@ return redis.call('HGET', KEYS[1], 'version')
 
 PUT: Final = (
     _TIME
+    + _ACCOUNT
     + """
 local _, new_version, expiry, version, age, latest_sent, snapshot, channel, change = unpack(ARGV)
-delete_unless('hash')
+delete_unless_account()
 redis.call('HSETNX', KEYS[1], 'version', new_version)
 redis.call('EXPIRE', KEYS[1], expiry)
 local known = redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent')
@@ -87,7 +101,8 @@ LEASE: Final = (
 local owner, milliseconds = unpack(ARGV)
 delete_unless('string')
 local left = redis.call('PTTL', KEYS[1])
-if left >= 0 and redis.call('GET', KEYS[1]) ~= owner then
+-- A lease that is longer than any is foreign.
+if left >= 0 and left <= tonumber(milliseconds) and redis.call('GET', KEYS[1]) ~= owner then
     return math.max(left, 1)
 end
 redis.call('SET', KEYS[1], owner, 'PX', milliseconds)
@@ -109,12 +124,25 @@ end
 )
 """Give back a lease that is the owner's."""
 
-REMEMBER: Final = """
+SEEN: Final = (
+    _TYPES
+    + """
+delete_unless('string')
+return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
+"""
+)
+"""Return whether an event is remembered: by this value, since the webhook of any other would be lost."""
+
+REMEMBER: Final = (
+    _TYPES
+    + """
 local value, milliseconds = unpack(ARGV)
-if redis.call('PTTL', KEYS[1]) < tonumber(milliseconds) then
+delete_unless('string')
+if redis.call('PTTL', KEYS[1]) < tonumber(milliseconds) or redis.call('GET', KEYS[1]) ~= value then
     redis.call('SET', KEYS[1], value, 'PX', milliseconds)
 end
 """
+)
 """Remember an event for at least that long."""
 
 # The permits of an origin are a sorted set of the moments at which they can be acquired again: of those that are held,
@@ -127,6 +155,8 @@ ACQUIRE_PERMIT: Final = (
 local _, requests, per, hold, request_id = unpack(ARGV)
 delete_unless('zset')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', format(now))
+-- No request lasts a day: what is so far ahead is no permit.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], format(now + hold + per + 86400000000), '+inf')
 local held = 'held:' .. request_id
 local beyond = redis.call('ZCARD', KEYS[1]) - requests
 if not redis.call('ZSCORE', KEYS[1], held) and beyond >= 0 then
@@ -162,5 +192,5 @@ end
 )
 """Release the permit of a request, if it has one."""
 
-ALL: Final = (ENSURE_VERSION, PUT, INVALIDATE, LEASE, RELEASE, REMEMBER, ACQUIRE_PERMIT, RELEASE_PERMIT)
+ALL: Final = (ENSURE_VERSION, PUT, INVALIDATE, LEASE, RELEASE, SEEN, REMEMBER, ACQUIRE_PERMIT, RELEASE_PERMIT)
 """Every script."""

@@ -8,12 +8,14 @@ A Redis that loses its data forgets the permits of the last window under a rate 
 """
 
 import asyncio
+import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
@@ -30,6 +32,14 @@ from balancekit.stores.redis.values import (
     write_owner,
     write_snapshot,
 )
+
+_Fields: TypeAlias = tuple[bytes, bytes | None, bytes | None, bytes | None]
+
+_log = logging.getLogger(__name__)
+
+# The versions that `secrets.token_hex` makes, and moments that every type of number can hold.
+_VERSION: Final = re.compile(rb"[0-9a-f]{64}")
+_SENT: Final = re.compile(rb"[0-9]{1,16}")
 
 _WEEK: Final = 7 * 86400.0
 _IN_MICROSECONDS: Final = 1_000_000
@@ -76,10 +86,10 @@ class RedisStore:
         """Return what is known of each account, in the order of the keys."""
         with SanitizedExceptions():
             known, now = await self._read_accounts(keys)
-            missing = [key for key, fields in zip(keys, known, strict=True) if fields[0] is None]
+            missing = [key for key, fields in zip(keys, known, strict=True) if fields is None]
             versions = await self._ensure_versions(missing) if missing else {}
         return [
-            Stored(versions[key]) if fields[0] is None else self._to_stored(key, fields[0], fields[1:], now)
+            Stored(versions[key]) if fields is None else self._to_stored(key, fields, now)
             for key, fields in zip(keys, known, strict=True)
         ]
 
@@ -94,7 +104,7 @@ class RedisStore:
             version,
             _microseconds(age),
             self._latest_sent(age),
-            write_snapshot(snapshot),
+            write_snapshot(key, snapshot),
             self._channel,
             write_change(Change(key)),
         )
@@ -126,8 +136,7 @@ class RedisStore:
 
     async def seen(self, event: str) -> bool:
         """Whether the event with that id is remembered."""
-        with SanitizedExceptions():
-            return bool(await self._redis.exists(self._key("event", event)))
+        return bool(await self._run(lua.SEEN, self._key("event", event), EVENT))
 
     async def remember(self, event: str, *, seconds: float) -> None:
         """Remember the id of an event for at least that long."""
@@ -181,12 +190,12 @@ class RedisStore:
             self._client, self._loop = connect(self._url), loop
         return self._client
 
-    async def _run(self, source: str, key: str, *args: str | int) -> Any:  # noqa: ANN401 - as the script returns it
+    async def _run(self, source: str, key: str, *args: str | bytes | int) -> Any:  # noqa: ANN401 - as the script returns it
         with SanitizedExceptions():
             return await self._scripts[source]([key], args, self._redis)
 
-    async def _read_accounts(self, keys: Sequence[str]) -> tuple[list[list[bytes | None]], int]:
-        """Return version, read_at, sent and snapshot of each account, and the time just after."""
+    async def _read_accounts(self, keys: Sequence[str]) -> tuple[list[_Fields | None], int]:
+        """Return version, read_at, sent and snapshot of each account that is known, and the time just after."""
         async with self._pipeline() as pipeline:
             for key in keys:
                 # As bytes even if the client decodes: a value that is not UTF-8 must not fail the other accounts.
@@ -212,10 +221,10 @@ class RedisStore:
     def _pipeline(self) -> Any:  # noqa: ANN401 - its methods are not typed in full
         return self._redis.pipeline(transaction=False)
 
-    def _to_stored(self, key: str, version: bytes, fields: list[bytes | None], now: int) -> Stored:
-        read_at, sent, text = fields
+    def _to_stored(self, key: str, fields: _Fields, now: int) -> Stored:
+        version, read_at, sent, text = fields
         snapshot = None if text is None else self._parser.parse(key, text)
-        if snapshot is None or sent is None or not sent.isdigit():
+        if snapshot is None or sent is None:
             return Stored(_text(version))
         age = (now - int(sent)) / _IN_MICROSECONDS
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
@@ -241,13 +250,20 @@ class RedisStore:
         return "" if self.clock is None else str(_microseconds(self.clock()))
 
 
-def _account_fields(reply: object) -> list[bytes | None]:
-    if not isinstance(reply, ResponseError):
-        return cast("list[bytes | None]", reply)
-    # A key of another type is no account, and is replaced by one.
-    if str(reply).startswith("WRONGTYPE"):
-        return [None] * 4
-    raise reply
+def _account_fields(reply: object) -> _Fields | None:
+    """Return the fields of an account, or None if there is none, or what no store has written, which is replaced."""
+    if isinstance(reply, ResponseError):
+        if not str(reply).startswith("WRONGTYPE"):
+            raise reply
+    else:
+        fields = cast("list[bytes | None]", reply)
+        version, _, sent, text = fields
+        if version is sent is text is None:
+            return None
+        if _VERSION.fullmatch(version or b"") and (text is None if sent is None else _SENT.fullmatch(sent)):
+            return cast("_Fields", tuple(fields))
+    _log.warning("a value in Redis is no account, and counts as absent")
+    return None
 
 
 def _text(value: str | bytes) -> str:

@@ -1,11 +1,20 @@
-"""What is written to Redis and read from it: JSON with its version, amounts as strings, nothing secret."""
+"""What is written to Redis and read from it: JSON with its version, amounts as strings, nothing secret.
+
+Anything may stand in Redis. A snapshot is bound to its account and its text by a digest, and has the bounds of a
+response: what was changed, moved to another account or written by another program counts as absent.
+"""
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final, cast
 
+from balancekit.http.fields import MAX_BALANCES
+from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
-from balancekit.money.serialization import from_dict, to_dict
+from balancekit.money.exact_json import ShapeError, decode_json
+from balancekit.money.serialization import StructureError, from_dict, to_dict
 from balancekit.stores.base import Change
 
 _log = logging.getLogger(__name__)
@@ -13,13 +22,26 @@ _log = logging.getLogger(__name__)
 _VERSION: Final = 1
 MAX_CACHED: Final = 10_000
 
+# A snapshot from before the first release, or from tomorrow, was read by a machine whose clock is not set.
+_EARLIEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
+_CLOCK_TOLERANCE: Final = timedelta(days=1)
+
 EVENT: Final = json.dumps({"v": _VERSION})
 """What is written for an event, of which nothing but its existence matters."""
 
 
-def write_snapshot(snapshot: AccountBalances) -> str:
-    """Write a snapshot as JSON text."""
-    return json.dumps({"v": _VERSION, **to_dict(snapshot)}, ensure_ascii=False, separators=(",", ":"))
+def write_snapshot(key: str, snapshot: AccountBalances) -> bytes:
+    """Write the snapshot of an account as JSON text."""
+    return seal(key, json.dumps(to_dict(snapshot), ensure_ascii=False, separators=(",", ":"))[1:].encode())
+
+
+def seal(key: str, fields: bytes) -> bytes:
+    """Put the version, and a digest of the account's key and the fields, before the fields of a JSON object."""
+    digest = sha256(b"%s\n%s" % (key.encode(), fields)).hexdigest()
+    return b'{"v":%d,"digest":"%s",%s' % (_VERSION, digest.encode(), fields)
+
+
+_SEAL_LENGTH: Final = len(seal("", b""))
 
 
 def write_change(change: Change) -> str:
@@ -35,8 +57,8 @@ def write_owner(owner: str) -> str:
 def parse_change(text: object) -> Change:
     """Parse a change; of one that cannot be parsed, anything may have happened."""
     try:
-        data = _parse(text)
-    except (TypeError, ValueError, RecursionError):
+        data = _parse(text.encode() if isinstance(text, str) else cast("bytes", text))
+    except ValueError:
         return Change(None)
     key, invalidated = data.get("key"), data.get("invalidated")
     if isinstance(key, str) and isinstance(invalidated, bool):
@@ -55,29 +77,45 @@ class SnapshotParser:
         known = self._parsed.get(key)
         if known is not None and known[0] == text:
             return known[1]
-        snapshot: AccountBalances | None = None
+        snapshot, fault = None, None
         try:
-            snapshot = from_dict(_parse(text), AccountBalances, "a snapshot")
-        except (TypeError, ValueError, RecursionError) as error:
-            _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", _describe(error))
+            snapshot = _read_snapshot(key, text)
+        except StructureError as error:
+            # Without the reason, which may hold what stands there.
+            fault = error.path
+        except ShapeError as error:
+            fault = str(error)
+        if fault is not None:
+            _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", fault)
         if len(self._parsed) >= MAX_CACHED:
             self._parsed.clear()
         self._parsed[key] = text, snapshot
         return snapshot
 
 
-def _parse(text: object) -> dict[str, object]:
-    data: object = json.loads(cast("str | bytes", text))
+def _read_snapshot(key: str, text: bytes) -> AccountBalances:
+    """Raise ShapeError or StructureError for what this release has not written for the account."""
+    if len(text) > MAX_RESPONSE_BODY:
+        raise ShapeError(f"more than {MAX_RESPONSE_BODY} bytes")
+    data = _parse(text)
+    if text != seal(key, text[_SEAL_LENGTH:]):
+        raise ShapeError("its digest is not that of the account and the text")
+    balances = data.get("balances")
+    if isinstance(balances, list) and len(cast("list[object]", balances)) > MAX_BALANCES:
+        raise ShapeError(f"balances: more than {MAX_BALANCES} entries")
+    snapshot = from_dict(data, AccountBalances, "a snapshot")
+    if snapshot.stale:
+        raise ShapeError("stale: a snapshot is stored when it is fresh")
+    if not _EARLIEST < snapshot.fetched_at < datetime.now(UTC) + _CLOCK_TOLERANCE:
+        raise ShapeError("fetched_at: from a clock that was not set")
+    return snapshot
+
+
+def _parse(text: bytes) -> dict[str, object]:
+    data = decode_json(text)
     if not isinstance(data, dict):
-        raise TypeError("no JSON object")
+        raise ShapeError("no JSON object")
     fields = cast("dict[str, object]", data)
     if fields.get("v") != _VERSION:
-        raise ValueError("of another version")
+        raise ShapeError("of another version")
     return fields
-
-
-def _describe(error: Exception) -> str:
-    # Without the text: bytes that are no snapshot may be anything.
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
-        return "no JSON"
-    return str(error)

@@ -102,6 +102,24 @@ async def test_keys_of_another_type_are_replaced(server, store, snapshot):
     assert await store.acquire_permit("host", RateLimit(1, per=1), "a", hold=1) == 0
 
 
+async def test_a_lease_that_is_longer_than_any_is_none(server, store):
+    """A foreign one of eleven days would delay every read."""
+    with server.client() as client:
+        client.set("balancekit:lease:{shop}", "x", ex=11 * 86400)
+
+    assert await store.lease("shop", "me", seconds=10.5) == 0
+    assert 10 < await store.lease("shop", "you", seconds=10.5) <= 10.5
+
+
+async def test_permits_that_are_longer_than_any_are_none(server, store):
+    """Foreign ones of years would use up the limit for as long."""
+    with server.client() as client:
+        client.zadd("balancekit:permits:{host}", {"held:x": 1e17, "released:y": float("inf"), "z": 1e300})
+
+    assert await store.acquire_permit("host", RateLimit(1, per=10), "a", hold=5) == 0
+    assert await store.acquire_permit("host", RateLimit(1, per=10), "b", hold=5) > 0
+
+
 async def test_every_key_expires(server, snapshot):
     """Nothing is left in Redis of a service that is no more."""
     async with RedisStore.from_url(server.url, keep=1000) as store:

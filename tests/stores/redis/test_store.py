@@ -186,17 +186,68 @@ class TestConnections:
 class TestValues:
     """What stands in Redis."""
 
-    @pytest.mark.parametrize(("field", "value"), [("snapshot", b"\xff"), ("sent", "yesterday")])
-    async def test_a_snapshot_that_cannot_be_read_is_absent(self, server, store, snapshot, field, value):
-        """Other accounts are not, and the next snapshot replaces it."""
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("snapshot", b"\xff"),
+            ("snapshot", "canary"),
+            ("snapshot", "canary" * 2_000_000),
+            ("sent", "yesterday"),
+            ("sent", ""),
+            ("sent", "9" * 400),
+            ("sent", "-1"),
+            ("version", b"canary\xff"),
+            ("version", "1"),
+        ],
+        ids=lambda value: repr(value[:8]),
+    )
+    async def test_a_snapshot_that_cannot_be_read_is_absent(self, server, store, snapshot, field, value, caplog):
+        """Other accounts are not, one line in the log shows nothing of it, and the next snapshot replaces it."""
         await put(store, snapshot)
         await store.put("till", snapshot, version="", age=0)
         with server.client() as client:
             client.hset("balancekit:account:{shop}", field, value)
 
-        assert [one.snapshot for one in await store.get(["shop", "till"])] == [None, snapshot]
+        for _ in range(2):
+            assert [one.snapshot for one in await store.get(["shop", "till"])] == [None, snapshot]
         await put(store, snapshot)
         assert (await known(store)).snapshot == snapshot
+        assert (await known(store)).valid
+        (line,) = (record.getMessage() for record in caplog.records)
+        assert "canary" not in line
+        assert len(line) < 200
+
+    async def test_a_snapshot_of_another_account_is_absent(self, server, store, snapshot):
+        """Wherever a text is moved to, it is the account's for which it was written."""
+        await put(store, snapshot)
+        with server.client() as client:
+            client.copy("balancekit:account:{shop}", "balancekit:account:{till}")
+
+        assert [one.snapshot for one in await store.get(["shop", "till"])] == [snapshot, None]
+
+    async def test_a_key_of_another_type_is_absent(self, server, store, snapshot, caplog):
+        """Other accounts are not, one line in the log says so, and the next snapshot replaces it."""
+        await store.put("till", snapshot, version="", age=0)
+        with server.client() as client:
+            client.rpush("balancekit:account:{shop}", "canary")
+
+        assert [one.snapshot for one in await store.get(["shop", "till"])] == [None, snapshot]
+        await put(store, snapshot)
+        assert (await known(store)).valid
+        assert [record.getMessage() for record in caplog.records] == [
+            "a value in Redis is no account, and counts as absent"
+        ]
+
+    async def test_a_value_that_no_event_has_is_no_event(self, server, store):
+        """The webhook of an event that counts as seen would be lost."""
+        with server.client() as client:
+            client.set("balancekit:event:{msg_1}", "canary")
+            client.hset("balancekit:event:{msg_2}", "a", "b")
+            client.set("balancekit:event:{msg_3}", "canary")
+
+        await store.remember("msg_3", seconds=10)
+
+        assert [await store.seen(f"msg_{number}") for number in (1, 2, 3)] == [False, False, True]
 
 
 class TestSecrets:

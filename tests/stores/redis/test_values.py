@@ -2,15 +2,19 @@
 
 import json
 import logging
+from datetime import UTC, datetime
 
+import attrs
 import pytest
 
+from balancekit.http.fields import MAX_BALANCES
 from balancekit.stores import Change
 from balancekit.stores.redis import values
 from balancekit.stores.redis.values import (
     EVENT,
     SnapshotParser,
     parse_change,
+    seal,
     write_change,
     write_owner,
     write_snapshot,
@@ -25,66 +29,132 @@ def parser():
 
 def test_every_value_is_json_of_a_version(snapshot):
     """A later release can tell what an earlier one wrote."""
-    written = [write_snapshot(snapshot), write_change(Change("shop")), write_owner("me"), EVENT]
+    written = [write_snapshot("shop", snapshot), write_change(Change("shop")), write_owner("me"), EVENT]
 
     assert [json.loads(value)["v"] for value in written] == [1] * 4
 
 
 def test_amounts_are_text(snapshot):
     """No reader can take them for floats."""
-    assert json.loads(write_snapshot(snapshot))["balances"][0]["amount"] == "1.50"
+    assert json.loads(write_snapshot("shop", snapshot))["balances"][0]["amount"] == "1.50"
 
 
 def test_a_snapshot_is_parsed_as_it_was_written(parser, snapshot):
     """Nothing is lost on the way."""
-    assert parser.parse("shop", write_snapshot(snapshot).encode()) == snapshot
+    assert parser.parse("shop", write_snapshot("shop", snapshot)) == snapshot
 
 
 def test_the_same_bytes_are_parsed_once(parser, snapshot, make_snapshot):
     """Until the account has other ones."""
-    text = write_snapshot(snapshot).encode()
+    text = write_snapshot("shop", snapshot)
     first = parser.parse("shop", text)
 
     assert parser.parse("shop", bytes(text)) is first
-    assert parser.parse("shop", write_snapshot(make_snapshot("shop")).encode()) == make_snapshot("shop")
+    assert parser.parse("shop", write_snapshot("shop", make_snapshot("shop"))) == make_snapshot("shop")
 
 
 def test_snapshots_that_were_parsed_do_not_fill_the_memory(parser, snapshot, monkeypatch):
     """Beyond a number of accounts, all are forgotten and parsed again."""
     monkeypatch.setattr(values, "MAX_CACHED", 2)
-    text = write_snapshot(snapshot).encode()
+    text = write_snapshot("shop", snapshot)
     first = parser.parse("shop", text)
 
     for key in ("till", "desk"):
-        parser.parse(key, text)
+        parser.parse(key, write_snapshot(key, snapshot))
 
     assert parser.parse("shop", text) == first
     assert parser.parse("shop", text) is not first
 
 
+def line_about(parser, text, caplog):
+    """Return the one line that is logged about a text that is no snapshot of the shop, however often it is read."""
+    with caplog.at_level(logging.WARNING):
+        assert [parser.parse("shop", text) for _ in range(3)] == [None] * 3
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("a snapshot in Redis cannot be read, and counts as absent: ")
+    assert "canary" not in line
+    assert len(line) < 200
+    return line
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "no JSON"),
-        (b"\xff", "no JSON"),
-        (b"canary", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"", "empty"),
+        (b"\xff", "not UTF-8"),
+        (b"canary", "not JSON"),
+        (b"[" * 1000, "nested too deeply"),
+        (b"[" + b"0," * 100_000 + b"0]", "more than 60000 values"),
+        (b" " * (10 * 2**20 + 1), "more than 10485760 bytes"),
         (b"[]", "no JSON object"),
         (b'{"v":2}', "of another version"),
-        (b'{"v":1}', "account: missing"),
-        (b'{"v":1,"balances":[{"amount":1.5}]}', "account: missing"),
+        (b'{"v":1}', "digest"),
+        (b'{"v":1,"digest":"canary","account":"canary"}', "digest"),
+        (seal("shop", b'"balances":[{"amount":1.5}]}'), "account"),
+        (seal("shop", b'"account":5}'), "account"),
     ],
-    ids=["empty", "no UTF-8", "text", "deep", "a list", "version 2", "no fields", "a float"],
+    ids=lambda value: None if isinstance(value, bytes) else value,
 )
 def test_a_snapshot_that_cannot_be_parsed_is_absent(parser, text, reason, caplog):
     """It costs one line in the log, however often it is read; the line shows nothing of it."""
-    with caplog.at_level(logging.WARNING):
-        assert [parser.parse("shop", text) for _ in range(3)] == [None] * 3
+    assert reason in line_about(parser, text, caplog)
 
-    (line,) = (record.getMessage() for record in caplog.records)
-    assert line.startswith("a snapshot in Redis cannot be read, and counts as absent: ")
-    assert reason in line
-    assert "canary" not in line
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [
+        ("account", "balances[0]"),
+        ("code", "balances[0]"),
+        ("asset_type", "balances[0].asset_type"),
+        ("amount", "balances[0].amount"),
+        ("fetched_at", "fetched_at"),
+        ("balances", "balances"),
+    ],
+)
+def test_the_line_has_only_the_path_of_what_does_not_fit(parser, field, path, snapshot, caplog):
+    """The value may be somebody's secret, and as long as Redis can hold."""
+    data = json.loads(write_snapshot("shop", snapshot))
+    del data["v"], data["digest"]
+    (data if field in ("fetched_at", "balances") else data["balances"][0])[field] = "canary\n" * 100_000
+
+    line = line_about(parser, seal("shop", json.dumps(data)[1:].encode()), caplog)
+
+    assert line.endswith(f": {path}")
+
+
+def test_a_changed_amount_makes_a_snapshot_absent(parser, snapshot, caplog):
+    """A text that was not written as a whole is believed in no part."""
+    text = write_snapshot("shop", snapshot).replace(b"1.50", b"9.50")
+
+    assert "digest" in line_about(parser, text, caplog)
+
+
+def test_the_snapshot_of_another_key_is_absent(parser, snapshot, caplog):
+    """Though label and provider are the same, as for one shop behind two gateways."""
+    assert "digest" in line_about(parser, write_snapshot("gateway/shop", snapshot), caplog)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stale": True}, "stale"),
+        ({"fetched_at": datetime(9999, 12, 31, tzinfo=UTC)}, "fetched_at"),
+        ({"fetched_at": datetime(1970, 1, 1, tzinfo=UTC)}, "fetched_at"),
+    ],
+    ids=["stale", "9999", "1970"],
+)
+def test_what_no_fresh_read_gives_is_absent(parser, snapshot, changes, reason, caplog):
+    """Even if it is bound to the account, as by a replica whose clock is not set."""
+    assert reason in line_about(parser, write_snapshot("shop", attrs.evolve(snapshot, **changes)), caplog)
+
+
+def test_a_snapshot_may_have_as_many_balances_as_a_response(parser, make_snapshot, caplog):
+    """One more, and it is absent."""
+    most = make_snapshot("shop", *[("BTC", "1")] * MAX_BALANCES)
+    more = make_snapshot("shop", *[("BTC", "1")] * (MAX_BALANCES + 1))
+
+    assert parser.parse("shop", write_snapshot("shop", most)) == most
+    assert "more than 5000 entries" in line_about(parser, write_snapshot("shop", more), caplog)
 
 
 @pytest.mark.parametrize("change", [Change("shop"), Change("løja", invalidated=True), Change(None)], ids=str)
