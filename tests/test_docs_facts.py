@@ -14,7 +14,7 @@ import balancekit
 from balancekit import AggregateClient, HttpProvider, MergedBalances, ProviderError, RetryPolicy, SnapshotStore
 from balancekit.cli.balances import balances
 from balancekit.cli.exit_codes import ExitCode
-from balancekit.client import aggregate, watch
+from balancekit.client import aggregate, settling, watch
 from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
@@ -77,6 +77,7 @@ QUOTED = {
         f"for {receiver.BODY_TIMEOUT:g} s",
         f"more than {standard_webhooks.MAX_AGE} s old",
         f"remembered for {replay._DEDUPLICATION_WINDOW / 3600:g} hours",
+        f"by default {settling.SETTLE_DELAY:g} s",
     ),
 }
 MEASURED = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/performance.md", "benchmarks/README.md"}

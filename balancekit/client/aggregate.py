@@ -26,6 +26,7 @@ from balancekit.client.options import (
 )
 from balancekit.client.retry import RetryPolicy
 from balancekit.client.scheduler import Scheduler
+from balancekit.client.settling import SETTLE_DELAY, SecondLooks
 from balancekit.client.watch import Watch, Watchers
 from balancekit.errors import ConfigError
 from balancekit.http.rate_limit import RateLimit
@@ -54,7 +55,9 @@ class AggregateClient:
     `rate_limits` limits the requests to an origin, which is given by a URL, over all accounts at it.
     With `trust_env` the client's own session takes proxies from the environment. `store` keeps the snapshots, and is
     left open; by default they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
-    `aliases` is passed to `merge`.
+    `aliases` is passed to `merge`. `settle_delay` is how many seconds after an event of a webhook the account is looked
+    at again, for a balance that the provider books after it has sent the event: such a delay is usually below a second,
+    and each burst of events costs one more request. Zero switches that off.
 
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
@@ -78,10 +81,12 @@ class AggregateClient:
         trust_env: bool = False,
         store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
+        settle_delay: float = SETTLE_DELAY,
     ) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trust_env = checked_flag("trust_env", trust_env)
         self._scheduler: Scheduler | None = None
+        self._second_looks: SecondLooks | None = None
         self._shared_store: FailOpenStore | None = None
         self._memory = MemoryStore()
         self._watchers = Watchers()
@@ -104,6 +109,7 @@ class AggregateClient:
             retry=checked_retry(retry, attempts),
         )
         self._aliases = checked_aliases(aliases)
+        self._settle_delay = interval("settle_delay", settle_delay, least=0.0)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -187,13 +193,15 @@ class AggregateClient:
         Raises ConfigError for a label that no account has.
         """
         self._check_open()
-        await self._invalidate(*self._select([account]))
+        (known,) = self._select([account])
+        await self._ready()
+        await self._invalidate(known)
 
     async def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
         """Verify the delivery of a webhook and act on it; `headers` and `body` are exactly what was received.
 
-        An event after which balances may have changed does what `invalidate` does. Amounts in it are not used.
-        Deliveries that come twice, late or out of order do no harm.
+        An event after which balances may have changed does what `invalidate` does, and again after `settle_delay`.
+        Amounts in it are not used. Deliveries that come twice, late or out of order do no harm.
 
         Raises WebhookVerificationError, and nothing else, for a delivery that is rejected, also for a label that no
         account has; RuntimeError if the client is closed.
@@ -211,7 +219,7 @@ class AggregateClient:
             del headers, body
         if known is not None and event.settled:
             await self._ready()
-            await act_once(self._store, key, lambda: self._invalidate(known))
+            await act_once(self._store, key, lambda: self._settle(known))
         return event
 
     async def aclose(self) -> None:
@@ -220,6 +228,9 @@ class AggregateClient:
         self._watchers.close()
         if self._scheduler is not None:
             self._scheduler.close()
+        if self._second_looks is not None:
+            await self._second_looks.aclose()
+        if self._scheduler is not None:
             await self._scheduler.drain()
         if self._shared_store is not None:
             await self._shared_store.aclose()
@@ -290,8 +301,12 @@ class AggregateClient:
         if self._shared_store is not None:
             await self._shared_store.listen()
 
+    async def _settle(self, account: Account) -> None:
+        await self._invalidate(account)
+        if self._second_looks is not None and not self._closed:
+            self._second_looks.schedule(account.label, lambda: self._invalidate(account))
+
     async def _invalidate(self, account: Account) -> None:
-        await self._ready()
         await self._store.invalidate(account.key)
         self._on_change(Change(account.key, invalidated=True))
 
@@ -329,6 +344,7 @@ class AggregateClient:
                 self._on_change,
                 pending_invalidations=None if earlier is None else earlier.pending_invalidations,
             )
+        self._second_looks = SecondLooks(self._settle_delay)
         scheduler = self._scheduler = Scheduler(self._options, session, self._store)
         if earlier_session is not None:
             await earlier_session.close()
@@ -342,6 +358,8 @@ class AggregateClient:
         is_waiting = self._scheduler is not None and self._scheduler.busy
         if is_waiting or (self._owned is not None and self._loop is not None and not self._loop.is_closed()):
             raise RuntimeError("the client is in use in another event loop")
+        if self._second_looks is not None:
+            self._second_looks.cancel()
         owned, self._owned, self._scheduler = self._owned, None, None
         return owned
 

@@ -1,6 +1,7 @@
 """The arguments of a client, checked: a setting that cannot work is a ConfigError that says what, where and why."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import TypeGuard
 
@@ -90,5 +91,6 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    # A bool is an int, too.
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # A bool is an int, too, and an int may be larger than any float.
+    is_int = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return is_int or isinstance(value, float)

@@ -20,6 +20,14 @@ from balancekit import (
         ({"deadline": float("nan")}, "deadline"),
         ({"timeout": "5"}, "timeout"),
         ({"deadline": None}, "deadline"),
+        ({"settle_delay": -1}, "settle_delay: expected 0 seconds or more, got -1"),
+        ({"settle_delay": float("inf")}, "settle_delay"),
+        ({"settle_delay": float("nan")}, "settle_delay"),
+        ({"settle_delay": True}, "settle_delay"),
+        ({"settle_delay": "5"}, "settle_delay"),
+        ({"settle_delay": None}, "settle_delay"),
+        ({"settle_delay": 10**400}, "settle_delay"),
+        ({"timeout": 10**400}, "timeout"),
         ({"aliases": {"A": "B", "B": "C"}}, "aliases: .*an alias itself"),
         ({"aliases": {"a": "B", "A": "C"}}, "aliases: the alias 'A' leads to both"),
         ({"aliases": [("A", "B")]}, "aliases: expected a mapping"),
@@ -34,7 +42,7 @@ from balancekit import (
         ({"trust_env": None}, "trust_env: expected True or False, got NoneType"),
         ({"store": {}}, "store: expected a SnapshotStore, got dict"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_a_setting_that_cannot_work_is_refused_at_construction(settings, reason):
     """Wrong settings are found where they are made."""

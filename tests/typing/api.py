@@ -114,6 +114,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
         trust_env=True,
         store=store,
         aliases=CRYPTOPROCESSING_2026,
+        settle_delay=2.5,
     )
     async with client:
         async for outcome in client.stream(["eu"], max_age=5):
