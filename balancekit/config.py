@@ -15,12 +15,16 @@ The settings of an account are the keyword-only parameters of its adapter's cons
 provider in particular.
 """
 
+import codecs
 import difflib
 import inspect
+import logging
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Final, TypedDict, Union, cast, get_args, get_origin, get_type_hints
@@ -29,12 +33,15 @@ import attrs
 
 from balancekit.client.aggregate import AggregateClient
 from balancekit.errors import ConfigError
-from balancekit.http.secret import Secret
+from balancekit.http.redaction import sanitize_exception
+from balancekit.http.secret import Secret, is_quoted, looks_like_words
 from balancekit.money.aliases import check_aliases
 from balancekit.money.currencies import check_label
 from balancekit.money.exact_json import json_type_name
 from balancekit.providers import provider_class
 from balancekit.providers.base import HttpProvider
+
+_log = logging.getLogger(__name__)
 
 
 class ClientSettings(TypedDict, total=False):
@@ -52,6 +59,8 @@ CLIENT_SETTINGS: Final = tuple(ClientSettings.__annotations__)
 _TABLES: Final = ("accounts", "aliases", "client")
 _MAX_CONFIG_SIZE: Final = 2**20
 _MAX_SECRET_SIZE: Final = 2**16
+_NONBLOCK: Final[int] = getattr(os, "O_NONBLOCK", 0)  # Windows has none.
+_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 _TOML_POSITION: Final = re.compile(r"line [0-9]+, column [0-9]+|end of document")
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE_SYNTAX: Final = '{ env = "NAME" } or { file = "path" }'
@@ -83,13 +92,18 @@ def load_config(path: str | os.PathLike[str], *, environ: Mapping[str, str] | No
     Raises ConfigError with one line for the first problem of each account, which names the file, the account and the
     key. Neither its message nor the local variables of its traceback contain a secret, or a value that may be one.
     """
+    problem: BaseException
     try:
-        return _load(Path(path), os.environ if environ is None else environ)
+        return _load(Path(path), environ)
     except _ConfigProblem as error:
-        lines = error.lines
-    # A new exception, raised here: the frames of the first hold what was read, and this one holds the environment.
+        problem = ConfigError("\n".join(f"{path}: {line}" for line in error.lines))
+    except KeyboardInterrupt as error:
+        problem = sanitize_exception(error)
+    except BaseException as error:  # noqa: BLE001 - the adapters of other distributions may raise anything
+        problem = ConfigError(f"{path}: {type(error).__name__} while the accounts were made")
+    # Raised here: the frames of the first exception hold what was read, and this one holds the environment.
     del environ
-    raise ConfigError("\n".join(f"{os.fspath(path)}: {line}" for line in lines))
+    raise problem
 
 
 class _ConfigProblem(Exception):  # noqa: N818 - it never leaves this module
@@ -103,13 +117,14 @@ class _ConfigProblem(Exception):  # noqa: N818 - it never leaves this module
         return _ConfigProblem(*(f"{place}: {line}" for line in self.lines))
 
 
-def _load(path: Path, environ: Mapping[str, str]) -> Config:
+def _load(path: Path, environ: Mapping[str, str] | None) -> Config:
+    path = _expand_home(path)
     document = _parse_toml(_read_text(path, _MAX_CONFIG_SIZE, "the file"))
     _check_keys(document, _TABLES)
     accounts = _get_table(document, "accounts")
     if not accounts:
         raise _ConfigProblem("accounts: there are none; add a table such as [accounts.shop-eu]")
-    resolver = _SecretResolver(path.parent, environ)
+    resolver = _SecretResolver(path.parent, os.environ if environ is None else environ)
     providers: list[HttpProvider] = []
     problems: list[str] = []
     for label, settings in accounts.items():
@@ -148,24 +163,46 @@ class _SecretResolver:
         return self._resolve_variable(name) if kind == "env" else self._resolve_file(name)
 
     def _resolve_variable(self, name: str) -> str:
-        # The secret itself may stand here by mistake: only a name in upper case, as variables usually have, is shown.
+        # The secret itself may stand here by mistake: only words in upper case, as variables usually have, are shown.
         if _VARIABLE_NAME.fullmatch(name) is None:
             raise _ConfigProblem("env: expected the name of an environment variable: letters, digits and underscores")
-        description = f"the environment variable {name}" if name.isupper() else "the environment variable of that name"
+        shown = name.isupper() and looks_like_words(name)
+        description = f"the environment variable {name}" if shown else "the environment variable of that name"
         value = self.environ.get(name)
         if value is None:
             raise _ConfigProblem(f"{description} is not set")
         if not value:
             raise _ConfigProblem(f"{description} is empty")
-        return _decode_utf8(value.encode("utf-8", "surrogateescape"), description)
+        return _without_quotes(_decode_utf8(value.encode("utf-8", "surrogateescape"), description), description)
 
     def _resolve_file(self, name: str) -> str:
-        path = self.folder / name
-        description = f"the file {str(path)!r}"
+        path = self.folder / _expand_home(Path(name))
+        description = f"the file {str(path)!r}" if looks_like_words(name) else "the file of that name"
         text = _read_text(path, _MAX_SECRET_SIZE, description).removesuffix("\n").removesuffix("\r")
         if not text:
             raise _ConfigProblem(f"{description} is empty")
-        return text
+        if path.stat().st_mode & _OTHERS and os.name == "posix":
+            _warn_of_access(path)
+        return _without_quotes(text, description)
+
+
+def _expand_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise _ConfigProblem("the home folder that ~ stands for is unknown") from None
+
+
+def _without_quotes(text: str, description: str) -> str:
+    if is_quoted(text):
+        raise _ConfigProblem(f"{description} has quotes around its text; remove them")
+    return text
+
+
+@cache
+def _warn_of_access(path: Path) -> None:
+    # A file that was read, so its name is no secret. The cache keeps a service that loads it again from repeating this.
+    _log.warning("the secret in %s can be read or changed by every user of this machine: chmod o= %s", path, path)
 
 
 def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> HttpProvider:
@@ -188,9 +225,11 @@ def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> H
     values = {key: _read_setting(adapter, key, value, resolver) for key, value in given.items()}
     try:
         return adapter(label, **cast("dict[str, Any]", values))
+    except KeyboardInterrupt:
+        raise
     except ConfigError as error:
         problem = str(error).removeprefix(f"account {label!r}: ")
-    except Exception as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
+    except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
         problem = f"{adapter.__name__} rejected the settings with {type(error).__name__}"
     raise _ConfigProblem(problem)
 
@@ -202,9 +241,8 @@ def _find_provider_class(name: object) -> type[HttpProvider]:
         raise _ConfigProblem(f"provider: expected text, got {_type_name(name)}")
     try:
         return provider_class(name)
-    except Exception as error:  # noqa: BLE001 - importing an adapter of another distribution may raise anything
-        reason = str(error) if isinstance(error, ConfigError) else f"importing {name!r} raised {error!r}"
-        raise _ConfigProblem(f"provider: {reason}") from None
+    except ConfigError as error:
+        raise _ConfigProblem(f"provider: {error}") from None
 
 
 def _read_setting(adapter: type[HttpProvider], key: str, value: object, resolver: _SecretResolver) -> object:
@@ -234,7 +272,7 @@ def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object
 
 
 def _accepted_types(adapter: type[HttpProvider], key: str) -> tuple[type, ...]:
-    kinds = tuple(kind for kind in _annotated_types(adapter, key) if kind in _SETTING_TYPES)
+    kinds = tuple(kind for kind in _annotated_types(adapter, key) if isinstance(kind, type) and kind in _SETTING_TYPES)
     return (*kinds, int) if float in kinds and int not in kinds else kinds
 
 
@@ -245,8 +283,8 @@ def _accepts_list(adapter: type[HttpProvider], key: str) -> bool:
 def _annotated_types(adapter: type[HttpProvider], key: str) -> tuple[Any, ...]:
     try:
         hint: Any = get_type_hints(adapter.__init__).get(key)
-    except NameError:
-        # An annotation names a type that is imported only for type checkers: the constructor has to check the value.
+    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
+        # It may name a type that is imported only for type checkers: the constructor has to check the value.
         return ()
     # Only a union is taken apart: the arguments of `list[str]` are the types of its items.
     return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
@@ -289,17 +327,25 @@ def _parse_toml(text: str) -> dict[str, object]:
 
 def _read_text(path: Path, limit: int, description: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        # Opened without waiting for the other end of a FIFO.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(limit + 1) if stat.S_ISREG(mode) else b""
     except (OSError, ValueError) as error:
         # A path with a null character is a ValueError.
         raise _ConfigProblem(f"{description} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        raise _ConfigProblem(f"{description} is {'a FIFO' if stat.S_ISFIFO(mode) else 'a device'}, not a regular file")
     if len(content) > limit:
         raise _ConfigProblem(f"{description} is larger than {limit} bytes")
     return _decode_utf8(content, description)
 
 
 def _decode_utf8(content: bytes, description: str) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _ConfigProblem(f"{description} is UTF-16 text; save it as UTF-8")
+    if b"\0" in content:
+        raise _ConfigProblem(f"{description} contains null characters, as UTF-16 text does; save it as UTF-8")
     try:
         # Windows editors begin a file with a byte order mark.
         return content.decode("utf-8-sig")
@@ -329,4 +375,5 @@ def _check_keys(table: Mapping[str, object], known: Collection[str]) -> None:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            raise _ConfigProblem(f"{key!r} is unknown; {meant}")
+            # The secret itself may stand here by mistake.
+            raise _ConfigProblem(f"{repr(key) if looks_like_words(key) else 'a key'} is unknown; {meant}")

@@ -18,6 +18,11 @@ def looks_like_words(name: str) -> bool:
     return all(_WORD.fullmatch(part) for part in re.split(r"[\W_]", name))
 
 
+def is_quoted(text: str) -> bool:
+    """Whether there are quotes around a text, as an env file has them for a shell and other readers leave them."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
 @runtime_checkable
 class _SecretOfPydantic(Protocol):
     """Pydantic's `SecretStr`, and what imitates it."""
@@ -62,7 +67,7 @@ class Secret:
             # A byte of an environment variable that is not UTF-8 arrives as half of a surrogate pair.
             ("Cs" in map(unicodedata.category, value), "expected text that UTF-8 can write"),
             (value != value.strip(), _HEADER_TEXT if header else "expected text without blanks around it"),
-            (len(value) > 1 and value[0] == value[-1] in "\"'", "there are quotes around it; remove them"),
+            (is_quoted(value), "there are quotes around it; remove them"),
             (lines > 1, f"expected one line, got {lines}"),
             (header and not all("!" <= character <= "~" for character in value), _HEADER_TEXT),
             ("Cc" in map(unicodedata.category, value), "expected text without control characters"),
