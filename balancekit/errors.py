@@ -94,8 +94,8 @@ class ProviderError(BalancekitError):
 class AuthenticationError(ProviderError):
     """The provider rejected the credentials (401, 403).
 
-    `clock_offset` is how many seconds the provider's clock is ahead of this machine's. It is known where the request
-    was signed with the time and the response has a `Date`.
+    `clock_offset` is how many seconds the response's `Date` is ahead of this machine's clock. It is known where the
+    request was signed with the time, and the response is from no cache.
     """
 
     clock_offset: float | None = None

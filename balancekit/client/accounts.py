@@ -54,6 +54,11 @@ class Account:
     last: AccountBalances | None = None
 
     @property
+    def signs_time(self) -> bool:
+        """Whether its requests are signed with the time, so that an accepted one shows that the clock is right."""
+        return bool(getattr(self.source, "signs_time", False))
+
+    @property
     def identity(self) -> tuple[str, ...] | None:
         """What tells the account from every other, whatever its label; None if that is not known."""
         fingerprint = getattr(self.source, "fingerprint", "")

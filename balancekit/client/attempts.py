@@ -14,7 +14,7 @@ from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
 from balancekit.client.timeouts import SharedTimeout
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
-from balancekit.http import clock_skew
+from balancekit.http.clock_skew import use_offset
 from balancekit.http.hints import NO_PERMIT_HINT
 from balancekit.http.rate_limit import RateLimiter
 from balancekit.http.transport import is_lost_keepalive
@@ -106,22 +106,28 @@ class Attempts:
 
     async def _attempt(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
         origin, retry = flight.account.origin, flight.retry
-        clock_offset = origin.clock.offset
+        clock_offset = origin.clock.offset if retry.clock_offset is None else retry.clock_offset
         retry.attempts += 1
         retry.requested = True
         flight.mark_sent(self._loop.time())
         # Skip the wrapper when neither DEBUG logging nor tracing is on.
         observed = flight.span.is_recording or instrumentation.logs_attempts()
         if observed:
-            result = await self._observe_attempt(flight)
+            result = await self._observe_attempt(flight, clock_offset)
         else:
-            result = await run_attempt(flight.account, self._session, self._timeout)
+            result = await run_attempt(flight.account, self._session, self._timeout, clock_offset)
         if isinstance(result, AccountBalances):
             origin.budget.succeeded()
+            if flight.account.signs_time and origin.clock.accepted(clock_offset):
+                instrumentation.log_clock_skew(origin)
             return result
         if not isinstance(result, ProviderError):
             return result
-        if self._clock_was_wrong(flight, result, clock_offset):
+        if (
+            isinstance(result, AuthenticationError)
+            and flight.account.signs_time
+            and retry.correct_clock(clock_offset, result.clock_offset)
+        ):
             delay: float | None = 0.0
         else:
             now = self._loop.time()
@@ -138,23 +144,14 @@ class Attempts:
         flight.sent_at = None
         return RetryAfter(delay)
 
-    async def _observe_attempt(self, flight: Flight) -> AccountBalances | BalancekitError:
+    async def _observe_attempt(self, flight: Flight, clock_offset: float) -> AccountBalances | BalancekitError:
         """Make an attempt within a span, and log its result at DEBUG."""
         account, number = flight.account, flight.retry.attempts
         started = self._loop.time()
         with flight.span.attempt(account.label, account.provider, account.origin.name, number) as span:
-            span.result = result = await run_attempt(account, self._session, self._timeout)
+            span.result = result = await run_attempt(account, self._session, self._timeout, clock_offset)
         instrumentation.log_attempt(account, number, result, self._loop.time() - started)
         return result
-
-    def _clock_was_wrong(self, flight: Flight, error: ProviderError, used: float) -> bool:
-        """Return whether the request was rejected for its time and is to be sent again, signed with a corrected one."""
-        measured = error.clock_offset if isinstance(error, AuthenticationError) else None
-        if measured is None or not clock_skew.differs(measured, used) or not flight.retry.grant_clock_correction():
-            return False
-        if flight.account.origin.clock.learn(measured):
-            instrumentation.log_clock_skew(flight.account.origin)
-        return True
 
     async def _acquire_shared_permit(self, leases: Leases, flight: Flight, limiter: RateLimiter) -> tuple[str, float]:
         # The local permit is taken as well: if the store goes down now, the local limit still holds.
@@ -181,10 +178,10 @@ class Attempts:
 
 
 async def run_attempt(
-    account: Account, session: aiohttp.ClientSession, shared_timeout: SharedTimeout
+    account: Account, session: aiohttp.ClientSession, shared_timeout: SharedTimeout, clock_offset: float
 ) -> AccountBalances | BalancekitError:
     """Call the account's provider once; only a cancellation, and what ends the whole program, is raised."""
-    clock_skew.use_offset(account.origin.clock.offset)
+    use_offset(clock_offset)
     fetched_at = datetime.now(UTC)
     timeout = shared_timeout.start()
     try:

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from balancekit.errors import ProviderError
+from balancekit.http.clock_skew import next_offset
 
 _CAPACITY: Final = 20.0
 _PER_SUCCESS: Final = 0.2
@@ -90,22 +91,25 @@ class RetryPolicy:
 class RetryState:
     """What has been tried in one flight so far: what decides whether and when another attempt follows.
 
-    `attempts` does not count an attempt that failed because of a closed kept-alive connection or a wrong clock; each is
-    repeated once. `requested` is whether any request was sent, and `error` what the last attempt ended with, if another
-    is to follow.
+    `attempts` does not count an attempt that failed because of a closed kept-alive connection, which is repeated once,
+    or perhaps of a wrong clock. `clock_offsets` are those that rejected requests were signed with, and `clock_offset`
+    is the one for the next request; without it that is the origin's. `requested` is whether any request was sent, and
+    `error` what the last attempt ended with, if another is to follow.
     """
 
     attempts: int = 0
     requested: bool = False
     reconnected: bool = False
-    clock_corrected: bool = False
+    clock_offset: float | None = None
+    clock_offsets: tuple[float, ...] = ()
     error: ProviderError | None = None
 
-    def grant_clock_correction(self) -> bool:
-        """Return whether the request may be sent again at once because it was signed with a wrong time."""
-        if self.clock_corrected:
+    def correct_clock(self, used: float, measured: float | None) -> bool:
+        """Return whether a request that was rejected may be sent again at once, signed with another time."""
+        self.clock_offsets += (used,)
+        self.clock_offset = next_offset(self.clock_offsets, measured)
+        if self.clock_offset is None:
             return False
-        self.clock_corrected = True
         self.attempts -= 1
         return True
 

@@ -1,13 +1,20 @@
 """How far an origin's clock is from this machine's: measured by `Date`, and corrected for requests that sign the time.
 
 A request signed with a wrong time is rejected like one signed with a wrong key. The response's `Date` shows which of
-the two it is. The client learns the difference, one for each origin, and passes it to the adapters in the context of
-the task: `use_offset` sets it, and `current_offset` returns it where a request is built. A provider does not store it,
-so that two clients may share a provider.
+the two it is, but may itself be wrong: the same request, signed by it, shows that. The client learns the difference,
+one for each origin, and passes it to the adapters in the context of the task: `use_offset` sets it, and
+`current_offset` returns it where a request is built. A provider does not store it, so that two clients may share a
+provider.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final
+
+from balancekit.http.messages import Response, parse_date
+
+MAX_OFFSET: Final = 86_400.0
+"""How many seconds an origin's clock may be from this machine's; a `Date` beyond that is not believed."""
 
 TOLERANCE: Final = 5.0
 """How many seconds a measured offset may be from the one in use: `Date` has whole seconds, and takes time to arrive."""
@@ -16,17 +23,40 @@ _offset: Final[ContextVar[float]] = ContextVar("balancekit_clock_offset", defaul
 
 
 class OriginClock:
-    """An origin's clock; `offset` is how many seconds it is ahead of this machine's, as far as is known."""
+    """An origin's clock; `offset` is how many seconds it is ahead of this machine's, as far as is known.
+
+    Whatever a rejection shows is for the rejected request alone: only an accepted request changes the offset, so that
+    an account with a wrong key costs the others nothing.
+    """
 
     def __init__(self) -> None:
         self.offset: float = 0.0
 
-    def learn(self, measured: float) -> bool:
-        """Use a measured offset from now on, if it differs from the one in use; returns whether it did."""
-        changed = differs(measured, self.offset)
+    def accepted(self, used: float) -> bool:
+        """Use the offset that an accepted request was signed with from now on; returns whether that is another one."""
+        changed = differs(used, self.offset)
         if changed:
-            self.offset = measured
+            self.offset = used
         return changed
+
+
+def next_offset(used: Sequence[float], measured: float | None) -> float | None:
+    """Return the offset to sign a request with that was rejected with all of those `used`; None to give up.
+
+    It is the measured one, once, and then none at all: an offset that was right may no longer be, and `Date` be wrong.
+    """
+    candidates = [0.0]
+    if len(used) == 1 and measured is not None and abs(measured) <= MAX_OFFSET:
+        candidates.insert(0, measured)
+    return next((one for one in candidates if all(differs(one, offset) for offset in used)), None)
+
+
+def date_of(response: Response) -> float | None:
+    """Return the Unix seconds at which the origin sent a response; None if it has no `Date`, or is from a cache."""
+    # Some proxies send an age of 0 with every response.
+    if response.headers.get("Age", "0").strip() != "0":
+        return None
+    return parse_date(response.headers.get("Date"))
 
 
 def differs(measured: float, used: float) -> bool:

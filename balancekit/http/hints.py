@@ -44,5 +44,11 @@ UNSENT_HINT: Final = "The session may be closed, or a header may hold characters
 STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 """For an account for which no request was sent before the deadline."""
 
+UNCREDIBLE_DATE_HINT: Final = (
+    "The response's `Date` is more than a day from this machine's clock, so no request was signed by it: check the "
+    "clock, or what responds in place of the API"
+)
+"""For a rejected request that was signed with the time, after the error's own hint."""
+
 NO_PERMIT_HINT: Final = "Try again in {wait:.0f} s, or read fewer accounts at a time"
 """For an account that gets no permit under a rate limit before the deadline; `wait` is in seconds."""

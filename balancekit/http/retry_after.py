@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from balancekit.http.clock_skew import MAX_OFFSET, date_of
 from balancekit.http.messages import Response, parse_date
 
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
@@ -11,10 +12,12 @@ _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 def retry_after_of(response: Response, *, now: float) -> float | None:
     """Return the seconds that a response, a 503 as well as a 429, asks to wait; None if it does not.
 
-    A date is compared with the response's own `Date`, or without one with `now`, in Unix seconds.
+    A date is compared with the response's own `Date`, or without a credible one with `now`, in Unix seconds.
     """
-    sent_at = parse_date(response.headers.get("Date"))
-    return parse_retry_after(response.headers.get("Retry-After"), now=now if sent_at is None else sent_at)
+    sent_at = date_of(response)
+    if sent_at is None or abs(sent_at - now) > MAX_OFFSET:
+        sent_at = now
+    return parse_retry_after(response.headers.get("Retry-After"), now=sent_at)
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

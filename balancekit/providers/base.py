@@ -25,10 +25,10 @@ from balancekit.errors import (
     ProviderError,
     TransportError,
 )
-from balancekit.http.clock_skew import current_offset
+from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.error_responses import ErrorDetail, error_detail, error_of
-from balancekit.http.hints import HINTS, UNSENT_HINT
-from balancekit.http.messages import Request, Response, check_base_url, parse_date
+from balancekit.http.hints import HINTS, UNCREDIBLE_DATE_HINT, UNSENT_HINT
+from balancekit.http.messages import Request, Response, check_base_url
 from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
@@ -223,9 +223,11 @@ class HttpProvider(ABC):
             detail = error_detail(redacted)
         now = self.clock()
         error = error_of(response, detail, account=self.account, provider=self.provider, hints=self.hints, now=now)
-        sent_at = parse_date(response.headers.get("Date"))
+        sent_at = date_of(response)
         if isinstance(error, AuthenticationError) and self.signs_time and sent_at is not None:
             error.clock_offset = sent_at - now
+            if abs(error.clock_offset) > MAX_OFFSET:
+                error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
         return error
 
 

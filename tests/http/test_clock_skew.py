@@ -1,10 +1,13 @@
 """What is known of an origin's clock, and how a request is signed by it."""
 
 import asyncio
+import math
 
 import pytest
 
-from balancekit.http.clock_skew import OriginClock, current_offset, differs, use_offset
+from balancekit.http.clock_skew import OriginClock, current_offset, date_of, differs, next_offset, use_offset
+from balancekit.http.messages import Response
+from tests.support.clock import NEW_YEAR
 
 
 @pytest.mark.parametrize(
@@ -20,11 +23,52 @@ def test_an_offset_is_learned_once():
     """What differs by no more than a measurement may be off changes nothing."""
     clock = OriginClock()
 
-    assert clock.learn(120.0)
-    assert not clock.learn(121.0)
+    assert clock.accepted(120.0)
+    assert not clock.accepted(121.0)
     assert clock.offset == 120.0
-    assert clock.learn(0.0)
+    assert clock.accepted(0.0)
     assert clock.offset == 0.0
+
+
+@pytest.mark.parametrize(
+    ("used", "measured", "following"),
+    [
+        ([0.0], 3600.0, 3600.0),
+        ([0.0], 4.0, None),
+        ([0.0], None, None),
+        ([0.0, 3600.0], 7200.0, None),
+        ([3600.0], 3600.0, 0.0),
+        ([3600.0], None, 0.0),
+        ([3600.0], 7200.0, 7200.0),
+        ([3600.0, 7200.0], 9000.0, 0.0),
+        ([3600.0, 7200.0, 0.0], 9000.0, None),
+        ([0.0], 86_400.0, 86_400.0),
+        ([0.0], -86_400.0, -86_400.0),
+        ([0.0], 86_401.0, None),
+        ([3600.0], -86_401.0, 0.0),
+        ([0.0], math.nan, None),
+        ([0.0], math.inf, None),
+    ],
+)
+def test_a_rejected_request_is_signed_with_what_was_measured_then_without_an_offset(used, measured, following):
+    """Each is tried once, and what is more than a day off is not believed."""
+    assert next_offset(used, measured) == following
+
+
+@pytest.mark.parametrize(
+    ("headers", "moment"),
+    [
+        ({"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, NEW_YEAR),
+        ({"date": "Thu, 01 Jan 2026 00:00:00 GMT", "age": " 0 "}, NEW_YEAR),
+        ({"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Age": "60"}, None),
+        ({"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Age": "soon"}, None),
+        ({"Date": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_date_is_that_of_a_response_from_no_cache(headers, moment):
+    """What a cache had kept was sent at another time."""
+    assert date_of(Response(401, headers)) == moment
 
 
 def test_an_offset_is_used_in_the_task_that_set_it_alone():

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit.http.retry_after import parse_retry_after
+from balancekit.http.messages import Response
+from balancekit.http.retry_after import parse_retry_after, retry_after_of
 
 NEW_YEAR = 1_767_225_600.0
 ANY_TEXT = st.text(st.characters())
@@ -42,6 +43,24 @@ def test_retry_after_is_seconds_or_a_date(value, seconds):
 def test_a_retry_after_that_is_neither_seconds_nor_a_date_is_ignored(value):
     """A header that cannot be understood is treated as absent."""
     assert parse_retry_after(value, now=NEW_YEAR) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 60.0),
+        ({"Date": "Thu, 01 Jan 2026 00:00:20 GMT"}, 40.0),
+        ({"Date": "Thu, 01 Jan 2026 00:00:20 GMT", "Age": "20"}, 60.0),
+        ({"Date": "Fri, 01 Jan 9999 00:00:00 GMT"}, 60.0),
+        ({"Date": "Mon, 01 Jan 0001 00:00:00 GMT"}, 60.0),
+    ],
+    ids=["no date", "date", "cached", "year 9999", "year 1"],
+)
+def test_a_date_to_come_back_is_counted_from_a_credible_date(headers, seconds):
+    """A `Date` of a cache, or one that is thousands of years off, makes nobody come back at once, or never."""
+    response = Response(503, {"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT", **headers})
+
+    assert retry_after_of(response, now=NEW_YEAR) == seconds
 
 
 @given(ANY_TEXT | st.text("0123456789 :,-+.GMTJanThu"))
