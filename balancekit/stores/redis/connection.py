@@ -13,13 +13,14 @@ try:
     from redis.backoff import NoBackoff
     from redis.exceptions import (
         ConnectionError as RedisConnectionError,
+        ReadOnlyError,
         ResponseError,
         TimeoutError as RedisTimeoutError,
     )
 except ImportError as _missing:
     raise ImportError("RedisStore needs redis-py: pip install 'balancekit[redis]'") from _missing
 
-__all__ = ["Redis", "ResponseError", "connect", "listen"]
+__all__ = ["ReadOnlyError", "Redis", "ResponseError", "connect", "disconnect", "listen"]
 
 # In seconds. Redis responds within milliseconds; rather than wait longer, a client reads the providers.
 SOCKET_TIMEOUT: Final = 1.0
@@ -46,6 +47,15 @@ def connect(url: Secret) -> Redis:
     if pool is None:
         raise ConfigError("url: expected redis://[[user]:password@]host[:port][/db], rediss://… or unix://…")
     return Redis.from_pool(pool)
+
+
+async def disconnect(redis: Redis, *, in_use: bool) -> None:
+    """Close connections, so that the next commands go to wherever the address leads by then.
+
+    A command on a connection in use is sent again over a new one, and a listener subscribes again, if the client is one
+    of `connect`. Without `in_use`, only idle connections are closed.
+    """
+    await cast("Any", redis.connection_pool).disconnect(inuse_connections=in_use)
 
 
 async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:

@@ -12,10 +12,10 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
@@ -23,7 +23,7 @@ from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.connection import Redis, ResponseError, connect, listen
+from balancekit.stores.redis.connection import ReadOnlyError, Redis, ResponseError, connect, disconnect, listen
 from balancekit.stores.redis.values import (
     EVENT,
     SnapshotParser,
@@ -33,6 +33,7 @@ from balancekit.stores.redis.values import (
     write_snapshot,
 )
 
+_Result = TypeVar("_Result")
 _Fields: TypeAlias = tuple[bytes, bytes | None, bytes | None, bytes | None]
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class RedisStore:
         self._keep = max(1, round(keep))
         # By how many microseconds, at most, the clock of Redis is ahead of `monotonic`; None until that is known.
         self._clock_offset: int | None = None
+        # How often the connections were closed because Redis had become a replica.
+        self._disconnected = 0
         self._parser = SnapshotParser()
         self._scripts = {source: redis.register_script(source) for source in lua.ALL}
 
@@ -192,7 +195,19 @@ class RedisStore:
 
     async def _run(self, source: str, key: str, *args: str | bytes | int) -> Any:  # noqa: ANN401 - as the script returns it
         with SanitizedExceptions():
-            return await self._scripts[source]([key], args, self._redis)
+            return await self._write(self._scripts[source]([key], args, self._redis))
+
+    async def _write(self, call: Awaitable[_Result]) -> _Result:
+        disconnected = self._disconnected
+        try:
+            return await call
+        except ReadOnlyError:
+            # The primary has become a replica, and the address leads to another one, or soon will. Once for all calls
+            # that were under way, since the later ones would close each other's new connections.
+            if disconnected == self._disconnected:
+                self._disconnected += 1
+                await disconnect(self._redis, in_use=self._url is not None)
+            raise
 
     async def _read_accounts(self, keys: Sequence[str]) -> tuple[list[_Fields | None], int]:
         """Return version, read_at, sent and snapshot of each account that is known, and the time just after."""
@@ -215,7 +230,7 @@ class RedisStore:
                 await self._scripts[lua.ENSURE_VERSION](
                     [self._account_key(key)], [secrets.token_hex(), self._keep], pipeline
                 )
-            versions = await pipeline.execute()
+            versions = await self._write(pipeline.execute())
         return {key: _text(version) for key, version in zip(keys, versions, strict=True)}
 
     def _pipeline(self) -> Any:  # noqa: ANN401 - its methods are not typed in full

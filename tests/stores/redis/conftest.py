@@ -1,9 +1,51 @@
 """What the tests of the store in Redis share: stores of two replicas, a snapshot, and how long to wait for a server."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from balancekit.stores import RedisStore
 from balancekit.stores.redis import connection
+from tests.support.redis_server import RedisServer
+
+
+class Failover:
+    """An address that leads to one server, and then to another, while the first lives on as a read-only replica."""
+
+    def __init__(self, folder, old):
+        (folder / "new").mkdir()
+        self._old, self.new = old, RedisServer(folder / "new")
+        self.address = folder / "address"
+        self.address.symlink_to(old.socket)
+
+    def demote(self):
+        """Make the first server a replica, while the address still leads to it."""
+        with self._old.client() as client:
+            client.replicaof("127.0.0.1", 1)
+
+    def promote(self):
+        """Let the address lead to the second server."""
+        self.new.start_empty()
+        self.address.unlink()
+        self.address.symlink_to(self.new.socket)
+
+    def end(self):
+        """Stop the second server, and make the first one a primary again."""
+        self.new.stop()
+        with self._old.client() as client:
+            client.replicaof("NO", "ONE")
+
+
+@pytest.fixture
+def failover(server):
+    """Give an address whose primary changes when the test says so."""
+    with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:
+        failover = Failover(Path(folder), server)
+        try:
+            yield failover
+        finally:
+            failover.end()
 
 
 @pytest.fixture

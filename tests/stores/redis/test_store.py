@@ -9,6 +9,7 @@ from redis import asyncio as aioredis, exceptions
 
 from balancekit import RateLimit
 from balancekit.stores import Change, RedisStore
+from balancekit.stores.fail_open import FailOpenStore
 from tests.support.stores import known, put
 
 CANARY = "canary-password-1"
@@ -148,6 +149,76 @@ class TestLosses:
                     await store.get(["shop"])
             finally:
                 client.execute_command("ACL SETUSER", "default", "+@all")
+
+
+class TestFailover:
+    """The address leads to a new primary, while connections to the old one live on."""
+
+    async def test_all_connections_are_closed_at_the_first_write_to_a_replica(self, failover, snapshot):
+        """The next call reaches the new primary, and a listener hears that anything may have changed."""
+        async with RedisStore.from_url(f"unix://{failover.address}") as store, aclosing(store.changes()) as changes:
+            await asyncio.gather(*(store.get(["shop"]) for _ in range(5)))
+            await anext(changes)
+            heard = asyncio.ensure_future(anext(changes))
+            failover.demote()
+            failover.promote()
+
+            with pytest.raises(exceptions.ReadOnlyError):
+                await store.invalidate("shop")
+
+            async with asyncio.timeout(5):
+                assert await heard == Change(None)
+                await asyncio.gather(*(store.invalidate(key) for key in ("shop", "till", "desk", "kiosk")))
+                assert (await anext(changes)).invalidated
+            with failover.new.client() as client:
+                assert len(client.keys("balancekit:account:*")) == 4
+
+    async def test_calls_under_way_do_not_close_each_others_new_connections(self, failover, snapshot):
+        """However many there are, the connections are closed once."""
+        async with RedisStore.from_url(f"unix://{failover.address}") as store:
+            await asyncio.gather(*(store.get([f"{number}"]) for number in range(20)))
+            failover.demote()
+            failover.promote()
+
+            for _ in range(2):
+                calls = [store.invalidate(f"{number}") for number in range(20)]
+                ended = await asyncio.gather(*calls, return_exceptions=True)
+
+            assert {type(one) for one in ended} == {type(None)}
+
+    async def test_of_a_lent_client_the_idle_connections_are_closed(self, server, failover):
+        """Those in use are its owner's."""
+        async with aioredis.Redis(unix_socket_path=str(failover.address)) as lent, lent.pubsub() as pubsub:
+            await pubsub.subscribe("news")
+            await pubsub.get_message(timeout=5)
+            store = RedisStore(lent)
+            await asyncio.gather(*(store.get(["shop"]) for _ in range(5)))
+            failover.demote()
+            failover.promote()
+
+            with pytest.raises(exceptions.ReadOnlyError):
+                await store.invalidate("shop")
+
+            await asyncio.gather(*(store.invalidate(key) for key in ("shop", "till", "desk")))
+            with failover.new.client() as client:
+                assert len(client.keys("balancekit:account:*")) == 3
+            with server.client() as client:
+                assert client.publish("news", "still here") == 1
+
+    async def test_an_invalidation_reaches_the_new_primary_within_two_seconds(self, failover):
+        """Though the process makes no other call."""
+        async with RedisStore.from_url(f"unix://{failover.address}") as store:
+            client = FailOpenStore(store, lambda _: None)
+            await client.get(["shop"])
+            failover.demote()
+            failover.promote()
+            async with RedisStore.from_url(failover.new.url) as new, aclosing(new.changes()) as changes:
+                await anext(changes)
+
+                async with asyncio.timeout(2):
+                    await client.invalidate("shop")
+                    assert await anext(changes) == Change("shop", invalidated=True)
+            await client.aclose()
 
 
 class TestConnections:
