@@ -1,7 +1,7 @@
 """The accounts of a client and the origins that they are at: what is known of each, for as long as the client lives."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from balancekit.errors import BalancekitError, ConfigError, MalformedResponseErr
 from balancekit.http.clock_skew import OriginClock
 from balancekit.http.hints import HINTS
 from balancekit.http.rate_limit import RateLimit, RateLimiter
-from balancekit.http.redaction import attach_cause
+from balancekit.http.redaction import attach_cause, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance
 from balancekit.money.currencies import check_label
@@ -115,11 +115,13 @@ class Account:
         if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
             return raised
         error: ProviderError | None = None
+        secrets: Collection[str] = ()
         with suppress(Exception):
-            error = transport_error(raised, account=self.label, provider=self.provider)
+            secrets = secrets_of(self.source)
+            error = transport_error(raised, account=self.label, provider=self.provider, secrets=secrets)
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
-            error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised)
+            error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised, secrets)
         return error
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:

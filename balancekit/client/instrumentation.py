@@ -17,6 +17,7 @@ from yarl import URL
 
 from balancekit.client.accounts import Account, Origin
 from balancekit.errors import BalancekitError, ProviderError
+from balancekit.http.messages import MAX_EXCERPT, excerpt
 from balancekit.money.balances import AccountBalances
 from balancekit.version import __version__
 
@@ -162,6 +163,10 @@ def log_attempt(account: Account, number: int, result: AccountBalances | Balance
 
 
 def brief(error: BalancekitError) -> str:
-    """Name an error by its class, status and provider's code: nothing else of a response is safe to log."""
-    facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
-    return " ".join(map(str, filter(None, (type(error).__name__, *facts))))
+    """Name an error by its class, status and provider's code: nothing else of a response is safe to log.
+
+    For an exception of the adapter's own, its place and its redacted message follow.
+    """
+    facts = (error.status, error.code and excerpt(error.code)) if isinstance(error, ProviderError) else ()
+    notes = (f"({excerpt(note, 2 * MAX_EXCERPT)})" for note in getattr(error, "__notes__", ()))
+    return " ".join(map(str, filter(None, (type(error).__name__, *facts, *notes))))

@@ -17,7 +17,7 @@ from balancekit.errors import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http.hints import HINTS, NOT_FOUND_HINT
+from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS
 from balancekit.http.messages import Response, excerpt
 from balancekit.http.retry_after import retry_after_of
 
@@ -29,16 +29,37 @@ _ERRORS_BY_CLASS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
     {3: UnexpectedRedirectError, 4: BadRequestError, 5: ServiceUnavailableError}
 )
 
+_RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+"""Statuses after which the same request may succeed, though their class of errors says otherwise."""
+
+_NAMES_ADDRESS: Final = re.compile(r"\bip\b|forbidden_ip", re.IGNORECASE)
+
 _MAX_CODE: Final = 64
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
 
 
+def _code(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return excerpt(str(value), _MAX_CODE) or None
+
+
+def _message(value: object) -> str | None:
+    if isinstance(value, list):
+        texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
+        return excerpt(", ".join(texts)) or None
+    return (excerpt(value) or None) if isinstance(value, str | bytes) else None
+
+
 @attrs.frozen
 class ErrorDetail:
-    """What the body of an error response contains: the provider's code, and a message for people."""
+    """What the body of an error response contains: the provider's code, and a message for people.
 
-    code: str | None = None
-    message: str | None = None
+    Both are made short and printable, whatever an adapter has read.
+    """
+
+    code: str | None = attrs.field(default=None, converter=_code)
+    message: str | None = attrs.field(default=None, converter=_message)
 
 
 def error_of(
@@ -58,16 +79,26 @@ def error_of(
     status, code = response.status, detail.code
     kind = error_class(status)
     summary = f"{status} {code}" if code else str(status)
-    general_hint = NOT_FOUND_HINT if status == HTTPStatus.NOT_FOUND else HINTS.get(kind)
+    blocked_hint = BLOCKED_HINT if _is_blocked(response, detail) else None
     return kind(
         f"{summary}: {detail.message}" if detail.message else summary,
         account=account,
         provider=provider,
         status=status,
         code=code,
-        hint=hints.get(code or "") or hints.get(status) or general_hint,
+        retryable=True if status in _RETRYABLE else None,
+        hint=hints.get(code or "") or blocked_hint or hints.get(status) or HINTS_BY_STATUS.get(status, HINTS[kind]),
         retry_after=retry_after_of(response, now=now),
     )
+
+
+def _is_blocked(response: Response, detail: ErrorDetail) -> bool:
+    """Whether a 403 is about the sender's address: it says so, or a page of a proxy says it in the provider's place."""
+    if response.status != HTTPStatus.FORBIDDEN:
+        return False
+    if _NAMES_ADDRESS.search(f"{detail.code} {detail.message}"):
+        return True
+    return detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
 
 
 def error_class(status: int) -> type[ProviderError]:
@@ -88,27 +119,14 @@ def error_detail(response: Response) -> ErrorDetail:
         data = None
     match data:
         case {"error": {"code": _} | {"message": _} as error}:
-            return ErrorDetail(_code(error.get("code")), _message(error.get("message")))
+            return ErrorDetail(error.get("code"), error.get("message"))
         case {"error": str(text), "code": code}:
-            return ErrorDetail(_code(code), _message(text))
+            return ErrorDetail(code, text)
         case {"error": str(text)}:
             # getMany sends a bare code for a wrong signature, where others send a sentence.
             is_code = _BARE_CODE.fullmatch(text) is not None
-            return ErrorDetail(text) if is_code else ErrorDetail(None, _message(text))
+            return ErrorDetail(text) if is_code else ErrorDetail(None, text)
         case {"errors": {**fields}} if fields:
-            return ErrorDetail(None, excerpt("; ".join(f"{field}: {_message(text)}" for field, text in fields.items())))
+            return ErrorDetail(None, "; ".join(f"{field}: {_message(text)}" for field, text in fields.items()))
         case _:
-            return ErrorDetail(None, _message(response.body))
-
-
-def _code(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return excerpt(str(value), _MAX_CODE) or None
-
-
-def _message(value: object) -> str | None:
-    if isinstance(value, list):
-        texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
-        return excerpt(", ".join(texts)) or None
-    return (excerpt(value) or None) if isinstance(value, str | bytes) else None
+            return ErrorDetail(None, response.body)

@@ -60,6 +60,10 @@ def _list_in(document: object, name: str) -> Entries:
         raise ShapeError(f"expected an object, got {json_type_name(document)}")
     if name not in document:
         raise ShapeError(f"{name}: missing")
+    # A part of the balances may be missing, and a sum of the others would not show it.
+    for field in ("error", "errors"):
+        if document.get(field):
+            raise ShapeError(f"{field}: the response reports an error")
     listed = cast("dict[str, object]", document)[name]
     if not isinstance(listed, list):
         raise ShapeError(f"{name}: expected a list, got {json_type_name(listed)}")

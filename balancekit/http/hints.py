@@ -35,8 +35,40 @@ HINTS: Final[Mapping[type[ProviderError], str]] = MappingProxyType(
 )
 """By the class of the error."""
 
-NOT_FOUND_HINT: Final = "Check base_url"
-"""For a 404."""
+_EARLY_HINT: Final = "The server, or a load balancer before it, did not wait for the request. Try again later"
+
+HINTS_BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        200: HINTS[BadRequestError],
+        404: "Check base_url",
+        408: _EARLY_HINT,
+        425: _EARLY_HINT,
+    }
+)
+"""By the status of an error response, before those by the class of the error."""
+
+ERROR_IN_200_HINT: Final = "The provider reports an error, though with the status of a success"
+"""For a 200 whose body is an error; the provider's code and words follow."""
+
+BYTE_ORDER_MARK_HINT: Final = (
+    "The body begins with a byte order mark, which JSON does not allow: whatever adds it, the provider or a gateway on "
+    "the way, has to leave it out"
+)
+"""For a 200 that would be JSON but for its first character."""
+
+PAGE_HINT: Final = "The body is a web page. Check base_url; if it is right, the provider may be down: try again later"
+"""For a 200 with HTML."""
+
+BLOCKED_HINT: Final = (
+    "A firewall before the provider (such as Cloudflare), or its list of allowed IP addresses, may be blocking this "
+    "machine. Check that before the account's credentials"
+)
+"""For a 403 that is not the provider's own, or that names an IP address."""
+
+LONG_HEAD_HINT: Final = (
+    "Look at the headers that the server, or a proxy before it, adds to its responses, and have the long one shortened"
+)
+"""For a response with a header that is longer than aiohttp reads."""
 
 UNSENT_HINT: Final = "The session may be closed, or a header may hold characters that cannot be sent"
 """For a request that was not sent, and would not be the next time either."""

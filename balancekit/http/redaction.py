@@ -5,7 +5,8 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
@@ -13,12 +14,22 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response
+from balancekit.errors import ProviderError
+from balancekit.http.messages import MAX_ERROR_BODY, MAX_EXCERPT, Request, Response, excerpt
+from balancekit.http.secret import Secret
 from balancekit.money import exact_json
 
 _MASK: Final = "***"
 
 _MIN_SECRET_LENGTH: Final = 4
+
+_MIN_ATTRIBUTE_LENGTH: Final = 8
+"""The length from which on a text that an adapter keeps, and that is not marked as a secret, may be one."""
+
+# What follows a usual prefix, and any long run of letters and digits.
+_KEY: Final = re.compile(r"\b((?:[spr]k|whsec)_|Bearer |Basic )\S+|[\w+/=-]{20,}", re.IGNORECASE)
+
+_PACKAGE: Final = str(Path(__file__).parents[1])
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
@@ -118,12 +129,55 @@ class SanitizedExceptions:
             sanitize_exception(error, except_for=self._handled_before)
 
 
-def attach_cause(error: _Error, raised: BaseException) -> _Error:
-    """Make an adapter's own exception the cause of an error: sanitized, with a note of where it was raised."""
+def secrets_of(adapter: object) -> frozenset[str]:
+    """Return the texts in an adapter's attributes that must not be shown: all but labels, URLs and short ones."""
+    names = {*getattr(adapter, "__dict__", {}), *(name for kind in type(adapter).__mro__ for name in _slots(kind))}
+    found: set[str] = set()
+    pending: list[object] = [getattr(adapter, name, None) for name in names - {"account", "provider"}]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Secret):
+            with contextlib.suppress(TypeError):
+                found |= {part for part in value.reveal().split() if len(part) >= _MIN_SECRET_LENGTH}
+        elif isinstance(value, str | bytes):
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            found |= {part for part in text.split() if len(part) >= _MIN_ATTRIBUTE_LENGTH and "://" not in part}
+        elif isinstance(value, Mapping):
+            pending += cast("Mapping[object, object]", value).values()
+        elif isinstance(value, list | tuple):
+            pending += cast("Sequence[object]", value)
+    return frozenset(found)
+
+
+def _slots(kind: type) -> Iterable[str]:
+    slots: str | Iterable[str] = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else slots
+
+
+def _mask_keys(text: str) -> str:
+    """Return text without what looks like a key: an adapter may hold its own where nobody knows it."""
+    return _KEY.sub(lambda run: _MASK if run[1] or not (run[0].isalpha() or run[0].isdigit()) else run[0], text)
+
+
+def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] = ()) -> _Error:
+    """Make an adapter's own exception the cause of an error, and its message and place a note and a part of the hint.
+
+    The exception is sanitized; one that quotes a secret is dropped, and its message is redacted.
+    """
     frames = traceback.extract_tb(raised.__traceback__)
-    error.__cause__ = sanitize_exception(raised)
-    for frame in frames[-1:]:
-        error.add_note(f"raised at {frame.filename}:{frame.lineno} in {frame.name}")
+    own_text = ""
+    with contextlib.suppress(Exception):
+        own_text = excerpt(_mask_keys(redact(str(raised), secrets)[: 4 * MAX_EXCERPT]))
+    # Where the adapter is, rather than where a library is that it has called.
+    outside = [frame.filename for frame in frames if not frame.filename.startswith(_PACKAGE)][:1]
+    for frame in [frame for frame in frames if not outside or frame.filename in outside][-1:]:
+        note = f"Look at {frame.filename}:{frame.lineno} in {frame.name}, which raised {type(raised).__name__}"
+        note = f"{note}: {own_text}" if own_text else note
+        error.add_note(note)
+        if isinstance(error, ProviderError):
+            error.hint = f"{note}. {error.hint}" if error.hint else note
+    sanitize_exception(raised)
+    error.__cause__ = None if quotes_any(secrets, raised) else raised
     return error
 
 

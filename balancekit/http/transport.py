@@ -1,6 +1,7 @@
 """Sending a request and reading its response; what aiohttp raises on the way becomes an error of balancekit."""
 
 import asyncio
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
@@ -10,14 +11,15 @@ from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
 import attrs
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.hints import HINTS
+from balancekit.http.error_responses import ErrorDetail, error_of
+from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
-from balancekit.http.redaction import quotes_any, redact, sanitize_exception
+from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
 from balancekit.version import __version__
 
 if TYPE_CHECKING:
@@ -199,11 +201,25 @@ def _is_partial_head(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str)
 
 
+def _response_of(error: BaseException) -> Response | None:
+    """Return the status and headers of the response that an exception was raised for, if the provider sent one."""
+    # aiohttp gives a response that it cannot parse the status 400, and a proxy's response is none of the provider's.
+    if (
+        not isinstance(error, aiohttp.ClientResponseError)
+        or isinstance(error, aiohttp.ClientHttpProxyError)
+        or isinstance(error.__cause__, HttpProcessingError)
+        or not getattr(error, "status", 0)
+    ):
+        return None
+    return Response(error.status, error.headers or {})
+
+
 def transport_error(
     error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
 ) -> ProviderError | None:
-    """Return the error that an exception of `send` stands for; None if it is not about sending.
+    """Return the error that an exception of `send`, or of aiohttp in an adapter, stands for; None for any other.
 
+    What `raise_for_status` raises becomes the error of its status, as if the adapter had returned the response.
     An exception of aiohttp's, or of the sockets below it, becomes the cause, without the headers of the request: they
     are credentials. One that quotes one of the secrets, because the server sent it back, is dropped.
     """
@@ -214,9 +230,17 @@ def transport_error(
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None
-    reason = "the connection ended in the head of the response" if _is_partial_head(error) else str(error)
-    message = excerpt(redact(f"{type(error).__name__}: {reason}".rstrip(": "), secrets))
-    failure = kind(message, account=account, provider=provider, hint=HINTS[kind])
+    response = _response_of(error)
+    if response is not None:
+        detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
+        failure = error_of(response, detail, account=account, provider=provider, now=time.time())
+    else:
+        hint = HINTS[kind]
+        reason = "the connection ended in the head of the response" if _is_partial_head(error) else str(error)
+        if any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
+            reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
+        message = excerpt(redact(f"{type(error).__name__}: {reason}".rstrip(": "), secrets))
+        failure = kind(message, account=account, provider=provider, hint=hint)
     sanitize_exception(error)
     failure.__cause__ = None if quotes_any(secrets, error) else error
     return failure

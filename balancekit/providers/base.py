@@ -2,17 +2,19 @@
 
 import asyncio
 import base64
+import codecs
 import hashlib
 import json
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
 import aiohttp
 from yarl import URL
@@ -27,9 +29,16 @@ from balancekit.errors import (
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.error_responses import ErrorDetail, error_detail, error_of
-from balancekit.http.hints import HINTS, UNCREDIBLE_DATE_HINT, UNSENT_HINT
-from balancekit.http.messages import Request, Response, check_base_url
-from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, sensitive_values
+from balancekit.http.hints import (
+    BYTE_ORDER_MARK_HINT,
+    ERROR_IN_200_HINT,
+    HINTS,
+    PAGE_HINT,
+    UNCREDIBLE_DATE_HINT,
+    UNSENT_HINT,
+)
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url
+from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, secrets_of, sensitive_values
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
@@ -172,7 +181,7 @@ class HttpProvider(ABC):
             failure = self._unsent(error, request)
         else:
             if response.status == HTTPStatus.OK:
-                return self._read(response)
+                return self._read(request, response)
             failure = self._error_of(request, response)
         # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
         raise failure
@@ -184,33 +193,47 @@ class HttpProvider(ABC):
 
     def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
         if request is None:
-            return attach_cause(self._error(ProviderError, f"{type(error).__name__} while building the request"), error)
-        translated = transport_error(
-            error, account=self.account, provider=self.provider, secrets=sensitive_values(request)
-        )
+            failure = self._error(ProviderError, f"{type(error).__name__} while building the request")
+            return attach_cause(failure, error, secrets_of(self))
+        hidden = sensitive_values(request)
+        translated = transport_error(error, account=self.account, provider=self.provider, secrets=hidden)
         if translated is not None:
             return translated
         # Such as a closed session or a header that cannot be written: trying again would change nothing.
         message = f"{type(error).__name__} while sending the request"
-        return attach_cause(self._error(TransportError, message, retryable=False, hint=UNSENT_HINT), error)
+        return attach_cause(self._error(TransportError, message, retryable=False, hint=UNSENT_HINT), error, hidden)
 
-    def _read(self, response: Response) -> Sequence[Balance]:
+    def _read(self, request: Request, response: Response) -> Sequence[Balance]:
+        raised: Exception | None = None
         try:
             return self.read_response(response)
         except BalancekitError:
             raise
         except ShapeError as error:
-            failure = self._malformed(str(error))
+            message = str(error)
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
-            failure = attach_cause(self._malformed(f"{type(error).__name__} while reading the response"), error)
+            message, raised = f"{type(error).__name__} while reading the response", error
+        failure = self._malformed(request, response, message)
+        if raised is not None:
+            attach_cause(failure, raised, sensitive_values(request) | secrets_of(self))
+        # It may quote a secret, and error trackers collect the variables of this frame.
+        del raised
         raise failure
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
         return kind(message, account=self.account, provider=self.provider, **facts)
 
-    def _malformed(self, message: str) -> ProviderError:
-        hint = HINTS[MalformedResponseError]
-        return self._error(MalformedResponseError, message, status=HTTPStatus.OK.value, hint=hint)
+    def _malformed(self, request: Request, response: Response, message: str) -> ProviderError:
+        code, hint = None, HINTS[MalformedResponseError]
+        if response.body.startswith(codecs.BOM_UTF8):
+            hint = BYTE_ORDER_MARK_HINT
+        elif response.body.lstrip().startswith(b"<"):
+            hint = PAGE_HINT
+        elif _reports_error(response):
+            reported = self._error_of(request, response)
+            code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
+        facts = {"status": HTTPStatus.OK.value, "code": code, "hint": hint}
+        return self._error(MalformedResponseError, message, **facts)
 
     def _error_of(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
@@ -229,6 +252,15 @@ class HttpProvider(ABC):
             if abs(error.clock_offset) > MAX_OFFSET:
                 error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
         return error
+
+
+def _reports_error(response: Response) -> bool:
+    """Whether the body of a 200 is an error in one of the usual shapes."""
+    document: object = None
+    if len(response.body) <= MAX_ERROR_BODY:
+        with suppress(ValueError):
+            document = response.json()
+    return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
 
 
 def _check_base_url(base_url: Secret) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """One attempt: its timeout, its errors, when another follows, and limits on the rate. Time is virtual."""
 
 import asyncio
+import inspect
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from balancekit import (
     AggregateClient,
     AuthenticationError,
+    BadRequestError,
     ConfigError,
     MalformedResponseError,
     ProviderError,
@@ -17,8 +19,10 @@ from balancekit import (
     RateLimit,
     RateLimitedError,
     RetryPolicy,
+    ServiceUnavailableError,
     TransportError,
 )
+from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.providers import Bank, Scripted, outage
 
 
@@ -130,7 +134,76 @@ def test_whatever_a_provider_raises_is_its_own_failure(fetch, raised):
     assert f"the adapter raised {type(raised).__name__}" in str(failure.error)
 
 
-def test_what_an_adapter_raises_while_it_is_listed_is_not_repeated(fetch):
+class Raising:
+    """An adapter that lets aiohttp raise for a status, and keeps its token in an attribute."""
+
+    account = provider = "mine"
+
+    def __init__(self, url):
+        self._url = url
+        self._headers = {"Authorization": "Bearer canary-3f9a"}
+
+    async def fetch_balances(self, session):
+        """Read nothing but the status."""
+        async with session.get(self._url, headers=self._headers) as response:
+            response.raise_for_status()
+            raise LookupError(f"no account for {self._headers['Authorization'].lower()}\x1b[2J")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "requests"),
+    [
+        (401, AuthenticationError, 1),
+        (403, AuthenticationError, 1),
+        (404, BadRequestError, 1),
+        (408, BadRequestError, 2),
+        (429, RateLimitedError, 1),
+        (503, ServiceUnavailableError, 1),
+    ],
+)
+async def test_an_adapter_may_raise_for_the_status(status, kind, requests):
+    """A wrong key is not sent again and again, and `Retry-After` is obeyed: here it lies beyond the deadline."""
+    origin = LoopbackOrigin()
+    wait = "Retry-After: 40" if status in {429, 503} else "X-None: 0"
+    origin.response = raw_response(status, b"", wait)
+    await origin.start()
+
+    async with AggregateClient([Raising(origin.url)], retry=RetryPolicy(2, first=0)) as client:
+        (failure,) = (await client.fetch()).failures
+    origin.server.close()
+
+    assert type(failure.error) is kind
+    assert (failure.error.status, len(origin.requests)) == (status, requests)
+    assert failure.error.retry_after == (40 if status in {429, 503} else None)
+
+
+async def test_the_error_and_the_log_show_where_an_adapter_raised_and_what(caplog, everything_shown_by):
+    """File, line and the adapter's own message are there, without its secrets and in one line."""
+    origin = LoopbackOrigin()
+    await origin.start()
+
+    async with AggregateClient([Raising(origin.url)]) as client:
+        (failure,) = (await client.fetch()).failures
+    origin.server.close()
+
+    line = inspect.getsourcelines(Raising.fetch_balances)[1] + 4
+    where = f"Look at {__file__}:{line} in fetch_balances, which raised LookupError: no account for "
+    assert where in str(failure.error)
+    assert caplog.messages == [f"mine (mine) is down: ProviderError ({where}***)"]
+    assert "canary" not in f"{everything_shown_by(failure.error)} {caplog.text}".lower()
+
+
+async def test_the_log_shows_no_code_that_forges_a_line(caplog):
+    """An adapter's error may have any text as its code."""
+    forged = ProviderError("x", account="shop", provider="scripted", code="x\nshop is back")
+
+    async with AggregateClient([Scripted("shop", forged)]) as client:
+        await client.fetch()
+
+    assert caplog.messages == ["shop (scripted) is down: ProviderError x shop is back"]
+
+
+def test_what_looks_like_a_key_is_not_repeated(fetch):
     """A generator fails only when it is read, and what it says may hold anything then, too."""
 
     def balances():

@@ -16,7 +16,7 @@ from balancekit import (
     UnexpectedRedirectError,
 )
 from balancekit.http.error_responses import error_class, error_detail, error_of
-from balancekit.http.hints import HINTS
+from balancekit.http.hints import BLOCKED_HINT, HINTS
 from balancekit.http.messages import MAX_EXCERPT
 
 NEW_YEAR = 1_767_225_600.0
@@ -211,3 +211,51 @@ def test_a_hint_is_the_most_special_there_is(make_error, status, code, hint):
 def test_retry_after_is_kept_whatever_the_status(make_error, status, headers, seconds):
     """A date is counted from the response's own `Date`, since this machine's clock may be off."""
     assert make_error(Response(status, headers)).retry_after == seconds
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(408, True), (425, True), (400, False), (404, False), (429, True)])
+def test_a_request_that_the_server_did_not_wait_for_may_be_sent_again(make_error, status, retryable):
+    """A load balancer sends 408 for a request that it got too slowly: nothing is wrong with the request itself."""
+    error = make_error(Response(status))
+
+    assert type(error) is error_class(status)
+    assert error.retryable is retryable
+    assert ("did not wait" in error.hint) is (status in {408, 425})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><title>Just a moment...</title></html>",
+        b"error code: 1020",
+        b'{"error": "IP address is not allowed", "code": "forbidden_ip"}',
+        b'{"error": {"code": "FORBIDDEN", "message": "Your IP is not in the list"}}',
+    ],
+    ids=["html", "plain text", "flat", "nested"],
+)
+def test_a_403_of_a_firewall_or_for_an_address_does_not_send_people_to_change_keys(make_error, body):
+    """The page of a firewall is not the provider's response, and an address that is not allowed is no wrong key."""
+    response = Response(403, body=body)
+    error = make_error(response, error_detail(response))
+
+    assert type(error) is AuthenticationError
+    assert error.hint == BLOCKED_HINT
+
+
+@pytest.mark.parametrize("body", [b"", b'{"error": "zip: no such key", "code": "bad_key"}', b'{"error": "Bad key"}'])
+def test_a_403_of_the_provider_is_about_the_credentials(make_error, body):
+    """Only a response that the provider did not write, or that names an address, is put down to a firewall."""
+    response = Response(403, body=body)
+
+    assert make_error(response, error_detail(response)).hint == HINTS[AuthenticationError]
+
+
+def test_what_an_adapter_reads_of_an_error_is_made_short_and_printable():
+    """An adapter's own reading of an error forges no line of a log, and moves no cursor."""
+    detail = ErrorDetail("no\n2026-01-01 shop is back" + "x" * 100, "\x1b[2Jshut" + "y" * 1000)
+
+    assert detail.code.isprintable()
+    assert len(detail.code) == 64
+    assert detail.message.startswith("?[2Jshut")
+    assert len(detail.message) == MAX_EXCERPT
+    assert ErrorDetail("", " ") == ErrorDetail(None, None)

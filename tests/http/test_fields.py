@@ -72,6 +72,15 @@ def test_unknown_fields_are_ignored():
     assert read(more) == read(document())
 
 
+@pytest.mark.parametrize("field", ["error", "errors"])
+def test_balances_beside_an_error_are_not_taken_for_all(field):
+    """A response that reports an error may lack balances, and no sum would show it; an error that is null is none."""
+    with pytest.raises(ShapeError, match=f"^{field}: the response reports an error$"):
+        read(document() | {field: {"code": "shard_down"}})
+
+    assert read(document() | {field: None}) == read(document())
+
+
 @pytest.mark.parametrize("missing", [{}, {"chain": None}], ids=["absent", "null"])
 def test_an_optional_field_may_be_absent_or_null(missing):
     """A field that is looked up with `get` is None either way."""

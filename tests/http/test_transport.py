@@ -13,7 +13,17 @@ from aiohttp import client_exceptions, http_exceptions
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit import MalformedResponseError, ProviderTimeoutError, Request, TransportError
+from balancekit import (
+    AuthenticationError,
+    BadRequestError,
+    MalformedResponseError,
+    ProviderTimeoutError,
+    RateLimitedError,
+    Request,
+    ServiceUnavailableError,
+    TransportError,
+    UnexpectedRedirectError,
+)
 from balancekit.http.transport import (
     MAX_RESPONSE_BODY,
     USER_AGENT,
@@ -463,6 +473,64 @@ def test_every_error_of_aiohttps_client_has_its_own_error(kind):
     assert type(failure) is (ProviderTimeoutError if issubclass(kind, TimeoutError) else TransportError)
     assert failure.message == f"{kind.__name__}: reason"
     assert failure.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (401, AuthenticationError, False),
+        (403, AuthenticationError, False),
+        (404, BadRequestError, False),
+        (408, BadRequestError, True),
+        (429, RateLimitedError, True),
+        (503, ServiceUnavailableError, True),
+        (302, UnexpectedRedirectError, False),
+        (200, MalformedResponseError, False),
+    ],
+)
+def test_what_raise_for_status_raises_is_the_error_of_its_status(status, kind, retryable, everything_shown_by):
+    """An adapter that lets aiohttp raise is understood as well as one that returns the response."""
+    headers = CIMultiDictProxy(CIMultiDict({"Retry-After": "40"}))
+    error = aiohttp.ClientResponseError(INFO, (), status=status, message=f"No\n{CANARY}", headers=headers)
+
+    failure = transport_error(error, account="shop", provider="fake", secrets={CANARY})
+
+    assert type(failure) is kind
+    assert (failure.message, failure.status, failure.retry_after) == (f"{status}: No ***", status, 40)
+    assert failure.retryable is retryable
+    assert CANARY not in everything_shown_by(failure)
+
+
+def test_a_response_in_another_format_than_json_is_malformed():
+    """That is what aiohttp raises for the JSON of a page."""
+    error = aiohttp.ContentTypeError(INFO, (), status=200, message="unexpected mimetype: text/html")
+
+    failure = transport_error(error, account="shop", provider="fake")
+
+    assert type(failure) is MalformedResponseError
+    assert failure.message == "200: unexpected mimetype: text/html"
+
+
+def test_the_response_of_a_proxy_is_not_the_providers():
+    """A proxy that wants a password says nothing about the account."""
+    error = aiohttp.ClientHttpProxyError(INFO, (), status=407, message="Proxy Authentication Required")
+
+    failure = transport_error(error, account="shop", provider="fake")
+
+    assert type(failure) is TransportError
+    assert failure.status is None
+
+
+async def test_a_header_that_is_too_long_is_named(session, origin):
+    """A policy of 9 KB is more than aiohttp reads; the message shows none of it, and the hint says where to look."""
+    origin.response = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + b"x" * 9000 + b"\r\n\r\n"
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert failure.message == "ClientResponseError: the response has a header that is too long"
+    assert "have the long one shortened" in failure.hint
+    assert failure.status is None
 
 
 @pytest.mark.parametrize("kind", PARSER_ERRORS)

@@ -1,6 +1,7 @@
 """What a provider adapter is: the base class, with an adapter of the tests' own."""
 
 import base64
+import inspect
 import json
 from decimal import Decimal
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
 )
+from balancekit.http.hints import HINTS
 from balancekit.http.transport import BodyTooLargeError
 from tests.support.providers import Scripted
 
@@ -164,6 +166,61 @@ async def test_a_response_that_the_adapter_cannot_read_is_malformed(bank, wire, 
     assert caught.value.message == message
     assert (caught.value.account, caught.value.provider, caught.value.status) == ("shop", "mybank", 200)
     assert not caught.value.retryable
+
+
+async def test_an_error_shows_where_the_adapter_raised_and_what(bank, wire):
+    """It can be mended without a debugger: file, line, function and the adapter's own message."""
+    wire.outcome = Response(200, body=b'[{"amount": "1"}]')
+
+    with pytest.raises(MalformedResponseError) as caught:
+        await bank.fetch_balances(None)
+
+    line = inspect.getsourcelines(MyBank.read_response)[1] + 2
+    assert f"Look at {__file__}:{line} in <listcomp>, which raised KeyError: 'code'" in str(caught.value)
+    assert HINTS[MalformedResponseError] in str(caught.value)
+
+
+async def test_an_adapters_own_message_is_redacted(bank, wire, monkeypatch, everything_shown_by):
+    """It may quote what a 200 sent back, or the adapter's own token, which may be no part of the request."""
+    monkeypatch.setattr(bank, "spare", "another-canary-77", raising=False)
+
+    def read_response(response):
+        raise KeyError(f"{response.body.decode()} another-canary-77 sk_live_unknown\x1b[2J")
+
+    monkeypatch.setattr(bank, "read_response", read_response)
+    wire.outcome = Response(200, body=CANARY.encode())
+
+    with pytest.raises(MalformedResponseError, match="KeyError") as caught:
+        await bank.fetch_balances(None)
+
+    shown = everything_shown_by(caught.value)
+    assert "which raised KeyError: '*** *** ***" in str(caught.value)
+    assert CANARY not in shown
+    assert "another-canary-77" not in shown
+    assert "sk_live" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hint"),
+    [
+        (b'{"error": "Bad key", "code": "locked"}', "locked", "200 locked: Bad key. Call the bank"),
+        (b'{"errors": {"page": "is required"}}', None, "200: page: is required. Check the account's settings"),
+        (b'\xef\xbb\xbf[{"code": "EUR", "amount": "1"}]', None, "begins with a byte order mark"),
+        (b" <h1>Back at 14:00 UTC</h1>", None, "The body is a web page"),
+        (b'{"error": null}', None, "Check base_url; if it is right, the API may have changed"),
+    ],
+    ids=["flat", "by field", "byte order mark", "page", "no error"],
+)
+async def test_a_200_that_is_no_list_of_balances_says_what_it_is(bank, wire, body, code, hint):
+    """Some APIs report errors with the status of a success, and some proxies send a page or a mark before JSON."""
+    wire.outcome = Response(200, body=body)
+
+    with pytest.raises(MalformedResponseError) as caught:
+        await bank.fetch_balances(None)
+
+    assert (caught.value.code, caught.value.status, caught.value.retryable) == (code, 200, False)
+    assert hint in str(caught.value)
 
 
 @pytest.mark.parametrize(
