@@ -251,3 +251,13 @@ def _imports(text):
             yield node.module or ""
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "named", re.findall(r"`(tests/[a-z_/0-9]+\.py)::(\w+)`", PAGES["docs/guarantees.md"]), ids="::".join
+)
+def test_a_guarantee_has_the_test_that_it_names(named):
+    """A row without its test would be a wish."""
+    path, name = named
+
+    assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
