@@ -259,3 +259,14 @@ def test_no_environment_is_in_a_frame_whatever_is_raised(tmp_path, install, ever
         load_config(tmp_path / "accounts.toml", environ={"SHOP_SECRET": CANARY})
 
     assert CANARY not in everything_shown_by(caught.value)
+
+
+def test_hosts_for_unsigned_requests_may_be_listed(tmp_path, problem):
+    """A gateway in a private network is named in the file; one host is a list of one."""
+    account = '[accounts.till]\nprovider = "getmany"\nbase_url = "http://signer:8080"\n'
+    (tmp_path / "accounts.toml").write_text(f'{account}allow_http_to = ["signer"]\n')
+
+    assert load_config(tmp_path / "accounts.toml").providers[0].base_url == "http://signer:8080"
+    assert problem(f'{account}allow_http_to = "signer"\n') == (
+        "account 'till': allow_http_to: expected a list of hosts"
+    )

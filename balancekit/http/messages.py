@@ -1,9 +1,10 @@
 """Requests, responses and the parts that they are made of: values and pure functions, no I/O."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -58,11 +59,11 @@ class Response:
         return exact_json.decode_json(self.body)
 
 
-def check_base_url(base_url: object) -> str:
+def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> str:
     """Return a base URL without the slash at its end.
 
-    Raises ValueError unless it is `https://` (or `http://` to a loopback address, since credentials and balances would
-    cross the network in the clear) with a host and nothing after the path.
+    Raises ValueError unless it is `https://` (or `http://` to a loopback address or one of the hosts given, since
+    credentials and balances would cross the network in the clear) with a host and nothing after the path.
     """
     try:
         # yarl accepts blanks and control characters in a host.
@@ -77,7 +78,7 @@ def check_base_url(base_url: object) -> str:
         raise ValueError("credentials do not belong in the URL")
     if url.query_string or url.fragment or str(base_url).endswith(("?", "#")):
         raise ValueError("nothing may follow the path")
-    if url.scheme == "http" and not is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host) and url.host not in map(str.lower, allow_http_to):
         raise ValueError(
             f"http:// to {url.host} would send credentials in the clear: use https://, "
             "or http:// to a loopback address such as 127.0.0.1"
@@ -85,6 +86,7 @@ def check_base_url(base_url: object) -> str:
     return str(url).rstrip("/")
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself, by a loopback address or as `localhost`."""
     if host == "localhost":

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
@@ -18,7 +18,7 @@ from yarl import URL
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt, is_loopback
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
 from balancekit.version import __version__
 
@@ -51,6 +51,8 @@ class BodyTooLargeError(ValueError):
 class _GuardedConnector(aiohttp.BaseConnector):
     """The connections of another connector, but for those on which the server has sent unsolicited data.
 
+    Nor is a connection used that leads elsewhere than to this machine for a URL of this machine: it is not encrypted.
+
     aiohttp checks a connection when it returns to the pool, but not when it leaves it. Data that arrived in between
     would be taken for the response to the next request, and that response for the one to the request after: with
     several accounts at one origin, the balances of one for those of another.
@@ -77,6 +79,12 @@ class _GuardedConnector(aiohttp.BaseConnector):
         if protocol is not None and protocol.should_close:
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data")
+        if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
+            # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
+            peer: object = connection.transport and connection.transport.get_extra_info("peername")
+            if isinstance(peer, tuple) and not is_loopback(address := cast("tuple[str, int]", peer)[0]):
+                connection.close()
+                raise aiohttp.ClientConnectionError(f"{host} leads to {address}, which is not this machine")
         return connection
 
 

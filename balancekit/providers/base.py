@@ -94,14 +94,16 @@ class HttpProvider(ABC):
     clock: Callable[[], float] = time.time
     """The time in Unix seconds; replaced in tests."""
 
-    def __init__(self, account: str, *, base_url: str | Secret) -> None:
+    def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.
         base_url = Secret.of(base_url)
         try:
             self.account: str = check_label(account)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"account: {error}") from None
-        checked, problem = _check_base_url(base_url)
+        if not _is_list_of_text(allow_http_to):
+            raise self.config_error("allow_http_to", "expected a list of hosts")
+        checked, problem = _check_base_url(base_url, allow_http_to)
         if problem:
             raise self.config_error("base_url", problem)
         self.base_url = checked
@@ -263,10 +265,14 @@ def _reports_error(response: Response) -> bool:
     return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
 
 
-def _check_base_url(base_url: Secret) -> tuple[str, str]:
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in cast("Sequence[object]", value))
+
+
+def _check_base_url(base_url: Secret, allow_http_to: Sequence[str]) -> tuple[str, str]:
     """Return the base URL, or else what is wrong with it; raising would show it in the traceback."""
     try:
-        return check_base_url(base_url.reveal()), ""
+        return check_base_url(base_url.reveal(), allow_http_to=allow_http_to), ""
     except TypeError:
         return "", "expected a string"
     except ValueError as error:

@@ -74,8 +74,9 @@ class GetManyProvider(HttpProvider):
     """One account at the getMany (Blacksheep) API.
 
     `key_id` and `signing_key` (the Ed25519 private key as base64 of PKCS#8 DER, or as PEM) come together; with neither
-    the requests go unsigned, for use behind a gateway that signs. `webhook_key` is the webhook's Ed25519 public key
-    (base64 of its 32 bytes, with or without `whpk_` before it, base64 of SPKI DER, or PEM), or several during a key
+    the requests go unsigned, for use behind a gateway that signs; `allow_http_to` names the hosts to which such
+    requests, and only such, may go over plain `http://`. `webhook_key` is the webhook's Ed25519 public key (base64 of
+    its 32 bytes, with or without `whpk_` before it, base64 of SPKI DER, or PEM), or several during a key
     rotation; without it no webhook is accepted. Raises ConfigError if a setting cannot work.
     """
 
@@ -96,6 +97,7 @@ class GetManyProvider(HttpProvider):
         signing_key: str | Secret | None = None,
         webhook_key: str | Secret | Sequence[str | Secret] | None = None,
         base_url: str = PRODUCTION,
+        allow_http_to: Sequence[str] = (),
     ) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
         # The id too, in case the two are mistaken for each other.
@@ -104,7 +106,11 @@ class GetManyProvider(HttpProvider):
         # The public key too, in case it is the private one.
         webhook_keys, hidden_url = _hidden_keys(webhook_key), Secret.of(base_url)
         del base_url, webhook_key
-        super().__init__(account, base_url=hidden_url)
+        super().__init__(account, base_url=hidden_url, allow_http_to=allow_http_to)
+        if allow_http_to and (key_id is not None or signing_key is not None):
+            raise self.config_error(
+                "allow_http_to", "only without key_id and signing_key: requests would be signed in the clear"
+            )
         if (key_id is None) != (signing_key is None):
             missing = "key_id" if key_id is None else "signing_key"
             raise self.config_error(

@@ -372,3 +372,32 @@ def test_the_usual_mistakes_with_a_key_have_their_messages(settings, message):
         GetManyProvider("shop", **settings)
 
     assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize("base_url", ["http://signer:8080", "http://SIGNER", "http://127.0.0.1", "https://x.example"])
+def test_unsigned_requests_may_go_to_a_named_host_in_the_clear(base_url):
+    """A gateway that signs is often a name in a private network, and there is no key to lose."""
+    provider = GetManyProvider("shop", base_url=base_url, allow_http_to=["Signer"])
+
+    assert provider.build_request(now=NOW, nonce=NONCE).url.startswith(base_url.lower())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base_url": "http://other"}, "base_url: http:// to other would send credentials in the clear"),
+        ({"base_url": "http://signer.other"}, "base_url: http:// to signer.other would send credentials in the clear"),
+        ({"base_url": "http://user:pw@signer"}, "base_url: credentials do not belong in the URL"),
+        ({"key_id": "k", "signing_key": KEY}, "allow_http_to: only without key_id and signing_key"),
+        ({"signing_key": KEY}, "allow_http_to: only without key_id and signing_key"),
+        ({"key_id": "k"}, "allow_http_to: only without key_id and signing_key"),
+        ({"allow_http_to": "signer"}, "allow_http_to: expected a list of hosts"),
+        ({"allow_http_to": [7]}, "allow_http_to: expected a list of hosts"),
+        ({"allow_http_to": None}, "allow_http_to: expected a list of hosts"),
+        ({"allow_http_to": []}, "base_url: http:// to signer would send credentials in the clear"),
+    ],
+)
+def test_plain_http_is_for_unsigned_requests_and_named_hosts_alone(changes, message):
+    """A key is never sent in the clear, whatever is allowed."""
+    with pytest.raises(ConfigError, match=f"^account 'shop': {message}"):
+        GetManyProvider("shop", **{"base_url": "http://signer", "allow_http_to": ["signer"]} | changes)
