@@ -180,6 +180,10 @@ class GetManyProvider(HttpProvider):
         loaded = standard_webhooks.load_verifying_key(key)
         if loaded is None:
             raise self.config_error("webhook_key", key.key_problem(standard_webhooks.KEY_HINT))
+        if standard_webhooks.is_weak_key(loaded):
+            raise self.config_error(
+                "webhook_key", "a placeholder or a weak key, for which anybody can sign; copy the webhook's own"
+            )
         return loaded
 
 
