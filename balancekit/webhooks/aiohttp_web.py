@@ -1,6 +1,7 @@
 """A receiver of webhooks for `aiohttp.web`."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from balancekit.errors import ConfigError
@@ -22,9 +23,9 @@ def webhook_routes(
 ) -> "list[web.RouteDef]":
     """Return the routes for `app.add_routes`; `{account}` in the path is the account's label.
 
-    With `account` all deliveries are for that one. `max_body` is in bytes, and `body_timeout` is how many seconds a
-    body may take. The response is 204 to a valid delivery and 400 to any other. Raises ConfigError if a setting cannot
-    work.
+    A slash at the end of the path is ignored. With `account` all deliveries are for that one. `max_body` is in bytes,
+    and `body_timeout` is how many seconds a body may take. The response is 204 to a valid delivery and 400 to any
+    other. Raises ConfigError if a setting cannot work.
     """
     # Half the time of importing aiohttp, which only its servers need.
     from aiohttp import hdrs, web
@@ -33,10 +34,19 @@ def webhook_routes(
         raise ConfigError("path: expected {account} in it, or the argument account")
     receiver = Receiver(client, max_body, body_timeout)
 
+    async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
+        # The request keeps a body that a middleware has read.
+        if request.content.at_eof():
+            yield await request.read()
+        else:
+            async for chunk in request.content.iter_any():
+                yield chunk
+
     async def handle(request: web.Request) -> web.Response:
         label = request.match_info["account"] if account is None else account
-        status = await receiver.handle(request.method, label, request.raw_headers, request.content.iter_any())
+        status = await receiver.handle(request.method, label, request.raw_headers, body_chunks(request))
         headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
         return web.Response(status=status, headers=headers)
 
-    return [web.route(hdrs.METH_ANY, path, handle)]
+    # The slash comes first: the pattern of an account may include it.
+    return [web.route(hdrs.METH_ANY, path.rstrip("/") + end, handle) for end in ("/", "")]

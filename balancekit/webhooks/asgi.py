@@ -17,9 +17,9 @@ Message: TypeAlias = MutableMapping[str, Any]
 class WebhookApp:
     """An ASGI application that receives webhooks; the last segment of a request's path is the account's label.
 
-    With `account` all deliveries are for that one, whatever their path. `max_body` is in bytes, and `body_timeout` is
-    how many seconds a body may take. The response is 204 to a valid delivery and 400 to any other. Raises ConfigError
-    if a setting cannot work.
+    A slash after it is ignored. With `account` all deliveries are for that one, whatever their path. `max_body` is in
+    bytes, and `body_timeout` is how many seconds a body may take. The response is 204 to a valid delivery and 400 to
+    any other. Raises ConfigError if a setting cannot work.
     """
 
     def __init__(
@@ -59,10 +59,8 @@ class WebhookApp:
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         label = account_label(scope) if self._account is None else self._account
-        # Some servers send lists in place of pairs.
-        headers = [(bytes(name), bytes(value)) for name, value in cast("Sequence[Sequence[bytes]]", scope["headers"])]
         chunks = _BodyChunks(receive)
-        status = await self._receiver.handle(scope["method"], label, headers, chunks)
+        status = await self._receiver.handle(scope["method"], label, _header_pairs(scope), chunks)
         if chunks.disconnected:
             return
         response_headers = [] if status == HTTPStatus.NO_CONTENT else [(b"content-length", b"0")]
@@ -72,6 +70,11 @@ class WebhookApp:
         with contextlib.suppress(OSError):
             await send({"type": "http.response.start", "status": int(status), "headers": response_headers})
             await send({"type": "http.response.body", "body": b""})
+
+
+def _header_pairs(scope: Message) -> list[tuple[bytes, bytes]]:
+    # Some servers send lists in place of pairs.
+    return [(bytes(name), bytes(value)) for name, value in cast("Sequence[Sequence[bytes]]", scope["headers"])]
 
 
 class _BodyChunks:
@@ -106,12 +109,12 @@ def account_label(scope: Mapping[str, Any]) -> str:
     if isinstance(raw, bytes):
         try:
             # In the decoded path, a slash within a label looks like one between segments.
-            label = unquote_to_bytes(raw.partition(b"?")[0].rpartition(b"/")[2]).decode()
+            label = unquote_to_bytes(raw.partition(b"?")[0].removesuffix(b"/").rpartition(b"/")[2]).decode()
         except UnicodeDecodeError:
             return ""
-        if below.endswith(f"/{label}"):
+        if below.endswith((f"/{label}", f"/{label}/")):
             return label
-    return below.rpartition("/")[2]
+    return below.removesuffix("/").rpartition("/")[2]
 
 
 async def _run_lifespan(

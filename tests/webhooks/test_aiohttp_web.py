@@ -2,8 +2,10 @@
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from balancekit import ConfigError
+from balancekit.sandbox.cryptoprocessing_webhooks import sign_body
 from balancekit.webhooks import webhook_routes
 
 
@@ -15,12 +17,40 @@ def test_a_path_without_an_account_is_a_config_error(inbox):
 
 @pytest.mark.parametrize(
     ("path", "account"),
-    [("/hook", "shop"), ("/{account}/hook", None), (r"/{account:\w+}", None)],
-    ids=["given", "in the path", "by a pattern"],
+    [("/hook", "shop"), ("/hook/", "shop"), ("/{account}/hook", None), (r"/{account:.+}", None), ("", "shop")],
+    ids=["given", "slash at the end", "in the path", "by a pattern", "mount alone"],
 )
-def test_one_route_takes_every_method(inbox, path, account):
-    """Other methods than POST get the receiver's 405."""
-    (route,) = webhook_routes(inbox, path, account=account)
+async def test_a_path_leads_to_the_account_with_and_without_a_slash_at_its_end(inbox, path, account):
+    """Every method does: others than POST get the receiver's 405."""
+    mounted, app = web.Application(), web.Application()
+    mounted.add_routes(webhook_routes(inbox, path, account=account))
+    app.add_subapp("/mount", mounted)
+    url = "/mount" + path.rstrip("/").partition("{")[0] + ("" if account else "shop") + path.partition("}")[2]
 
-    assert isinstance(route, web.RouteDef)
-    assert (route.method, route.path) == ("*", path)
+    async with TestClient(TestServer(app)) as http:
+        statuses = [(await http.request(method, url + end)).status for end in ("", "/") for method in ("POST", "GET")]
+
+    assert inbox.labels == ["shop", "shop"]
+    assert statuses == [400, 405, 400, 405]
+
+
+async def test_a_body_that_a_middleware_has_read_is_verified(inbox, shop):
+    """The request keeps it; the receiver's limit still holds."""
+
+    @web.middleware
+    async def read_first(request, handler):
+        await request.read()
+        return await handler(request)
+
+    app = web.Application(middlewares=[read_first])
+    app.add_routes([*webhook_routes(inbox), *webhook_routes(inbox, "/narrow/{account}", max_body=10)])
+    body = b'{"id":7}'
+
+    async with TestClient(TestServer(app)) as http:
+        headers = {"X-Processing-Key": "key-0123", "X-Processing-Signature": sign_body("AbCdEfG123456", body)}
+        read = await http.post("/webhooks/shop", data=body, headers=headers)
+        large = await http.post("/narrow/shop", data=body * 2, headers=headers)
+        empty = await http.post("/webhooks/shop", headers=headers)
+
+    assert (read.status, large.status, empty.status) == (204, 400, 400)
+    assert [event.event_id for event in inbox.events] == ["7//"]

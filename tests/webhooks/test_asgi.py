@@ -2,8 +2,11 @@
 
 import asyncio
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
+from balancekit.sandbox.cryptoprocessing_webhooks import sign_body
 from balancekit.webhooks import WebhookApp
 from balancekit.webhooks.asgi import account_label
 
@@ -51,6 +54,12 @@ def serve(inbox):
         (http("/shop", raw_path=b"/behind/a/proxy/that/rewrote/it"), "shop"),
         (http("/webhooks", root_path="/webhooks", raw_path=b"/webhooks"), ""),
         (http("/webhooks/", root_path="/webhooks", raw_path=b"/webhooks/"), ""),
+        (http("/webhooks/shop/", root_path="/webhooks", raw_path=b"/webhooks/shop/"), "shop"),
+        (http("/webhooks/shop/", raw_path=b"/webhooks/shop/?x=/y"), "shop"),
+        (http("/shop/"), "shop"),
+        (http("/a/", raw_path=b"/a%2F"), "a/"),
+        (http("/a//", raw_path=b"/a%2F/"), "a/"),
+        (http("/shop//"), ""),
         (http("/\ufffd", raw_path=b"/%ff"), ""),
         (http(""), ""),
         (http("/"), ""),
@@ -58,7 +67,8 @@ def serve(inbox):
     ids=[
         "alone", "deep", "mounted", "older servers", "slash after the root", "no root", "two mounts",
         "slash in the label", "query in the raw path", "no raw path", "other raw path",
-        "mount alone", "mount and slash", "not utf-8", "empty", "root",
+        "mount alone", "mount and slash", "slash at the end", "slash and query",
+        "slash without a raw path", "slash of the label", "both slashes", "two slashes", "not utf-8", "empty", "root",
     ],
 )  # fmt: skip
 def test_the_label_is_the_last_segment_below_the_mount(scope, label):
@@ -74,6 +84,32 @@ async def test_a_body_comes_in_messages(serve, inbox):
 
     assert sent == [START, END]
     assert inbox.labels == ["shop"]
+
+
+@pytest.mark.parametrize("path", ["/webhooks/shop", "/webhooks/shop/", "/one", "/one/", "/route/shop"])
+def test_a_body_that_a_middleware_has_read_is_verified(inbox, path):
+    """The framework gives it again; a mount for one account takes every path below, and a route the mount itself."""
+    app, body = FastAPI(), b'{"id":7}'
+    app.mount("/webhooks", WebhookApp(inbox))
+    app.add_route("/one", WebhookApp(inbox, account="shop"))
+    app.mount("/one", WebhookApp(inbox, account="shop"))
+    app.add_route("/route/{account}", WebhookApp(inbox))
+    bodies = []
+
+    @app.middleware("http")
+    async def read_first(request, call_next):
+        bodies.append(await request.body())
+        return await call_next(request)
+
+    async def main():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"X-Processing-Key": "key-0123", "X-Processing-Signature": sign_body("AbCdEfG123456", body)}
+            return (await client.post(path, content=body, headers=headers)).status_code
+
+    assert asyncio.run(main()) == 204
+    assert bodies == [body]
+    assert [event.account for event in inbox.events] == ["shop"]
 
 
 async def test_a_sender_that_disconnects_gets_no_response(serve, inbox, caplog):
