@@ -42,8 +42,11 @@ class AmbiguousCurrencyError(BalancekitError, KeyError):
 class WebhookVerificationError(BalancekitError):
     """A webhook's delivery was rejected: it is forged, malformed, too old, or for an account without webhooks.
 
-    The message is for the log. The sender gets the same response whatever the reason was.
+    The message is for the log. The sender gets the same response whatever the reason was. `account` is the label that
+    the delivery was for, None unless a client has such an account.
     """
+
+    account: str | None = None
 
 
 class ProviderError(BalancekitError):

@@ -76,6 +76,8 @@ QUOTED = {
         f"up to {verification.MAX_WEBHOOK_BODY // KIB} KiB",
         f"for {receiver.BODY_TIMEOUT:g} s",
         f"more than {standard_webhooks.MAX_AGE} s old",
+        f"up to {_spaced(verification.MAX_WEBHOOK_VALUES)} values",
+        f"at most {standard_webhooks.MAX_SIGNATURES} of version `v1a`",
         f"remembered for {replay._DEDUPLICATION_WINDOW / 3600:g} hours",
         f"by default {settling.SETTLE_DELAY:g} s",
     ),

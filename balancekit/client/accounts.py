@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import TypeAlias, cast
 from urllib.parse import quote
+from zlib import crc32
 
 import attrs
 from yarl import URL
@@ -183,6 +185,12 @@ def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]
         accounts[account.label] = account
     origins.check_all_limits_used()
     return accounts
+
+
+def stand_in(accounts: Mapping[str, Account], label: str) -> BalanceProvider | None:
+    """Return the provider of some account, always the same one for a label; None if there are no accounts."""
+    index = crc32(label.encode("utf-8", "replace")) % max(len(accounts), 1)
+    return next((account.source for account in islice(accounts.values(), index, None)), None)
 
 
 def _origin_of(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
-from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label
+from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label, stand_in
 from balancekit.client.options import (
     ReadOptions,
     age,
@@ -28,7 +28,7 @@ from balancekit.client.retry import RetryPolicy
 from balancekit.client.scheduler import Scheduler
 from balancekit.client.settling import SETTLE_DELAY, SecondLooks
 from balancekit.client.watch import Watch, Watchers
-from balancekit.errors import ConfigError
+from balancekit.errors import ConfigError, WebhookVerificationError
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge
@@ -209,11 +209,15 @@ class AggregateClient:
         from balancekit.webhooks.replay import act_once, deduplication_key
         from balancekit.webhooks.verification import verify
 
+        known = self._accounts.get(account)
         try:
             self._check_open()
-            known = self._accounts.get(account)
-            event = verify(None if known is None else known.source, headers, body)
+            source = stand_in(self._accounts, account) if known is None else known.source
+            event = verify(source, headers, body, stands_in=known is None)
             key = "" if known is None else deduplication_key(known.key, event, body)
+        except WebhookVerificationError as error:
+            error.account = None if known is None else account
+            raise
         finally:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
             del headers, body

@@ -1,6 +1,7 @@
 """What a receiver does with a request in any framework: limits, one status for every invalid delivery, a log line."""
 
 import asyncio
+import contextvars
 import logging
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,9 @@ BODY_TIMEOUT: Final = 10.0
 
 _MAX_LOGGED: Final = 200
 """How many characters of one value a log line shows."""
+
+_LOG_INTERVAL: Final = 60.0
+"""The least seconds between two log lines about one account."""
 
 _log = logging.getLogger("balancekit.webhooks")
 
@@ -39,6 +43,11 @@ class Receiver:
     client: WebhookHandler = attrs.field(repr=False)
     max_body: int = attrs.field(default=MAX_WEBHOOK_BODY, validator=_check_max_body)
     body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
+    # By an account's label, None for whatever is of no account, or a kind of failure: when a line about it was logged,
+    # and how many were left out since then.
+    _last_lines: dict[object, tuple[float, int]] = attrs.field(
+        factory=dict[object, tuple[float, int]], init=False, repr=False, eq=False
+    )
 
     async def handle(
         self, method: str, account: str, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]
@@ -50,21 +59,40 @@ class Receiver:
         """
         if method != HTTPMethod.POST:
             return HTTPStatus.METHOD_NOT_ALLOWED
+        body = b""
+        subject: object
         try:
-            body = await self._read_body(headers, chunks)
+            self._check_headers(headers)
+            body = await self._read_body(chunks)
             await self.client.handle_webhook(account, headers, body)
         except WebhookVerificationError as error:
-            _log.warning("rejected a webhook for %s: %s", _printable(account), _printable(str(error)))
-            return HTTPStatus.BAD_REQUEST
+            status, level, subject = HTTPStatus.BAD_REQUEST, logging.WARNING, error.account
+            line = f"rejected a webhook for {_printable(account)}: {_printable(str(error))}"
         except Exception as error:  # noqa: BLE001 - the sender gets a response in any case
+            status, level, subject = HTTPStatus.INTERNAL_SERVER_ERROR, logging.ERROR, type(error)
             # Not the exception itself: its frames hold the delivery, and its text may quote it.
-            _log.error(
-                "%s while handling a webhook for %s%s", type(error).__name__, _printable(account), _raised_at(error)
-            )
-            return HTTPStatus.INTERNAL_SERVER_ERROR
-        return HTTPStatus.NO_CONTENT
+            line = f"{type(error).__name__} while handling a webhook for {_printable(account)}{_raised_at(error)}"
+        else:
+            return HTTPStatus.NO_CONTENT
+        finally:
+            # Error trackers collect the local variables of the frames that an exception, or a log line, comes from.
+            del headers, body
+        self._log(level, subject, line)
+        return status
 
-    async def _read_body(self, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> bytes:
+    def _log(self, level: int, subject: object, line: str) -> None:
+        """Log a line, at most once a minute for each subject: anybody can cause it."""
+        now = asyncio.get_running_loop().time()
+        logged_at, left_out = self._last_lines.get(subject, (-_LOG_INTERVAL, 0))
+        if now - logged_at < _LOG_INTERVAL:
+            self._last_lines[subject] = logged_at, left_out + 1
+            return
+        self._last_lines[subject] = now, 0
+        more = f" (and {left_out} more since the last such line)" if left_out else ""
+        # In a context of its own: error trackers keep the request, with its headers, in that of the task.
+        contextvars.Context().run(_log.log, level, "%s%s", line, more)
+
+    def _check_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         for name, value in headers:
             folded = name.lower()
             if folded == b"content-length" and not self._is_allowed_length(value):
@@ -72,6 +100,8 @@ class Receiver:
             # Some servers would decode such a body, and then it is not the one that was signed.
             if folded == b"content-encoding" and value.lower() != b"identity":
                 raise WebhookVerificationError("the body is encoded")
+
+    async def _read_body(self, chunks: AsyncIterator[bytes]) -> bytes:
         try:
             async with asyncio.timeout(self.body_timeout):
                 return await self._collect(chunks)

@@ -18,6 +18,9 @@ MAX_HEADER_LENGTH: Final = 2_048
 MAX_WEBHOOK_BODY: Final = 256 * 1_024
 """How many bytes the body of a delivery may have."""
 
+MAX_WEBHOOK_VALUES: Final = 10_000
+"""How many values the body of a delivery may hold: decoding more of them takes longer than verifying it."""
+
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
@@ -37,6 +40,9 @@ def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - headers may be an object of any framework, and raise anything
             reason = f"{type(error).__name__} while it was verified"
+        except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the delivery
+            del args, kwargs
+            raise error.with_traceback(None) from None
         # A new error, raised outside the handler, has no frames from below. It keeps this frame, which drops its own.
         del args, kwargs
         raise WebhookVerificationError(reason)
@@ -45,15 +51,25 @@ def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[
 
 
 @only_verification_errors
-def verify(source: object, headers: RawHeaders, body: bytes) -> WebhookEvent:
+def verify(source: object, headers: RawHeaders, body: bytes, *, stands_in: bool = False) -> WebhookEvent:
     """Return the event of a delivery to the account of that provider.
+
+    A provider that stands in for an unknown account does the same work, and its result is dropped: the sender cannot
+    tell by the time which accounts there are.
 
     Raises WebhookVerificationError, and nothing else, if the delivery is not the provider's, or if the provider takes
     no webhooks.
     """
-    if not isinstance(source, WebhookProvider):
-        raise WebhookVerificationError("no account of that label takes webhooks")
-    return source.verify_webhook(headers, body)
+    if isinstance(source, WebhookProvider):
+        try:
+            event = source.verify_webhook(headers, body)
+        except Exception:
+            if not stands_in:
+                raise
+        else:
+            if not stands_in:
+                return event
+    raise WebhookVerificationError("no account of that label takes webhooks")
 
 
 def single_headers(headers: RawHeaders, *names: str) -> tuple[str, ...]:
@@ -119,7 +135,7 @@ def check_body(body: object) -> bytes:
 def read_object(body: bytes) -> Mapping[str, object]:
     """Return the JSON object in a verified body; raise WebhookVerificationError if there is none."""
     try:
-        data: object = decode_json(body)
+        data: object = decode_json(body, max_values=MAX_WEBHOOK_VALUES)
     except ShapeError as error:
         raise WebhookVerificationError(str(error)) from None
     if not isinstance(data, dict):

@@ -145,13 +145,24 @@ class Servers:
         self._stops.append(stop)
 
 
+class Skipping(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    skipped = 0.0
+
+    def time(self):
+        """Give the time with what was skipped."""
+        return super().time() + self.skipped
+
+
 @pytest.fixture(scope="session")
 def running_servers(shop, till):
     """Serve with each framework for as long as the tests take."""
-    loop = asyncio.new_event_loop()
+    loop = Skipping()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     servers = Servers(Inbox(shop, till))
+    servers.loop = loop
     try:
         asyncio.run_coroutine_threadsafe(servers.start(), loop).result()
         yield servers
@@ -164,7 +175,8 @@ def running_servers(shop, till):
 
 @pytest.fixture
 def servers(running_servers):
-    """Give the servers with an empty inbox."""
+    """Give the servers with an empty inbox, a minute after the last test, so that rejections are logged again."""
+    running_servers.loop.skipped += 60.0
     running_servers.inbox.labels.clear()
     running_servers.inbox.events.clear()
     return running_servers

@@ -50,8 +50,10 @@ def status_of(response):
 
 @pytest.fixture
 def log_lines(caplog):
-    """Return the lines that were logged, without their level."""
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "balancekit.webhooks"]
+    """Return the lines that were logged, without their level and without how many were left out in earlier tests."""
+    return lambda: [
+        record.getMessage().partition(" (and ")[0] for record in caplog.records if record.name == "balancekit.webhooks"
+    ]
 
 
 def test_a_valid_delivery_gets_an_empty_response(servers, framework, log_lines):
