@@ -27,6 +27,8 @@ class ExitCode(enum.IntEnum):
 EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
     {
         ConfigError: ExitCode.USAGE,
+        # From an adapter; what it would exit with, such as 0, says nothing about the accounts.
+        SystemExit: ExitCode.NOTHING_READ,
         KeyboardInterrupt: ExitCode.INTERRUPTED,
         BrokenPipeError: ExitCode.CLOSED_PIPE,
     }

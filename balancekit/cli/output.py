@@ -86,6 +86,8 @@ def echo_exception(error: BaseException) -> None:
         silence_broken_pipes()
     elif isinstance(error, KeyboardInterrupt):
         echo_error("Interrupted.")
+    elif isinstance(error, SystemExit):
+        echo_error("Error: an adapter raised SystemExit", ERROR_STYLE)
     else:
         for line in str(error).splitlines():
             echo_error(f"Error: {line}", ERROR_STYLE)

@@ -12,6 +12,7 @@ from balancekit import MergedBalances
 from balancekit.cli import cli
 from balancekit.cli.sandbox_settings import write_settings
 from balancekit.sandbox import Fault
+from tests.support.plugins import install_plugin
 
 HINT = "Check that the secret belongs to the key"
 
@@ -43,6 +44,46 @@ def test_balances_are_shown_by_account(run, accounts_toml):
         "polygon",
     ]
     assert "not shown" not in result.stdout
+
+
+PLUG_IN = """
+from balancekit import HttpProvider
+{at_import}
+
+class Provider(HttpProvider):
+    provider = "mybank"
+
+    def __init__(self, account):
+        super().__init__(account, base_url="https://127.0.0.1:9")
+        {at_construction}
+
+    def build_request(self, *, now, nonce):
+        {at_request}
+
+    def read_response(self, response):
+        return []
+
+    async def fetch_balances(self, session):
+        {at_fetch}
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "code"), [("at_import", 2), ("at_construction", 2), ("at_request", 2), ("at_fetch", 1)]
+)
+def test_an_adapter_that_exits_with_0_does_not_look_like_success(run, tmp_path, monkeypatch, place, code):
+    """Wherever it does so; a script that checks the exit code never takes it for a complete result."""
+    places = dict.fromkeys(("at_import", "at_construction", "at_request", "at_fetch"), "pass")
+    (tmp_path / "mybank_module.py").write_text(PLUG_IN.format(**places | {place: "raise SystemExit(0)"}))
+    monkeypatch.delitem(sys.modules, "mybank_module", raising=False)
+    install_plugin(monkeypatch, tmp_path, mybank="mybank_module:Provider")
+    (tmp_path / "accounts.toml").write_text('[accounts.a]\nprovider = "mybank"\n')
+
+    result = run("balances", "--config", tmp_path / "accounts.toml")
+
+    assert result.exit_code == code
+    assert "SystemExit" in result.stderr
+    assert result.stdout == ""
 
 
 def test_csv_holds_the_totals(run, accounts_toml):
