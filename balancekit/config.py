@@ -220,7 +220,7 @@ def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> H
     _check_keys(given, ("provider", *parameters))
     for key, parameter in parameters.items():
         if key not in given and parameter.default is parameter.empty:
-            how = f"; give {_REFERENCE_SYNTAX}" if key in adapter.secret_settings else ""
+            how = f"; give {_REFERENCE_SYNTAX}" if _is_secret(adapter, key) else ""
             raise _ConfigProblem(f"{key}: missing{how}")
     values = {key: _read_setting(adapter, key, value, resolver) for key, value in given.items()}
     try:
@@ -246,14 +246,14 @@ def _find_provider_class(name: object) -> type[HttpProvider]:
 
 
 def _read_setting(adapter: type[HttpProvider], key: str, value: object, resolver: _SecretResolver) -> object:
-    if key not in adapter.secret_settings and _accepts_list(adapter, key) and isinstance(value, list):
+    if not _is_secret(adapter, key) and _accepts_list(adapter, key) and isinstance(value, list):
         items = enumerate(cast("list[object]", value))
         return tuple(_read_value(adapter, key, f"{key}[{index}]", item, resolver) for index, item in items)
     return _read_value(adapter, key, key, value, resolver)
 
 
 def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object, resolver: _SecretResolver) -> object:
-    secret = key in adapter.secret_settings
+    secret = _is_secret(adapter, key)
     if isinstance(value, dict):
         try:
             value = resolver.resolve(cast("dict[str, object]", value))
@@ -269,6 +269,11 @@ def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object
         expected = " or ".join(_SETTING_TYPES[kind] for kind in accepted)
         raise _ConfigProblem(f"{place}: expected {expected}, got {_type_name(value)}")
     return value
+
+
+def _is_secret(adapter: type[HttpProvider], key: str) -> bool:
+    types = _annotated_types(adapter, key)
+    return key in adapter.secret_settings or (Secret in types and str not in types)
 
 
 def _accepted_types(adapter: type[HttpProvider], key: str) -> tuple[type, ...]:

@@ -224,6 +224,28 @@ def test_whatever_an_adapter_raises_after_its_construction_is_a_problem(problem,
     assert problem(PLUGGED) == "SystemExit while the accounts were made"
 
 
+class Annotated(PlugIn):
+    """An adapter whose secret is known by its annotation alone."""
+
+    secret_settings = frozenset()
+
+    def __init__(self, account, *, token: "Secret | None") -> None:
+        super().__init__(account, token=token)
+
+
+def test_a_setting_annotated_with_secret_is_a_secret(problem, install, tmp_path):
+    """It is named by reference, and reaches the constructor hidden."""
+    install(Annotated)
+    (tmp_path / "accounts.toml").write_text(PLUGGED)
+
+    (provider,) = load_config(tmp_path / "accounts.toml", environ={"SHOP_SECRET": "s"}).providers
+
+    assert provider.token.reveal() == "s"
+    assert "token: a secret does not belong in this file" in problem(
+        f'[accounts.a]\nprovider = "plugin"\ntoken = "{CANARY}"'
+    )
+
+
 class OddAnnotations(PlugIn):
     """An adapter whose annotations cannot be evaluated."""
 
