@@ -1,12 +1,15 @@
 """The accounts of a client and the origins that they are at: what is known of each, for as long as the client lives."""
 
+import asyncio
+import math
 import secrets
+import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from urllib.parse import quote
 from zlib import crc32
 
@@ -23,6 +26,9 @@ from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance
 from balancekit.money.currencies import check_label
 from balancekit.providers.base import BalanceProvider, HttpProvider
+
+CLOCK_DRIFT: Final = 1.0
+"""How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
 """What reading one account ended with."""
@@ -53,7 +59,13 @@ class Account:
     source: BalanceProvider
     origin: Origin
     is_down: bool = False
-    last: AccountBalances | None = None
+    last: AccountBalances | None = attrs.field(default=None, init=False)
+    # When the request of `last` was sent, in the time of the event loop, and how far ahead of the monotonic clock the
+    # wall clock then was by its `fetched_at`.
+    _sent_at: float = attrs.field(default=-math.inf, init=False)
+    _wall_ahead: float = attrs.field(default=0.0, init=False)
+    # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
+    _redated: AccountBalances | None = attrs.field(default=None, init=False)
 
     @property
     def signs_time(self) -> bool:
@@ -85,10 +97,42 @@ class Account:
             return None
         return snapshot
 
-    def remember(self, snapshot: AccountBalances | None) -> None:
-        """Keep a snapshot as the last one, unless a later one is known."""
-        if snapshot is not None and (self.last is None or self.last.fetched_at <= snapshot.fetched_at):
-            self.last = snapshot
+    def remember(self, snapshot: AccountBalances, *, sent_at: float) -> None:
+        """Keep a snapshot that this process has read as the last one, unless a later one is known.
+
+        `sent_at` is when its request was sent, in the time of the event loop: the wall clock may be set back.
+        """
+        if sent_at >= self._sent_at:
+            self._keep(snapshot, sent_at)
+
+    def remember_stored(self, snapshot: AccountBalances, *, age: float) -> None:
+        """Keep a snapshot that is `age` seconds old, as a store says, as the last one, unless a younger one is known.
+
+        The store counts the time in which this machine is suspended.
+        """
+        now, age = asyncio.get_running_loop().time(), max(0.0, age)
+        if age <= now - self._sent_at + max(0.0, wall_ahead() - self._wall_ahead):
+            self._keep(snapshot, now - age)
+
+    def _keep(self, snapshot: AccountBalances, sent_at: float) -> None:
+        self.last, self._sent_at, self._redated = snapshot, sent_at, None
+        sent_monotonic = time.monotonic() - (asyncio.get_running_loop().time() - sent_at)
+        self._wall_ahead = snapshot.fetched_at.timestamp() - sent_monotonic
+
+    def redate(self, snapshot: AccountBalances, ahead: float) -> AccountBalances:
+        """Return a snapshot as it is to be shown now that the wall clock is so far `ahead` of the monotonic one.
+
+        If the wall clock has been set back, or that of another process is ahead, its `fetched_at` is earlier by that:
+        no snapshot is shown as younger than it is.
+        """
+        too_late = self._wall_ahead - ahead
+        if too_late <= CLOCK_DRIFT or snapshot is not self.last:
+            return snapshot
+        fetched_at = snapshot.fetched_at - timedelta(seconds=too_late)
+        # The same object each time, so that callers share one result.
+        if self._redated is None or abs((self._redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
+            self._redated = attrs.evolve(snapshot, fetched_at=fetched_at)
+        return self._redated
 
     def to_snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
         """Make a snapshot of what the provider returned to a request that was sent at `fetched_at` (UTC).
@@ -108,7 +152,7 @@ class Account:
 
     def to_failure(self, error: BalancekitError) -> AccountFailure:
         """Make the outcome of a read that ended with an error; it carries the last snapshot, marked as stale."""
-        last = None if self.last is None else attrs.evolve(self.last, stale=True)
+        last = None if self.last is None else attrs.evolve(self.redate(self.last, wall_ahead()), stale=True)
         return AccountFailure(self.label, self.provider, error, last)
 
     def to_error(self, raised: BaseException) -> BalancekitError:
@@ -155,6 +199,11 @@ class Origins:
         for name in self._limits:
             if name not in self._origins:
                 raise ConfigError(f"rate_limits: no account is on {name}; there are {', '.join(self._origins)}")
+
+
+def wall_ahead() -> float:
+    """Return how many seconds the wall clock is ahead of the monotonic one: less, once it has been set back."""
+    return time.time() - time.monotonic()
 
 
 def accounts_by_label(providers: object, origins: Origins) -> dict[str, Account]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
-from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label, stand_in
+from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label, stand_in, wall_ahead
 from balancekit.client.options import (
     ReadOptions,
     age,
@@ -280,11 +280,15 @@ class AggregateClient:
     async def _stream(self, accounts: Sequence[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
         async with (await self._ready()).wait_for(accounts, max_age, store_result=max_age > 0) as waiter:
             while (outcome := await waiter.next()) is not None:
+                if isinstance(outcome, AccountBalances):
+                    outcome = self._accounts[outcome.account].redate(outcome, wall_ahead())
                 yield outcome
 
     def _merge(self, outcomes: Iterable[Outcome], stale_if_error: float) -> MergedBalances:
-        snapshots = [outcome for outcome in outcomes if isinstance(outcome, AccountBalances)]
-        failures = [outcome for outcome in outcomes if isinstance(outcome, AccountFailure)]
+        ahead, accounts = wall_ahead(), self._accounts
+        snapshots = [accounts[one.account].redate(one, ahead) for one in outcomes if isinstance(one, AccountBalances)]
+        # Made anew, since a watch keeps failures for long, and the wall clock may be set back in that time.
+        failures = [accounts[one.account].to_failure(one.error) for one in outcomes if isinstance(one, AccountFailure)]
         now = datetime.now(UTC)
         for failure in failures:
             last = failure.last_known

@@ -82,13 +82,16 @@ class Attempts:
 
     async def store(self, flight: Flight, snapshot: AccountBalances) -> None:
         """Keep what a flight has ended with, for later and for other processes; no caller waits for this."""
-        if flight.store_result:
-            flight.account.remember(snapshot)
+        # What another process has read is in the store already.
+        is_own = flight.retry.attempts > 0
+        sent_at = self._loop.time() if flight.sent_at is None else flight.sent_at
+        age = self._loop.time() - sent_at
+        if flight.store_result and is_own:
+            flight.account.remember(snapshot, sent_at=sent_at)
+        elif flight.store_result:
+            flight.account.remember_stored(snapshot, age=age)
         try:
-            # What another process has read is in the store already.
-            is_own = flight.retry.attempts > 0
-            if flight.sent_at is not None and is_own and (flight.store_result or self._leases is not None):
-                age = self._loop.time() - flight.sent_at
+            if is_own and (flight.store_result or self._leases is not None):
                 await self._store.put(flight.account.key, snapshot, version=flight.version, age=age)
         finally:
             # Release the lease after storing the snapshot: its next holder looks for that first. Without a shared store
@@ -118,7 +121,8 @@ class Attempts:
             result = await run_attempt(flight.account, self._session, self._timeout, clock_offset)
         if isinstance(result, AccountBalances):
             origin.budget.succeeded()
-            if flight.account.signs_time and origin.clock.accepted(clock_offset):
+            is_other = clock_offset != origin.clock.offset
+            if is_other and flight.account.signs_time and origin.clock.accepted(clock_offset):
                 instrumentation.log_clock_skew(origin)
             return result
         if not isinstance(result, ProviderError):

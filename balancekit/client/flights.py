@@ -4,18 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
 
 import attrs
 
-from balancekit.client.accounts import Account, Outcome
+from balancekit.client.accounts import CLOCK_DRIFT, Account, Outcome
 from balancekit.client.instrumentation import FetchSpan
 from balancekit.client.retry import RetryState
 from balancekit.client.timeouts import Deadline
 from balancekit.money.balances import AccountFailure
-
-# How far the loop's time and the wall clock may drift apart before the machine must have been suspended, in seconds.
-_CLOCK_DRIFT: Final = 1.0
 
 
 class Waiter:
@@ -143,7 +139,7 @@ class Flight:
         self.sent_wall = time.time() - (asyncio.get_running_loop().time() - at)
 
     def _was_suspended_since(self, sent_at: float) -> bool:
-        return time.time() - self.sent_wall > asyncio.get_running_loop().time() - sent_at + _CLOCK_DRIFT
+        return time.time() - self.sent_wall > asyncio.get_running_loop().time() - sent_at + CLOCK_DRIFT
 
 
 class Flights:

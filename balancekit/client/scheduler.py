@@ -80,13 +80,14 @@ class Scheduler:
         )
         self._waiters.add(waiter)
         try:
+            called_at = self._loop.time()
             stored = await self._look_up(waiter, accounts)
             for account, known in zip(accounts, stored, strict=True):
                 snapshot = known.snapshot
                 if snapshot is not account.last:
                     snapshot = account.accept(snapshot)
-                    if store_result:
-                        account.remember(snapshot)
+                    if store_result and snapshot is not None:
+                        account.remember_stored(snapshot, age=known.age + self._loop.time() - called_at)
                 if known.valid and snapshot is not None and waiter.may_join and known.age <= max_age:
                     waiter.set_outcome(snapshot)
                 else:

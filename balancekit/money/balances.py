@@ -105,8 +105,8 @@ class AccountBalances:
     stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
     def age(self, now: datetime | None = None) -> float:
-        """Return how many seconds ago the request was sent; `now` is this moment by default."""
-        return ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds()
+        """Return how many seconds ago the request was sent; `now` is this moment by default. It is never negative."""
+        return max(0.0, ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds())
 
     def __attrs_post_init__(self) -> None:
         for index, balance in enumerate(self.balances):

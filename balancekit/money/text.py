@@ -77,5 +77,4 @@ def _duration(seconds: float) -> str:
     for least, unit, name in _UNITS:
         if seconds >= least:
             return f"{int(seconds // unit)} {name}"
-    # A clock that was set back would make the age negative.
-    return f"{max(0, int(seconds))} s"
+    return f"{int(seconds)} s"

@@ -59,16 +59,17 @@ class MemoryStore:
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
-        now, monotonic, age = self._clock(), self._monotonic(), max(age, 0.0)
+        age = max(age, 0.0)
+        sent, sent_monotonic = self._clock() - age, self._monotonic() - age
         known = self._accounts.get(key)
         if known is None:
             known = self._accounts[key] = _Account()
         if known.snapshot is not None:
             known_valid, valid = known.read_at == known.version, version == known.version
-            if known_valid > valid or (known_valid == valid and _age(known, now, monotonic) < age):
+            if known_valid > valid or (known_valid == valid and known.sent_monotonic > sent_monotonic):
                 return
         known.read_at, known.snapshot = version, snapshot
-        known.sent, known.sent_monotonic = now - age, monotonic - age
+        known.sent, known.sent_monotonic = sent, sent_monotonic
         # Most clients put a thousand snapshots at a time, and have no subscriber.
         if self._subscribers:
             self._subscribers.publish(Change(key))

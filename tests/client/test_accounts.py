@@ -1,5 +1,7 @@
 """The accounts of a client and their origins: what cannot be distinguished, or limited, is refused."""
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -63,13 +65,27 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
     assert "key-one" not in one + till
 
 
-def test_the_last_snapshot_is_the_one_that_was_fetched_last(make_snapshot):
-    """A slow response that arrives after a later one does not take its place."""
+async def test_the_last_snapshot_is_the_one_that_was_requested_last(make_snapshot):
+    """A slow response that arrives after a later one does not take its place, whatever the wall clock said."""
     (account,) = accounts_by_label([Scripted("shop")], Origins({})).values()
-    earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
-    later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
+    earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
+    later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
 
-    account.remember(later)
-    account.remember(earlier)
+    account.remember(later, sent_at=2.0)
+    account.remember(earlier, sent_at=1.0)
 
-    assert account.last == later
+    assert account.last is later
+
+
+@pytest.mark.parametrize(("age", "kept"), [(50.0, True), (70.0, False)], ids=["younger", "older"])
+async def test_a_younger_snapshot_of_a_store_becomes_the_last(make_snapshot, monkeypatch, age, kept):
+    """The minute in which the machine was suspended counts, although its monotonic clock stood still."""
+    (account,) = accounts_by_label([Scripted("shop")], Origins({})).values()
+    own, stored = (make_snapshot("shop", ("BTC", amount), fetched_at=datetime.now(UTC)) for amount in "12")
+    account.remember(own, sent_at=asyncio.get_running_loop().time())
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 60)
+
+    account.remember_stored(stored, age=age)
+
+    assert account.last is (stored if kept else own)

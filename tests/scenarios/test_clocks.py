@@ -1,17 +1,158 @@
 """Clocks that are wrong: of this machine, of an API and of what stands before it. No balance gets younger by them."""
 
+import asyncio
 import json
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 
 import pytest
 
 from balancekit import AggregateClient, GetManyProvider, HttpProvider, Request, Response
 from balancekit.sandbox import Fault, Sandbox
+from balancekit.stores import MemoryStore
+from tests.support.providers import QuickTill, Scripted, outage
 
 HOUR = 3600.0
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+class Wall:
+    """The wall clock of this machine, which a test sets `ahead` by some seconds."""
+
+    def __init__(self, monkeypatch):
+        self.ahead = 0.0
+        real_time, wall = time.time, self
+
+        class Clock(datetime):
+            """What `datetime` is while the clock is set."""
+
+            @classmethod
+            def now(cls, tz=None):
+                """Return the moment that the clock shows."""
+                return datetime.now(tz) + timedelta(seconds=wall.ahead)
+
+        monkeypatch.setattr(time, "time", lambda: real_time() + self.ahead)
+        for module in ("client.attempts", "client.aggregate", "money.balances", "money.text"):
+            monkeypatch.setattr(f"balancekit.{module}.datetime", Clock)
+
+
+@pytest.fixture
+def wall(monkeypatch):
+    """Give the wall clock of this machine."""
+    return Wall(monkeypatch)
+
+
+@pytest.fixture(params=["own store", "memory store"])
+def store(request):
+    """Be the client's own store, or one that was passed in."""
+    return MemoryStore() if request.param == "memory store" else None
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 86_400.0 * 365], ids=["an hour", "a year"])
+def test_after_the_clock_is_set_back_the_last_balance_is_the_one_that_was_read_last(run_virtually, wall, store, ahead):
+    """Nine bitcoins that are known to be gone do not come back when the account fails."""
+
+    async def main():
+        till = QuickTill(held="10")
+        async with AggregateClient([till], store=store) as client:
+            wall.ahead = ahead
+            await client.fetch()
+            wall.ahead, till.held = 0.0, "1"
+            await client.fetch()
+            till.broken = True
+            return await client.fetch(stale_if_error=60)
+
+    merged = run_virtually(main())
+
+    assert merged.amount("BTC") == 1
+    assert str(merged.failures[0].last_known.balances[0].amount) == "1"
+
+
+def test_a_slow_response_from_before_the_clock_was_set_is_not_the_last(run_virtually, wall):
+    """Snapshots are ordered by when their requests were sent, whatever the clock was then."""
+
+    async def main():
+        async def respond_slowly():
+            await asyncio.sleep(1.0)
+            return till.balances("10")
+
+        till = Scripted("till", respond_slowly, 0.1, outage("till", retryable=False))
+        async with AggregateClient([till]) as client:
+            wall.ahead = HOUR
+            slow = asyncio.create_task(client.fetch())
+            await asyncio.sleep(0.5)
+            wall.ahead = 0.0
+            read = await client.fetch()
+            late = await slow
+            return [merged.amount("BTC") for merged in (read, late, await client.fetch(stale_if_error=60))]
+
+    assert run_virtually(main()) == [1, 10, 1]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 120.0], ids=["at once", "two minutes later"])
+async def test_an_age_is_never_less_than_the_monotonic_clock_says(wall, monkeypatch, seconds):
+    """After the clock was set back by an hour a snapshot is as old as it is, in results that are fresh or stale."""
+    real, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: real() + passed[0])
+    wall.ahead = HOUR
+    till = QuickTill(takes=0.0)
+    async with AggregateClient([till]) as client:
+        await client.fetch()
+        wall.ahead, passed[0] = seconds, seconds
+        fresh = await client.fetch(max_age=2 * HOUR)
+        again = await client.fetch(max_age=2 * HOUR)
+        (streamed,) = [outcome async for outcome in client.stream(max_age=2 * HOUR)]
+        till.broken = True
+        stale = await client.fetch(stale_if_error=60)
+        (failure,) = stale.failures
+
+    assert till.requests == 2
+    assert again is fresh
+    for snapshot in (*fresh.accounts, streamed, failure.last_known):
+        assert seconds - 1 <= snapshot.age() <= seconds + 5
+    assert (len(stale) == 1) == (seconds < 60)
+    if seconds:
+        assert fresh.as_of <= datetime.now(UTC) + timedelta(seconds=5)
+    else:
+        assert "1 (as of" in stale.to_text()
+
+
+async def test_a_watch_shows_no_balance_of_the_future(wall):
+    """The age of what it keeps of a failed account is counted anew in every state."""
+    wall.ahead = HOUR
+    broken, shop = QuickTill("broken", takes=0.0), QuickTill("shop", takes=0.0)
+    async with AggregateClient([broken, shop]) as client:
+        await client.fetch()
+        broken.broken = True
+        states = client.watch(stale_if_error=60)
+        await anext(states)
+        wall.ahead = 0.0
+        await client.invalidate("shop")
+        state = await anext(states)
+        await states.aclose()
+
+    assert [(snapshot.account, snapshot.stale) for snapshot in state.accounts] == [("broken", True), ("shop", False)]
+    assert all(snapshot.fetched_at <= datetime.now(UTC) for snapshot in state.accounts)
+
+
+async def test_a_snapshot_of_another_process_is_as_old_as_the_store_says(wall):
+    """The clock of the replica that read it may be an hour ahead of this one."""
+    store, now = MemoryStore(clock=lambda: 0.0, monotonic=lambda: now[0]), [0.0]
+    here, there = QuickTill(takes=0.0), QuickTill(takes=0.0)
+    async with AggregateClient([there], store=store) as replica, AggregateClient([here], store=store) as client:
+        wall.ahead = HOUR
+        await replica.fetch()
+        wall.ahead, now[0] = 0.0, 90.0
+        fresh = await client.fetch(max_age=600)
+        here.broken = True
+        failed = await client.fetch(stale_if_error=60)
+
+    assert here.requests == 1
+    assert 89 <= fresh.accounts[0].age() <= 95
+    assert 89 <= failed.failures[0].last_known.age() <= 95
+    assert len(failed) == 0
 
 
 class Api:

@@ -23,6 +23,20 @@ async def test_an_age_is_the_longer_of_two(make_snapshot, on_the_wall, monotonic
     assert (await store.get(["shop"]))[0].age == age
 
 
+async def test_of_two_snapshots_the_one_that_was_read_later_stays(make_snapshot):
+    """Also if the wall clock was set back, and forward again, between their requests."""
+    wall, monotonic = Clock(), Clock()
+    store = MemoryStore(clock=wall, monotonic=monotonic)
+    later, earlier = make_snapshot("shop", ("BTC", "1")), make_snapshot("shop", ("BTC", "10"))
+    await store.put("shop", later, version="0", age=0)
+
+    wall.now += 3600
+    monotonic.now += 5
+    await store.put("shop", earlier, version="0", age=10)
+
+    assert (await store.get(["shop"]))[0].snapshot is later
+
+
 async def test_it_is_shown_by_its_size(make_snapshot):
     """A repr shows no balance."""
     store = MemoryStore()
