@@ -13,6 +13,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.exceptions import (
         ConnectionError as RedisConnectionError,
+        NoPermissionError,
         ReadOnlyError,
         ResponseError,
         TimeoutError as RedisTimeoutError,
@@ -20,7 +21,7 @@ try:
 except ImportError as _missing:
     raise ImportError("RedisStore needs redis-py: pip install 'balancekit[redis]'") from _missing
 
-__all__ = ["ReadOnlyError", "Redis", "ResponseError", "connect", "disconnect", "listen"]
+__all__ = ["NoPermissionError", "ReadOnlyError", "Redis", "ResponseError", "connect", "disconnect", "listen"]
 
 # In seconds. Redis responds within milliseconds; rather than wait longer, a client reads the providers.
 SOCKET_TIMEOUT: Final = 1.0

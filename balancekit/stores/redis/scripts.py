@@ -15,6 +15,14 @@ local function delete_unless(kind)
 end
 """
 
+_PUBLISH: Final = """
+-- What was written stays written even if the user may not publish; the error is returned.
+local function publish(channel, change)
+    local published = redis.pcall('PUBLISH', channel, change)
+    return type(published) == 'table' and published.err or nil
+end
+"""
+
 _TIME: Final = (
     _TYPES
     + """
@@ -59,6 +67,7 @@ return redis.call('HGET', KEYS[1], 'version')
 
 PUT: Final = (
     _TIME
+    + _PUBLISH
     + _ACCOUNT
     + """
 local _, new_version, expiry, version, age, latest_sent, snapshot, channel, change = unpack(ARGV)
@@ -73,27 +82,27 @@ local sent = math.min(now - age, tonumber(latest_sent) or now)
 if known_sent and known_sent <= now then
     local valid, known_valid = version == known[1], known[2] == known[1]
     if known_valid and not valid or known_valid == valid and known_sent > sent then
-        return 0
+        return nil
     end
 end
 redis.call('HSET', KEYS[1], 'read_at', version, 'sent', format(sent), 'snapshot', snapshot)
-redis.call('PUBLISH', channel, change)
-return 1
+return publish(channel, change)
 """
 )
-"""Keep a snapshot unless a better one is there."""
+"""Keep a snapshot unless a better one is there; return the error if the user may not publish that."""
 
 INVALIDATE: Final = (
     _TYPES
+    + _PUBLISH
     + """
 local new_version, expiry, channel, change = unpack(ARGV)
 delete_unless('hash')
 redis.call('HSET', KEYS[1], 'version', new_version)
 redis.call('EXPIRE', KEYS[1], expiry)
-redis.call('PUBLISH', channel, change)
+return publish(channel, change)
 """
 )
-"""Give an account another version."""
+"""Give an account another version; return the error if the user may not publish that."""
 
 LEASE: Final = (
     _TYPES
@@ -113,12 +122,13 @@ return 0
 
 RELEASE: Final = (
     _TYPES
+    + _PUBLISH
     + """
 local owner, channel, change = unpack(ARGV)
 delete_unless('string')
 if redis.call('GET', KEYS[1]) == owner then
     redis.call('DEL', KEYS[1])
-    redis.call('PUBLISH', channel, change)
+    return publish(channel, change)
 end
 """
 )

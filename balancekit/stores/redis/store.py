@@ -23,7 +23,15 @@ from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.connection import ReadOnlyError, Redis, ResponseError, connect, disconnect, listen
+from balancekit.stores.redis.connection import (
+    NoPermissionError,
+    ReadOnlyError,
+    Redis,
+    ResponseError,
+    connect,
+    disconnect,
+    listen,
+)
 from balancekit.stores.redis.values import (
     EVENT,
     SnapshotParser,
@@ -69,6 +77,8 @@ class RedisStore:
         self._keep = max(1, round(keep))
         # By how many microseconds, at most, the clock of Redis is ahead of `monotonic`; None until that is known.
         self._clock_offset: int | None = None
+        # The commands that Redis does not permit, each of which is logged once.
+        self._denied: set[str] = set()
         # How often the connections were closed because Redis had become a replica.
         self._disconnected = 0
         self._parser = SnapshotParser()
@@ -98,7 +108,7 @@ class RedisStore:
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
-        await self._run(
+        await self._publish(
             lua.PUT,
             self._account_key(key),
             self._time_override(),
@@ -115,7 +125,9 @@ class RedisStore:
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
         change = write_change(Change(key, invalidated=True))
-        await self._run(lua.INVALIDATE, self._account_key(key), secrets.token_hex(), self._keep, self._channel, change)
+        await self._publish(
+            lua.INVALIDATE, self._account_key(key), secrets.token_hex(), self._keep, self._channel, change
+        )
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
@@ -125,7 +137,7 @@ class RedisStore:
     async def release(self, key: str, owner: str) -> None:
         """Give the lease back, if it is the owner's."""
         change = write_change(Change(key))
-        await self._run(lua.RELEASE, self._key("lease", key), write_owner(owner), self._channel, change)
+        await self._publish(lua.RELEASE, self._key("lease", key), write_owner(owner), self._channel, change)
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Give what happens from now on; the first change, which has no key, says that it has begun.
@@ -134,8 +146,12 @@ class RedisStore:
         """
         with SanitizedExceptions():
             async with aclosing(listen(self._redis, self._channel)) as published:
-                async for text in published:
-                    yield Change(None) if text is None else parse_change(text)
+                try:
+                    async for text in published:
+                        yield Change(None) if text is None else parse_change(text)
+                except NoPermissionError:
+                    self._report_denied("SUBSCRIBE")
+                    raise
 
     async def seen(self, event: str) -> bool:
         """Whether the event with that id is remembered."""
@@ -196,6 +212,20 @@ class RedisStore:
     async def _run(self, source: str, key: str, *args: str | bytes | int) -> Any:  # noqa: ANN401 - as the script returns it
         with SanitizedExceptions():
             return await self._write(self._scripts[source]([key], args, self._redis))
+
+    async def _publish(self, source: str, key: str, *args: str | bytes | int) -> None:
+        if await self._run(source, key, *args) is not None:
+            self._report_denied("PUBLISH")
+
+    def _report_denied(self, command: str) -> None:
+        # Everything else works, so nobody would notice but by changes that arrive late.
+        if command not in self._denied:
+            self._denied.add(command)
+            _log.warning(
+                "Redis does not permit %s on the channel %s, so processes learn late of each other's changes",
+                command,
+                self._channel,
+            )
 
     async def _write(self, call: Awaitable[_Result]) -> _Result:
         disconnected = self._disconnected

@@ -1,18 +1,23 @@
 """Connections to Redis: how long they wait, how they recover, and what their errors show."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from redis import exceptions
 
-from balancekit import ConfigError
+from balancekit import ConfigError, RateLimit
 from balancekit.http.secret import Secret
+from balancekit.stores import RedisStore
 from balancekit.stores.redis import connection
 from balancekit.stores.redis.connection import connect, listen
+from tests.support.stores import known, put
 
+REPLICAS = Path(__file__).parents[3] / "docs" / "replicas.md"
 CANARY = "canary-password-1"
 
 
@@ -179,3 +184,30 @@ class TestListening:
             publish("one")
 
             assert await waiting == b"one"
+
+
+async def test_the_documented_permissions_are_those_that_it_needs(server, make_snapshot, caplog):
+    """With them every call works, and nothing is logged."""
+    documented = re.search(r"ACL SETUSER shop on >password (.*?)```", REPLICAS.read_text(), re.DOTALL)[1].split()
+
+    with server.client() as client:
+        client.execute_command("ACL SETUSER", "shop", "on", ">password", *documented)
+    try:
+        url = f"unix://shop@{server.socket}?password=password"
+        async with RedisStore.from_url(url, prefix="shop") as store, aclosing(store.changes()) as changes:
+            await anext(changes)
+            await put(store, make_snapshot("shop", ("BTC", "1")))
+            assert (await known(store)).valid
+            await store.invalidate("shop")
+            await store.lease("shop", "me", seconds=10)
+            await store.release("shop", "me")
+            await store.remember("msg_1", seconds=10)
+            assert await store.seen("msg_1")
+            for request_id in ("a", "b"):
+                await store.acquire_permit("host", RateLimit(1, per=1), request_id, hold=1)
+            await store.release_permit("host", RateLimit(1, per=1), "a")
+    finally:
+        with server.client() as client:
+            client.execute_command("ACL DELUSER", "shop")
+
+    assert caplog.records == []

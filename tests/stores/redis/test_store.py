@@ -221,6 +221,46 @@ class TestFailover:
             await client.aclose()
 
 
+class TestPermissions:
+    """A user of Redis who may not do everything."""
+
+    @pytest.mark.parametrize(
+        ("denied", "commands"),
+        [
+            (["-subscribe"], ["SUBSCRIBE"]),
+            (["-publish"], ["PUBLISH"]),
+            (["resetchannels"], ["PUBLISH", "SUBSCRIBE"]),
+        ],
+        ids=str,
+    )
+    async def test_what_is_not_permitted_is_reported_once(self, server, snapshot, caplog, denied, commands):
+        """Without notifications everything else works, and an invalidation is not repeated for ever."""
+        with server.client() as client:
+            client.execute_command("ACL SETUSER", "limited", "on", ">password", "~*", "&*", "+@all", *denied)
+        try:
+            async with RedisStore.from_url(f"unix://limited@{server.socket}?password=password") as store:
+                fail_open = FailOpenStore(store, lambda _: None)
+                for _ in range(2):
+                    with suppress(exceptions.NoPermissionError):
+                        await anext(store.changes())
+                    await fail_open.invalidate("shop")
+                    await put(fail_open, snapshot)
+                    assert await fail_open.lease("shop", "me", seconds=1) == 0
+                    await fail_open.release("shop", "me")
+                assert fail_open.reachable
+                assert (await known(fail_open)).valid
+                await fail_open.aclose()
+        finally:
+            with server.client() as client:
+                client.execute_command("ACL DELUSER", "limited")
+
+        assert sorted(record.getMessage() for record in caplog.records) == [
+            f"Redis does not permit {command} on the channel balancekit:changes, "
+            "so processes learn late of each other's changes"
+            for command in commands
+        ]
+
+
 class TestConnections:
     """Connections of its own, and a client that it is lent."""
 
