@@ -1,8 +1,9 @@
-"""What is checked before a change lands: `nox` runs all of it; `fuzz`, `soak` and `bench` are run by name."""
+"""What is checked before a change lands: `nox` runs all of it; `lowest`, `fuzz`, `soak` and `bench` are run by name."""
 
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -78,6 +79,18 @@ def tests(session: nox.Session) -> None:
     server = session.run("python", "-m", "tests.support.redis_server", silent=True)
     # Without a server the floor holds for the code that could run.
     session.run("coverage", "report", *([] if server else ["--omit=*/stores/redis/*"]))
+
+
+@nox.session(python=PRESENT[0])
+def lowest(session: nox.Session) -> None:
+    """Run all tests with the lowest versions that `pyproject.toml` allows of what is installed with balancekit."""
+    project = PYPROJECT["project"]
+    needed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("\n".join(requirement.replace(">=", "==") for requirement in needed))
+    session.install("--constraint", str(constraints), "-e", ".[cli,otel,redis]", *_group("test"))
+    _install_redis_server(session)
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
 
 
 @nox.session

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import importlib.resources
 import pkgutil
+import re
 
 import balancekit
 from balancekit.__main__ import main
@@ -38,3 +39,10 @@ def test_the_console_script_is_installed():
 def test_each_extra_is_offered():
     """An extra that the documentation names can be installed."""
     assert set(importlib.metadata.metadata("balancekit").get_all("Provides-Extra")) == {"cli", "otel", "redis"}
+
+
+def test_each_dependency_has_a_lowest_version_and_no_other_bound():
+    """`nox -s lowest` installs that version, and applications choose any later one."""
+    requirements = importlib.metadata.requires("balancekit")
+
+    assert [each for each in requirements if not re.fullmatch(r"[\w-]+>=[\d.]+(; extra == .*)?", each)] == []

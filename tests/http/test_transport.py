@@ -1,9 +1,11 @@
 """Sending requests, over real connections on loopback."""
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import socket
+import tracemalloc
 import weakref
 from types import SimpleNamespace
 
@@ -390,6 +392,24 @@ async def test_a_body_over_the_limit_is_refused(session, origin, encode):
 
     with pytest.raises(BodyTooLargeError, match="larger than 10485760 bytes"):
         await send(session, Request("POST", origin.url))
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_decompression_bomb_takes_little_memory(session, origin, status):
+    """64 KiB that would be 64 MiB are never inflated beyond the limit; aiohttp before 3.14.1 inflates all at once."""
+    bomb = gzip.compress(bytes(64 * 2**20))
+    origin.response = raw_response(status, bomb, "Content-Encoding: gzip")
+
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(BodyTooLargeError):
+            await send(session, Request("POST", origin.url))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(bomb) < 2**16
+    assert peak < 2 * MAX_RESPONSE_BODY
 
 
 @pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])
