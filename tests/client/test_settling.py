@@ -8,6 +8,7 @@ import pytest
 from balancekit import AggregateClient
 from tests.support.providers import QuickTill
 from tests.support.stores import FlakyStore
+from tests.support.virtual_time import VirtualLoop
 from tests.support.watching import Seen
 
 
@@ -145,6 +146,36 @@ def test_only_a_settled_event_has_a_second_look(with_quick_till, act):
     assert with_quick_till(steps) == 0
 
 
+def test_a_delay_of_zero_invalidates_once(run_virtually):
+    """There is no second look, not even at once."""
+
+    async def main():
+        store = FlakyStore()
+        async with AggregateClient([QuickTill()], store=store, settle_delay=0) as client:
+            await settle(client)
+            await asyncio.sleep(60)
+        return store.calls.count("invalidate")
+
+    assert run_virtually(main()) == 1
+
+
+def test_a_client_that_is_closed_at_the_event_does_not_look_again(run_virtually):
+    """It may be closed while the store notes the event."""
+
+    async def main():
+        store = FlakyStore()
+        client = AggregateClient([QuickTill()], store=store)
+        store.fault = 0.1
+        delivery = asyncio.create_task(settle(client))
+        await asyncio.sleep(0.15)
+        await client.aclose()
+        await delivery
+        await asyncio.sleep(60)
+        return store.calls.count("invalidate")
+
+    assert run_virtually(main()) == 1
+
+
 @pytest.mark.parametrize("seconds", [0, 5], ids=["before the second look", "during it"])
 def test_closing_the_client_ends_it(run_virtually, seconds):
     """No timer and no task is left, and the store is not called again."""
@@ -186,6 +217,27 @@ def test_leaving_the_event_loop_ends_it(run_virtually):
     run_virtually(second())
 
     assert till.requests == 3
+
+
+def test_a_loop_that_was_left_does_not_look_again():
+    """It may run again while the client is in use in another."""
+    till = QuickTill()
+
+    async def first():
+        session = aiohttp.ClientSession()
+        client = AggregateClient([till], session=session)
+        await settle(client)
+        return client, session
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as left, asyncio.Runner(loop_factory=VirtualLoop) as used:
+        client, session = left.run(first())
+        used.run(client.fetch())
+        left.run(asyncio.sleep(60))
+        used.run(client.fetch(max_age=3600))
+        used.run(client.aclose())
+        left.run(session.close())
+
+    assert till.requests == 1
 
 
 def test_only_the_client_that_acted_on_an_event_looks_again(run_virtually):
