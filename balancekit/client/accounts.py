@@ -21,7 +21,7 @@ from balancekit.errors import BalancekitError, ConfigError, MalformedResponseErr
 from balancekit.http.clock_skew import OriginClock
 from balancekit.http.hints import HINTS
 from balancekit.http.rate_limit import RateLimit, RateLimiter
-from balancekit.http.redaction import attach_cause, secrets_of
+from balancekit.http.redaction import attach_cause, redact_exception, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance
 from balancekit.money.currencies import check_label
@@ -159,16 +159,21 @@ class Account:
         """Return the error that stands for what the account's provider raised, whatever that is."""
         # A subclass that does not call its base's constructor has none of an error's attributes.
         if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
-            return raised
+            # An HttpProvider has done so itself.
+            return raised if isinstance(self.source, HttpProvider) else redact_exception(raised, self._secrets())
         error: ProviderError | None = None
-        secrets: Collection[str] = ()
+        secrets = self._secrets()
         with suppress(Exception):
-            secrets = secrets_of(self.source)
             error = transport_error(raised, account=self.label, provider=self.provider, secrets=secrets)
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised, secrets)
         return error
+
+    def _secrets(self) -> Collection[str]:
+        with suppress(Exception):
+            return secrets_of(self.source)
+        return ()
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

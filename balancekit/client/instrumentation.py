@@ -138,9 +138,10 @@ def _facts(error: BalancekitError) -> dict[str, str | int]:
 def log_transition(account: Account, error: BalancekitError | None) -> None:
     """Record how a read of an account ended, and log it if the account went down or came back."""
     if error is not None and not account.is_down:
-        _log.warning("%s is down: %s", account, brief(error))
+        # As text: log handlers may keep the arguments, and an account holds its last balances.
+        _log.warning("%s is down: %s", str(account), brief(error))
     elif error is None and account.is_down:
-        _log.info("%s is back", account)
+        _log.info("%s is back", str(account))
     account.is_down = error is not None
 
 
@@ -159,7 +160,7 @@ def logs_attempts() -> bool:
 def log_attempt(account: Account, number: int, result: AccountBalances | BalancekitError, seconds: float) -> None:
     """Log an attempt and how it ended."""
     ended = "200" if isinstance(result, AccountBalances) else brief(result)
-    _log.debug("%s: attempt %d: %s in %.0f ms", account, number, ended, 1e3 * seconds)
+    _log.debug("%s: attempt %d: %s in %.0f ms", str(account), number, ended, 1e3 * seconds)
 
 
 def brief(error: BalancekitError) -> str:

@@ -1,7 +1,7 @@
 """What an error response means: status to class of error, the provider's code and message, and a hint."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, cast
@@ -19,6 +19,7 @@ from balancekit.errors import (
 )
 from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS
 from balancekit.http.messages import Response, excerpt
+from balancekit.http.redaction import redact
 from balancekit.http.retry_after import retry_after_of
 
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
@@ -60,6 +61,12 @@ class ErrorDetail:
 
     code: str | None = attrs.field(default=None, converter=_code)
     message: str | None = attrs.field(default=None, converter=_message)
+
+
+def redact_detail(detail: ErrorDetail, secrets: Iterable[str]) -> ErrorDetail:
+    """Return what an adapter has read of an error response without secrets."""
+    code, message = (None if text is None else redact(text, secrets) for text in (detail.code, detail.message))
+    return ErrorDetail(code, message)
 
 
 def error_of(

@@ -16,6 +16,7 @@ from yarl import URL
 
 from balancekit.errors import ProviderError
 from balancekit.http.messages import MAX_ERROR_BODY, MAX_EXCERPT, Request, Response, excerpt
+from balancekit.http.quotations import Secrets
 from balancekit.http.secret import Secret
 from balancekit.money import exact_json
 
@@ -33,65 +34,80 @@ _PACKAGE: Final = str(Path(__file__).parents[1])
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
-# A run of backslashes is as many levels of quoting; `\\u005c` is a backslash itself, which may begin another escape.
-_ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4}))?")
+_MIN_WORD_LENGTH: Final = 12
 
-_MAX_NESTED_ESCAPES: Final = 4
+_VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
+"""A value in a body, whether that is JSON, a form or text."""
+
+_WORDS: Final = re.compile(r"[A-Za-z._-]+")
+"""A part of a path that is hardly a secret, such as `account.balance.getMany`."""
+
+NOT_SHOWN: Final = "(not shown: it contains a secret)"
+"""What stands in place of text that quotes a secret in any other way than as it was sent."""
 
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
 _Error = TypeVar("_Error", bound=BaseException)
 
 
-def sensitive_values(request: Request) -> frozenset[str]:
-    """Return what must not be shown of a request: its body, and the values of its query and headers.
+def sensitive_values(request: Request, kept: Collection[str] = ()) -> Secrets:
+    """Return what must not be shown of a request: the values of its query and headers, and tokens in path and body.
 
-    The parts of a header's value between blanks count too: a server may send a token back without its scheme.
+    The parts of a header's value between blanks count too: a server may send a token back without its scheme. A token
+    is what the adapter has `kept`, or what is too long for a word, or long and has digits.
     """
+    url = URL(request.url, encoded=True)
+    body = request.body.decode("utf-8", "replace")
     values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
     values |= {part for value in values for part in value.split()}
-    values |= {*URL(request.url, encoded=True).query.values(), request.body.decode("utf-8", "replace")}
-    return frozenset(value for value in values if len(value) >= _MIN_SECRET_LENGTH)
+    values |= {*url.query.values(), url.user or "", url.password or ""}
+    values |= {value for value in kept if value in url.path or value in body}
+    values |= {
+        part
+        for part in (*url.path.split("/"), *url.raw_path.split("/"))
+        if _is_token(part) and not _WORDS.fullmatch(part)
+    }
+    words = _VALUE.findall(body)
+    values |= {word for word in words if _is_token(word) or word == body}
+    return Secrets(value for value in values if len(value) >= _MIN_SECRET_LENGTH)
+
+
+def _is_token(text: str) -> bool:
+    has_digits = any(character.isdigit() for character in text)
+    return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return text with *** in place of the secrets, in upper or lower case."""
+    """Return text with *** in place of the secrets, in upper or lower case.
+
+    Text that quotes one in any other way, in part or in another encoding, is not shown at all.
+    """
+    secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
+    masked = _mask(text, secrets)
+    return NOT_SHOWN if secrets.quoted_in(masked) else masked
+
+
+def _mask(text: str, secrets: Secrets) -> str:
     # The longest first, since one may be a part of another.
-    pattern = "|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True))
+    pattern = "|".join(map(re.escape, secrets.in_plain(text)))
     return re.sub(pattern, _MASK, text, flags=re.IGNORECASE) if pattern else text
 
 
 def redact_response(response: Response, secrets: Iterable[str]) -> Response:
-    """Return a response without the secrets in its headers and body, however JSON may have escaped them there.
+    """Return a response without the secrets in its headers and body.
 
     Of the body, the first `MAX_ERROR_BODY` bytes are kept.
     """
+    secrets = Secrets(secrets)
     body = response.body[:MAX_ERROR_BODY]
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         # Encoded again, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
-    secrets = tuple(secrets)
-    text = redact(text, {*secrets, *(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)})
-    # JSON that is cut or broken still has its escapes, and so has JSON quoted in JSON: a reader can undo them.
-    for undo in (_without_backslashes, _unescaped):
-        bare_text, bare_secrets = undo(text), tuple(map(undo, secrets))
-        if (redacted := redact(bare_text, bare_secrets)) != bare_text:
-            text = redacted
+    escaped = Secrets(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)
+    text = redact(_mask(text, escaped), secrets)
     headers = {name: redact(value, secrets) for name, value in response.headers.items()}
     return Response(response.status, headers, text.encode("utf-8", "replace"))
-
-
-def _without_backslashes(text: str) -> str:
-    return text.replace("\\", "")
-
-
-def _unescaped(text: str) -> str:
-    for _ in range(_MAX_NESTED_ESCAPES):
-        if "\\" not in text:
-            break
-        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else "", text)
-    return _without_backslashes(text)
 
 
 def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
@@ -106,8 +122,12 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
             link.request_info = aiohttp.RequestInfo(info.url, info.method, _NO_HEADERS, info.real_url)
             link.args = (link.request_info, ())
             link.history = ()
-        elif isinstance(link, UnicodeEncodeError):
-            link.object = ""
+            # A proxy may send back the password that it was sent.
+            link.headers = None
+            if isinstance(link, aiohttp.ClientHttpProxyError):
+                link.message = "the proxy refused"
+        elif isinstance(link, UnicodeEncodeError | UnicodeDecodeError):
+            link.object = "" if isinstance(link, UnicodeEncodeError) else b""
             link.args = ()
     return error
 
@@ -181,11 +201,40 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] 
     return error
 
 
+def redact_exception(error: _Error, secrets: Collection[str]) -> _Error:
+    """Sanitize an exception, and redact the text and the attributes of it and of those it came from."""
+    for link in walk_exception_chain(sanitize_exception(error)):
+        # Some cannot be changed; `attach_cause` leaves them out.
+        if _quotes_any(secrets, link):
+            with contextlib.suppress(Exception):
+                link.args = tuple(_redacted(value, secrets) for value in link.args)
+                for name, value in vars(link).items():
+                    setattr(link, name, [] if name == "__notes__" else _redacted(value, secrets))
+                if isinstance(link, SystemExit):
+                    link.code = cast("str | int | None", _redacted(link.code, secrets))
+    return error
+
+
+def _redacted(value: object, secrets: Collection[str]) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(value if isinstance(value, str) else repr(value), secrets)
+
+
 def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
     """Whether an exception, or one that it came from, has one of the secrets in its text or its attributes."""
-    return any(
-        secret in f"{link} {link!r} {vars(link)!r}" for secret in secrets for link in walk_exception_chain(error)
-    )
+    return any(_quotes_any(secrets, link) for link in walk_exception_chain(error))
+
+
+def _quotes_any(secrets: Collection[str], link: BaseException) -> bool:
+    if not secrets:
+        return False
+    try:
+        text = f"{link} {link!r} {link.args!r} {vars(link)!r}"
+    except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
+        return True
+    secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
+    return bool(secrets.in_plain(text)) or secrets.quoted_in(text)
 
 
 def walk_exception_chain(error: BaseException, *, except_for: BaseException | None = None) -> Iterator[BaseException]:

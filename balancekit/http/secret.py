@@ -93,5 +93,8 @@ class Secret:
     def __str__(self) -> str:
         return _MASK
 
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")

@@ -1,6 +1,5 @@
 """What a provider adapter is, and the base class that sends what an adapter builds."""
 
-import asyncio
 import base64
 import codecs
 import hashlib
@@ -28,7 +27,7 @@ from balancekit.errors import (
     TransportError,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
-from balancekit.http.error_responses import ErrorDetail, error_detail, error_of
+from balancekit.http.error_responses import ErrorDetail, error_detail, error_of, redact_detail
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
     ERROR_IN_200_HINT,
@@ -38,7 +37,15 @@ from balancekit.http.hints import (
     UNSENT_HINT,
 )
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url
-from balancekit.http.redaction import attach_cause, redact_response, sanitize_exception, secrets_of, sensitive_values
+from balancekit.http.quotations import Secrets
+from balancekit.http.redaction import (
+    attach_cause,
+    redact,
+    redact_exception,
+    redact_response,
+    secrets_of,
+    sensitive_values,
+)
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
@@ -173,18 +180,17 @@ class HttpProvider(ABC):
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
         """Send one request and read its response; raises a ProviderError if anything is wrong."""
         request: Request | None = None
+        response: Response | None = None
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
-        except asyncio.CancelledError as error:
-            # The frames below hold the headers, so no exception leaves here with them.
-            raise sanitize_exception(error) from None
-        except Exception as error:  # noqa: BLE001 - likewise
-            failure = self._unsent(error, request)
-        else:
             if response.status == HTTPStatus.OK:
-                return self._read(request, response)
-            failure = self._error_of(request, response)
+                return self.read_response(response)
+            failure: BaseException = self._error_of(request, response)
+        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+            failure = self._error_for(error, request, response)
+        except BaseException as error:  # noqa: BLE001 - the frames of a cancellation hold the headers, too
+            failure = redact_exception(error, self._secrets(request))
         # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
         raise failure
 
@@ -193,34 +199,29 @@ class HttpProvider(ABC):
         fields = vars(self)
         return f"{type(self).__name__}({fields.get('account')!r}, base_url={fields.get('base_url')!r})"
 
-    def _unsent(self, error: Exception, request: Request | None) -> ProviderError:
-        if request is None:
-            failure = self._error(ProviderError, f"{type(error).__name__} while building the request")
-            return attach_cause(failure, error, secrets_of(self))
-        hidden = sensitive_values(request)
-        translated = transport_error(error, account=self.account, provider=self.provider, secrets=hidden)
-        if translated is not None:
-            return translated
-        # Such as a closed session or a header that cannot be written: trying again would change nothing.
-        message = f"{type(error).__name__} while sending the request"
-        return attach_cause(self._error(TransportError, message, retryable=False, hint=UNSENT_HINT), error, hidden)
+    def _secrets(self, request: Request | None) -> Secrets:
+        kept = secrets_of(self)
+        return Secrets(kept if request is None else kept | sensitive_values(request, kept))
 
-    def _read(self, request: Request, response: Response) -> Sequence[Balance]:
-        raised: Exception | None = None
-        try:
-            return self.read_response(response)
-        except BalancekitError:
-            raise
-        except ShapeError as error:
-            message = str(error)
-        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
-            message, raised = f"{type(error).__name__} while reading the response", error
-        failure = self._malformed(request, response, message)
-        if raised is not None:
-            attach_cause(failure, raised, sensitive_values(request) | secrets_of(self))
-        # It may quote a secret, and error trackers collect the variables of this frame.
-        del raised
-        raise failure
+    def _error_for(self, raised: Exception, request: Request | None, response: Response | None) -> BalancekitError:
+        hidden, name = self._secrets(request), type(raised).__name__
+        if isinstance(raised, BalancekitError):
+            return redact_exception(raised, hidden)
+        if request is None:
+            failure = self._error(ProviderError, f"{name} while building the request")
+        elif response is None:
+            translated = transport_error(raised, account=self.account, provider=self.provider, secrets=hidden)
+            if translated is not None:
+                return translated
+            # Such as a closed session or a header that cannot be written: trying again would change nothing.
+            failure = self._error(
+                TransportError, f"{name} while sending the request", retryable=False, hint=UNSENT_HINT
+            )
+        elif isinstance(raised, ShapeError):
+            return self._malformed(request, response, redact(str(raised), hidden))
+        else:
+            failure = self._malformed(request, response, f"{name} while reading the response")
+        return attach_cause(failure, raised, hidden)
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
         return kind(message, account=self.account, provider=self.provider, **facts)
@@ -239,11 +240,12 @@ class HttpProvider(ABC):
 
     def _error_of(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        redacted = redact_response(response, sensitive_values(request))
+        hidden = sensitive_values(request, secrets_of(self))
+        redacted = redact_response(response, hidden)
         try:
-            detail = self.read_error(redacted)
-        except BalancekitError:
-            raise
+            detail = redact_detail(self.read_error(redacted), hidden)
+        except ProviderError as own:
+            return redact_exception(own, hidden)
         except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
             detail = error_detail(redacted)
         now = self.clock()

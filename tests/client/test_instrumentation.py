@@ -169,3 +169,19 @@ def test_the_log_has_a_line_for_every_attempt_at_debug(run_virtually, caplog):
         "shop (bank): attempt 1: ServiceUnavailableError 503 in 250 ms",
         "shop (bank): attempt 2: 200 in 250 ms",
     ]
+
+
+def test_log_records_hold_no_balances(run_virtually, caplog):
+    """Error trackers collect the arguments of a record, and an account's repr has its last balances."""
+    caplog.set_level(logging.DEBUG, logger="balancekit")
+
+    async def main():
+        async with AggregateClient([Bank("shop", down=states.pop)], attempts=1) as client:
+            for _ in range(4):
+                await client.fetch(max_age=0)
+
+    states = [False, True, True, False]
+    run_virtually(main())
+
+    assert {"is down", "is back"} <= {" ".join(record.message.split()[2:4]).rstrip(":") for record in caplog.records}
+    assert {type(argument) for record in caplog.records for argument in record.args} <= {str, int, float}

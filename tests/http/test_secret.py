@@ -20,7 +20,11 @@ def test_no_way_of_writing_a_secret_shows_it(show):
     assert CANARY not in show(Secret(CANARY))
 
 
-@pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "copier",
+    [pickle.dumps, copy.copy, copy.deepcopy, Secret.__getstate__],
+    ids=["pickle", "copy", "deepcopy", "state"],
+)
 def test_a_secret_is_not_pickled(copier):
     """A secret does not travel to another process, a cache or a queue by accident."""
     with pytest.raises(TypeError, match="not pickled"):

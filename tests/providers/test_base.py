@@ -1,10 +1,13 @@
 """What a provider adapter is: the base class, with an adapter of the tests' own."""
 
+import asyncio
 import base64
 import inspect
 import json
+import traceback
 from decimal import Decimal
 from types import MappingProxyType
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from balancekit import (
     AssetType,
     AuthenticationError,
+    BadRequestError,
     Balance,
     BalanceProvider,
     ConfigError,
@@ -19,13 +23,16 @@ from balancekit import (
     ErrorDetail,
     HttpProvider,
     MalformedResponseError,
+    ProviderError,
     Request,
     Response,
+    Secret,
     ServiceUnavailableError,
     TransportError,
 )
 from balancekit.http.hints import HINTS
 from balancekit.http.transport import BodyTooLargeError
+from balancekit.providers import base
 from tests.support.providers import Scripted
 
 CANARY = "canary/3f9a+b=="
@@ -352,4 +359,129 @@ async def test_the_traceback_of_a_failure_shows_no_secret(bank, wire, outcome, e
     with pytest.raises(Exception, match="shop") as caught:
         await bank.fetch_balances(None)
 
+    assert CANARY not in everything_shown_by(caught.value)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda token: "\n".join(token).encode(),
+        lambda token: base64.b64encode(token.encode()),
+        lambda token: token[2:].encode(),
+    ],
+    ids=["lines", "base64", "cut"],
+)
+async def test_a_response_that_quotes_a_credential_in_disguise_is_not_shown(wire, disguise):
+    """Status and hint tell what to do, and nothing can be put together again from the message."""
+    token = f"{CANARY}{CANARY}"
+    bank = MyBank("shop", token=token)
+    wire.outcome = Response(402, body=b"no such token: " + disguise(token))
+
+    with pytest.raises(BadRequestError) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.message == "402: (not shown: it contains a secret)"
+    assert caught.value.hint == "Pay the bank"
+
+
+@pytest.mark.parametrize("kept", [str, Secret], ids=["text", "secret"])
+@pytest.mark.parametrize("token", ["canary-3f9a", "canarytoken-abc", "canary/3f9a+b=="])
+async def test_a_token_in_the_path_is_a_secret(wire, kept, token):
+    """Some APIs have the key in the URL, and a server that does not know it shows the path."""
+
+    class InPath(MyBank):
+        def build_request(self, *, now, nonce):
+            value = self._token.reveal() if isinstance(self._token, Secret) else self._token
+            return Request("GET", f"{self.base_url}/bot{quote(value, safe='')}/balances")
+
+    wire.outcome = Response(404, body=f"no balances at /bot{quote(token, safe='')}/balances for {token}".encode())
+
+    with pytest.raises(BadRequestError) as caught:
+        await InPath("shop", token=kept(token)).fetch_balances(None)
+
+    assert "canary" not in str(caught.value)
+    assert "404" in str(caught.value)
+
+
+class OwnError(Exception):
+    """An exception that cannot be changed, and has no text."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        vars(self)["text"] = text
+
+    def __setattr__(self, name, value):
+        if not name.startswith("__"):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+    def __str__(self):
+        raise RuntimeError(self.text)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        KeyError(f"Bearer {CANARY}"), ValueError(CANARY.encode()), OSError(2, "no file", CANARY), OwnError(CANARY),
+        ExceptionGroup(CANARY, [ValueError(CANARY)]), UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, "bad"),
+        ProviderError(CANARY, account="shop", provider="mybank", code=CANARY, hint=CANARY), SystemExit(CANARY),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["build_request", "read_response", "read_error"])
+async def test_what_an_adapter_raises_shows_no_secret(bank, wire, monkeypatch, everything_shown_by, method, raised):
+    """Its own text may quote the token that it was reading, as `int(token)` does."""
+
+    def fail(*_, **__):
+        raise raised
+
+    raised.add_note(f"while reading {CANARY}")
+    monkeypatch.setattr(bank, method, fail)
+    wire.outcome = Response(403 if method == "read_error" else 200)
+
+    with pytest.raises((ProviderError, SystemExit)) as caught:
+        await bank.fetch_balances(None)
+
+    assert CANARY not in everything_shown_by(caught.value)
+    assert CANARY not in f"{getattr(caught.value, 'code', '')} {getattr(caught.value, '__notes__', '')}"
+
+
+async def test_what_an_adapter_reads_of_an_error_is_one_printable_line(bank, wire, monkeypatch):
+    """Neither a line of the log can be forged, nor a terminal controlled, by way of an adapter's own `read_error`."""
+    detail = ErrorDetail("locked\nERROR forged", f"\x1b[2J {CANARY}\r\n" + "x" * 500)
+    monkeypatch.setattr(bank, "read_error", lambda response: detail)
+    wire.outcome = Response(403)
+
+    with pytest.raises(AuthenticationError) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.code == "locked ERROR forged"
+    assert caught.value.message.startswith("403 locked ERROR forged: ?[2J *** xxx")
+    assert len(caught.value.message) < 250
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("where", ["send", "read_response"])
+async def test_what_ends_the_program_leaves_no_frame(bank, monkeypatch, everything_shown_by, kind, where):
+    """A request that is ended by a signal has its headers in the frames of whatever was running."""
+
+    async def send(session, request):
+        token = dict(request.headers)
+        if where == "send":
+            raise kind(3)
+        return Response(200, body=str(token).encode())
+
+    def read_response(response):
+        body = response.body
+        raise kind(len(body) and 3)
+
+    monkeypatch.setattr(base, "send", send)
+    monkeypatch.setattr(bank, "read_response", read_response)
+
+    with pytest.raises(kind) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.args == (3,)
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [frame.name for frame in frames][-1] == "fetch_balances"
     assert CANARY not in everything_shown_by(caught.value)
