@@ -55,6 +55,16 @@ def read_entries(document: object, name: str, read: Callable[[Entries, Place], I
     raise _shape_error(entries[index], f"{name}[{index}]", place.field, kind, reason)
 
 
+def check_distinct(values: Sequence[str | None], path: str) -> None:
+    """Raise ShapeError if a value that is not None occurs twice; `path` has `{}` for an index."""
+    if len(set(values)) == len(values):
+        return
+    places: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if value is not None and places.setdefault(value, index) != index:
+            raise ShapeError(f"{path.format(index)}: the same as {path.format(places[value])}")
+
+
 def _list_in(document: object, name: str) -> Entries:
     if not isinstance(document, dict):
         raise ShapeError(f"expected an object, got {json_type_name(document)}")

@@ -5,13 +5,14 @@ Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactio
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from yarl import URL
 
 from balancekit.errors import WebhookVerificationError
-from balancekit.http.fields import Entries, Place, read_chain, read_code, read_entries, read_reference
+from balancekit.http.fields import Entries, Place, check_distinct, read_chain, read_code, read_entries, read_reference
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import check_units, from_units
@@ -39,6 +40,9 @@ EVENT_FIELDS: Final = ("type", "event")
 
 STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
 """Assumed: the paths of the objects in a webhook's body that may hold its `status`; the first that has one counts."""
+
+_reference_of: Final = itemgetter(5)
+"""The reference of a row."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -155,7 +159,9 @@ class GetManyProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the response; the API lists only those that are not zero."""
-        return construct_balances(self.account, self.provider, read_entries(response.json(), "data", _read_rows))
+        rows = read_entries(response.json(), "data", _read_rows)
+        check_distinct(list(map(_reference_of, rows)), "data[{}].id")
+        return construct_balances(self.account, self.provider, rows)
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:

@@ -9,6 +9,7 @@ from balancekit import AssetType
 from balancekit.http.fields import (
     MAX_BALANCES,
     ShapeError,
+    check_distinct,
     read_asset_type,
     read_chain,
     read_code,
@@ -63,6 +64,14 @@ def test_each_entry_gives_its_row():
 def test_an_empty_list_gives_no_rows():
     """An account may hold nothing."""
     assert read({"data": []}) == []
+
+
+def test_ids_that_are_absent_are_not_the_same():
+    """Of several that occur twice the first is named."""
+    check_distinct([None, "a", None, "b"], "data[{}].id")
+
+    with pytest.raises(ShapeError, match=r"^data\[3\]\.id: the same as data\[1\]\.id$"):
+        check_distinct([None, "a", None, "a", "b", "b"], "data[{}].id")
 
 
 def test_unknown_fields_are_ignored():

@@ -96,6 +96,8 @@ class TestContract(AdapterContract):
         (response(AMOUNT | {"chain": {}}), "data[0].balance.chain: expected a string, got an object"),
         (response(AMOUNT | {"chain": "X" * 33}), "data[0].balance.chain: a code longer than 32 characters"),
         (of_lines(LINE | {"id": 7}), "data[0].id: expected a string, got a number"),
+        (of_lines(*({**LINE, "id": f"b-{n}"} for n in (0, 1, 2, 3, 4, 3))), "data[5].id: the same as data[3].id"),
+        (of_lines(LINE, LINE | {"balance": AMOUNT | {"code": "EUR"}}), "data[1].id: the same as data[0].id"),
         (of_lines({}), "data[0].balance: missing"),
         (of_lines({"balance": "1"}), "data[0].balance: expected an object, got a string"),
         (of_lines(7), "data[0]: expected an object, got a number"),
