@@ -183,13 +183,21 @@ class Account:
 class Origins:
     """The origins of a client's accounts, each made once; `rate_limits` are by URL, or by a provider's name."""
 
-    def __init__(self, rate_limits: object) -> None:
+    def __init__(self) -> None:
+        self._limits: dict[str, RateLimit] = {}
+        self._origins: dict[str, Origin] = {}
+
+    def set_limits(self, rate_limits: object) -> str:
+        """Set the limits; return what is wrong with them, since a URL in the frames of an error may hold a password."""
         limits = {} if rate_limits is None else rate_limits
         if not isinstance(limits, Mapping):
-            raise ConfigError(f"rate_limits: expected limits by URL, got {type(limits).__name__}")
-        given = cast("Mapping[str, object]", limits)
-        self._limits = {_origin_of(url): _checked_limit(url, limit) for url, limit in given.items()}
-        self._origins: dict[str, Origin] = {}
+            return f"rate_limits: expected limits by URL, got {type(limits).__name__}"
+        for url, limit in cast("Mapping[str, object]", limits).items():
+            name = _origin_of(url)
+            if not isinstance(limit, RateLimit):
+                return f"rate_limits: {name}: expected a RateLimit, got {type(limit).__name__}"
+            self._limits[name] = limit
+        return ""
 
     def of(self, source: BalanceProvider) -> Origin:
         """Return the origin that a provider sends its requests to."""
@@ -247,15 +255,9 @@ def stand_in(accounts: Mapping[str, Account], label: str) -> BalanceProvider | N
     return next((account.source for account in islice(accounts.values(), index, None)), None)
 
 
-def _origin_of(url: str) -> str:
+def _origin_of(url: object) -> str:
     try:
-        return str(URL(url).origin())
+        return str(URL(cast("str", url)).origin())
     except (TypeError, ValueError):
-        # The name of a provider that is not an HttpProvider.
-        return url
-
-
-def _checked_limit(url: str, limit: object) -> RateLimit:
-    if isinstance(limit, RateLimit):
-        return limit
-    raise ConfigError(f"rate_limits: {url}: expected a RateLimit, got {type(limit).__name__}")
+        # The name of a provider that is not an HttpProvider, or a malformed URL, which may hold a password as well.
+        return str(url).rpartition("@")[2]

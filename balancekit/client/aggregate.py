@@ -93,7 +93,12 @@ class AggregateClient:
         self._watchers = Watchers()
         # The last complete result and the snapshots that it was merged from.
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
-        self._accounts = accounts_by_label(providers, Origins(rate_limits))
+        origins = Origins()
+        problem = origins.set_limits(rate_limits)
+        del rate_limits
+        if problem:
+            raise ConfigError(problem)
+        self._accounts = accounts_by_label(providers, origins)
         self._labels = {account.key: account.label for account in self._accounts.values()}
         self._lent = checked_session(session)
         self._given_store = checked_store(store)

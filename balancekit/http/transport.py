@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
@@ -97,16 +97,24 @@ class _Route:
     proxy_auth: aiohttp.BasicAuth | None
     uses_environment: bool
 
-    def proxy_for(self, url: URL) -> StrOrURL | None:
+    def proxy_for(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
+        """Return the proxy for a URL, and the headers with its password: no message or frame shows those."""
         # A proxy would see the credentials of a request that is not encrypted. Those are for this machine alone.
         if url.scheme != "https":
-            return None
-        if self.proxy is not None or not self.uses_environment:
-            return self.proxy
-        proxy = getproxies().get("https")
-        if proxy is None or proxy_bypass(url.host or ""):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+            return None, None
+        address = self.proxy
+        if address is None and self.uses_environment and not proxy_bypass(url.host or ""):
+            address = getproxies().get("https")
+        if address is None:
+            return None, None
+        text = str(address)
+        proxy: URL | None = None
+        with suppress(ValueError):
+            proxy = URL(text if "://" in text else f"http://{text}")
+        if proxy is None or proxy.host is None:
+            raise aiohttp.ClientConnectionError("the address of the proxy is no URL such as http://host:3128")
+        auth = aiohttp.BasicAuth.from_url(proxy) if self.proxy_auth is None else self.proxy_auth
+        return proxy.with_user(None), None if auth is None else {"Proxy-Authorization": auth.encode()}
 
 
 _routes: Final[WeakKeyDictionary[aiohttp.ClientSession, _Route]] = WeakKeyDictionary()
@@ -145,6 +153,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
     route = _route_over(session)
+    proxy, proxy_headers = route.proxy_for(url)
     response = await route.session.request(
         request.method,
         url,
@@ -154,8 +163,8 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         data=request.body or None,
         # aiohttp would carry the credentials to wherever a redirect points.
         allow_redirects=False,
-        proxy=route.proxy_for(url),
-        proxy_auth=route.proxy_auth,
+        proxy=proxy,
+        proxy_headers=proxy_headers,
     )
     try:
         if response.status == HTTPStatus.OK:

@@ -51,13 +51,23 @@ def test_a_limit_that_limits_nothing_is_refused(limits, reason):
         AggregateClient([Bank("a")], rate_limits=limits)
 
 
+@pytest.mark.parametrize("limit", [RateLimit(1, per=1), 3], ids=["unused", "no limit"])
+@pytest.mark.parametrize("host", ["bonk.example", "bonk.example:port", "[bonk.example"])
+def test_the_password_in_the_url_of_a_limit_is_not_shown(everything_shown_by, host, limit):
+    """Neither the message nor the local variables of the traceback hold more of the URL than its origin."""
+    with pytest.raises(ConfigError, match="bonk") as caught:
+        AggregateClient([Bank("a")], rate_limits={f"https://user:canary-3f9a@{host}/": limit})
+
+    assert "canary" not in everything_shown_by(caught.value)
+
+
 def test_accounts_of_other_keys_have_other_places_in_a_store():
     """Two services with one label at one provider do not take each other's money for their own."""
     shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
     tills = [GetManyProvider("shop", key_id=key, signing_key=SIGNING_KEY) for key in ("key-one", "key-two")]
 
     one, two, again, till, other = (
-        accounts_by_label([provider], Origins({}))["shop"].key for provider in (*shops, *tills)
+        accounts_by_label([provider], Origins())["shop"].key for provider in (*shops, *tills)
     )
 
     assert one == again
@@ -67,7 +77,7 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
 
 async def test_the_last_snapshot_is_the_one_that_was_requested_last(make_snapshot):
     """A slow response that arrives after a later one does not take its place, whatever the wall clock said."""
-    (account,) = accounts_by_label([Scripted("shop")], Origins({})).values()
+    (account,) = accounts_by_label([Scripted("shop")], Origins()).values()
     earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
     later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -80,7 +90,7 @@ async def test_the_last_snapshot_is_the_one_that_was_requested_last(make_snapsho
 @pytest.mark.parametrize(("age", "kept"), [(50.0, True), (70.0, False)], ids=["younger", "older"])
 async def test_a_younger_snapshot_of_a_store_becomes_the_last(make_snapshot, monkeypatch, age, kept):
     """The minute in which the machine was suspended counts, although its monotonic clock stood still."""
-    (account,) = accounts_by_label([Scripted("shop")], Origins({})).values()
+    (account,) = accounts_by_label([Scripted("shop")], Origins()).values()
     own, stored = (make_snapshot("shop", ("BTC", amount), fetched_at=datetime.now(UTC)) for amount in "12")
     account.remember(own, sent_at=asyncio.get_running_loop().time())
     now = time.time

@@ -103,7 +103,7 @@ def test_a_failure_is_shared_but_not_kept(with_client):
 
 def flight_of(*waiters):
     """Begin a flight that some callers wait for."""
-    (account,) = accounts_by_label([Till()], Origins({})).values()
+    (account,) = accounts_by_label([Till()], Origins()).values()
     flights = Flights()
     (flight,) = filter(None, [flights.join(waiter, account, "0") for waiter in waiters])
     return flights, account, flight

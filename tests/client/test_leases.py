@@ -53,7 +53,7 @@ def with_leases(run_virtually):
 
 def flight():
     """Begin a flight of the one account that both processes have."""
-    (account,) = accounts_by_label([Till()], Origins({})).values()
+    (account,) = accounts_by_label([Till()], Origins()).values()
     return Flight(account, "0", 0.0, may_share=True, span=FetchSpan(1))
 
 

@@ -1,6 +1,7 @@
 """Sending requests, over real connections on loopback."""
 
 import asyncio
+import base64
 import contextlib
 import gc
 import gzip
@@ -674,3 +675,47 @@ def test_a_body_over_the_limit_is_a_malformed_response():
 def test_a_lost_keepalive_ended_before_any_of_the_response(error, is_lost):
     """Only then is it known that the server has closed an idle connection, so that another try is free."""
     assert is_lost_keepalive(transport_error(error, account="shop", provider="fake")) is is_lost
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:{secret}@{host}", "user:{secret}@{host}", "user:{secret}@{host}x", "http://user:{secret}@",
+        "http://user:{secret}@[{host}",
+    ],
+    ids=["with scheme", "without", "no port", "no host", "no URL"],
+)  # fmt: skip
+@pytest.mark.parametrize("given", ["session", "environment"])
+@pytest.mark.parametrize("echo", [b"", base64.b64encode(f"user:{CANARY}".encode())], ids=["refused", "echoed"])
+async def test_the_password_of_a_proxy_is_in_no_error(
+    start_origin, monkeypatch, everything_shown_by, address, given, echo
+):
+    """Whatever is wrong with the address, and whatever the proxy sends back of the request."""
+    proxy = await start_origin()
+    proxy.response = b"HTTP/1.1 407 Basic " + echo + b"\r\nX-Echo: " + echo + b"\r\nContent-Length: 0\r\n\r\n"
+    text = address.format(secret=CANARY, host=proxy.url.rstrip("/").removeprefix("http://"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("https_proxy", text if given == "environment" else "")
+
+    async with aiohttp.ClientSession(trust_env=given == "environment") as session:
+        if given == "session":
+            # The constructor takes whatever it is given.
+            session._default_proxy = text
+        failure = await failure_of(session, "https://127.0.0.1:9")
+
+    shown = everything_shown_by(failure)
+    assert type(failure) is TransportError
+    assert CANARY not in shown
+    assert base64.b64encode(f"user:{CANARY}".encode()).decode() not in shown
+
+
+async def test_a_proxy_is_sent_its_user_and_password(start_origin):
+    """They are in the address that the session was given, and go to the proxy alone."""
+    proxy = await start_origin()
+    proxy.response = raw_response(502)
+
+    async with aiohttp.ClientSession(proxy=proxy.url.replace("://", "://user:pass%40word@")) as session:
+        await failure_of(session, "https://api.example")
+
+    sent = headers_of(proxy.requests[0])
+    assert sent["Proxy-Authorization"] == "Basic " + base64.b64encode(b"user:pass@word").decode()

@@ -90,7 +90,7 @@ def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
     """The error says what the caller waited for."""
 
     async def steps(store, here, there):
-        (account,) = accounts_by_label([Till()], Origins({})).values()
+        (account,) = accounts_by_label([Till()], Origins()).values()
         await store.lease(account.key, "busy", seconds=60.0)
         return str((await here.fetch(max_age=30)).failures[0].error)
 
