@@ -248,6 +248,8 @@ def transport_error(
     if kind is None:
         return None
     response = _response_of(error)
+    # Before its text is read: what a proxy sends back of a request may hold the proxy's password.
+    sanitize_exception(error)
     if response is not None:
         detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
         failure = error_of(response, detail, account=account, provider=provider, now=time.time())
@@ -258,6 +260,5 @@ def transport_error(
             reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
         message = excerpt(redact(f"{type(error).__name__}: {reason}".rstrip(": "), secrets))
         failure = kind(message, account=account, provider=provider, hint=hint)
-    sanitize_exception(error)
     failure.__cause__ = None if quotes_any(secrets, error) else error
     return failure

@@ -38,6 +38,7 @@ from balancekit.http.transport import (
 from tests.support.loopback_origin import OK, LoopbackOrigin, headers_of, raw_response
 
 CANARY = "canary-3f9a"
+PROXY_PASSWORD = "hunter-2pw-71"
 INFO = aiohttp.RequestInfo(
     URL("https://pay.example"), "POST", CIMultiDictProxy(CIMultiDict({"X-Key": CANARY})), URL("https://pay.example")
 )
@@ -686,14 +687,14 @@ def test_a_lost_keepalive_ended_before_any_of_the_response(error, is_lost):
     ids=["with scheme", "without", "no port", "no host", "no URL"],
 )  # fmt: skip
 @pytest.mark.parametrize("given", ["session", "environment"])
-@pytest.mark.parametrize("echo", [b"", base64.b64encode(f"user:{CANARY}".encode())], ids=["refused", "echoed"])
+@pytest.mark.parametrize("echo", [b"", base64.b64encode(f"user:{PROXY_PASSWORD}".encode())], ids=["refused", "echoed"])
 async def test_the_password_of_a_proxy_is_in_no_error(
     start_origin, monkeypatch, everything_shown_by, address, given, echo
 ):
     """Whatever is wrong with the address, and whatever the proxy sends back of the request."""
     proxy = await start_origin()
     proxy.response = b"HTTP/1.1 407 Basic " + echo + b"\r\nX-Echo: " + echo + b"\r\nContent-Length: 0\r\n\r\n"
-    text = address.format(secret=CANARY, host=proxy.url.rstrip("/").removeprefix("http://"))
+    text = address.format(secret=PROXY_PASSWORD, host=proxy.url.rstrip("/").removeprefix("http://"))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("https_proxy", text if given == "environment" else "")
 
@@ -705,8 +706,8 @@ async def test_the_password_of_a_proxy_is_in_no_error(
 
     shown = everything_shown_by(failure)
     assert type(failure) is TransportError
-    assert CANARY not in shown
-    assert base64.b64encode(f"user:{CANARY}".encode()).decode() not in shown
+    assert PROXY_PASSWORD not in shown
+    assert base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode() not in shown
 
 
 async def test_a_proxy_is_sent_its_user_and_password(start_origin):
