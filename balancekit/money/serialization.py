@@ -1,5 +1,6 @@
 """Results as JSON and back, with amounts as strings in plain notation."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from balancekit import errors
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import format_amount, parse_amount
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.money.currencies import AssetType
+from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import json_type_name
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
 }
 
 
+def _label(value: str | None) -> str | None:
+    return check_label(value) if value else None
+
+
 @attrs.frozen
 class _WrittenError:
     type: str
@@ -39,8 +44,8 @@ class _WrittenError:
     retryable: bool = False
     hint: str | None = None
     retry_after: float | None = None
-    account: str | None = None
-    provider: str | None = None
+    account: str | None = attrs.field(default=None, converter=_label)
+    provider: str | None = attrs.field(default=None, converter=_label)
 
 
 @attrs.frozen
@@ -103,7 +108,7 @@ def _structurer() -> "cattrs.Converter":
         str: _require(str, "a string"),
         bool: _require(bool, "a boolean"),
         int: _require(int, "a number"),
-        float: _require((int, float), "a number"),
+        float: _finite,
         datetime: datetime.fromisoformat,
         Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
         AssetType: AssetType,
@@ -137,6 +142,13 @@ def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], obj
         raise TypeError(f"expected {name}, got {json_type_name(value)}")
 
     return require
+
+
+def _finite(value: object) -> object:
+    number = _require((int, float), "a number")(value)
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _value_hook(read: Callable[[Any], object]) -> _Hook:

@@ -126,6 +126,11 @@ def test_an_error_without_facts_keeps_its_class(kind):
         (lambda data: data["totals"][0].update(asset_type="fiat"), "of another currency or type"),
         (lambda data: data["failures"][0]["error"].update(type="IncompleteError", retryable="yes"), "retryable"),
         (lambda data: data["failures"][0].update(error=None), "error"),
+        (
+            lambda data: data["failures"][0]["error"].update(retry_after=float("nan")),
+            "retry_after: not a finite number",
+        ),
+        (lambda data: data["failures"][0]["error"].update(account="shop\nBTC 1000"), "not printable"),
     ],
     ids=[
         "float",
@@ -145,6 +150,8 @@ def test_an_error_without_facts_keeps_its_class(kind):
         "retyped",
         "retryable",
         "error",
+        "nan seconds",
+        "two lines",
     ],
 )
 def test_what_is_no_result_is_refused(merged, change, reason):
