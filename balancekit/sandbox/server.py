@@ -37,9 +37,9 @@ class Sandbox:
 
     It is started by `async with` or `start`. Accounts, holdings and faults can be set at any time, before the start
     too. `port` 0 means any that is free; `clock` gives Unix seconds, for the age of timestamps and the `Date` of
-    responses and of webhooks. With a `certificate` it speaks TLS. `sleep` waits for so many seconds before a webhook is
-    sent again, and `webhook_timeout` is how many seconds a receiver has to respond. Raises ValueError for a host that
-    is not loopback.
+    responses and of webhooks; clients allow for one that is up to a day off. With a `certificate` it speaks TLS.
+    `sleep` waits for so many seconds before a webhook is sent again, and `webhook_timeout` is how many seconds a
+    receiver has to respond. Raises ValueError for a host that is not loopback.
     """
 
     def __init__(

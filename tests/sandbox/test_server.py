@@ -62,13 +62,16 @@ async def test_the_date_is_that_of_the_clock(sandbox, clock, send):
 
 
 @pytest.mark.parametrize("provider", ADAPTERS)
-async def test_a_client_reads_what_was_settled(sandbox, add, provider):
+async def test_a_client_reads_what_was_settled(sandbox, clock, add, provider):
     """The account's adapter, made from its settings, reports the sum."""
     account = add(provider, {"BTC": "1.0"})
 
     await sandbox.settle(account, "BTC", "0.25")
 
-    async with AggregateClient([ADAPTERS[provider]("shop", **account.settings)]) as client:
+    adapter = ADAPTERS[provider]("shop", **account.settings)
+    # A clock that is years off would not be believed.
+    adapter.clock = clock
+    async with AggregateClient([adapter]) as client:
         assert (await client.fetch()).amount("BTC") == Decimal("1.25")
 
 
