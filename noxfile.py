@@ -128,8 +128,8 @@ def fuzz(session: nox.Session) -> None:
     """Search for a response that breaks a promise: `nox -s fuzz -- 600`, in seconds; then time hostile megabytes."""
     session.install("-e", ".", *_group("fuzz"))
     seconds = session.posargs[0] if session.posargs else "600"
-    session.run("python", "tests/long/fuzz/read_responses.py", seconds, str(Path(session.create_tmp()) / "fuzz"))
-    session.run("python", "tests/long/fuzz/hostile_bodies.py", "20")
+    session.run("python", "-m", "tests.long.fuzz.read_responses", seconds, str(Path(session.create_tmp()) / "fuzz"))
+    session.run("python", "-m", "tests.long.fuzz.hostile_bodies", "20")
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """What a hostile body costs: every case through both adapters, as a response that succeeded and as an error response.
 
-    python tests/long/fuzz/hostile_bodies.py [least milliseconds to show]
+    python -m tests.long.fuzz.hostile_bodies [least milliseconds to show]
 
 Prints the best of five in milliseconds, and the peak of memory beside the body's own in MiB. The event loop stands
 still while a body is read. So a megabyte may take 50 ms, and the most balances that are admitted, one of them wrong,
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, HttpProvider, ProviderError, Response
 from balancekit.http.fields import MAX_BALANCES
-from balancekit.http.messages import Request
 from balancekit.money.exact_json import MAX_VALUES
+from tests.support.offline import fetch_offline
 
 MEGABYTE = 2**20
 MAX_MILLISECONDS_PER_MEGABYTE = 50.0
@@ -32,8 +32,6 @@ GETMANY_LONG_LINE = (
     b'{"id":"01a694ab-b2cb-43b4-b048-1ab9115ff052","account_id":"7724b470-552f-4d57-bfbf-f461fb620e73",'
     b'"balance":{"value":"1","code":"USDC","decimals":6,"chain":"ethereum"}}'
 )
-
-REQUEST = Request("POST", "https://api.example", {"X-Key": "canary-key-1234", "X-Signature": "f" * 128})
 
 
 def repeated(piece: bytes, *, before: bytes = b"", after: bytes = b"", between: bytes = b",") -> bytes:
@@ -213,12 +211,12 @@ def bodies() -> Iterator[tuple[str, bytes]]:  # noqa: PLR0915 - a table
 
 def read(provider: HttpProvider, body: bytes) -> object:
     """Read a body as the response to a request that succeeded."""
-    return provider._read(Response(200, body=body))
+    return fetch_offline(provider, Response(200, body=body))
 
 
 def read_error(provider: HttpProvider, body: bytes) -> object:
     """Read a body as that of an error response."""
-    raise provider._error_of(REQUEST, Response(400, body=body))
+    return fetch_offline(provider, Response(400, body=body))
 
 
 class Cost(NamedTuple):
