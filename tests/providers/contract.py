@@ -1,11 +1,14 @@
 """What every adapter does; the test file of each has a class that derives from this one."""
 
+import base64
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from balancekit import Balance, BalanceProvider, ConfigError, MalformedResponseError, ProviderError, Response
+from balancekit.http.quotations import Secrets
+from balancekit.providers import base
 
 CANARY = "canary-3f9a"
 GATEWAY_PAGE = (
@@ -84,6 +87,29 @@ class AdapterContract:
         assert signatures
         assert not [signature for signature in signatures if signature in shown]
         self.check_nothing_is_shown(shown)
+
+    @pytest.mark.parametrize(
+        "disguise",
+        [bytes, base64.b64encode, bytes.hex, lambda sent: "\n".join(sent.decode()), lambda sent: sent.decode()[:-9]],
+        ids=["plain", "base64", "hexadecimal", "lines", "cut"],
+    )
+    async def test_a_request_that_is_sent_back_is_not_shown(self, provider, monkeypatch, everything_shown_by, disguise):
+        """Neither key nor signature, nor a dozen characters of them, can be put together from the error."""
+        sent = []
+
+        async def send_back(session, request):
+            sent.extend(value for name, value in request.headers.items() if name != "Content-Type")
+            body = disguise(" ".join(sent).encode())
+            return Response(403, body=body if isinstance(body, bytes) else body.encode())
+
+        monkeypatch.setattr(base, "send", send_back)
+
+        with pytest.raises(ProviderError, match="403") as caught:
+            await provider.fetch_balances(None)
+
+        shown = everything_shown_by(caught.value)
+        assert not any(value[:12] in shown or value[-21:-9] in shown for value in sent if len(value) > 20)
+        assert not Secrets(sent).quoted_in(str(caught.value))
 
     def test_an_account_without_balances_is_empty(self, provider, read_sample):
         """An empty list is a response like any other."""
