@@ -189,7 +189,7 @@ class Origins:
 
     def set_limits(self, rate_limits: object) -> str:
         """Set the limits; return what is wrong with them, since a URL in the frames of an error may hold a password."""
-        limits = {} if rate_limits is None else rate_limits
+        limits: object = {} if rate_limits is None else rate_limits
         if not isinstance(limits, Mapping):
             return f"rate_limits: expected limits by URL, got {type(limits).__name__}"
         for url, limit in cast("Mapping[str, object]", limits).items():

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Final
 
 from balancekit.client.accounts import Account
@@ -12,8 +11,6 @@ from balancekit.money.balances import AccountBalances
 _HINT: Final = "Both may be one account with two keys: remove one of them"
 
 # No function of ours is called for each account, since a fetch has many and nearly none is counted twice.
-_reference_of: Final = attrgetter("reference")
-_id_of: Final = attrgetter("reference", "code")
 
 
 class SeenBalances:
@@ -37,7 +34,7 @@ class SeenBalances:
             if self._accounts_at[origin] == 1:
                 continue
             seen = self._seen[origin]
-            ids = dict.fromkeys(map(_id_of, filter(_reference_of, snapshot.balances)), label)
+            ids = {(one.reference, one.code): label for one in snapshot.balances if one.reference is not None}
             if seen.keys().isdisjoint(ids):
                 seen.update(ids)
                 continue

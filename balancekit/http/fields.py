@@ -68,13 +68,14 @@ def check_distinct(values: Sequence[str | None], path: str) -> None:
 def _list_in(document: object, name: str) -> Entries:
     if not isinstance(document, dict):
         raise ShapeError(f"expected an object, got {json_type_name(document)}")
-    if name not in document:
+    fields = cast("dict[str, object]", document)
+    if name not in fields:
         raise ShapeError(f"{name}: missing")
     # A part of the balances may be missing, and a sum of the others would not show it.
     for field in ("error", "errors"):
-        if document.get(field):
+        if fields.get(field):
             raise ShapeError(f"{field}: the response reports an error")
-    listed = cast("dict[str, object]", document)[name]
+    listed = fields[name]
     if not isinstance(listed, list):
         raise ShapeError(f"{name}: expected a list, got {json_type_name(listed)}")
     if len(cast("list[object]", listed)) > MAX_BALANCES:

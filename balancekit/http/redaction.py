@@ -126,9 +126,10 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
             link.headers = None
             if isinstance(link, aiohttp.ClientHttpProxyError):
                 link.message = "the proxy refused"
-        elif isinstance(link, UnicodeEncodeError | UnicodeDecodeError):
-            link.object = "" if isinstance(link, UnicodeEncodeError) else b""
-            link.args = ()
+        elif isinstance(link, UnicodeEncodeError):
+            link.object, link.args = "", ()
+        elif isinstance(link, UnicodeDecodeError):
+            link.object, link.args = b"", ()
     return error
 
 
