@@ -91,6 +91,7 @@ def balances(
 async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
     import asyncio
 
+    from balancekit.client.double_counting import count_once
     from balancekit.money.balances import AccountBalances
     from balancekit.money.merge import merge
 
@@ -114,7 +115,9 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
                 advance()
         if importing is not None:
             await importing
-    return merge(snapshots, failures, aliases=config.aliases)
+        order = {label: number for number, label in enumerate(client.accounts)}
+    counted, failed = count_once(snapshots, failures, order=order)
+    return merge(counted, failed, aliases=config.aliases)
 
 
 def _import_tables() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 
 from balancekit.client.accounts import Account, Origins, Outcome, accounts_by_label, stand_in, wall_ahead
-from balancekit.client.double_counting import SeenBalances
+from balancekit.client.double_counting import count_once
 from balancekit.client.options import (
     ReadOptions,
     age,
@@ -285,12 +285,9 @@ class AggregateClient:
 
     async def _stream(self, accounts: Sequence[Account], max_age: float) -> AsyncGenerator[Outcome, None]:
         async with (await self._ready()).wait_for(accounts, max_age, store_result=max_age > 0) as waiter:
-            seen = SeenBalances(self._accounts, [account.label for account in accounts])
             while (outcome := await waiter.next()) is not None:
                 if isinstance(outcome, AccountBalances):
                     outcome = self._accounts[outcome.account].redate(outcome, wall_ahead())
-                    for error in seen.add([outcome]).values():
-                        outcome = AccountFailure(outcome.account, outcome.provider, error)
                 yield outcome
 
     def _merge(self, outcomes: Iterable[Outcome], stale_if_error: float) -> MergedBalances:
@@ -313,17 +310,14 @@ class AggregateClient:
         return merged
 
     def _merge_once(self, snapshots: list[AccountBalances], failures: list[AccountFailure]) -> MergedBalances:
-        """Merge, but for accounts with a balance that is in another one too: of two, the one that was given later."""
-        labels = [snapshot.account for snapshot in snapshots]
-        if SeenBalances(self._accounts, labels).add(snapshots):
-            order = {label: number for number, label in enumerate(self._accounts)}
-            snapshots = sorted(snapshots, key=lambda snapshot: (snapshot.stale, order[snapshot.account]))
-            errors = SeenBalances(self._accounts, labels).add(snapshots)
-            snapshots = [snapshot for snapshot in snapshots if snapshot.account not in errors]
-            # One that failed already is left as it is.
-            for label in errors.keys() - {failure.account for failure in failures}:
-                failures = [*failures, AccountFailure(label, errors[label].provider, errors[label])]
-        return merge(snapshots, failures, aliases=self._aliases)
+        """Merge; of two accounts that list one balance, the one that was given later fails."""
+        counted, failed = count_once(
+            snapshots,
+            failures,
+            origin_of=lambda label: self._accounts[label].origin.name,
+            order={label: number for number, label in enumerate(self._accounts)},
+        )
+        return merge(counted, failed, aliases=self._aliases)
 
     async def _start_listening(self) -> None:
         """Listen for changes that other processes make, if the store is shared."""

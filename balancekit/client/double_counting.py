@@ -1,47 +1,46 @@
-"""Balances that two accounts of a client list: they are one balance, and must not be added twice."""
+"""Balances that two accounts list: they are one balance, and must not be added twice."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from balancekit.client.accounts import Account
 from balancekit.errors import MalformedResponseError
-from balancekit.money.balances import AccountBalances
+from balancekit.money.balances import AccountBalances, AccountFailure
 
 _HINT: Final = "Both may be one account with two keys: remove one of them"
 
-# No function of ours is called for each account, since a fetch has many and nearly none is counted twice.
 
+def count_once(
+    snapshots: Sequence[AccountBalances],
+    failures: Sequence[AccountFailure],
+    *,
+    origin_of: Callable[[str], str] = lambda _: "",
+    order: Mapping[str, int],
+) -> tuple[Sequence[AccountBalances], Sequence[AccountFailure]]:
+    """Make a failure of each account that lists a balance which another account lists too; the first one is counted.
 
-class SeenBalances:
-    """The providers' ids of the balances of accounts so far; each is looked for among accounts at the same origin."""
-
-    def __init__(self, accounts: Mapping[str, Account], labels: Iterable[str]) -> None:
-        self._origins: dict[str, tuple[str, str]] = {}
-        for label in labels:
-            account = accounts[label]
-            self._origins[label] = account.provider, account.origin.name
-        self._accounts_at = Counter(self._origins.values())
-        self._seen: defaultdict[tuple[str, str], dict[tuple[str, str], str]] = defaultdict(dict)
-
-    def add(self, snapshots: Iterable[AccountBalances]) -> dict[str, MalformedResponseError]:
-        """Take snapshots; return, by label, the errors of those with a balance that is in an account before them."""
-        errors: dict[str, MalformedResponseError] = {}
-        for snapshot in snapshots:
-            label = snapshot.account
-            origin = self._origins[label]
-            # Alone it has nothing to be compared with, and may have thousands of ids.
-            if self._accounts_at[origin] == 1:
-                continue
-            seen = self._seen[origin]
-            ids = {(one.reference, one.code): label for one in snapshot.balances if one.reference is not None}
-            if seen.keys().isdisjoint(ids):
-                seen.update(ids)
-                continue
-            reference, code = min(seen.keys() & ids.keys())
-            message = (
-                f"the {code} balance with the id {reference!r} is in account {seen[reference, code]!r} too, "
-                "and would be counted twice"
-            )
-            errors[label] = MalformedResponseError(message, account=label, provider=snapshot.provider, hint=_HINT)
-        return errors
+    Balances are the same if provider, origin, id and code are. `origin_of` gives an account's origin by its label, and
+    `order` says which account is the first; a fresh snapshot comes before a stale one.
+    """
+    # Strings alone, so that the garbage collector has nothing to do for the ten thousands of balances of a fetch.
+    ids = [balance.reference for snapshot in snapshots for balance in snapshot.balances if balance.reference]
+    if len(set(ids)) == len(ids):
+        return snapshots, failures
+    first: dict[tuple[str, str, str, str], str] = {}
+    errors: dict[str, MalformedResponseError] = {}
+    for snapshot in sorted(snapshots, key=lambda snapshot: (snapshot.stale, order[snapshot.account])):
+        label, provider = snapshot.account, snapshot.provider
+        origin = origin_of(label)
+        keys = {(provider, origin, one.reference, one.code): None for one in snapshot.balances if one.reference}
+        repeated = next((key for key in keys if key in first), None)
+        if repeated is None:
+            first |= dict.fromkeys(keys, label)
+            continue
+        message = (
+            f"the {repeated[3]} balance with the id {repeated[2]!r} is in account {first[repeated]!r} too, "
+            "and would be counted twice"
+        )
+        errors[label] = MalformedResponseError(message, account=label, provider=provider, hint=_HINT)
+    failed = {failure.account for failure in failures}
+    # One that failed already is left as it is.
+    new = [AccountFailure(label, error.provider, error) for label, error in errors.items() if label not in failed]
+    return [snapshot for snapshot in snapshots if snapshot.account not in errors], [*failures, *new]
