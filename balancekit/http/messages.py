@@ -87,8 +87,6 @@ def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> 
 
 
 @lru_cache(maxsize=256)
-# Asked for each request, of the same few hosts.
-@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself, by a loopback address or as `localhost`."""
     if host == "localhost":
