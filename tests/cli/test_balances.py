@@ -75,7 +75,6 @@ def test_an_adapter_that_exits_with_0_does_not_look_like_success(run, tmp_path, 
     """Wherever it does so; a script that checks the exit code never takes it for a complete result."""
     places = dict.fromkeys(("at_import", "at_construction", "at_request", "at_fetch"), "pass")
     (tmp_path / "mybank_module.py").write_text(PLUG_IN.format(**places | {place: "raise SystemExit(0)"}))
-    monkeypatch.delitem(sys.modules, "mybank_module", raising=False)
     install_plugin(monkeypatch, tmp_path, mybank="mybank_module:Provider")
     (tmp_path / "accounts.toml").write_text('[accounts.a]\nprovider = "mybank"\n')
 
