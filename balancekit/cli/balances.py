@@ -115,8 +115,7 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
                 advance()
         if importing is not None:
             await importing
-        order = {label: number for number, label in enumerate(client.accounts)}
-    counted, failed = count_once(snapshots, failures, order=order)
+    counted, failed = count_once(snapshots, failures, labels=client.accounts)
     return merge(counted, failed, aliases=config.aliases)
 
 

@@ -315,7 +315,7 @@ class AggregateClient:
             snapshots,
             failures,
             origin_of=lambda label: self._accounts[label].origin.name,
-            order={label: number for number, label in enumerate(self._accounts)},
+            labels=self._accounts,
         )
         return merge(counted, failed, aliases=self._aliases)
 

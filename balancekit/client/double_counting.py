@@ -1,6 +1,6 @@
 """Balances that two accounts list: they are one balance, and must not be added twice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from balancekit.errors import MalformedResponseError
@@ -14,17 +14,18 @@ def count_once(
     failures: Sequence[AccountFailure],
     *,
     origin_of: Callable[[str], str] = lambda _: "",
-    order: Mapping[str, int],
+    labels: Iterable[str],
 ) -> tuple[Sequence[AccountBalances], Sequence[AccountFailure]]:
     """Make a failure of each account that lists a balance which another account lists too; the first one is counted.
 
     Balances are the same if provider, origin, id and code are. `origin_of` gives an account's origin by its label, and
-    `order` says which account is the first; a fresh snapshot comes before a stale one.
+    `labels` are in the order that says which account is the first; a fresh snapshot comes before a stale one.
     """
     # Strings alone, so that the garbage collector has nothing to do for the ten thousands of balances of a fetch.
     ids = [balance.reference for snapshot in snapshots for balance in snapshot.balances if balance.reference]
     if len(set(ids)) == len(ids):
         return snapshots, failures
+    order = {label: number for number, label in enumerate(labels)}
     first: dict[tuple[str, str, str, str], str] = {}
     errors: dict[str, MalformedResponseError] = {}
     for snapshot in sorted(snapshots, key=lambda snapshot: (snapshot.stale, order[snapshot.account])):
