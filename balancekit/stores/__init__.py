@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from balancekit.stores.base import Change, SnapshotStore, Stored
+from balancekit.stores.base import Change, SnapshotStore, Stored, StoreRefusedError
 from balancekit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from balancekit.stores.redis.store import RedisStore
 
-__all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "Stored"]
+__all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "StoreRefusedError", "Stored"]
 
 
 def __getattr__(name: str) -> object:

@@ -9,6 +9,13 @@ from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 
 
+class StoreRefusedError(Exception):
+    """The store responded, but does not do what it was asked.
+
+    The message says what is missing and what to do, and shows neither a value nor an address.
+    """
+
+
 @attrs.frozen
 class Stored:
     """What a store knows of one account.
@@ -42,7 +49,8 @@ class SnapshotStore(Protocol):
     It has four parts: snapshots and their changes (`get`, `put`, `invalidate`, `changes`), leases (`lease`, `release`),
     ids of events (`seen`, `remember`), and permits (`acquire_permit`, `release_permit`).
 
-    Any method may raise any exception, and may be cancelled: the client then does without the store.
+    Any method may raise any exception, and may be cancelled: the client then does without the store. A
+    `StoreRefusedError` says why, for the log.
     """
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
