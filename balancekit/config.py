@@ -22,11 +22,12 @@ import logging
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType, UnionType
+from types import MappingProxyType, SimpleNamespace, UnionType
 from typing import Any, Final, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
@@ -214,7 +215,7 @@ def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> H
     adapter = _find_provider_class(given.pop("provider", None))
     parameters = {
         name: parameter
-        for name, parameter in inspect.signature(adapter).parameters.items()
+        for name, parameter in _signature_of(adapter).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     _check_keys(given, ("provider", *parameters))
@@ -285,9 +286,23 @@ def _accepts_list(adapter: type[HttpProvider], key: str) -> bool:
     return any(get_origin(hint) in {list, tuple, Sequence} for hint in _annotated_types(adapter, key))
 
 
+def _signature_of(adapter: type[HttpProvider]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        # Annotations are evaluated when they are looked at, and may name what is imported only for type checkers.
+        from annotationlib import Format
+
+        return inspect.signature(adapter, annotation_format=Format.FORWARDREF)
+    return inspect.signature(adapter)
+
+
 def _annotated_types(adapter: type[HttpProvider], key: str) -> tuple[Any, ...]:
+    parameter = _signature_of(adapter).parameters.get(key)
+    if parameter is None or parameter.annotation is parameter.empty:
+        return ()
+    # By itself: that of another parameter may be one that cannot be evaluated.
+    annotated = SimpleNamespace(__annotations__={key: parameter.annotation})
     try:
-        hint: Any = get_type_hints(adapter.__init__).get(key)
+        hint: Any = get_type_hints(annotated, getattr(inspect.unwrap(adapter.__init__), "__globals__", None))[key]
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
         # It may name a type that is imported only for type checkers: the constructor has to check the value.
         return ()

@@ -1,6 +1,7 @@
 """Reading accounts.toml: what is accepted, which error each problem gives, and that none of them shows a secret."""
 
 import os
+import sys
 
 import pytest
 
@@ -78,10 +79,12 @@ class TokenProvider(HttpProvider):
 
 
 class UntypedProvider(TokenProvider):
-    """An adapter whose annotations can be resolved only by type checkers."""
+    """An adapter with an annotation that can be resolved only by type checkers."""
 
-    def __init__(self, account, *, pages: "Missing", token: str = "") -> None:  # noqa: F821 - as under TYPE_CHECKING
-        super().__init__(account, token=token, pages=pages)
+    secret_settings = frozenset()
+
+    def __init__(self, account, *, pages: "Missing", token: "Secret | None" = None) -> None:  # noqa: F821 - as under TYPE_CHECKING
+        super().__init__(account, token=token or "", pages=pages)
 
 
 @pytest.fixture
@@ -164,6 +167,28 @@ def test_the_settings_of_an_adapter_come_from_its_class(load, plugin):
 def test_a_type_that_cannot_be_resolved_is_not_checked(load, plugin):
     """A value whose annotation exists only for type checkers goes to the constructor as it is."""
     assert load('[accounts.a]\nprovider = "untyped"\npages = [1]').providers[0].pages == [1]
+
+
+def test_a_type_that_cannot_be_resolved_makes_no_other_setting_less_secret(problem, plugin):
+    """A parameter that is annotated as a secret is one, whatever the others are annotated with."""
+    text = '[accounts.a]\nprovider = "untyped"\npages = 1\ntoken = "s3cret"'
+
+    assert problem(text) == f"account 'a': token: a secret does not belong in this file; give {HOW}"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated where a function is defined")
+def test_an_annotation_is_not_evaluated_to_find_the_settings(load, monkeypatch, tmp_path):
+    """It may name, without quotes, what is imported for type checkers alone."""
+    plugin = (
+        "from tests.test_config import TokenProvider\n"
+        "class Provider(TokenProvider):\n"
+        "    def __init__(self, account, *, pages: Missing) -> None:\n"
+        "        super().__init__(account, token='', pages=pages)\n"
+    )
+    (tmp_path / "unquoted_annotation.py").write_text(plugin)
+    install_plugin(monkeypatch, tmp_path, unquoted="unquoted_annotation:Provider")
+
+    assert load('[accounts.a]\nprovider = "unquoted"\npages = [1]').providers[0].pages == [1]
 
 
 @pytest.mark.parametrize(
