@@ -115,7 +115,8 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
                 advance()
         if importing is not None:
             await importing
-    counted, failed = count_once(snapshots, failures, labels=client.accounts)
+    origins = {provider.account: provider.origin for provider in config.providers}
+    counted, failed = count_once(snapshots, failures, origin_of=origins.__getitem__, labels=client.accounts)
     return merge(counted, failed, aliases=config.aliases)
 
 

@@ -13,7 +13,7 @@ def count_once(
     snapshots: Sequence[AccountBalances],
     failures: Sequence[AccountFailure],
     *,
-    origin_of: Callable[[str], str] = lambda _: "",
+    origin_of: Callable[[str], str],
     labels: Iterable[str],
 ) -> tuple[Sequence[AccountBalances], Sequence[AccountFailure]]:
     """Make a failure of each account that lists a balance which another account lists too; the first one is counted.

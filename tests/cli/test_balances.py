@@ -262,6 +262,38 @@ def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, 
     assert not [value for value in [*sent, *kept, "of-another-key"] if value in result.output]
 
 
+@pytest.fixture
+def same_balance(sandbox_in_thread, tmp_path):
+    """Have two accounts list a balance with the same id, and return the path of their settings."""
+    body = '{"data":[{"id":"b-1","balance":{"value":"150","code":"USDC","decimals":2,"chain":"base"}}]}'
+    for label in ("treasury", "again"):
+        sandbox_in_thread.add_getmany(label)
+        sandbox_in_thread.fail(label, Fault(body=body))
+    return write_settings(tmp_path / "settings", sandbox_in_thread.accounts)
+
+
+def test_a_balance_that_two_accounts_list_is_counted_once(run, same_balance):
+    """The account that the file names later fails, stderr names it and the other, and the exit code is 3."""
+    result = run("balances", "--config", same_balance, "--format", "csv")
+
+    assert result.exit_code == 3
+    assert [(row["currency"], row["amount"]) for row in _rows(result.stdout)] == [("USDC", "1.50")]
+    failed, gap = result.stderr.splitlines()
+    assert failed.startswith("again (getmany): the USDC balance with the id 'b-1' is in account 'treasury' too")
+    assert gap == "INCOMPLETE: 1 of 2 accounts could not be read; the totals lack again"
+
+
+def test_balances_of_two_origins_may_have_the_same_id(run, same_balance):
+    """Each installation of an API numbers its balances by itself."""
+    before, _, after = same_balance.read_text().rpartition("127.0.0.1")
+    same_balance.write_text(f"{before}localhost{after}")
+
+    result = run("balances", "--config", same_balance, "--format", "csv")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [(row["currency"], row["amount"]) for row in _rows(result.stdout)] == [("USDC", "3.00")]
+
+
 class Terminal(io.StringIO):
     """A stream that passes for a terminal."""
 
