@@ -12,7 +12,7 @@ from balancekit.money.currencies import (
     check_label,
     normalize_code,
 )
-from balancekit.money.exact_json import JsonNumber, ShapeError, json_type_name
+from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 
 MAX_BALANCES: Final = 5_000
 """How many entries a list of a response may have, and so how many balances an account."""
@@ -101,7 +101,7 @@ def _shape_error(entry: object, path: str, field: str, kind: type[Exception], re
 
 def read_text(value: object) -> str:
     """Return a string; TypeError for anything else, the text of a number included."""
-    if isinstance(value, str) and not isinstance(value, JsonNumber):
+    if is_text(value):
         return value
     raise TypeError(f"expected a string, got {json_type_name(value)}")
 

@@ -14,10 +14,13 @@ def retry_after_of(response: Response, *, now: float) -> float | None:
 
     A date is compared with the response's own `Date`, or without a credible one with `now`, in Unix seconds.
     """
+    value = response.headers.get("Retry-After")
+    if value is None:
+        return None
     sent_at = date_of(response)
     if sent_at is None or abs(sent_at - now) > MAX_OFFSET:
         sent_at = now
-    return parse_retry_after(response.headers.get("Retry-After"), now=sent_at)
+    return parse_retry_after(value, now=sent_at)
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 if TYPE_CHECKING:
     import msgspec
@@ -28,6 +28,11 @@ _TYPE_NAMES: Final[dict[type, str]] = {
 def json_type_name(value: object) -> str:
     """Name the JSON type of a decoded value, for error messages: the value itself may be anything."""
     return "null" if value is None else _TYPE_NAMES.get(type(value), type(value).__name__)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a decoded value is a string; a number that is kept as its digits is not."""
+    return isinstance(value, str) and not isinstance(value, JsonNumber)
 
 
 class ShapeError(ValueError):

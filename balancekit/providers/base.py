@@ -250,8 +250,7 @@ class HttpProvider(ABC):
             detail = error_detail(redacted)
         now = self.clock()
         error = error_of(response, detail, account=self.account, provider=self.provider, hints=self.hints, now=now)
-        sent_at = date_of(response)
-        if isinstance(error, AuthenticationError) and self.signs_time and sent_at is not None:
+        if isinstance(error, AuthenticationError) and self.signs_time and (sent_at := date_of(response)) is not None:
             error.clock_offset = sent_at - now
             if abs(error.clock_offset) > MAX_OFFSET:
                 error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))

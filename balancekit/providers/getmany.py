@@ -18,10 +18,11 @@ from balancekit.http.secret import Secret
 from balancekit.money.amounts import check_units, from_units
 from balancekit.money.balances import Balance, Row, construct_balances
 from balancekit.money.currencies import ISO_4217_CODES, AssetType
+from balancekit.money.exact_json import is_text
 from balancekit.providers.base import HttpProvider
 from balancekit.webhooks import standard_webhooks
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
-from balancekit.webhooks.verification import is_text, only_verification_errors, optional_text, read_object
+from balancekit.webhooks.verification import only_verification_errors, optional_text, read_object
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, ParamSpec, TypeGuard, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar, cast
 
 from balancekit.errors import WebhookVerificationError
+from balancekit.http.fields import read_text
 from balancekit.money.currencies import check_label
-from balancekit.money.exact_json import JsonNumber, ShapeError, decode_json, json_type_name
+from balancekit.money.exact_json import ShapeError, decode_json, json_type_name
 from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookProvider
 
 MAX_HEADERS: Final = 500
@@ -123,13 +124,12 @@ def _ascii(value: object) -> str | None:
     return value if isinstance(value, str) and value.isascii() else None
 
 
-def check_body(body: object) -> bytes:
-    """Return the body; raise WebhookVerificationError if it is not bytes, or too large."""
+def check_body(body: object) -> None:
+    """Raise WebhookVerificationError if the body is not bytes, or too large."""
     if not isinstance(body, bytes):
         raise WebhookVerificationError(f"the body must be bytes as they were received, not {type(body).__name__}")
     if len(body) > MAX_WEBHOOK_BODY:
         raise WebhookVerificationError(f"the body is larger than {MAX_WEBHOOK_BODY} bytes")
-    return body
 
 
 def read_object(body: bytes) -> Mapping[str, object]:
@@ -143,11 +143,6 @@ def read_object(body: bytes) -> Mapping[str, object]:
     return cast("dict[str, object]", data)
 
 
-def is_text(value: object) -> TypeGuard[str]:
-    """Whether a value in a body is a string; a number that is kept as its digits is not."""
-    return isinstance(value, str) and not isinstance(value, JsonNumber)
-
-
 def optional_text(data: Mapping[str, object], name: str) -> str | None:
     """Return a string field that can be shown, None if it is missing or null.
 
@@ -156,9 +151,7 @@ def optional_text(data: Mapping[str, object], name: str) -> str | None:
     value = data.get(name)
     if value is None:
         return None
-    if not is_text(value):
-        raise WebhookVerificationError(f"{name}: expected a string, got {json_type_name(value)}")
     try:
-        return check_label(value)
-    except ValueError as error:
+        return check_label(read_text(value))
+    except (TypeError, ValueError) as error:
         raise WebhookVerificationError(f"{name}: {error}") from None

@@ -134,7 +134,7 @@ def test_a_body_must_be_bytes_within_the_limit(body, reason):
         check_body(body)
 
     assert str(caught.value) == reason
-    assert check_body(b" " * 2**18) == b" " * 2**18
+    check_body(b" " * 2**18)
 
 
 @pytest.mark.parametrize(
