@@ -304,6 +304,6 @@ class Scheduler:
         if isinstance(result, BalancekitError):
             self._flights.land(flight, flight.account.to_failure(result), reusable=False)
             return
-        # While the shared store is unreachable, it is unknown whether the snapshot is still valid.
-        unknown = self._shared is not None and not self._shared.reachable
-        self._flights.land(flight, result, reusable=flight.store_result and not unknown)
+        # Without a version of the store's own nobody could find out whether the snapshot is still valid.
+        known = self._shared is None or self._shared.is_known(flight.version)
+        self._flights.land(flight, result, reusable=flight.store_result and known)

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, SnapshotStore, Stored
+from balancekit.stores.base import Change, SnapshotStore, Stored, StoreRefusedError
 from balancekit.stores.recent_events import RecentEvents
 
 _log = logging.getLogger(__name__)
@@ -23,24 +23,38 @@ _TIMEOUT_GRACE: Final = 0.05
 """The last of these seconds. They begin when the event loop is free, since a busy loop is not a slow store."""
 
 _BATCH_SIZE: Final = 100
-"""How many accounts one call looks up: parsing many snapshots takes a while, which should not look like an outage."""
+"""How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
+
+_BATCHES_AT_ONCE: Final = 10
+"""How many such calls are made at once: a store that is far away should not be waited for once a batch."""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
 
+_LOG_INTERVAL: Final = 3600.0
+"""For how many seconds a refusal must not have occurred before it is logged again."""
+
+_UNKNOWN: Final = "unknown "
+"""What the versions of accounts begin with of which the store says nothing."""
+
 
 class _UnavailableError(Exception):
-    """The store failed, or is in its cooldown; never leaves this module."""
+    """The store failed, refused the call, or is in its cooldown; never leaves this module."""
 
 
 class FailOpenStore:
     """A store as a client uses it: no call raises, and none takes longer than a second.
 
-    While the store is unavailable every snapshot counts as unknown, so that the providers are read; leases and permits
-    are granted. Invalidations are kept as long as the process lives, and sent to the store once it is back, before
-    anything else, even if no other call is made; `pending_invalidations` are those left from an earlier event loop.
-    The log has one line when the store is lost, and one when it is back. `on_change` is called with every change from
-    the first `listen` on.
+    A lookup may take that long for each thousand accounts. While the store is unavailable every snapshot counts as
+    unknown, so that the providers are read; leases and permits are granted. Invalidations are kept as long as the
+    process lives, and sent to the store once it is back, even if no other call is made; until then the snapshots of
+    these accounts count as unknown. `pending_invalidations` are those left from an earlier event loop. The log has one
+    line when the store is lost, and one when it is back.
+
+    A call that the store refuses, or for which it is too slow while it answers others, is treated alike, but other
+    calls go on. The log has one line for each such message, and another if it occurs again after an hour without it.
+
+    `on_change` is called with every change from the first `listen` on.
     """
 
     def __init__(
@@ -54,8 +68,13 @@ class FailOpenStore:
         self._on_change = on_change
         self._reachable = True
         self._retry_at = 0.0
-        # Counts the events after which earlier snapshots are not valid, while the store cannot keep their versions.
-        self._epoch = 0
+        self._answered_at = 0.0
+        # When each refusal occurred last, by its message.
+        self._refused_at: dict[str, float] = {}
+        # The version that stands for each account since the store last said something of it, so that no flight is
+        # joined that was begun before: other processes may invalidate what they see in between.
+        self._unknown_versions: dict[str, str] = {}
+        self._unknown_count = 0
         # By key, a new object for every invalidation: one that follows while an earlier one is being sent is not lost.
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
         # Also kept in the store; here for when the store is unavailable.
@@ -88,6 +107,11 @@ class FailOpenStore:
         stored = await known
         return [stored[key] for key in keys]
 
+    @staticmethod
+    def is_known(version: str) -> bool:
+        """Whether the store itself said that version: a snapshot of another is of no use to later callers."""
+        return not version.startswith(_UNKNOWN)
+
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot, unless the store is unavailable."""
         with suppress(_UnavailableError):
@@ -99,9 +123,8 @@ class FailOpenStore:
             await self._call(lambda: self._store.invalidate(key))
         except _UnavailableError:
             self._pending_invalidations[key] = object()
-            self._epoch += 1
-            if self._flush_task is None or self._flush_task.done():
-                self._flush_task = self._start(self._flush_pending())
+            self._unknown_versions.pop(key, None)
+            self._ensure_flushing()
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store every process has it."""
@@ -149,6 +172,8 @@ class FailOpenStore:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CALL_TIMEOUT):
                 await self._listening.wait()
+        # Nobody waits for it again.
+        self._listening.set()
 
     def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
         """Run a call without waiting for it; none is started once this is closed."""
@@ -165,9 +190,9 @@ class FailOpenStore:
                 endless.cancel()
                 self._tasks.add(endless)
         if self._pending_invalidations:
-            self._retry_at = 0.0
-            with suppress(_UnavailableError):
-                await self._call(_no_call)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CALL_TIMEOUT):
+                    await self._send_pending()
             if self._pending_invalidations:
                 _log.warning(
                     "the store does not know that %d accounts may have changed", len(self._pending_invalidations)
@@ -186,50 +211,90 @@ class FailOpenStore:
         return task
 
     async def _call(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        now, was_reachable = asyncio.get_running_loop().time(), self._reachable
+        called_at, was_reachable = asyncio.get_running_loop().time(), self._reachable
+        self._ensure_flushing()
         if not was_reachable:
-            if now < self._retry_at:
+            if called_at < self._retry_at:
                 raise _UnavailableError
             # This call tries whether the store is back; during the next cooldown no other does.
-            self._retry_at = now + _COOLDOWN
+            self._retry_at = called_at + _COOLDOWN
         try:
             async with _call_timeout():
-                await self._send_pending()
                 result = await call()
+        except StoreRefusedError as refusal:
+            self._note_answer(was_reachable=was_reachable)
+            self._log_refusal(str(refusal))
+            raise _UnavailableError from None
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 # Our caller was cancelled. Otherwise the store raised it: a store may raise anything.
                 raise
-            self._fail(error)
+            if isinstance(error, TimeoutError) and self._answered_at > called_at:
+                self._log_refusal(f"it answers, but not every call within {_CALL_TIMEOUT:g} s")
+            else:
+                self._fail(error)
             raise _UnavailableError from None
-        # Success of a call that was made before the store failed does not mean that it is back.
+        self._note_answer(was_reachable=was_reachable)
+        return result
+
+    def _note_answer(self, *, was_reachable: bool) -> None:
+        self._answered_at = asyncio.get_running_loop().time()
+        # An answer to a call that was made before the store failed does not mean that it is back.
         if not was_reachable and not self._reachable:
             self._reachable = True
             _log.info("the store is back")
-        return result
+
+    def _log_refusal(self, message: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._refused_at.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+            recent = {other: at for other, at in self._refused_at.items() if now - at < _LOG_INTERVAL}
+            self._refused_at = recent
+            _log.warning("the store refuses a call: %s", message)
+        self._refused_at[message] = now
 
     def _fail(self, error: BaseException) -> None:
         self._retry_at = asyncio.get_running_loop().time() + _COOLDOWN
         if self._reachable:
             self._reachable = False
-            self._epoch += 1
+            self._unknown_versions.clear()
             # Only the name of the error, whose text may hold an address with a password.
             _log.warning("the store is out of reach (%s): accounts are read without it", type(error).__name__)
 
-    async def _send_pending(self) -> None:
-        for key, mark in list(self._pending_invalidations.items()):
-            await self._store.invalidate(key)
-            # Unless it was invalidated again in the meantime.
-            if self._pending_invalidations.get(key) is mark:
-                del self._pending_invalidations[key]
+    def _ensure_flushing(self) -> None:
+        is_flushing = self._flush_task is not None and not self._flush_task.done()
+        if self._pending_invalidations and not is_flushing and not self._closed:
+            self._flush_task = self._start(self._flush_pending())
 
     async def _flush_pending(self) -> None:
-        # A process that only receives webhooks may make no other call for hours.
+        # In a task of its own, since a process that only receives webhooks may make no other call for hours.
         while self._pending_invalidations:
-            await asyncio.sleep(_COOLDOWN)
+            await self._send_pending()
+            if self._pending_invalidations:
+                await asyncio.sleep(_COOLDOWN)
+
+    async def _send_pending(self) -> None:
+        # Cooldown or not: callers need not wait for this, and other processes should know soon.
+        self._retry_at = 0.0
+        pending = list(self._pending_invalidations.items())
+        at_once = _BATCH_SIZE * _BATCHES_AT_ONCE
+        for start in range(0, len(pending), at_once):
             with suppress(_UnavailableError):
-                await self._call(_no_call)
+                await self._call(partial(self._send_invalidations, pending[start : start + at_once]))
+
+    async def _send_invalidations(self, pending: Sequence[tuple[str, object]]) -> None:
+        """Send invalidations all at once; raises what went wrong with one of them, rather an outage than a refusal."""
+        results = await asyncio.gather(*(self._send(*one) for one in pending), return_exceptions=True)
+        errors = [result for result in results if result is not None]
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, StoreRefusedError))
+
+    async def _send(self, key: str, mark: object) -> None:
+        await self._store.invalidate(key)
+        self._answered_at = asyncio.get_running_loop().time()
+        # Unless it was invalidated again in the meantime.
+        if self._pending_invalidations.get(key) is mark:
+            del self._pending_invalidations[key]
 
     async def _look_up(self) -> None:
         lookups: list[_Lookup] = []
@@ -240,41 +305,59 @@ class FailOpenStore:
                 _resolve(lookups, await self._get_all(keys))
         finally:
             # If `aclose` cancels this task, its callers must not wait for ever.
-            waiting, self._lookups = self._lookups, []
-            _resolve([*lookups, *waiting], defaultdict(self._unknown))
+            waiting, self._lookups = [*lookups, *self._lookups], []
+            _resolve(waiting, {key: self._unknown(key) for keys, _ in waiting for key in keys})
 
     async def _get_all(self, keys: list[str]) -> dict[str, Stored]:
         known: dict[str, Stored] = {}
-        loop = asyncio.get_running_loop()
-        last_start = loop.time() + _CALL_TIMEOUT
-        for start in range(0, len(keys), _BATCH_SIZE):
-            batch = keys[start : start + _BATCH_SIZE]
-            # If the store is too slow for so many accounts, the rest is read from the providers.
-            too_late = loop.time() > last_start
-            known |= dict.fromkeys(batch, self._unknown()) if too_late else await self._get_batch(batch)
+        batches = [keys[start : start + _BATCH_SIZE] for start in range(0, len(keys), _BATCH_SIZE)]
+        for start in range(0, len(batches), _BATCHES_AT_ONCE):
+            for found in await asyncio.gather(*map(self._get_batch, batches[start : start + _BATCHES_AT_ONCE])):
+                known |= found
         return known
 
     async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
         async def get() -> dict[str, Stored]:
             return dict(zip(keys, await self._store.get(keys), strict=True))
 
+        # Before the call: what the store says while one of these is being sent may be from before it.
+        pending = self._pending_invalidations.keys() & set(keys)
         try:
-            return await self._call(get)
+            known = await self._call(get)
         except _UnavailableError:
-            return dict.fromkeys(keys, self._unknown())
+            return {key: self._unknown(key) for key in keys}
+        for key in self._unknown_versions.keys() & known.keys() - pending:
+            del self._unknown_versions[key]
+        # Another version after each invalidation, whichever process made it.
+        return known | {key: Stored(f"{self._unknown(key).version} {known[key].version}") for key in pending}
 
-    def _unknown(self) -> Stored:
-        return Stored(f"unreachable {self._epoch}")
+    def _unknown(self, key: str) -> Stored:
+        version = self._unknown_versions.get(key)
+        if version is None:
+            self._unknown_count += 1
+            version = self._unknown_versions[key] = f"{_UNKNOWN}{self._unknown_count}"
+        return Stored(version)
 
     async def _listen(self) -> None:
         while True:
-            # What goes wrong is not logged here: the next call will fail too, and log it once.
+            # What else goes wrong is not logged here: the next call will fail too, and log it once.
             with suppress(Exception):
-                async with aclosing(self._store.changes()) as changes:
-                    async for change in changes:
-                        self._listening.set()
-                        self._on_change(change)
+                try:
+                    async with aclosing(self._store.changes()) as changes:
+                        async for change in changes:
+                            self._listening.set()
+                            self._forget_unknown(change)
+                            self._on_change(change)
+                except StoreRefusedError as refusal:
+                    self._log_refusal(str(refusal))
+            self._listening.set()
             await asyncio.sleep(_COOLDOWN)
+
+    def _forget_unknown(self, change: Change) -> None:
+        if change.key is None:
+            self._unknown_versions.clear()
+        elif change.invalidated:
+            self._unknown_versions.pop(change.key, None)
 
 
 @asynccontextmanager
@@ -289,10 +372,6 @@ async def _call_timeout() -> AsyncGenerator[None]:
             yield
         finally:
             timer.cancel()
-
-
-async def _no_call() -> None:
-    """Call nothing: pending invalidations are sent before any call."""
 
 
 def _resolve(lookups: Sequence[_Lookup], known: Mapping[str, Stored]) -> None:

@@ -258,6 +258,31 @@ def test_a_read_from_before_an_invalidation_is_of_no_use_after_it_without_the_st
     assert with_clients(steps) == ([1, 2], [2, 0])
 
 
+def test_a_read_is_of_no_use_to_later_callers_if_the_store_refuses_to_look_up_its_account(with_clients):
+    """Another client may have invalidated it since, of which this one learns nothing."""
+
+    async def steps(store, here, there):
+        store.refused["get"] = "full"
+        amounts = [(await here.fetch(max_age=30)).amount("BTC")]
+        await there.invalidate("till")
+        amounts.append((await here.fetch(max_age=30)).amount("BTC"))
+        return amounts
+
+    assert with_clients(steps) == ([1, 2], [2, 0])
+
+
+def test_an_invalidation_that_the_store_refuses_holds_in_its_own_client(with_clients):
+    """The store still has the snapshot from before, which is not used."""
+
+    async def steps(store, here, there):
+        await here.fetch(max_age=30)
+        store.refused["invalidate"] = "full"
+        await here.invalidate("till")
+        return (await here.fetch(max_age=30)).amount("BTC")
+
+    assert with_clients(steps) == (2, [2, 0])
+
+
 def test_an_invalidation_survives_the_event_loop(run_virtually):
     """One that could not be sent to the store in one `asyncio.run` is sent in the next."""
     till, client, store = Till(), None, None

@@ -1,8 +1,9 @@
 """A store that fails when a test wants it to, in virtual time."""
 
 import asyncio
+from contextlib import nullcontext
 
-from balancekit.stores import MemoryStore
+from balancekit.stores import MemoryStore, StoreRefusedError
 
 HANGS = 9e9
 """A fault that lasts longer than any test."""
@@ -19,16 +20,22 @@ FAULTS = {
 class FlakyStore(MemoryStore):
     """A store in memory with a `fault`: seconds that every call takes, or an exception that it raises.
 
-    `calls` are the names of the methods that were called.
+    `refused` are the messages with which it refuses calls: by method, or by method and key. With `connections` (a
+    semaphore) only so many calls are made at a time. `calls` are the names of the methods that were called.
     """
 
     def __init__(self):
         super().__init__(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
         self.fault = None
+        self.refused = {}
+        self.connections = nullcontext()
         self.calls = []
 
-    async def fail(self):
-        """Take the time of the fault, or raise it."""
+    async def fail(self, *call):
+        """Take the time of the fault, or raise it; or refuse the call of a method for a key."""
+        for name in (call[0], f"{call[0]} {call[-1]}"):
+            if name in self.refused:
+                raise StoreRefusedError(self.refused[name])
         if isinstance(self.fault, BaseException):
             raise self.fault
         if self.fault is not None:
@@ -37,7 +44,7 @@ class FlakyStore(MemoryStore):
     async def changes(self):
         """Give changes, each after the fault."""
         async for change in super().changes():
-            await self.fail()
+            await self.fail("changes")
             yield change
 
 
@@ -46,8 +53,9 @@ def _failing(name):
 
     async def call(self, *args, **kwargs):
         self.calls.append(name)
-        await self.fail()
-        return await method(self, *args, **kwargs)
+        async with self.connections:
+            await self.fail(name, args[0])
+            return await method(self, *args, **kwargs)
 
     return call
 
