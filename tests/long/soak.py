@@ -11,33 +11,28 @@ psutil; the exit code is 1 if anything is off.
 import asyncio
 import contextlib
 import gc
-import logging
-import multiprocessing
 import random
 import sys
 import time
 from collections import Counter
-from fractions import Fraction
 
 import attrs
 import psutil
 
 from balancekit import (
-    AccountBalances,
     AggregateClient,
     CryptoprocessingProvider,
     GetManyProvider,
     IncompleteError,
     ProviderError,
 )
-from balancekit.sandbox import Fault, Sandbox
-from tests.support.laws import Laws
+from balancekit.sandbox import Fault
+from tests.long.model import Model, ModelLaws
+from tests.long.remote import FAULTS, TIMEOUT, WEIGHTS, Remote
 
 ACCOUNTS = 60
 WORKERS = 4
-TIMEOUT, DEADLINE = 0.4, 2.0
-CODES = ("BTC", "ETH", "USDT", "EUR", "USD")
-DECIMALS = 8
+DEADLINE = 2.0
 
 # What may be left over, or take longer, on a busy machine.
 SLACK = 1.5
@@ -45,231 +40,6 @@ SLACK = 1.5
 MOMENT = 0.1
 MEMORY_GROWTH = 16 * 2**20
 OBJECT_GROWTH = 2_000
-# How long a balance that has been replaced may still turn up.
-REMEMBERED = 4 * DEADLINE
-
-FAULTS = {
-    **{f"status {status}": Fault(status=status) for status in (204, 304, 400, 401, 403, 404, 418, 429, 500, 502, 503)},
-    "proxy's page": Fault(status=502, body="<html>Bad Gateway</html>", headers={"Content-Type": "text/html"}),
-    "retry at once": Fault(status=429, headers={"Retry-After": "0"}),
-    "retry in a second": Fault(status=503, headers={"Retry-After": "1"}),
-    "retry in an hour": Fault(status=429, headers={"Retry-After": "3600"}),
-    "retry at nonsense": Fault(status=503, headers={"Retry-After": "soon"}),
-    "redirect": Fault(status=302, headers={"Location": "https://elsewhere.invalid/"}),
-    "no JSON": Fault(body="not JSON"),
-    "empty": Fault(body=b""),
-    "not UTF-8": Fault(body=b'{"data": "\xff"}'),
-    "wrong shape": Fault(body='{"data": {}}'),
-    "a float's idea of money": Fault(body='{"data": [{"balance": NaN}]}'),
-    "nested": Fault(body="[" * 5000),
-    "many values": Fault(body="[" + "0," * 100_000 + "0]"),
-    "too large": Fault(body=b" " * (11 * 2**20)),
-    "no gzip": Fault(headers={"Content-Encoding": "gzip"}),
-    "harmless header": Fault(headers={"Content-Type": "text/plain"}),
-    "cut at once": Fault(cut_after=0),
-    "cut in the body": Fault(cut_after=20),
-    "short delay": Fault(delay=0.05),
-    "long delay": Fault(delay=TIMEOUT / 2),
-    "delay beyond the timeout": Fault(delay=2 * TIMEOUT),
-    "closed": Fault(raw=b""),
-    "cut in the head": Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "no HTTP": Fault(raw=b"SSH-2.0-OpenSSH_9.6\r\n"),
-    "wrong length": Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}"),
-    "bad chunk": Fault(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-    "two answers": Fault(raw=2 * b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
-    "hang": Fault(hang=True),
-    **{f"reset at the {part}": Fault.reset(part) for part in ("start", "head", "body")},
-    **{f"stalled at the {part}": Fault.stall(part) for part in ("head", "body")},
-    "dead kept-alive connection": Fault(ending="close"),
-    "reset kept-alive connection": Fault(ending="reset-next"),
-    "one byte more": Fault(length_error=1),
-    "one byte fewer": Fault(length_error=-1),
-    "drip": Fault(drip="body", interval=0.0001),
-    "bomb": Fault.bomb(mebibytes=20),
-    "flood": Fault.flood(),
-}
-COSTLY = {"hang", "too large", "delay beyond the timeout", "many values", "bomb", "flood"} | {
-    name for name in FAULTS if name.startswith("stalled")
-}
-# A hanging request costs all of a timeout, and a large body much of a second: rarely, or nothing else would happen.
-WEIGHTS = [0.2 if name in COSTLY else 1.0 for name in FAULTS]
-
-
-def plain(units):
-    """Write smallest units as decimal text."""
-    whole, rest = divmod(abs(units), 10**DECIMALS)
-    return f"{'-' * (units < 0)}{whole}.{rest:0{DECIMALS}d}"
-
-
-def units_of(amount):
-    """Return a Decimal as smallest units, by way of fractions: the model shares no arithmetic with the package."""
-    units = Fraction(amount) * 10**DECIMALS
-    assert units.denominator == 1, f"{amount} is finer than it was set"
-    return units.numerator
-
-
-# The server's process
-
-
-class Server:
-    """The sandbox, and the commands that it takes."""
-
-    def __init__(self, holdings):
-        self.sandbox = Sandbox()
-        self.accounts = {}
-        self.names = {id(fault): name for name, fault in FAULTS.items()}
-        self.requests = 0
-        self.played = Counter()
-        for number, (label, held) in enumerate(holdings.items()):
-            amounts = {code: plain(units) for code, units in held.items()}
-            if number % 2:
-                self.accounts[label] = self.sandbox.add_getmany(label, amounts, signed=number % 10 != 1)
-            else:
-                as_numbers = number % 10 == 0
-                self.accounts[label] = self.sandbox.add_cryptoprocessing(label, amounts, balances_as_numbers=as_numbers)
-
-    async def settings(self):
-        """Return how each account is read."""
-        return [(account.label, account.provider, account.settings) for account in self.accounts.values()]
-
-    async def set(self, label, held):
-        """Change what an account holds, all at once."""
-        for code, units in held.items():
-            self.accounts[label].set(code, plain(units))
-
-    async def fail(self, faults):
-        """Line up faults: pairs of a label, or None, and a fault's name."""
-        for label, name in faults:
-            self.sandbox.fail(label, FAULTS[name])
-
-    async def clear_faults(self):
-        """Play no more faults."""
-        self.sandbox.clear_faults()
-
-    async def restart(self, seconds):
-        """Be out of reach for some seconds."""
-        await self.sandbox.aclose()
-        await asyncio.sleep(seconds)
-        await self.sandbox.start()
-
-    async def figures(self):
-        """Return how many requests came, and which faults were played."""
-        received = self.sandbox.requests
-        self.sandbox.clear_requests()
-        self.requests += len(received)
-        self.played.update(self.names[id(request.fault)] for request in received if request.fault is not None)
-        return self.requests, self.played
-
-    async def run(self, pipe):
-        """Serve until the pipe ends."""
-        async with self.sandbox:
-            while True:
-                try:
-                    name, *arguments = await asyncio.to_thread(pipe.recv)
-                except EOFError:
-                    return
-                pipe.send(await getattr(self, name)(*arguments))
-
-
-def serve(pipe, holdings):
-    """Run the server's process."""
-    # A client that goes away in the middle is part of the plan.
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(Server(holdings).run(pipe))
-
-
-# The client's process
-
-
-class Remote:
-    """The server, as the client's process commands it."""
-
-    def __init__(self, holdings):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, holdings), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._turn = asyncio.Lock()
-
-    async def __call__(self, name, *arguments):
-        """Have something done, and wait until it is."""
-        async with self._turn:
-            return await asyncio.to_thread(self._ask, (name, *arguments))
-
-    def _ask(self, command):
-        self._pipe.send(command)
-        return self._pipe.recv()
-
-    def close(self):
-        """End the server's process."""
-        self._pipe.close()
-        self._process.join(5)
-        self._process.kill()
-
-
-@attrs.define
-class State:
-    """What an account held: from a moment at the earliest, to a moment at the latest."""
-
-    held: dict
-    since: float
-    until: float = float("inf")
-
-
-class Model:
-    """What every account holds and lately held, in whole units."""
-
-    def __init__(self, chance):
-        self._chance = chance
-        self._states = {f"account-{number:02d}": [State(self._any(), 0.0)] for number in range(ACCOUNTS)}
-
-    def _any(self):
-        codes = self._chance.sample(CODES, self._chance.randint(1, len(CODES)))
-        return {code: self._amount() for code in codes}
-
-    def _amount(self):
-        return self._chance.choice(
-            [0, 1, -1, self._chance.randint(-(10**12), 10**18), 10 ** self._chance.randint(0, 20)]
-        )
-
-    @property
-    def now(self):
-        """What each account holds."""
-        return {label: states[-1].held for label, states in self._states.items()}
-
-    async def change(self, remote):
-        """Change what an account holds, here and there."""
-        label = self._chance.choice(list(self._states))
-        states = self._states[label]
-        old = states[-1]
-        change = {code: self._amount() for code in self._chance.sample(CODES, 2)}
-        begun = time.time()
-        # Before the command: the new state may be read before the command returns.
-        states.append(State(old.held | change, begun))
-        await remote("set", label, change)
-        old.until = time.time()
-        while states[0].until < begun - REMEMBERED:
-            del states[0]
-
-    def allows(self, snapshot, arrived):
-        """Whether an account held that at some moment between the request and the arrival of its answer."""
-        held = {}
-        for balance in snapshot.balances:
-            held[balance.code] = held.get(balance.code, 0) + units_of(balance.amount)
-        sent = snapshot.fetched_at.timestamp()
-        return any(
-            without_zeros(state.held) == without_zeros(held)
-            for state in self._states[snapshot.account]
-            # The two clocks are one, but a datetime has only microseconds.
-            if state.since <= arrived and sent - 1e-3 <= state.until
-        )
-
-
-def without_zeros(held):
-    """Leave out what is zero: one of the APIs does."""
-    return {code: units for code, units in held.items() if units}
 
 
 class Counted:
@@ -315,17 +85,14 @@ class Leftovers:
         )
 
 
-class Soak(Laws):
+class Soak(ModelLaws):
     """The run: what is done, what is checked and what is counted."""
 
     def __init__(self, seconds, seed):
-        super().__init__(slack=SLACK)
-        self.seconds = seconds
         self.chance = random.Random(seed)
-        self.model = Model(self.chance)
+        super().__init__(Model(self.chance, ACCOUNTS), slack=SLACK)
+        self.seconds = seconds
         self.done = Counter()
-        self.failures = Counter()
-        self.snapshots = 0
         self.slowest = 0.0
         self.begun = time.monotonic()
         self.gate = asyncio.Event()
@@ -504,34 +271,12 @@ class Soak(Laws):
         self.check_outcomes("stream", self.model.now if accounts is None else accounts, outcomes, whole=whole)
         return tidy
 
-    def check(self, accounts, merged):
-        """Compare a result with the model, and with itself."""
-        arrived = time.time()
-        self.check_result("result", self.model.now if accounts is None else accounts, merged)
-        for outcome in [*merged.accounts, *merged.failures]:
-            self.check_outcome(outcome, arrived)
-
-    def check_outcome(self, outcome, arrived):
-        """Compare one account with the model."""
-        if isinstance(outcome, AccountBalances):
-            self.snapshots += 1
-            if not self.model.allows(outcome, arrived):
-                self.problem(f"{outcome.provider}: a snapshot of what was never held")
-        else:
-            self.failures[type(outcome.error).__name__] += 1
-
     async def last_fetch(self):
         """With faults off, hold the totals against the model's."""
         await self.remote("clear_faults")
         merged = await self.client.fetch(strict=True)
         self.check(None, merged)
-        expected = Counter()
-        for held in self.model.now.values():
-            for code, units in held.items():
-                expected[code] += units
-        totals = {total.currency: units_of(total.amount) for total in merged}
-        if without_zeros(totals) != without_zeros(expected):
-            self.problem("the totals at the end are not the model's")
+        self.check_totals(merged)
         print("totals at the end:", ", ".join(f"{total.currency} {total.amount:f}" for total in merged))
 
     async def pause(self):
