@@ -291,6 +291,31 @@ async def test_dates_that_change_with_every_response_end_the_attempts(api, clien
         assert len(api.take_requests()) <= 3
 
 
+async def test_a_revoked_key_with_a_wrong_date_is_signed_anew_once_a_fetch(api, client):
+    """By the `Date`; that the first request had this machine's time is known."""
+    api.date_ahead, api.revoked = HOUR, {"bad"}
+
+    for _ in range(3):
+        await client.fetch(["bad"])
+        assert api.take_requests() == [("bad", 401)] * 2
+
+
+class Timeless(Documented):
+    """An adapter whose requests do not depend on the time."""
+
+    signs_time = False
+
+
+async def test_a_request_that_does_not_sign_the_time_is_not_signed_anew(api):
+    """Whatever the `Date` of a rejection is: the same request would be sent again."""
+    api.date_ahead, api.revoked = HOUR, {"bad"}
+
+    async with AggregateClient([Timeless("good", key_id="good"), Timeless("bad", key_id="bad")]) as client:
+        for _ in range(3):
+            await client.fetch()
+            assert sorted(api.take_requests()) == [("bad", 401), ("good", 200)]
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Age": "60"}, {"Age": "3600"}, {"age": "soon"}, {"Date": formatdate(253_000_000_000, usegmt=True)}]
