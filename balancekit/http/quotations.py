@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Final
 
@@ -44,6 +44,11 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 class Secrets(frozenset[str]):
     """Texts that must not be shown; none is in the repr."""
 
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Secrets":
+        """Return the texts as they are if they are `Secrets`, which keep what was made of them."""
+        return texts if isinstance(texts, cls) else cls(texts)
+
     def __repr__(self) -> str:
         return "Secrets('***')"
 
@@ -80,7 +85,7 @@ class Secrets(frozenset[str]):
 
 
 def _blocks_of(text: str) -> frozenset[str]:
-    return frozenset(text[at : at + _BLOCK] for at in range(len(text) - _BLOCK + 1))
+    return frozenset([text[at : at + _BLOCK] for at in range(len(text) - _BLOCK + 1)])
 
 
 def _share_run(longer: str, shorter: str, blocks: frozenset[str]) -> bool:
@@ -100,12 +105,13 @@ def _bare(text: str) -> str:
 
 def _decoded(text: str) -> Iterator[str | None]:
     """Give the letters and digits of text, and of what it may stand for; None if that is too much to decode."""
-    # Without these, text in UTF-16 and UTF-32 is ASCII.
-    text = text.replace("\0", "")
+    # No other characters count, and without NULs text in UTF-16 and UTF-32 is ASCII.
+    text = text.encode("ascii", "ignore").replace(b"\0", b"").decode()
     for _ in range(_MAX_NESTED + 1):
         yield _bare(text)
-        if "<" in text:
-            yield _bare(_TAG.sub("", text))
+        without_tags, count = _TAG.subn("", text)
+        if count:
+            yield _bare(without_tags)
         text, count = _ENCODED.subn(_decode, text, _MAX_ENCODED + 1)
         if count > _MAX_ENCODED:
             yield None

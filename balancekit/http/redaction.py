@@ -82,7 +82,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
     Text that quotes one in any other way, in part or in another encoding, is not shown at all.
     """
-    secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
+    secrets = Secrets.of(secrets)
     masked = _mask(text, secrets)
     return NOT_SHOWN if secrets.quoted_in(masked) else masked
 
@@ -98,14 +98,14 @@ def redact_response(response: Response, secrets: Iterable[str]) -> Response:
 
     Of the body, the first `MAX_ERROR_BODY` bytes are kept.
     """
-    secrets = Secrets(secrets)
+    secrets = Secrets.of(secrets)
     body = response.body[:MAX_ERROR_BODY]
     text = body.decode("utf-8", "replace")
     with contextlib.suppress(ValueError, RecursionError):
         # Encoded again, since `/` may have come as `\\/`, and any character by its number.
         text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
     escaped = Secrets(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)
-    text = redact(_mask(text, escaped), secrets)
+    text = redact(text, secrets) if escaped == secrets else redact(_mask(text, escaped), secrets)
     headers = {name: redact(value, secrets) for name, value in response.headers.items()}
     return Response(response.status, headers, text.encode("utf-8", "replace"))
 
@@ -234,7 +234,7 @@ def _quotes_any(secrets: Collection[str], link: BaseException) -> bool:
         text = f"{link} {link!r} {link.args!r} {vars(link)!r}"
     except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
         return True
-    secrets = secrets if isinstance(secrets, Secrets) else Secrets(secrets)
+    secrets = Secrets.of(secrets)
     return bool(secrets.in_plain(text)) or secrets.quoted_in(text)
 
 

@@ -109,7 +109,10 @@ def _check_bounds(body: bytes, max_values: int) -> None:
         if not brackets:
             return
         # Removes the innermost lists and objects everywhere: one level each time.
-        brackets = brackets.replace(b"[]", b"")
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
     # Brackets that are never closed count as well: a decoder would descend into them all the same.
     if b"[]" in brackets or brackets.count(b"[") > MAX_NESTING:
         raise ShapeError(f"the body is nested too deeply: more than {MAX_NESTING} levels")
