@@ -19,7 +19,7 @@ MAX_HEADER_LENGTH: Final = 2_048
 MAX_WEBHOOK_BODY: Final = 256 * 1_024
 """How many bytes the body of a delivery may have."""
 
-MAX_WEBHOOK_VALUES: Final = 10_000
+MAX_WEBHOOK_VALUES: Final = 2_000
 """How many values the body of a delivery may hold: decoding more of them takes longer than verifying it."""
 
 _Parameters = ParamSpec("_Parameters")
