@@ -17,6 +17,11 @@ class SecondLooks:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no look is to come or under way."""
+        return not (self._timers or self._tasks)
+
     def schedule(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Look at the account of that label `delay` seconds from now, and not before; never if that is zero.
 

@@ -1,221 +1,26 @@
 """Laws that hold whatever providers, callers and stores do: seeded misbehaviour in virtual time."""
 
 import asyncio
+import itertools
 import math
 import random
 from collections import defaultdict
 from contextlib import aclosing, suppress
-from decimal import Decimal
 from functools import partial
 
-import attrs
 import pytest
 
 from balancekit import (
     AccountBalances,
     AggregateClient,
-    AssetType,
-    Balance,
-    ProviderError,
     RateLimit,
-    ServiceUnavailableError,
-    TransportError,
 )
 from balancekit.stores import MemoryStore
-from tests.support.laws import Laws
+from tests.support.moods import UNWELL, WELL, Moody, MoodyStore, World
 
 SECONDS = 40.0
 CALLERS = 6
-SLACK = 0.1
 EPSILON = 1e-6
-# How long a call to a store that is well, or to one that is not, takes on the way there.
-WELL, UNWELL = 0.04, 0.4
-
-
-class Unheard(BaseException):
-    """An exception that `except Exception` does not catch."""
-
-
-class MuteError(Exception):
-    """An exception that cannot be printed."""
-
-    def __str__(self):
-        raise MuteError
-
-
-@attrs.define(eq=False)
-class Sent:
-    """A request; `refuses` is whether it has gone on after it was cancelled."""
-
-    number: int
-    label: str
-    client: int
-    host: str
-    at: float
-    task: asyncio.Task
-    refuses: bool = False
-
-
-class World(Laws):
-    """All requests that providers were sent, and what was found to break a law."""
-
-    def __init__(self, chance):
-        super().__init__(slack=SLACK)
-        self.chance = chance
-        self.loop = asyncio.get_running_loop()
-        self.sent = {}
-        self.under_way = set()
-        self.concurrency = {}
-
-    def problem(self, text):
-        """Note a broken law, and when."""
-        super().problem(f"at {self.loop.time() - 1000:.3f}: {text}")
-
-    def begin(self, provider):
-        """Note a request."""
-        number, task = len(self.sent) + 1, asyncio.current_task()
-        sent = Sent(number, provider.account, provider.client, provider.provider, self.loop.time(), task)
-        self.sent[number] = sent
-        self.under_way.add(sent)
-        at_once = sum(other.client == sent.client and not other.refuses for other in self.under_way)
-        if at_once > self.concurrency[sent.client]:
-            self.problem(f"{at_once} requests under way with a concurrency of {self.concurrency[sent.client]}")
-        return sent
-
-
-class Moody:
-    """A provider that does as it likes; its balance is the number of its request."""
-
-    def __init__(self, account, provider, client, world):
-        self.account = account
-        self.fingerprint = account
-        self.provider = provider
-        self.client = client
-        self._world = world
-
-    async def fetch_balances(self, session):
-        """Respond, or do something else."""
-        sent = self._world.begin(self)
-        moods = (self._respond, self._hang, self._raise, self._nonsense, self._cancel, self._cancelled, self._stubborn)
-        try:
-            return await self._world.chance.choices(moods, weights=(12, 1, 3, 1, 1, 1, 2))[0](sent)
-        finally:
-            self._world.under_way.discard(sent)
-
-    def _balances(self, sent):
-        return [Balance("BTC", Decimal(sent.number), AssetType.CRYPTO, self.account, self.provider, "BTC")]
-
-    async def _while(self):
-        if self._world.chance.random() < 0.9:
-            await asyncio.sleep(self._world.chance.choice([0, 0.01, 0.1, self._world.chance.uniform(0, 1)]))
-
-    async def _respond(self, sent):
-        await self._while()
-        return self._balances(sent)
-
-    async def _hang(self, sent):
-        await asyncio.get_running_loop().create_future()
-
-    async def _raise(self, sent):
-        await self._while()
-        about = {"account": self.account, "provider": self.provider}
-        raise self._world.chance.choice(
-            [
-                ServiceUnavailableError("503", **about, retry_after=self._world.chance.choice([None, 0, 0.3, 100])),
-                TransportError("reset", **about),
-                ProviderError("no", **about),
-                TimeoutError(),
-                ConnectionResetError(),
-                StopAsyncIteration(),
-                GeneratorExit(),
-                Unheard(),
-                MuteError(),
-                BaseExceptionGroup("several", [Unheard(), asyncio.CancelledError()]),
-            ]
-        )
-
-    async def _nonsense(self, sent):
-        await self._while()
-        stranger = Balance("BTC", Decimal(1), AssetType.CRYPTO, "stranger", self.provider, "BTC")
-        return self._world.chance.choice([None, 7, [7], [stranger]])
-
-    async def _cancel(self, sent):
-        asyncio.current_task().cancel()
-        await self._while()
-        return self._balances(sent)
-
-    async def _cancelled(self, sent):
-        await self._while()
-        raise asyncio.CancelledError
-
-    async def _stubborn(self, sent):
-        loop, more = asyncio.get_running_loop(), self._world.chance.choice([0, 0.2, 3])
-        ends_at = loop.time() + 3
-        while (left := ends_at - loop.time()) > 0:
-            try:
-                await asyncio.sleep(left)
-            except asyncio.CancelledError:
-                if not sent.refuses:
-                    sent.refuses, ends_at = True, loop.time() + more
-        return self._balances(sent)
-
-
-def _moody(name):
-    async def call(self, *args, **kwargs):
-        await self.before()
-        result = await getattr(self.store, name)(*args, **kwargs)
-        await self.after()
-        return result
-
-    return call
-
-
-class MoodyStore:
-    """A store that takes its time, and that raises or hangs unless it is well."""
-
-    def __init__(self, world, *, well):
-        self.store = MemoryStore(clock=world.loop.time, monotonic=world.loop.time)
-        self._chance = world.chance
-        self._well = well
-
-    get, put, invalidate, lease, release, seen, remember, acquire_permit, release_permit = map(
-        _moody,
-        ("get", "put", "invalidate", "lease", "release", "seen", "remember", "acquire_permit", "release_permit"),
-    )
-
-    async def changes(self):
-        """Give the changes, until it breaks."""
-        await self.before()
-        async with aclosing(self.store.changes()) as changes:
-            async for change in changes:
-                yield change
-                if not self._well and self._chance.random() < 0.05:
-                    raise ConnectionResetError
-
-    async def before(self):
-        """Take time on the way there, or never get there."""
-        if self._chance.random() < 0.3:
-            await asyncio.sleep(self._chance.uniform(0, WELL if self._well else UNWELL))
-        if not self._well:
-            await self._break()
-
-    async def after(self):
-        """Take time on the way back, or never get back."""
-        if self._chance.random() < 0.3:
-            await asyncio.sleep(self._chance.uniform(0, WELL))
-        if not self._well:
-            await self._break()
-
-    async def _break(self):
-        broken = self._chance.random()
-        if broken < 0.02:
-            raise ConnectionResetError
-        if broken < 0.03:
-            raise asyncio.CancelledError
-        if broken < 0.04:
-            raise MuteError
-        if broken < 0.05:
-            await asyncio.sleep(5)
 
 
 class Caller:
@@ -231,9 +36,9 @@ class Caller:
 
     async def run(self):
         """Go on until the client is closed."""
-        ways = (self._fetch, self._stream, self._watch, self._invalidate)
+        ways = (self._fetch, self._stream, self._watch, self._invalidate, self._settle)
         while self._number not in self._stress.closed:
-            await self._chance.choices(ways, weights=(6, 3, 1, 3))[0]()
+            await self._chance.choices(ways, weights=(6, 3, 1, 3, 1))[0]()
             await asyncio.sleep(self._chance.choice([0, 0.01, self._chance.uniform(0, 1)]))
 
     def _labels(self):
@@ -297,16 +102,27 @@ class Caller:
 
     async def _invalidate(self):
         label, begun = self._chance.choice(self._client.accounts), self._loop.time()
-        if self._chance.random() < 0.2:
-            task = asyncio.create_task(self._client.invalidate(label))
-            await asyncio.sleep(self._chance.choice([0, 0.01]))
-            task.cancel()
-            await asyncio.wait([task])
-            return
-        await self._client.invalidate(label)
-        # It concerns this client, and the other one too if the store can pass it on.
-        for number in self._stress.clients if self._stress.well else [self._number]:
-            self._stress.invalidated[number, label] = max(begun, self._stress.invalidated[number, label])
+        if await self._perhaps_cancelled(self._client.invalidate(label)):
+            self._stress.note_invalidation(self._number, label, begun)
+
+    async def _settle(self):
+        label, begun = self._chance.choice(self._client.accounts), self._loop.time()
+        # Even one that is cancelled may put off the second look of an earlier event.
+        self._stress.delivered[self._number, label] = None
+        event = f"event {next(self._stress.events)}".encode()
+        if await self._perhaps_cancelled(self._client.handle_webhook(label, {}, event)):
+            self._stress.note_invalidation(self._number, label, begun)
+            self._stress.expect_second_look(self._number, label, begun)
+
+    async def _perhaps_cancelled(self, call):
+        if self._chance.random() >= 0.2:
+            await call
+            return True
+        task = asyncio.create_task(call)
+        await asyncio.sleep(self._chance.choice([0, 0.01]))
+        task.cancel()
+        await asyncio.wait([task])
+        return False
 
     def _oldest(self, max_age):
         """Return the earliest moment at which what a call gets that begins now may have been requested."""
@@ -349,6 +165,9 @@ class Stress:
         self.clients = {}
         self.closed = set()
         self.invalidated = defaultdict(lambda: -math.inf)
+        self.settle_delay = chance.choice([0, 0.3, 5, SECONDS])
+        self.events = itertools.count()
+        self.delivered = {}
         timeout = chance.uniform(0.1, 1.5)
         for number in range(2 if shared else 1):
             self.world.concurrency[number] = chance.randint(1, 6)
@@ -359,7 +178,25 @@ class Stress:
                 deadline=self.deadline,
                 rate_limits=self.limits,
                 store=store,
+                settle_delay=self.settle_delay,
             )
+
+    def note_invalidation(self, number, label, begun):
+        """Note that an invalidation has ended, of this client and, if the store can pass it on, of the other one."""
+        for one in self.clients if self.well else [number]:
+            self.invalidated[one, label] = max(begun, self.invalidated[one, label])
+
+    def expect_second_look(self, number, label, begun):
+        """Note that an event has been acted on, whose account is invalidated again if it is the last one."""
+        event = self.delivered[number, label] = object()
+
+        def has_looked():
+            if self.delivered[number, label] is event and number not in self.closed:
+                self.world.checked["second look"] += 1
+                self.note_invalidation(number, label, begun + self.settle_delay)
+
+        if self.settle_delay:
+            self.world.loop.call_later(self.settle_delay + 0.6, has_looked)
 
     async def run(self):
         """Do everything, and return which laws were broken."""
@@ -401,7 +238,11 @@ class Stress:
                     self.world.problem(f"more than {limit} at {host} by {'both' if number is None else number}")
 
     def _check_empty(self, client):
-        left = {"scheduler": not client._scheduler.idle, "watches": not client._watchers.idle}
+        left = {
+            "scheduler": not client._scheduler.idle,
+            "watches": not client._watchers.idle,
+            "second looks": not client._second_looks.idle,
+        }
         for account in client._accounts.values():
             limiter = account.origin.limiter
             left[f"permits at {account.origin.name}"] = limiter is not None and not limiter.idle
