@@ -1,5 +1,8 @@
 """The settings of a client: what cannot work is refused where it is given."""
 
+import gc
+import traceback
+
 import pytest
 
 from balancekit import (
@@ -48,3 +51,23 @@ def test_a_setting_that_cannot_work_is_refused_at_construction(settings, reason)
     """Wrong settings are found where they are made."""
     with pytest.raises(ConfigError, match=reason):
         AggregateClient([], **settings)
+
+
+class UnmadeClient(AggregateClient):
+    """A client whose constructor fails before anything is set."""
+
+    def __init__(self):
+        raise ConfigError("tills: missing")
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("make", [lambda: AggregateClient([], retry=3), UnmadeClient], ids=["setting", "subclass"])
+def test_a_client_that_could_not_be_made_has_a_repr(make):
+    """An error tracker shows it among the variables of a frame, and its destructor raises nothing."""
+    with pytest.raises(ConfigError) as caught:
+        make()
+
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    assert [frame.locals["self"] for frame in frames if "self" in frame.locals] == ["AggregateClient(0 accounts)"]
+    del caught
+    gc.collect()
