@@ -134,9 +134,11 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Fetch under random faults and account for everything: `nox -s soak -- 600`, in seconds."""
-    session.install("-e", ".", *_group("soak"))
-    session.run("python", "-X", "dev", "-W", "error", "-m", "tests.long.soak", *session.posargs)
+    """Fetch under random faults of providers, then of Redis, and account for everything: `nox -s soak -- 600`."""
+    session.install("-e", ".[redis]", *_group("soak"))
+    _install_redis_server(session)
+    for program in ("soak", "soak_redis"):
+        session.run("python", "-X", "dev", "-W", "error", "-m", f"tests.long.{program}", *session.posargs)
 
 
 @nox.session

@@ -46,11 +46,12 @@ def _version_of(server):
 
 
 class RedisServer:
-    """A real server on a socket in a folder of its own, which writes nothing to disk."""
+    """A real server on a socket in a folder of its own, and on a port if one is given; it saves only when asked to."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, port=0):
         self.socket = Path(folder) / "redis.sock"
         self.url = f"unix://{self.socket}"
+        self.port = port
         self._folder = folder
         self._process = None
 
@@ -58,7 +59,8 @@ class RedisServer:
         """Start it, and wait until it responds."""
         if self._process is not None:
             return
-        settings = {"port": 0, "unixsocket": self.socket, "dir": self._folder, "save": "", "appendonly": "no"}
+        settings = {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.socket, "dir": self._folder}
+        settings |= {"save": "", "appendonly": "no", "repl-diskless-sync-delay": 0}
         options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([find_server(), *options], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
