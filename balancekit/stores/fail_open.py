@@ -81,7 +81,7 @@ class FailOpenStore:
         self._recent_events = RecentEvents()
         self._lookups: list[_Lookup] = []
         self._listening = asyncio.Event()
-        self._lookup_task: asyncio.Task[None] | None = None
+        self._looking_up = False
         self._listen_task: asyncio.Task[None] | None = None
         self._flush_task: asyncio.Task[None] | None = None
         # All that are to end when this is closed.
@@ -102,8 +102,9 @@ class FailOpenStore:
         """Return what is known of each account; concurrent calls are joined into one of the store."""
         known: asyncio.Future[Mapping[str, Stored]] = asyncio.get_running_loop().create_future()
         self._lookups.append((keys, known))
-        if self._lookup_task is None or self._lookup_task.done():
-            self._lookup_task = self._start(self._look_up())
+        if not self._looking_up:
+            self._looking_up = True
+            self._start(self._look_up())
         stored = await known
         return [stored[key] for key in keys]
 
@@ -297,24 +298,31 @@ class FailOpenStore:
             del self._pending_invalidations[key]
 
     async def _look_up(self) -> None:
-        lookups: list[_Lookup] = []
-        try:
-            while self._lookups:
-                lookups, self._lookups = self._lookups, []
-                keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
-                _resolve(lookups, await self._get_all(keys))
-        finally:
-            # If `aclose` cancels this task, its callers must not wait for ever.
-            waiting, self._lookups = [*lookups, *self._lookups], []
-            _resolve(waiting, {key: self._unknown(key) for keys, _ in waiting for key in keys})
-
-    async def _get_all(self, keys: list[str]) -> dict[str, Stored]:
+        lookups, self._lookups = self._lookups, []
+        keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
         known: dict[str, Stored] = {}
-        batches = [keys[start : start + _BATCH_SIZE] for start in range(0, len(keys), _BATCH_SIZE)]
-        for start in range(0, len(batches), _BATCHES_AT_ONCE):
-            for found in await asyncio.gather(*map(self._get_batch, batches[start : start + _BATCHES_AT_ONCE])):
-                known |= found
-        return known
+        at_once = _BATCH_SIZE * _BATCHES_AT_ONCE
+        try:
+            for start in range(0, len(keys), at_once):
+                batches = [keys[first : first + _BATCH_SIZE] for first in range(start, start + at_once, _BATCH_SIZE)]
+                for found in await asyncio.gather(*(self._get_batch(batch) for batch in batches if batch)):
+                    known |= found
+                if start == 0:
+                    self._look_up_next()
+        finally:
+            if not known:
+                self._look_up_next()
+            # If `aclose` cancels this task, its callers must not wait for ever.
+            _resolve(lookups, known | {key: self._unknown(key) for key in keys if key not in known})
+
+    def _look_up_next(self) -> None:
+        # What came meanwhile waits no longer, however many accounts are still to be looked up.
+        self._looking_up = bool(self._lookups) and not self._closed
+        if self._looking_up:
+            self._start(self._look_up())
+        else:
+            waiting, self._lookups = self._lookups, []
+            _resolve(waiting, {key: self._unknown(key) for keys, _ in waiting for key in keys})
 
     async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
         async def get() -> dict[str, Stored]:

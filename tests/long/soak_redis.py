@@ -250,6 +250,8 @@ class SharedSoak(ModelLaws):
     async def last_fetches(self):
         """With faults off, hold the totals of every client against the model's, and count the requests."""
         await self.remote("clear_faults")
+        # A connection to what has become a replica is noticed when it is used.
+        await asyncio.gather(*(client.fetch() for client in self.clients))
         await asyncio.sleep(DELIVERED + SLACK)
         for label in self.model.now:
             await self.model.change(self.remote, label)

@@ -122,6 +122,18 @@ class TestAvailable:
 
         assert with_store(steps) == (1000, "1", pytest.approx(0.4), ["get"] * 10)
 
+    def test_a_lookup_of_many_accounts_keeps_no_other_waiting(self, with_store):
+        """Another one waits for the call under way, and not for all that follow."""
+
+        async def steps(store, fail_open):
+            store.fault = 0.4
+            many = asyncio.create_task(fail_open.get([f"{number}" for number in range(12_000)]))
+            await asyncio.sleep(0.1)
+            _, took = await _timed(known(fail_open))
+            return took, len(await many)
+
+        assert with_store(steps) == (pytest.approx(0.3 + 0.4), 12_000)
+
     def test_twelve_thousand_accounts_are_found_in_a_store_that_is_far_away(self, with_store, caplog):
         """A round trip of 50 ms is no outage, however many of them there are."""
 
