@@ -32,7 +32,7 @@ _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
 
 _LOG_INTERVAL: Final = 3600.0
-"""For how many seconds a refusal must not have occurred before it is logged again."""
+"""For how many seconds a refusal must not occur before it is logged again."""
 
 _UNKNOWN: Final = "unknown "
 """What the versions of accounts begin with of which the store says nothing."""
@@ -69,8 +69,8 @@ class FailOpenStore:
         self._reachable = True
         self._retry_at = 0.0
         self._answered_at = 0.0
-        # When each refusal occurred last, by its message.
-        self._refused_at: dict[str, float] = {}
+        # When there was last reason for each message that is not repeated.
+        self._noted_at: dict[str, float] = {}
         # The version that stands for each account since the store last said something of it, so that no flight is
         # joined that was begun before: other processes may invalidate what they see in between.
         self._unknown_versions: dict[str, str] = {}
@@ -224,7 +224,7 @@ class FailOpenStore:
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
-            self._log_refusal(str(refusal))
+            self._log_once(f"the store refuses a call: {refusal}")
             raise _UnavailableError from None
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
@@ -232,7 +232,7 @@ class FailOpenStore:
                 # Our caller was cancelled. Otherwise the store raised it: a store may raise anything.
                 raise
             if isinstance(error, TimeoutError) and self._answered_at > called_at:
-                self._log_refusal(f"it answers, but not every call within {_CALL_TIMEOUT:g} s")
+                self._log_once(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
             else:
                 self._fail(error)
             raise _UnavailableError from None
@@ -246,13 +246,12 @@ class FailOpenStore:
             self._reachable = True
             _log.info("the store is back")
 
-    def _log_refusal(self, message: str) -> None:
+    def _log_once(self, message: str) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._refused_at.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            recent = {other: at for other, at in self._refused_at.items() if now - at < _LOG_INTERVAL}
-            self._refused_at = recent
-            _log.warning("the store refuses a call: %s", message)
-        self._refused_at[message] = now
+        if now - self._noted_at.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+            self._noted_at = {other: at for other, at in self._noted_at.items() if now - at < _LOG_INTERVAL}
+            _log.warning("%s", message)
+        self._noted_at[message] = now
 
     def _fail(self, error: BaseException) -> None:
         self._retry_at = asyncio.get_running_loop().time() + _COOLDOWN
@@ -357,7 +356,7 @@ class FailOpenStore:
                             self._forget_unknown(change)
                             self._on_change(change)
                 except StoreRefusedError as refusal:
-                    self._log_refusal(str(refusal))
+                    self._log_once(f"the store refuses a call: {refusal}")
             self._listening.set()
             await asyncio.sleep(_COOLDOWN)
 

@@ -5,9 +5,10 @@
 Three clients, each with a store of its own, read twelve accounts at a sandbox in a process of its own. Redis is a
 primary and a replica behind one address. It is paused, cut off, started empty, restored from an older dump, and failed
 over to a replica that may lag behind. Balances change all the while, and some changes are followed by an invalidation
-in one of the clients, as by a webhook. The laws are those of docs/guarantees.md: no result has what was never held, or
-is older than its `max_age`; none in the same client is from before an invalidation; and none in another client either,
-from two seconds after the last fault of Redis on. Needs psutil; the exit code is 1 if anything is off.
+in one of the clients, as by a webhook; now and then a client is replaced. The laws are those of docs/guarantees.md: no
+result has what was never held, or is older than its `max_age`; none in the same client is from before an invalidation;
+and none in another client either, from two seconds after the last fault of Redis on. Needs psutil; the exit code is 1
+if anything is off.
 """
 
 import asyncio
@@ -103,33 +104,59 @@ class SharedSoak(ModelLaws):
         return not self.problems
 
     async def _run(self, url):
-        settings = await self.remote("settings")
-        async with contextlib.AsyncExitStack() as stack:
-            self.stores = [await stack.enter_async_context(RedisStore.from_url(url)) for _ in range(REPLICAS)]
-            self.clients = [
-                await stack.enter_async_context(
-                    AggregateClient(
-                        [PROVIDERS[kind](label, **account) for label, kind, account in settings],
-                        timeout=TIMEOUT,
-                        deadline=DEADLINE,
-                        store=store,
-                    )
-                )
-                for store in self.stores
-            ]
-            jobs = [asyncio.create_task(self.work(number)) for number in range(REPLICAS) for _ in range(WORKERS)]
-            jobs += [asyncio.create_task(job()) for job in (self.change, self.block)]
-            trouble = asyncio.create_task(self.trouble())
-            await asyncio.wait([*jobs, trouble], timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
-            for job in jobs:
-                job.cancel()
-            for ended in await asyncio.gather(*jobs, return_exceptions=True):
-                if not isinstance(ended, asyncio.CancelledError):
-                    self.problem(f"a job of this program ended: {ended!r}")
-            # A fault has an end: Redis is well afterwards.
-            self.seconds = 0.0
-            await trouble
-            await self.last_fetches()
+        self.url, self.settings = url, await self.remote("settings")
+        self.clients, self.stores = map(list, zip(*(self.open() for _ in range(REPLICAS)), strict=True))
+        try:
+            await self._run_jobs()
+        finally:
+            for client, store in zip(self.clients, self.stores, strict=True):
+                await self.close(client, store)
+
+    async def _run_jobs(self):
+        jobs = [asyncio.create_task(self.work(number)) for number in range(REPLICAS) for _ in range(WORKERS)]
+        jobs += [asyncio.create_task(job()) for job in (self.change, self.block, self.renew)]
+        trouble = asyncio.create_task(self.trouble())
+        await asyncio.wait([*jobs, trouble], timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+        for job in jobs:
+            job.cancel()
+        for ended in await asyncio.gather(*jobs, return_exceptions=True):
+            if not isinstance(ended, asyncio.CancelledError):
+                self.problem(f"a job of this program ended: {ended!r}")
+        # A fault has an end: Redis is well afterwards.
+        self.seconds = 0.0
+        await trouble
+        await self.last_fetches()
+
+    def open(self):
+        """Make a client, and its store."""
+        store = RedisStore.from_url(self.url)
+        providers = [PROVIDERS[kind](label, **account) for label, kind, account in self.settings]
+        return AggregateClient(providers, timeout=TIMEOUT, deadline=DEADLINE, store=store), store
+
+    async def close(self, client, store):
+        """Close a client, in time, and its store."""
+        begun = time.time()
+        await client.aclose()
+        if time.time() - begun > 1 + SLACK:
+            self.problem("a client takes long to close")
+        shared = client._shared_store
+        for account in client._accounts.values():
+            if shared is not None and account.key in shared.pending_invalidations:
+                # It is lost, as the log says.
+                self.invalidated_by_any.pop(account.label, None)
+                self.done["invalidations that are lost"] += 1
+        await store.aclose()
+
+    async def renew(self):
+        """Replace a client by a new one, as a service is deployed."""
+        while True:
+            await asyncio.sleep(self.chance.uniform(0, 20))
+            number = self.chance.randrange(REPLICAS)
+            old = self.clients[number], self.stores[number]
+            self.clients[number], self.stores[number] = self.open()
+            self.invalidated[number] = defaultdict(float)
+            await self.close(*old)
+            self.done["clients replaced"] += 1
 
     async def trouble(self):
         """Have something happen to Redis, now and then."""
@@ -157,6 +184,9 @@ class SharedSoak(ModelLaws):
         number, begun = self.chance.randrange(REPLICAS), time.time()
         client = self.clients[number]
         await client.invalidate(label)
+        if client is not self.clients[number]:
+            # It was closed meanwhile.
+            return
         self.invalidated[number][label] = self.invalidated_by_any[label] = begun
         if client._shared_store.pending_invalidations:
             self.done["invalidations that wait for Redis"] += 1
@@ -207,7 +237,8 @@ class SharedSoak(ModelLaws):
 
     def is_well(self, number):
         """Whether Redis has been well for long enough, and is so in the eyes of a client."""
-        return time.time() - self.well_since >= DELIVERED and self.clients[number]._shared_store.reachable
+        store = self.clients[number]._shared_store
+        return time.time() - self.well_since >= DELIVERED and (store is None or store.reachable)
 
     async def fetch(self, client, accounts, max_age):
         """Fetch, and return what is fresh."""
@@ -233,9 +264,14 @@ class SharedSoak(ModelLaws):
 
     async def cancel(self, client, accounts, max_age):
         """Cancel a fetch on its way; return what is fresh, should it have ended."""
-        task = asyncio.create_task(client.fetch(accounts, max_age=max_age))
+
+        async def call():
+            # It may be closed before this begins.
+            return None if client._closed else await client.fetch(accounts, max_age=max_age)
+
+        task = asyncio.create_task(call())
         after = self.chance.choice([0, self.chance.uniform(0, 0.05), self.chance.uniform(0, 0.5)])
-        if await self.end(task, "fetch", within=DEADLINE, cancel_after=after):
+        if await self.end(task, "fetch", within=DEADLINE, cancel_after=after) and task.result() is not None:
             self.check(accounts, task.result())
             return task.result().accounts
         self.done["cancelled fetches"] += 1

@@ -155,7 +155,7 @@ class TestAvailable:
             return fail_open.reachable, max(took for _, took in waits)
 
         assert with_store(steps) == (True, pytest.approx(0.5))
-        assert caplog.messages == ["the store refuses a call: it answers, but not every call within 0.5 s"]
+        assert caplog.messages == ["the store is slow: it answers, but not every call within 0.5 s"]
 
     def test_a_busy_event_loop_is_not_taken_for_a_slow_store(self, with_store, caplog):
         """A response that came while nobody had the time to look is a response."""
