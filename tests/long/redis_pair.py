@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 from pathlib import Path
 
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 NOWHERE = 1
 """A port on which nothing listens."""
@@ -69,8 +68,7 @@ class Node(RedisServer):
 
     def __init__(self, folder):
         folder.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            super().__init__(folder, port=free.getsockname()[1])
+        super().__init__(folder, port=free_port(), repl_diskless_sync_delay=0)
         self._dump, self._copy = folder / "dump.rdb", folder / "copy.rdb"
 
     def follow(self, other):

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -45,23 +46,39 @@ def _version_of(server):
     return int(version[1]) if version else 0
 
 
-class RedisServer:
-    """A real server on a socket in a folder of its own, and on a port if one is given; it saves only when asked to."""
+def free_port():
+    """Return a port of the loopback address that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
-    def __init__(self, folder, *, port=0):
+
+class RedisServer:
+    """A real server on a socket in a folder of its own, which writes to disk only when it is asked to.
+
+    It has a TCP port if it is given one, for a replica or a cluster, and any other settings.
+    """
+
+    def __init__(self, folder, *, port=0, **settings):
         self.socket = Path(folder) / "redis.sock"
         self.url = f"unix://{self.socket}"
         self.port = port
-        self._folder = folder
+        self._settings = {
+            "port": port,
+            "bind": "127.0.0.1",
+            "unixsocket": self.socket,
+            "dir": folder,
+            "save": "",
+            "appendonly": "no",
+            **{name.replace("_", "-"): value for name, value in settings.items()},
+        }
         self._process = None
 
     def start(self):
         """Start it, and wait until it responds."""
         if self._process is not None:
             return
-        settings = {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.socket, "dir": self._folder}
-        settings |= {"save": "", "appendonly": "no", "repl-diskless-sync-delay": 0}
-        options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+        options = [str(word) for name, value in self._settings.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([find_server(), *options], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 10
         while not self._responds():
