@@ -1,7 +1,9 @@
 """Publishing changes to all subscribers in one process, without waiting for slow ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import copy
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 import attrs
@@ -17,8 +19,9 @@ _ANYTHING: Final = Change(None)
 @attrs.define(eq=False)
 class _Subscriber:
     # A dict keeps the order, and holds each change once.
-    pending: dict[Change, None] = attrs.field(factory=lambda: {_ANYTHING: None})
+    pending: dict[Change, None]
     wake: asyncio.Event = attrs.field(factory=asyncio.Event)
+    error: Exception | None = None
 
 
 class Subscribers:
@@ -42,9 +45,16 @@ class Subscribers:
                 subscriber.pending = {_ANYTHING: None}
             subscriber.wake.set()
 
-    async def subscribe(self) -> AsyncGenerator[Change]:
-        """Give what is published from now on, after a change without a key as soon as the subscription has begun."""
-        subscriber = _Subscriber()
+    def fail(self, error: Exception) -> None:
+        """Let all present subscribers raise an error after what was published before."""
+        for subscriber in self._subscribers:
+            # One for each, since an exception that many raise collects the frames of all.
+            subscriber.error = copy.copy(error)
+            subscriber.wake.set()
+
+    async def subscribe(self, *, begun: bool = True) -> AsyncGenerator[Change]:
+        """Give what is published from now on; if that has `begun`, a change without a key comes first, at once."""
+        subscriber = _Subscriber({_ANYTHING: None} if begun else {})
         self._subscribers.add(subscriber)
         try:
             while True:
@@ -52,7 +62,64 @@ class Subscribers:
                     change = next(iter(subscriber.pending))
                     del subscriber.pending[change]
                     yield change
+                if subscriber.error is not None:
+                    raise subscriber.error
                 subscriber.wake.clear()
                 await subscriber.wake.wait()
         finally:
             self._subscribers.discard(subscriber)
+
+
+class SharedChanges:
+    """One source of changes for all subscribers in an event loop: opened for the first, closed with the last of them.
+
+    The first change of the source says that it has begun. If it fails, every subscriber raises that error.
+    """
+
+    def __init__(self, source: Callable[[], AsyncGenerator[Change]]) -> None:
+        self._source = source
+        self._subscribers = Subscribers()
+        self._count = 0
+        self._begun = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def subscribe(self) -> AsyncGenerator[Change]:
+        """Give changes from the source, after one without a key when it has begun."""
+        if self._task is None:
+            self._start()
+        self._count += 1
+        try:
+            async with aclosing(self._subscribers.subscribe(begun=self._begun)) as changes:
+                async for change in changes:
+                    yield change
+        finally:
+            self._count -= 1
+            if not self._count:
+                await self._stop()
+
+    async def restart(self) -> None:
+        """Open the source anew, if it is open; the subscribers get its first change."""
+        if self._task is not None:
+            await self._stop()
+            self._start()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _stop(self) -> None:
+        task, self._task, self._begun = self._task, None, False
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _follow(self) -> None:
+        # With eager tasks, too, the first subscriber is there before anything happens.
+        await asyncio.sleep(0)
+        try:
+            async with aclosing(self._source()) as changes:
+                async for change in changes:
+                    self._begun = True
+                    self._subscribers.publish(change)
+        except Exception as error:  # noqa: BLE001 - the subscribers raise it, whatever it is
+            self._task, self._begun = None, False
+            self._subscribers.fail(error)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from balancekit.stores import Change, subscribers
-from balancekit.stores.subscribers import Subscribers
+from balancekit.stores.subscribers import SharedChanges, Subscribers
 
 
 @pytest.fixture
@@ -74,3 +74,124 @@ async def test_a_subscriber_that_left_is_forgotten(publisher):
         assert len(publisher) == 1
 
     assert len(publisher) == 0
+
+
+async def test_present_subscribers_raise_an_error(publisher):
+    """After what was published before; each has one of its own, so that none has the frames of another."""
+    async with aclosing(publisher.subscribe()) as one, aclosing(publisher.subscribe()) as other:
+        await anext(one)
+        await anext(other)
+        publisher.publish(Change("shop"))
+        publisher.fail(ConnectionError("lost"))
+
+        raised = []
+        for changes in (one, other):
+            assert await anext(changes) == Change("shop")
+            with pytest.raises(ConnectionError, match="lost") as caught:
+                await anext(changes)
+            raised.append(caught.value)
+
+    assert raised[0] is not raised[1]
+    assert len(publisher) == 0
+
+
+class Source:
+    """Changes that a test makes; `open` is how many follow them, and `opened` how many have."""
+
+    def __init__(self):
+        self.open = self.opened = 0
+        self.queue = asyncio.Queue()
+
+    async def changes(self):
+        """Give what is in the queue, or raise it."""
+        self.open += 1
+        self.opened += 1
+        try:
+            while True:
+                change = await self.queue.get()
+                if isinstance(change, Exception):
+                    raise change
+                yield change
+        finally:
+            self.open -= 1
+
+
+class TestSharedChanges:
+    """One source for all subscribers."""
+
+    @pytest.fixture
+    async def source(self):
+        """Give a source of changes."""
+        return Source()
+
+    @pytest.fixture
+    async def shared(self, source):
+        """Share it."""
+        return SharedChanges(source.changes)
+
+    async def test_it_is_opened_for_the_first_and_closed_with_the_last(self, source, shared):
+        """However many subscribe in between."""
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as one:
+            assert await anext(one) == Change(None)
+            async with aclosing(shared.subscribe()) as other:
+                assert await anext(other) == Change(None)
+                source.queue.put_nowait(Change("shop"))
+                assert [await anext(one), await anext(other)] == [Change("shop")] * 2
+                assert (source.open, source.opened) == (1, 1)
+            assert source.open == 1
+        assert source.open == 0
+
+    async def test_a_subscription_begins_when_the_source_does(self, source, shared):
+        """Not before: what happened until then would be missed."""
+        async with aclosing(shared.subscribe()) as changes:
+            first = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not first.done()
+
+            source.queue.put_nowait(Change(None))
+
+            assert await first == Change(None)
+
+    async def test_every_subscriber_raises_the_error_of_the_source(self, source, shared):
+        """The next one opens it anew."""
+        source.queue.put_nowait(ConnectionError("lost"))
+        failing = [shared.subscribe() for _ in range(3)]
+        ended = await asyncio.gather(*(anext(changes) for changes in failing), return_exceptions=True)
+        assert [str(error) for error in ended] == ["lost"] * 3
+
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as changes:
+            assert await anext(changes) == Change(None)
+        assert (source.open, source.opened) == (0, 2)
+
+    async def test_a_subscriber_that_is_cancelled_leaves_the_others(self, source, shared):
+        """And the source open for them."""
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+            other = asyncio.ensure_future(anext(shared.subscribe()))
+            await asyncio.wait([other])
+            waiting = shared.subscribe()
+            await anext(waiting)
+            cancelled = asyncio.ensure_future(anext(waiting))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+
+            source.queue.put_nowait(Change("shop"))
+
+            assert await anext(changes) == Change("shop")
+
+    async def test_it_can_be_opened_anew_for_all(self, source, shared):
+        """They get its first change, before which anything may have happened."""
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+
+            await shared.restart()
+            source.queue.put_nowait(Change(None))
+
+            assert await anext(changes) == Change(None)
+            assert (source.open, source.opened) == (1, 2)
