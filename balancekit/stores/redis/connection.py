@@ -2,26 +2,45 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Final, cast
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias, cast
 
 from balancekit.errors import ConfigError
 from balancekit.http.secret import Secret
 
 try:
-    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import (
+        ClusterDownError,
         ConnectionError as RedisConnectionError,
         NoPermissionError,
+        NoScriptError,
         ReadOnlyError,
-        ResponseError,
+        RedisClusterException,
         TimeoutError as RedisTimeoutError,
     )
 except ImportError as _missing:
     raise ImportError("RedisStore needs redis-py: pip install 'balancekit[redis]'") from _missing
 
-__all__ = ["NoPermissionError", "ReadOnlyError", "Redis", "ResponseError", "connect", "disconnect", "listen"]
+__all__ = [
+    "UNREACHABLE",
+    "AnyRedis",
+    "NoPermissionError",
+    "NoScriptError",
+    "ReadOnlyError",
+    "Redis",
+    "RedisCluster",
+    "connect",
+    "disconnect",
+    "listen",
+]
+
+AnyRedis: TypeAlias = Redis | RedisCluster
+
+UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
+"""What is raised where the node of a key does not respond, or there is none."""
 
 # In seconds. Redis responds within milliseconds; rather than wait longer, a client reads the providers.
 SOCKET_TIMEOUT: Final = 1.0
@@ -30,43 +49,66 @@ MAX_CONNECTIONS: Final = 20
 HEARTBEAT: Final = 5.0
 
 
-def connect(url: Secret) -> Redis:
+def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
     """Make a client for a URL; raises ConfigError, which does not show the URL, if that cannot be used."""
+    timeouts = {"socket_timeout": SOCKET_TIMEOUT, "socket_connect_timeout": SOCKET_TIMEOUT}
     try:
-        pool = cast("Any", BlockingConnectionPool).from_url(  # neither its arguments nor its result are typed
-            url.reveal(),
-            max_connections=MAX_CONNECTIONS,
-            timeout=SOCKET_TIMEOUT,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=SOCKET_TIMEOUT,
-            # A connection that Redis has closed is opened again at once; a timeout is not retried.
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            protocol=2,
-        )
-    except (TypeError, ValueError):
-        pool = None
-    if pool is None:
-        raise ConfigError("url: expected redis://[[user]:password@]host[:port][/db], rediss://… or unix://…")
-    return Redis.from_pool(pool)
+        if cluster:
+            kind = cast("Any", RedisCluster)  # neither the arguments nor the results of `from_url` are typed
+            return cast("RedisCluster", kind.from_url(url.reveal(), retry=_retry(), protocol=2, **timeouts))
+        kind = cast("Any", BlockingConnectionPool)
+        limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
+        return Redis.from_pool(kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts))
+    except (TypeError, ValueError, RedisClusterException):
+        pass
+    kinds = "redis://[[user]:[password]@]host[:port][/db], rediss://… or unix://…"
+    if cluster:
+        kinds = "redis://[[user]:[password]@]host[:port] or rediss://… of one of the cluster's nodes"
+    raise ConfigError(f"url: expected {kinds}")
 
 
-async def disconnect(redis: Redis, *, in_use: bool) -> None:
+def _retry() -> Retry:
+    # A connection that Redis has closed is opened again at once; a timeout is not retried.
+    return Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+
+
+async def disconnect(redis: AnyRedis, *, in_use: bool) -> None:
     """Close connections, so that the next commands go to wherever the address leads by then.
 
     A command on a connection in use is sent again over a new one, and a listener subscribes again, if the client is one
-    of `connect`. Without `in_use`, only idle connections are closed.
+    of `connect`. Without `in_use`, only idle connections are closed. A client of a cluster finds its nodes anew.
     """
-    await cast("Any", redis.connection_pool).disconnect(inuse_connections=in_use)
+    if isinstance(redis, RedisCluster):
+        await redis.aclose()
+    else:
+        await cast("Any", redis.connection_pool).disconnect(inuse_connections=in_use)
 
 
-async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:
+@asynccontextmanager
+async def _pubsub(redis: AnyRedis) -> AsyncGenerator[Any]:  # its methods are only partly typed
+    if not isinstance(redis, RedisCluster):
+        pubsub: Any = cast("Any", redis).pubsub()
+        try:
+            yield pubsub
+        finally:
+            await pubsub.aclose()
+        return
+    # Each node passes on what is published at any other.
+    await redis.initialize()
+    node: Any = redis.get_random_node()
+    settings = {**node.connection_kwargs, "retry": _retry()}
+    pool = ConnectionPool(connection_class=node.connection_class, **settings)
+    async with Redis.from_pool(pool) as client, _pubsub(client) as pubsub:
+        yield pubsub
+
+
+async def listen(redis: AnyRedis, channel: str) -> AsyncGenerator[object]:
     """Give what is published on a channel, and None whenever listening begins: at first, and after a lost connection.
 
     Raises if a lost connection cannot be restored, or if Redis does not respond to a ping.
     """
     loop = asyncio.get_running_loop()
-    pubsub = cast("Any", redis).pubsub()  # its methods are only partly typed
-    try:
+    async with _pubsub(redis) as pubsub:
         await pubsub.subscribe(channel)
         last_message, pinged = loop.time(), False
         while True:
@@ -82,5 +124,3 @@ async def listen(redis: Redis, channel: str) -> AsyncGenerator[object]:
             elif not pinged and loop.time() - last_message >= HEARTBEAT:
                 pinged = True
                 await pubsub.ping()
-    finally:
-        await pubsub.aclose()

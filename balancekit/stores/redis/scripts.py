@@ -9,9 +9,8 @@ from typing import Final
 
 _TYPES: Final = """
 local function delete_unless(kind)
-    if redis.call('TYPE', KEYS[1]).ok ~= kind then
-        redis.call('DEL', KEYS[1])
-    end
+    local found = redis.call('TYPE', KEYS[1]).ok
+    return (found == kind or found == 'none') and 0 or redis.call('DEL', KEYS[1])
 end
 """
 
@@ -37,55 +36,85 @@ end
 """
 )
 
-# An account is a hash: `version`; of the snapshot `snapshot`, `read_at` (the version it was read at) and `sent`.
+# An account is a hash: `version`; of the snapshot `snapshot`, `mark` (another one for each snapshot that was put),
+# `read_at` (the version it was read at) and `sent`. What clients see, and `read_at` holds, is a version with the id of
+# the history of the data in front. A Redis that is restored from an older dump, or a lagging replica that is promoted,
+# has lost invalidations, but has another history, in which no earlier snapshot is valid.
 
 _ACCOUNT: Final = """
+local function history()
+    local info = redis.pcall('INFO', 'replication')
+    info = type(info) == 'string' and info or ''
+    return string.match(info, 'role:(%a+)'), string.match(info, 'master_replid:(%x+)')
+end
+local function is_hex(text, length)
+    return #text == length and not string.find(text, '[^0-9a-f]')
+end
 local function delete_unless_account()
-    delete_unless('hash')
-    local version, sent = unpack(redis.call('HMGET', KEYS[1], 'version', 'sent'))
-    if version and (#version ~= 64 or string.find(version, '[^0-9a-f]')) then
-        redis.call('DEL', KEYS[1])
-    elseif not sent or #sent > 16 or not string.find(sent, '^%d+$') then
-        redis.call('HDEL', KEYS[1], 'snapshot', 'read_at', 'sent')
+    local deleted = delete_unless('hash')
+    local version, sent, mark = unpack(redis.call('HMGET', KEYS[1], 'version', 'sent', 'mark'))
+    if version and not is_hex(version, 64) then
+        return redis.call('DEL', KEYS[1])
     end
+    local is_sent = sent and #sent <= 16 and string.find(sent, '^%d+$')
+    if (sent or mark) and not (is_sent and mark and is_hex(mark, 64)) then
+        return deleted + redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
+    end
+    return deleted
 end
 """
 
-ENSURE_VERSION: Final = (
-    _TYPES
+READ: Final = (
+    _TIME
     + _ACCOUNT
     + """
-local new_version, expiry = unpack(ARGV)
-delete_unless_account()
-if redis.call('HSETNX', KEYS[1], 'version', new_version) == 1 then
-    redis.call('EXPIRE', KEYS[1], expiry)
+local _, new_version, expiry, known_mark = unpack(ARGV)
+local role, replication_id = history()
+if role and role ~= 'master' then
+    return redis.error_reply('READONLY a replica may lack what was written to its primary')
+elseif not replication_id then
+    return redis.error_reply('NOHISTORY')
 end
-return redis.call('HGET', KEYS[1], 'version')
+local deleted = delete_unless_account()
+local version, read_at, sent, mark = unpack(redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark'))
+if not version then
+    version = new_version
+    -- Where that cannot be written, for example for want of memory, no snapshot of this version will be valid.
+    if redis.pcall('HSETNX', KEYS[1], 'version', version) == 1 then
+        redis.call('EXPIRE', KEYS[1], expiry)
+    end
+end
+local snapshot = mark and mark ~= known_mark and redis.call('HGET', KEYS[1], 'snapshot')
+return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, format(now), deleted}
 """
 )
-"""Return the version of an account; if it has none, the new one becomes it."""
+"""Return version, read_at, sent, mark, snapshot (unless its mark is known), time, and whether anything was deleted.
+
+An account without a version is given the new one.
+"""
 
 PUT: Final = (
     _TIME
     + _PUBLISH
     + _ACCOUNT
     + """
-local _, new_version, expiry, version, age, latest_sent, snapshot, channel, change = unpack(ARGV)
+local _, new_version, expiry, version, age, latest_sent, mark, snapshot, channel, change = unpack(ARGV)
+local _, replication_id = history()
 delete_unless_account()
 redis.call('HSETNX', KEYS[1], 'version', new_version)
 redis.call('EXPIRE', KEYS[1], expiry)
-local known = redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent')
-local known_sent = tonumber(known[3])
+local current, known_read_at, known_sent = unpack(redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent'))
+current, known_sent = (replication_id or '') .. ':' .. current, tonumber(known_sent)
 -- If this runs long after it was sent, `age` is too small: then `latest_sent` is the earlier moment.
 local sent = math.min(now - age, tonumber(latest_sent) or now)
 -- A snapshot from the future was put before the clock was set back, so that its age is unknown: it is replaced.
 if known_sent and known_sent <= now then
-    local valid, known_valid = version == known[1], known[2] == known[1]
+    local valid, known_valid = version == current, known_read_at == current
     if known_valid and not valid or known_valid == valid and known_sent > sent then
         return nil
     end
 end
-redis.call('HSET', KEYS[1], 'read_at', version, 'sent', format(sent), 'snapshot', snapshot)
+redis.call('HSET', KEYS[1], 'read_at', version, 'sent', format(sent), 'mark', mark, 'snapshot', snapshot)
 return publish(channel, change)
 """
 )
@@ -97,7 +126,10 @@ INVALIDATE: Final = (
     + """
 local new_version, expiry, channel, change = unpack(ARGV)
 delete_unless('hash')
-redis.call('HSET', KEYS[1], 'version', new_version)
+if type(redis.pcall('HSET', KEYS[1], 'version', new_version)) == 'table' then
+    -- A Redis that is full still deletes.
+    redis.call('DEL', KEYS[1])
+end
 redis.call('EXPIRE', KEYS[1], expiry)
 return publish(channel, change)
 """
@@ -201,6 +233,3 @@ end
 """
 )
 """Release the permit of a request, if it has one."""
-
-ALL: Final = (ENSURE_VERSION, PUT, INVALIDATE, LEASE, RELEASE, SEEN, REMEMBER, ACQUIRE_PERMIT, RELEASE_PERMIT)
-"""Every script."""

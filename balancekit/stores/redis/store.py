@@ -1,21 +1,23 @@
-"""The store of many replicas: a Redis server, 7 or later, through the extra `redis`.
+"""The store of many replicas: a Redis server or cluster, 7 or later, through the extra `redis`.
 
-Ages are measured by the clock of Redis, so that replicas agree even if their own clocks do not. Versions are random: if
-a Redis was flushed, restarted or short of memory, earlier snapshots become invalid, and never valid again. A value that
-cannot be parsed, since another release or another program wrote it, counts as absent.
+Ages are measured by the clock of Redis, so that replicas agree even if their own clocks do not. A version is random,
+and belongs to one history of the data: if a Redis was flushed, restored from a dump, short of memory or replaced by its
+replica, earlier snapshots become invalid, and never valid again. A value that cannot be parsed, since another release
+or another program wrote it, counts as absent.
 
 A Redis that loses its data forgets the permits of the last window under a rate limit, too.
 """
 
 import asyncio
 import logging
-import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, TypeVar, cast
+from typing import Any, Final, Self
+
+import attrs
 
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
@@ -23,42 +25,40 @@ from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.connection import (
-    NoPermissionError,
-    ReadOnlyError,
-    Redis,
-    ResponseError,
-    connect,
-    disconnect,
-    listen,
-)
-from balancekit.stores.redis.values import (
-    EVENT,
-    SnapshotParser,
-    parse_change,
-    write_change,
-    write_owner,
-    write_snapshot,
-)
-
-_Result = TypeVar("_Result")
-_Fields: TypeAlias = tuple[bytes, bytes | None, bytes | None, bytes | None]
+from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, RedisCluster, connect, listen
+from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
+from balancekit.stores.redis.refusals import refusal_of
+from balancekit.stores.redis.values import ParsedSnapshot, ParsedSnapshots, parse_change, write_change, write_snapshot
+from balancekit.stores.subscribers import SharedChanges
 
 _log = logging.getLogger(__name__)
 
-# The versions that `secrets.token_hex` makes, and moments that every type of number can hold.
-_VERSION: Final = re.compile(rb"[0-9a-f]{64}")
-_SENT: Final = re.compile(rb"[0-9]{1,16}")
-
 _WEEK: Final = 7 * 86400.0
 _IN_MICROSECONDS: Final = 1_000_000
+
+_EVENT: Final = "1"
+"""What is written for an event, of which nothing but its existence matters."""
+
+
+@attrs.frozen(eq=False)
+class _Connected:
+    """What works only in the event loop that it was made in."""
+
+    loop: asyncio.AbstractEventLoop
+    redis: AnyRedis
+    pipelines: Pipelines
+    changes: SharedChanges
 
 
 class RedisStore:
     """Keeps everything in Redis, for all clients that use the same `prefix` there.
 
-    `redis` is used and left open; it should have a `socket_timeout` and few retries, since a call may last as long as
-    they allow. `keep` is after how many seconds an account is forgotten that is neither read nor invalidated.
+    `redis` is a `redis.asyncio.Redis` or `RedisCluster`. It is used and left open; it should have a `socket_timeout`
+    and few retries, since a call may last as long as they allow. `keep` is after how many seconds an account is
+    forgotten that is neither read nor invalidated.
+
+    Every method raises StoreRefusedError if Redis responds, but is full or does not permit what is needed; otherwise
+    the errors of redis-py.
     """
 
     clock: Callable[[], float] | None = None
@@ -67,44 +67,49 @@ class RedisStore:
     monotonic: Callable[[], float] = staticmethod(time.monotonic)
     """Returns seconds of a clock that never goes back; replaced in tests."""
 
-    def __init__(self, redis: Redis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
-        self._client = redis
-        # If the store has connections of its own: where to, and in which event loop.
-        self._url: Secret | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, redis: AnyRedis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
+        # None if the store has connections of its own, for each event loop, which `_connect` opens.
+        self._lent: AnyRedis | None = redis
+        self._connect: Callable[[], AnyRedis] = lambda: redis
+        self._connected: _Connected | None = None
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
-        # By how many microseconds, at most, the clock of Redis is ahead of `monotonic`; None until that is known.
-        self._clock_offset: int | None = None
+        # For each history of the data, of which a cluster has several: by how many microseconds, at most, the clock of
+        # its server is ahead of `monotonic`.
+        self._clock_offsets: dict[str, int] = {}
         # The commands that Redis does not permit, each of which is logged once.
         self._denied: set[str] = set()
-        # How often the connections were closed because Redis had become a replica.
-        self._disconnected = 0
-        self._parser = SnapshotParser()
-        self._scripts = {source: redis.register_script(source) for source in lua.ALL}
+        self._parsed = ParsedSnapshots()
 
     @classmethod
-    def from_url(cls, url: str | Secret, *, prefix: str = "balancekit", keep: float = _WEEK) -> Self:
+    def from_url(
+        cls, url: str | Secret, *, prefix: str = "balancekit", keep: float = _WEEK, cluster: bool = False
+    ) -> Self:
         """Make a store with connections of its own, which `aclose` closes: `redis://:password@host:6379/0`.
 
-        Raises ConfigError, which does not show the URL, if that cannot be used.
+        With `cluster`, the URL is that of any node of a Redis Cluster. Raises ConfigError, which does not show the URL,
+        if that cannot be used.
         """
         url = Secret.of(url)
-        store = cls(connect(url), prefix=prefix, keep=keep)
-        store._url = url
+        store = cls(connect(url, cluster=cluster), prefix=prefix, keep=keep)
+        store._lent, store._connect = None, lambda: connect(url, cluster=cluster)
         return store
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        with SanitizedExceptions():
-            known, now = await self._read_accounts(keys)
-            missing = [key for key, fields in zip(keys, known, strict=True) if fields is None]
-            versions = await self._ensure_versions(missing) if missing else {}
-        return [
-            Stored(versions[key]) if fields is None else self._to_stored(key, fields, now)
-            for key, fields in zip(keys, known, strict=True)
+        known, override = [self._parsed.get(key) for key in keys], self._time_override()
+        calls = [
+            Call(
+                lua.READ,
+                self._account_key(key),
+                (override, secrets.token_hex(), self._keep, parsed.mark if parsed else ""),
+            )
+            for key, parsed in zip(keys, known, strict=True)
         ]
+        replies = await self._run(calls)
+        await self._note_clocks(replies)
+        return [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
@@ -116,7 +121,8 @@ class RedisStore:
             self._keep,
             version,
             _microseconds(age),
-            self._latest_sent(age),
+            self._latest_sent(version, age),
+            secrets.token_hex(),
             write_snapshot(key, snapshot),
             self._channel,
             write_change(Change(key)),
@@ -131,13 +137,13 @@ class RedisStore:
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
-        left = await self._run(lua.LEASE, self._key("lease", key), write_owner(owner), _milliseconds(seconds))
+        left = await self._run_one(lua.LEASE, self._key("lease", key), owner, _milliseconds(seconds))
         return int(left) / 1000
 
     async def release(self, key: str, owner: str) -> None:
         """Give the lease back, if it is the owner's."""
         change = write_change(Change(key))
-        await self._publish(lua.RELEASE, self._key("lease", key), write_owner(owner), self._channel, change)
+        await self._publish(lua.RELEASE, self._key("lease", key), owner, self._channel, change)
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Give what happens from now on; the first change, which has no key, says that it has begun.
@@ -145,25 +151,21 @@ class RedisStore:
         Another change without a key says that the connection was lost for a while. Raises if it cannot be restored.
         """
         with SanitizedExceptions():
-            async with aclosing(listen(self._redis, self._channel)) as published:
-                try:
-                    async for text in published:
-                        yield Change(None) if text is None else parse_change(text)
-                except NoPermissionError:
-                    self._report_denied("SUBSCRIBE")
-                    raise
+            async with aclosing(self._here().changes.subscribe()) as changes:
+                async for change in changes:
+                    yield change
 
     async def seen(self, event: str) -> bool:
         """Whether the event with that id is remembered."""
-        return bool(await self._run(lua.SEEN, self._key("event", event), EVENT))
+        return bool(await self._run_one(lua.SEEN, self._key("event", event), _EVENT))
 
     async def remember(self, event: str, *, seconds: float) -> None:
         """Remember the id of an event for at least that long."""
-        await self._run(lua.REMEMBER, self._key("event", event), EVENT, _milliseconds(seconds))
+        await self._run_one(lua.REMEMBER, self._key("event", event), _EVENT, _milliseconds(seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
-        wait = await self._run(
+        wait = await self._run_one(
             lua.ACQUIRE_PERMIT,
             self._key("permits", origin),
             self._time_override(),
@@ -177,15 +179,15 @@ class RedisStore:
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended, if it has one."""
         per, unique = _positive_microseconds(limit.per), secrets.token_hex(8)
-        await self._run(
+        await self._run_one(
             lua.RELEASE_PERMIT, self._key("permits", origin), self._time_override(), per, request_id, unique
         )
 
     async def aclose(self) -> None:
         """Close the connections, if they are the store's own; the next call opens new ones."""
-        if self._url is not None:
-            await self._redis.aclose()
-            self._loop = None
+        if self._lent is None and self._connected is not None:
+            await self._connected.redis.aclose()
+            self._connected = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,21 +203,39 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"RedisStore(prefix={self._prefix!r})"
 
-    @property
-    def _redis(self) -> Redis:
+    def _here(self) -> _Connected:
         loop = asyncio.get_running_loop()
-        if self._url is not None and self._loop is not loop:
-            # Connections work only in the event loop that they were opened in.
-            self._client, self._loop = connect(self._url), loop
-        return self._client
+        if self._connected is None or self._connected.loop is not loop:
+            redis = self._connect()
+            pipelines = Pipelines(redis, own=self._lent is None)
+            self._connected = _Connected(loop, redis, pipelines, SharedChanges(self._listen))
+        return self._connected
 
-    async def _run(self, source: str, key: str, *args: str | bytes | int) -> Any:  # noqa: ANN401 - as the script returns it
+    async def _run(self, calls: Sequence[Call]) -> list[Any]:
         with SanitizedExceptions():
-            return await self._write(self._scripts[source]([key], args, self._redis))
+            replies = await self._here().pipelines.run(calls)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise refusal_of(reply) or reply
+        return replies
 
-    async def _publish(self, source: str, key: str, *args: str | bytes | int) -> None:
-        if await self._run(source, key, *args) is not None:
+    async def _run_one(self, source: str, key: str, *args: Argument) -> Any:  # noqa: ANN401 - as the script returns it
+        (reply,) = await self._run([Call(source, key, args)])
+        return reply
+
+    async def _publish(self, source: str, key: str, *args: Argument) -> None:
+        if await self._run_one(source, key, *args) is not None:
             self._report_denied("PUBLISH")
+
+    async def _listen(self) -> AsyncGenerator[Change]:
+        with SanitizedExceptions():
+            async with aclosing(listen(self._here().redis, self._channel)) as published:
+                try:
+                    async for text in published:
+                        yield Change(None) if text is None else parse_change(text)
+                except NoPermissionError as error:
+                    self._report_denied("SUBSCRIBE")
+                    raise refusal_of(error) or error from None
 
     def _report_denied(self, command: str) -> None:
         # Everything else works, so nobody would notice but by changes that arrive late.
@@ -227,53 +247,27 @@ class RedisStore:
                 self._channel,
             )
 
-    async def _write(self, call: Awaitable[_Result]) -> _Result:
-        disconnected = self._disconnected
-        try:
-            return await call
-        except ReadOnlyError:
-            # The primary has become a replica, and the address leads to another one, or soon will. Once for all calls
-            # that were under way, since the later ones would close each other's new connections.
-            if disconnected == self._disconnected:
-                self._disconnected += 1
-                await disconnect(self._redis, in_use=self._url is not None)
-            raise
-
-    async def _read_accounts(self, keys: Sequence[str]) -> tuple[list[_Fields | None], int]:
-        """Return version, read_at, sent and snapshot of each account that is known, and the time just after."""
-        async with self._pipeline() as pipeline:
-            for key in keys:
-                # As bytes even if the client decodes: a value that is not UTF-8 must not fail the other accounts.
-                pipeline.execute_command(
-                    "HMGET", self._account_key(key), "version", "read_at", "sent", "snapshot", NEVER_DECODE=True
-                )
-            pipeline.time()
-            *replies, (seconds, microseconds) = await pipeline.execute(raise_on_error=False)
-        now = seconds * _IN_MICROSECONDS + microseconds
-        # Too small by the time that the response took, so that a moment computed by it is never too late.
-        self._clock_offset = now - _microseconds(self.monotonic())
-        return [_account_fields(reply) for reply in replies], int(self._time_override() or now)
-
-    async def _ensure_versions(self, keys: Sequence[str]) -> dict[str, str]:
-        async with self._pipeline() as pipeline:
-            for key in keys:
-                await self._scripts[lua.ENSURE_VERSION](
-                    [self._account_key(key)], [secrets.token_hex(), self._keep], pipeline
-                )
-            versions = await self._write(pipeline.execute())
-        return {key: _text(version) for key, version in zip(keys, versions, strict=True)}
-
-    def _pipeline(self) -> Any:  # noqa: ANN401 - its methods are not typed in full
-        return self._redis.pipeline(transaction=False)
-
-    def _to_stored(self, key: str, fields: _Fields, now: int) -> Stored:
-        version, read_at, sent, text = fields
-        snapshot = None if text is None else self._parser.parse(key, text)
-        if snapshot is None or sent is None:
-            return Stored(_text(version))
-        age = (now - int(sent)) / _IN_MICROSECONDS
+    def _to_stored(self, key: str, parsed: ParsedSnapshot | None, reply: Sequence[Any]) -> Stored:
+        version, read_at, sent, mark, text, now, deleted = reply
+        if deleted:
+            _log.warning("a value in Redis is no account, and counts as absent")
+        if text is not None:
+            parsed = self._parsed.parse(key, mark, text)
+        if parsed is None or parsed.mark != mark or parsed.snapshot is None:
+            return Stored(version.decode())
+        age = (int(now) - int(sent)) / _IN_MICROSECONDS
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
-        return Stored(_text(version), snapshot, max(age, 0.0), read_at == version and age >= 0)
+        return Stored(version.decode(), parsed.snapshot, max(age, 0.0), read_at == version and age >= 0)
+
+    async def _note_clocks(self, replies: Sequence[Sequence[Any]]) -> None:
+        known, monotonic = len(self._clock_offsets), _microseconds(self.monotonic())
+        for version, *_, now, _ in replies:
+            # Too small by the time that the response took, so that a moment computed by it is never too late.
+            self._clock_offsets[_history(version.decode())] = int(now) - monotonic
+        connected = self._here()
+        if 0 < known < len(self._clock_offsets) and not isinstance(connected.redis, RedisCluster):
+            # The address leads to another server, or to one that was restored: a listener may still be at the former.
+            await connected.changes.restart()
 
     def _account_key(self, key: str) -> str:
         return self._key("account", key)
@@ -282,37 +276,22 @@ class RedisStore:
         # The braces keep all of one account on one node of a cluster.
         return f"{self._prefix}:{kind}:{{{name}}}"
 
-    def _latest_sent(self, age: float) -> str:
+    def _latest_sent(self, version: str, age: float) -> str:
         """Return the moment `age` seconds ago by the clock of Redis, or a little earlier; empty if unknown.
 
         A Redis that was paused runs commands from before the pause, which must not make a snapshot younger.
         """
-        if self._clock_offset is None or self.clock is not None:
+        offset = self._clock_offsets.get(_history(version), min(self._clock_offsets.values(), default=None))
+        if offset is None or self.clock is not None:
             return ""
-        return str(self._clock_offset + _microseconds(self.monotonic() - age))
+        return str(offset + _microseconds(self.monotonic() - age))
 
     def _time_override(self) -> str:
         return "" if self.clock is None else str(_microseconds(self.clock()))
 
 
-def _account_fields(reply: object) -> _Fields | None:
-    """Return the fields of an account, or None if there is none, or what no store has written, which is replaced."""
-    if isinstance(reply, ResponseError):
-        if not str(reply).startswith("WRONGTYPE"):
-            raise reply
-    else:
-        fields = cast("list[bytes | None]", reply)
-        version, _, sent, text = fields
-        if version is sent is text is None:
-            return None
-        if _VERSION.fullmatch(version or b"") and (text is None if sent is None else _SENT.fullmatch(sent)):
-            return cast("_Fields", tuple(fields))
-    _log.warning("a value in Redis is no account, and counts as absent")
-    return None
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode(errors="replace")
+def _history(version: str) -> str:
+    return version.partition(":")[0]
 
 
 def _microseconds(seconds: float) -> int:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, cast
 
+import attrs
+
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
@@ -20,14 +22,20 @@ from balancekit.stores.base import Change
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
-MAX_CACHED: Final = 10_000
+MAX_CACHED: Final = 50_000
+"""How many accounts' snapshots are kept in parsed form."""
 
 # A snapshot from before the first release, or from tomorrow, was read by a machine whose clock is not set.
 _EARLIEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_TOLERANCE: Final = timedelta(days=1)
 
-EVENT: Final = json.dumps({"v": _VERSION})
-"""What is written for an event, of which nothing but its existence matters."""
+
+@attrs.frozen
+class ParsedSnapshot:
+    """A snapshot, or None for a text that is none, and the mark under which it was put."""
+
+    mark: bytes
+    snapshot: AccountBalances | None
 
 
 def write_snapshot(key: str, snapshot: AccountBalances) -> bytes:
@@ -49,11 +57,6 @@ def write_change(change: Change) -> str:
     return json.dumps({"v": _VERSION, "key": change.key, "invalidated": change.invalidated})
 
 
-def write_owner(owner: str) -> str:
-    """Write the owner of a lease as JSON text."""
-    return json.dumps({"v": _VERSION, "owner": owner})
-
-
 def parse_change(text: object) -> Change:
     """Parse a change; of one that cannot be parsed, anything may have happened."""
     try:
@@ -66,17 +69,18 @@ def parse_change(text: object) -> Change:
     return Change(None)
 
 
-class SnapshotParser:
-    """Parses snapshots, and keeps the last one of each account to parse the same bytes only once."""
+class ParsedSnapshots:
+    """The snapshots that were parsed last, each under its account and its mark, so that each is parsed only once."""
 
     def __init__(self) -> None:
-        self._parsed: dict[str, tuple[bytes, AccountBalances | None]] = {}
+        self._parsed: dict[str, ParsedSnapshot] = {}
 
-    def parse(self, key: str, text: bytes) -> AccountBalances | None:
-        """Parse the snapshot of an account; None, and one line in the log, if that is impossible."""
-        known = self._parsed.get(key)
-        if known is not None and known[0] == text:
-            return known[1]
+    def get(self, key: str) -> ParsedSnapshot | None:
+        """Return the account's last one."""
+        return self._parsed.get(key)
+
+    def parse(self, key: str, mark: bytes, text: bytes) -> ParsedSnapshot:
+        """Parse the snapshot of an account; if that is impossible, the log has one line."""
         snapshot, fault = None, None
         try:
             snapshot = _read_snapshot(key, text)
@@ -87,10 +91,11 @@ class SnapshotParser:
             fault = str(error)
         if fault is not None:
             _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", fault)
+        self._parsed.pop(key, None)
         if len(self._parsed) >= MAX_CACHED:
-            self._parsed.clear()
-        self._parsed[key] = text, snapshot
-        return snapshot
+            del self._parsed[next(iter(self._parsed))]
+        parsed = self._parsed[key] = ParsedSnapshot(mark, snapshot)
+        return parsed
 
 
 def _read_snapshot(key: str, text: bytes) -> AccountBalances:

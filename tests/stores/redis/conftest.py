@@ -38,6 +38,18 @@ class Failover:
 
 
 @pytest.fixture
+def tmp_folder():
+    """Make folders whose paths are short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:
+
+        def make(name):
+            (Path(folder) / name).mkdir()
+            return Path(folder) / name
+
+        yield make
+
+
+@pytest.fixture
 def failover(server):
     """Give an address whose primary changes when the test says so."""
     with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:

@@ -13,7 +13,7 @@ from redis import exceptions
 from balancekit import ConfigError, RateLimit
 from balancekit.http.secret import Secret
 from balancekit.stores import RedisStore
-from balancekit.stores.redis import connection
+from balancekit.stores.redis import connection, scripts
 from balancekit.stores.redis.connection import connect, listen
 from tests.support.stores import known, put
 
@@ -186,12 +186,26 @@ class TestListening:
             assert await waiting == b"one"
 
 
+def test_no_permission_is_documented_that_is_not_needed():
+    """Each is of a command that is sent, or that a script calls."""
+    used = {"evalsha", "eval", "ping", "subscribe"}
+    for script in vars(scripts).values():
+        if isinstance(script, str):
+            used |= {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", script)}
+
+    assert {rule[1:] for rule in documented_permissions() if rule.startswith("+")} == used
+
+
+def documented_permissions():
+    """Return the rules for the user of Redis, with the prefix `shop`."""
+    return re.search(r"ACL SETUSER shop on >password (.*?)```", REPLICAS.read_text(), re.DOTALL)[1].split()
+
+
 async def test_the_documented_permissions_are_those_that_it_needs(server, make_snapshot, caplog):
     """With them every call works, and nothing is logged."""
-    documented = re.search(r"ACL SETUSER shop on >password (.*?)```", REPLICAS.read_text(), re.DOTALL)[1].split()
-
     with server.client() as client:
-        client.execute_command("ACL SETUSER", "shop", "on", ">password", *documented)
+        client.script_flush()
+        client.execute_command("ACL SETUSER", "shop", "on", ">password", *documented_permissions())
     try:
         url = f"unix://shop@{server.socket}?password=password"
         async with RedisStore.from_url(url, prefix="shop") as store, aclosing(store.changes()) as changes:

@@ -11,27 +11,26 @@ from balancekit.http.fields import MAX_BALANCES
 from balancekit.stores import Change
 from balancekit.stores.redis import values
 from balancekit.stores.redis.values import (
-    EVENT,
-    SnapshotParser,
+    ParsedSnapshot,
+    ParsedSnapshots,
     parse_change,
     seal,
     write_change,
-    write_owner,
     write_snapshot,
 )
 
 
 @pytest.fixture
-def parser():
-    """Give a parser that knows nothing."""
-    return SnapshotParser()
+def parsed():
+    """Give a place for parsed snapshots, without any."""
+    return ParsedSnapshots()
 
 
-def test_every_value_is_json_of_a_version(snapshot):
+def test_a_value_of_several_fields_has_a_version(snapshot):
     """A later release can tell what an earlier one wrote."""
-    written = [write_snapshot("shop", snapshot), write_change(Change("shop")), write_owner("me"), EVENT]
+    written = [write_snapshot("shop", snapshot), write_change(Change("shop"))]
 
-    assert [json.loads(value)["v"] for value in written] == [1] * 4
+    assert [json.loads(value)["v"] for value in written] == [1] * 2
 
 
 def test_amounts_are_text(snapshot):
@@ -39,37 +38,34 @@ def test_amounts_are_text(snapshot):
     assert json.loads(write_snapshot("shop", snapshot))["balances"][0]["amount"] == "1.50"
 
 
-def test_a_snapshot_is_parsed_as_it_was_written(parser, snapshot):
+def test_a_snapshot_is_parsed_as_it_was_written(parsed, snapshot):
     """Nothing is lost on the way."""
-    assert parser.parse("shop", write_snapshot("shop", snapshot)) == snapshot
+    assert parsed.parse("shop", b"mark", write_snapshot("shop", snapshot)).snapshot == snapshot
 
 
-def test_the_same_bytes_are_parsed_once(parser, snapshot, make_snapshot):
-    """Until the account has other ones."""
-    text = write_snapshot("shop", snapshot)
-    first = parser.parse("shop", text)
+def test_the_last_snapshot_of_an_account_is_kept(parsed, snapshot, make_snapshot):
+    """With its mark, by which another can be told from it."""
+    assert parsed.get("shop") is None
+    for mark, one in ((b"1", snapshot), (b"2", make_snapshot("shop"))):
+        parsed.parse("shop", mark, write_snapshot("shop", one))
 
-    assert parser.parse("shop", bytes(text)) is first
-    assert parser.parse("shop", write_snapshot("shop", make_snapshot("shop"))) == make_snapshot("shop")
+        assert parsed.get("shop") == ParsedSnapshot(mark, one)
 
 
-def test_snapshots_that_were_parsed_do_not_fill_the_memory(parser, snapshot, monkeypatch):
-    """Beyond a number of accounts, all are forgotten and parsed again."""
+def test_snapshots_that_were_parsed_do_not_fill_the_memory(parsed, snapshot, monkeypatch):
+    """Beyond a number of accounts, the one that was parsed first is forgotten."""
     monkeypatch.setattr(values, "MAX_CACHED", 2)
-    text = write_snapshot("shop", snapshot)
-    first = parser.parse("shop", text)
 
-    for key in ("till", "desk"):
-        parser.parse(key, write_snapshot(key, snapshot))
+    for key in ("shop", "till", "shop", "desk"):
+        parsed.parse(key, b"mark", write_snapshot(key, snapshot))
 
-    assert parser.parse("shop", text) == first
-    assert parser.parse("shop", text) is not first
+    assert [parsed.get(key) is None for key in ("shop", "till", "desk")] == [False, True, False]
 
 
-def line_about(parser, text, caplog):
-    """Return the one line that is logged about a text that is no snapshot of the shop, however often it is read."""
+def line_about(parsed, text, caplog):
+    """Return the one line that is logged about a text that is no snapshot of the shop."""
     with caplog.at_level(logging.WARNING):
-        assert [parser.parse("shop", text) for _ in range(3)] == [None] * 3
+        assert parsed.parse("shop", b"mark", text).snapshot is None
     (line,) = (record.getMessage() for record in caplog.records)
     assert line.startswith("a snapshot in Redis cannot be read, and counts as absent: ")
     assert "canary" not in line
@@ -95,9 +91,9 @@ def line_about(parser, text, caplog):
     ],
     ids=lambda value: None if isinstance(value, bytes) else value,
 )
-def test_a_snapshot_that_cannot_be_parsed_is_absent(parser, text, reason, caplog):
-    """It costs one line in the log, however often it is read; the line shows nothing of it."""
-    assert reason in line_about(parser, text, caplog)
+def test_a_snapshot_that_cannot_be_parsed_is_absent(parsed, text, reason, caplog):
+    """It costs one line in the log, which shows nothing of it."""
+    assert reason in line_about(parsed, text, caplog)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +107,27 @@ def test_a_snapshot_that_cannot_be_parsed_is_absent(parser, text, reason, caplog
         ("balances", "balances"),
     ],
 )
-def test_the_line_has_only_the_path_of_what_does_not_fit(parser, field, path, snapshot, caplog):
+def test_the_line_has_only_the_path_of_what_does_not_fit(parsed, field, path, snapshot, caplog):
     """The value may be somebody's secret, and as long as Redis can hold."""
     data = json.loads(write_snapshot("shop", snapshot))
     del data["v"], data["digest"]
     (data if field in ("fetched_at", "balances") else data["balances"][0])[field] = "canary\n" * 100_000
 
-    line = line_about(parser, seal("shop", json.dumps(data)[1:].encode()), caplog)
+    line = line_about(parsed, seal("shop", json.dumps(data)[1:].encode()), caplog)
 
     assert line.endswith(f": {path}")
 
 
-def test_a_changed_amount_makes_a_snapshot_absent(parser, snapshot, caplog):
+def test_a_changed_amount_makes_a_snapshot_absent(parsed, snapshot, caplog):
     """A text that was not written as a whole is believed in no part."""
     text = write_snapshot("shop", snapshot).replace(b"1.50", b"9.50")
 
-    assert "digest" in line_about(parser, text, caplog)
+    assert "digest" in line_about(parsed, text, caplog)
 
 
-def test_the_snapshot_of_another_key_is_absent(parser, snapshot, caplog):
+def test_the_snapshot_of_another_key_is_absent(parsed, snapshot, caplog):
     """Though label and provider are the same, as for one shop behind two gateways."""
-    assert "digest" in line_about(parser, write_snapshot("gateway/shop", snapshot), caplog)
+    assert "digest" in line_about(parsed, write_snapshot("gateway/shop", snapshot), caplog)
 
 
 @pytest.mark.parametrize(
@@ -143,18 +139,18 @@ def test_the_snapshot_of_another_key_is_absent(parser, snapshot, caplog):
     ],
     ids=["stale", "9999", "1970"],
 )
-def test_what_no_fresh_read_gives_is_absent(parser, snapshot, changes, reason, caplog):
+def test_what_no_fresh_read_gives_is_absent(parsed, snapshot, changes, reason, caplog):
     """Even if it is bound to the account, as by a replica whose clock is not set."""
-    assert reason in line_about(parser, write_snapshot("shop", attrs.evolve(snapshot, **changes)), caplog)
+    assert reason in line_about(parsed, write_snapshot("shop", attrs.evolve(snapshot, **changes)), caplog)
 
 
-def test_a_snapshot_may_have_as_many_balances_as_a_response(parser, make_snapshot, caplog):
+def test_a_snapshot_may_have_as_many_balances_as_a_response(parsed, make_snapshot, caplog):
     """One more, and it is absent."""
     most = make_snapshot("shop", *[("BTC", "1")] * MAX_BALANCES)
     more = make_snapshot("shop", *[("BTC", "1")] * (MAX_BALANCES + 1))
 
-    assert parser.parse("shop", write_snapshot("shop", most)) == most
-    assert "more than 5000 entries" in line_about(parser, write_snapshot("shop", more), caplog)
+    assert parsed.parse("shop", b"mark", write_snapshot("shop", most)).snapshot == most
+    assert "more than 5000 entries" in line_about(parsed, write_snapshot("shop", more), caplog)
 
 
 @pytest.mark.parametrize("change", [Change("shop"), Change("løja", invalidated=True), Change(None)], ids=str)

@@ -1,0 +1,43 @@
+"""What a Redis that responds refuses to do, in words that show neither a value nor an address."""
+
+import re
+from typing import Final
+
+from balancekit.stores.base import StoreRefusedError
+
+_REFUSALS: Final = {
+    r"(OOM )?command not allowed when used memory": (
+        "Redis is full: raise its maxmemory, or choose a maxmemory-policy that evicts keys"
+    ),
+    r"MISCONF": "Redis refuses writes because it cannot save to its disk: its log says why",
+    r"NOREPLICAS": "Redis refuses writes because it has fewer replicas than its min-replicas-to-write: restore them",
+    r"NOHISTORY": (
+        "Redis does not say which history its data has: give its user the permission +info, "
+        "and use a server whose INFO replication has a master_replid"
+    ),
+    r"MOVED": "Redis is in cluster mode: pass cluster=True to RedisStore.from_url, or a RedisCluster to RedisStore",
+    r"Cluster mode is not enabled": "Redis is not in cluster mode: leave out cluster=True",
+    r".*No permissions to access a key|.*can't access at least one of the keys": (
+        "Redis does not permit its user the store's keys: add ~ with the prefix and :* to its permissions"
+    ),
+    r".*No permissions to access a channel": (
+        "Redis does not permit its user the store's channel: add & with the prefix and :changes to its permissions"
+    ),
+    r".*can't run this command": (
+        "Redis does not permit its user a command: give it the permissions that the documentation of RedisStore lists"
+    ),
+}
+_DENIED_COMMAND: Final = re.compile(r".*no permissions to run the '([a-z|]+)' command")
+
+
+def refusal_of(error: Exception) -> StoreRefusedError | None:
+    """Return what a response of Redis refuses; None for any other error."""
+    text = str(error)
+    denied = _DENIED_COMMAND.match(text)
+    if denied:
+        command = denied[1]
+        return StoreRefusedError(f"Redis does not permit its user {command}: add +{command} to its permissions")
+    for pattern, message in _REFUSALS.items():
+        if re.match(pattern, text):
+            return StoreRefusedError(message)
+    return None
