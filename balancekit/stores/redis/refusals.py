@@ -15,8 +15,10 @@ _REFUSALS: Final = {
         "Redis does not say which history its data has: give its user the permission +info, "
         "and use a server whose INFO replication has a master_replid"
     ),
-    r"MOVED": "Redis is in cluster mode: pass cluster=True to RedisStore.from_url, or a RedisCluster to RedisStore",
-    r"Cluster mode is not enabled": "Redis is not in cluster mode: leave out cluster=True",
+    r"(MOVED )?\d+ \S+:\d+": (
+        "Redis is in cluster mode: pass cluster=True to RedisStore.from_url, or a RedisCluster to RedisStore"
+    ),
+    r".*Cluster mode is not enabled": "Redis is not in cluster mode: leave out cluster=True",
     r".*No permissions to access a key|.*can't access at least one of the keys": (
         "Redis does not permit its user the store's keys: add ~ with the prefix and :* to its permissions"
     ),
