@@ -96,7 +96,7 @@ async def _pubsub(redis: AnyRedis) -> AsyncGenerator[Any]:  # its methods are on
     # Each node passes on what is published at any other.
     await redis.initialize()
     node: Any = redis.get_random_node()
-    settings = {**node.connection_kwargs, "retry": _retry()}
+    settings: dict[str, Any] = {**node.connection_kwargs, "retry": _retry()}
     pool = ConnectionPool(connection_class=node.connection_class, **settings)
     async with Redis.from_pool(pool) as client, _pubsub(client) as pubsub:
         yield pubsub

@@ -5,13 +5,16 @@ import copy
 import functools
 from collections.abc import Sequence
 from hashlib import sha1
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from balancekit.stores.redis.connection import UNREACHABLE, AnyRedis, NoScriptError, ReadOnlyError, disconnect
 
 Argument: TypeAlias = str | bytes | int
+
+MAX_CALLS: Final = 1000
+"""How many calls one pipeline has at most: packing and parsing many more would keep the event loop busy."""
 
 
 @attrs.frozen(eq=False)
@@ -47,19 +50,21 @@ class Pipelines:
             self._task = asyncio.get_running_loop().create_task(self._send())
         try:
             return [await call.reply for call in calls]
-        finally:
+        except asyncio.CancelledError:
             for call in calls:
                 call.reply.cancel()
             if self._pipeline is not None and all(call.reply.done() for call in self._sent):
                 # Nobody waits for it any more, and those who wait for the next should not.
                 self._pipeline.cancel()
+            raise
 
     async def _send(self) -> None:
         # So that calls of the same turn of the loop go together with eager tasks, too.
         await asyncio.sleep(0)
         try:
             while self._waiting:
-                self._sent, self._waiting = [call for call in self._waiting if not call.reply.done()], []
+                next_calls, self._waiting = self._waiting[:MAX_CALLS], self._waiting[MAX_CALLS:]
+                self._sent = [call for call in next_calls if not call.reply.done()]
                 self._pipeline = asyncio.get_running_loop().create_task(self._execute(self._sent))
                 await asyncio.wait([self._pipeline])
                 if not self._pipeline.cancelled():
