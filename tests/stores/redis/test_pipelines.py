@@ -11,6 +11,7 @@ from redis import exceptions
 from balancekit import RateLimit
 from balancekit.stores import RedisStore
 from balancekit.stores.fail_open import FailOpenStore
+from balancekit.stores.redis.pipelines import Call, Pipelines
 from tests.support.stores import known, put
 
 DELAY = 0.025
@@ -92,6 +93,38 @@ async def test_calls_of_one_turn_are_sent_together(distance):
         await asyncio.gather(*(store.seen(f"msg_{number}") for number in range(50)), store.lease("a", "b", seconds=1))
 
     assert distance.writes == before + 1
+
+
+class Counting:
+    """A Redis that counts what is in each pipeline, and replies to each command with its key."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def pipeline(self, *, transaction):
+        """Begin a pipeline."""
+        self._keys = []
+        return self
+
+    def execute_command(self, command, script, keys, key, *args, **options):
+        """Add a command."""
+        self._keys.append(key)
+
+    async def execute(self, *, raise_on_error):
+        """Send the pipeline."""
+        self.sizes.append(len(self._keys))
+        return self._keys
+
+
+async def test_a_pipeline_is_no_longer_than_redis_responds_to_in_time():
+    """What is called at once by the thousands goes in several, and each call has its own reply."""
+    redis = Counting()
+    calls = [Call("return KEYS[1]", f"{number}", ()) for number in range(2500)]
+
+    replies = await Pipelines(redis, own=False).run(calls)
+
+    assert redis.sizes == [1000, 1000, 500]
+    assert replies == [call.key for call in calls]
 
 
 async def test_an_error_is_that_of_its_own_call(server, store, snapshot):
