@@ -1,9 +1,13 @@
 """What the tests of the stores share: stores in memory and in Redis, each with a time that a test sets."""
 
+import asyncio
+
 import pytest
 
 from balancekit.stores import MemoryStore, RedisStore
+from balancekit.stores.fail_open import FailOpenStore
 from tests.support.clock import Clock
+from tests.support.stores import FlakyStore
 
 
 class MemoryWorld:
@@ -69,3 +73,22 @@ async def world(request):
 def store(world):
     """Give a store of either kind."""
     return world.store
+
+
+@pytest.fixture
+def with_store(run_virtually):
+    """Run a test's steps with a store that can fail, and with it behind a fail-open store; nothing may go on after."""
+
+    def run(steps, **settings):
+        async def main():
+            store = FlakyStore()
+            fail_open = FailOpenStore(store, lambda change: None, **settings)
+            result = await steps(store, fail_open)
+            await fail_open.aclose()
+            await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result
+
+        return run_virtually(main())
+
+    return run

@@ -5,51 +5,7 @@ import logging
 
 import pytest
 
-from balancekit import RateLimit
-from balancekit.stores import Change, MemoryStore
-from balancekit.stores.fail_open import FailOpenStore
-from tests.support.stores import FAULTS, HANGS, FlakyStore, known, put
-
-LIMIT = RateLimit(1, per=60)
-NOT_SENT = "the store does not know that 1 accounts may have changed"
-
-CALLS = [
-    ("get", lambda store, snapshot: known(store), "unknown"),
-    ("put", lambda store, snapshot: store.put("shop", snapshot, version="0", age=0), None),
-    ("invalidate", lambda store, snapshot: store.invalidate("shop"), None),
-    ("lease", lambda store, snapshot: store.lease("shop", "me", seconds=10), 0.0),
-    ("release", lambda store, snapshot: store.release("shop", "me"), None),
-    ("seen", lambda store, snapshot: store.seen("msg_1"), False),
-    ("remember", lambda store, snapshot: store.remember("msg_1", seconds=10), None),
-    ("acquire_permit", lambda store, snapshot: store.acquire_permit("bank", LIMIT, "a", hold=10), 0.0),
-    ("release_permit", lambda store, snapshot: store.release_permit("bank", LIMIT, "a"), None),
-]
-"""Each method, a call of it, and what a caller gets if the store does not do it."""
-
-
-@pytest.fixture
-def with_store(run_virtually):
-    """Run a test's steps with a store that can fail, and with it behind a fail-open store; nothing may go on after."""
-
-    def run(steps, **settings):
-        async def main():
-            store = FlakyStore()
-            fail_open = FailOpenStore(store, lambda change: None, **settings)
-            result = await steps(store, fail_open)
-            await fail_open.aclose()
-            await asyncio.sleep(0)
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-            return result
-
-        return run_virtually(main())
-
-    return run
-
-
-async def _timed(call):
-    started = asyncio.get_running_loop().time()
-    result = await call
-    return result, asyncio.get_running_loop().time() - started
+from tests.support.stores import CALLS, FAULTS, HANGS, LIMIT, known, timed
 
 
 class TestAvailable:
@@ -117,7 +73,7 @@ class TestAvailable:
         async def steps(store, fail_open):
             await store.invalidate("900")
             store.fault, store.calls = 0.4, []
-            stored, took = await _timed(fail_open.get([f"{number}" for number in range(1000)]))
+            stored, took = await timed(fail_open.get([f"{number}" for number in range(1000)]))
             return len(stored), stored[900].version, took, store.calls
 
         assert with_store(steps) == (1000, "1", pytest.approx(0.4), ["get"] * 10)
@@ -129,7 +85,7 @@ class TestAvailable:
             store.fault = 0.4
             many = asyncio.create_task(fail_open.get([f"{number}" for number in range(12_000)]))
             await asyncio.sleep(0.1)
-            _, took = await _timed(known(fail_open))
+            _, took = await timed(known(fail_open))
             return took, len(await many)
 
         assert with_store(steps) == (pytest.approx(0.3 + 0.4), 12_000)
@@ -139,7 +95,7 @@ class TestAvailable:
 
         async def steps(store, fail_open):
             store.fault = 0.05
-            stored, took = await _timed(fail_open.get([f"{number}" for number in range(12_000)]))
+            stored, took = await timed(fail_open.get([f"{number}" for number in range(12_000)]))
             return {one.version for one in stored}, took
 
         assert with_store(steps) == ({"0"}, pytest.approx(12 * 0.05))
@@ -151,7 +107,7 @@ class TestAvailable:
 
         async def steps(store, fail_open):
             store.fault, store.connections = 0.05, asyncio.Semaphore(20)
-            waits = await asyncio.gather(*(_timed(fail_open.lease(f"{n}", "me", seconds=10)) for n in range(1000)))
+            waits = await asyncio.gather(*(timed(fail_open.lease(f"{n}", "me", seconds=10)) for n in range(1000)))
             return fail_open.reachable, max(took for _, took in waits)
 
         assert with_store(steps) == (True, pytest.approx(0.5))
@@ -195,7 +151,7 @@ class TestUnavailable:
 
         async def steps(store, fail_open):
             store.fault = fault
-            given, took = await _timed(call(fail_open, make_snapshot("shop")))
+            given, took = await timed(call(fail_open, make_snapshot("shop")))
             return given, took, fail_open.reachable
 
         given, took, reachable = with_store(steps)
@@ -287,7 +243,7 @@ class TestCooldown:
         async def steps(store, fail_open):
             store.fault = HANGS
             await fail_open.get(["shop"])
-            _, took = await _timed(fail_open.seen("msg_1"))
+            _, took = await timed(fail_open.seen("msg_1"))
             await asyncio.sleep(0.9)
             await fail_open.seen("msg_1")
             return took, store.calls
@@ -301,7 +257,7 @@ class TestCooldown:
             store.fault = HANGS
             await fail_open.get(["shop"])
             await asyncio.sleep(1)
-            waited = await asyncio.gather(*(_timed(fail_open.seen(f"msg_{number}")) for number in range(9)))
+            waited = await asyncio.gather(*(timed(fail_open.seen(f"msg_{number}")) for number in range(9)))
             return sorted(took for _, took in waited)
 
         assert with_store(steps) == [0] * 8 + [pytest.approx(0.5)]
@@ -336,310 +292,6 @@ class TestCooldown:
         assert len(caplog.records) == 1
 
 
-class TestPendingInvalidations:
-    """Invalidations that the store could not take."""
-
-    def test_until_they_are_sent_their_accounts_are_unknown(self, with_store, make_snapshot):
-        """No snapshot from before is taken for valid, though the store has not been informed."""
-
-        async def steps(store, fail_open):
-            await put(store, make_snapshot("shop"))
-            store.refused["invalidate"] = "full"
-            await fail_open.invalidate("shop")
-            stored, till = await fail_open.get(["shop", "till"])
-            return stored.snapshot, stored.valid, fail_open.is_known(stored.version), till.version
-
-        assert with_store(steps) == (None, False, False, "0")
-
-    def test_of_an_account_that_others_invalidate_meanwhile_no_earlier_read_is_joined(self, with_store):
-        """The store answers, so that their invalidations are noticed."""
-
-        async def steps(store, fail_open):
-            store.refused["invalidate"] = "full"
-            await fail_open.invalidate("shop")
-            versions = [(await known(fail_open)).version, (await known(fail_open)).version]
-            await MemoryStore.invalidate(store, "shop")
-            return versions[0] == versions[1], (await known(fail_open)).version in versions
-
-        assert with_store(steps) == (True, False)
-
-    def test_those_of_an_earlier_event_loop_are_sent_too(self, with_store):
-        """A client may be used in one loop after another."""
-
-        async def steps(store, fail_open):
-            assert not fail_open.is_known((await known(fail_open)).version)
-            return (await known(fail_open)).version, dict(fail_open.pending_invalidations)
-
-        pending = {"shop": object()}
-
-        assert with_store(steps, pending_invalidations=pending) == ("1", {})
-        assert list(pending) == ["shop"]
-
-    def test_thousands_are_sent_when_the_store_is_back_far_away(self, with_store):
-        """They go out together, whatever a round trip takes."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await asyncio.gather(*(fail_open.invalidate(f"{number}") for number in range(12_000)))
-            store.fault = 0.05
-            await asyncio.sleep(2)
-            return dict(fail_open.pending_invalidations)
-
-        assert with_store(steps) == {}
-
-    def test_they_are_sent_though_no_other_call_is_made(self, with_store):
-        """A process that only receives webhooks sends them when the store is back."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await fail_open.invalidate("shop")
-            await asyncio.sleep(10)
-            store.fault = None
-            await asyncio.sleep(1)
-            return (await known(store)).version, dict(fail_open.pending_invalidations)
-
-        assert with_store(steps) == ("1", {})
-
-    def test_one_that_comes_again_while_it_is_sent_is_sent_again(self, with_store):
-        """What happened after the call was made is not known to have been in time for it."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await fail_open.invalidate("shop")
-            store.fault = 0.2
-            await asyncio.sleep(1.1)
-            # It is being sent now.
-            await fail_open.invalidate("shop")
-            await asyncio.sleep(2)
-            return (await known(store)).version, dict(fail_open.pending_invalidations)
-
-        assert with_store(steps) == ("2", {})
-
-    def test_closing_sends_them(self, with_store, caplog):
-        """Cooldown or not: it is the last chance."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await fail_open.invalidate("shop")
-            store.fault = None
-            await fail_open.aclose()
-            return (await known(store)).version
-
-        assert with_store(steps) == "1"
-        assert NOT_SENT not in caplog.text
-
-    def test_closing_logs_those_that_cannot_be_sent(self, with_store, caplog):
-        """Other processes may take old snapshots for valid."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await fail_open.invalidate("shop")
-            return await _timed(fail_open.aclose())
-
-        assert with_store(steps) == (None, 0)
-        assert NOT_SENT in caplog.text
-
-
-class TestRefused:
-    """A store that responds, but does not do what it is asked."""
-
-    @pytest.mark.parametrize(("method", "call", "result"), CALLS, ids=[method for method, _, _ in CALLS])
-    def test_a_refused_call_is_done_without_the_store_and_others_go_on(
-        self, with_store, make_snapshot, method, call, result
-    ):
-        """There is no outage, so nothing waits for its end."""
-
-        async def steps(store, fail_open):
-            store.refused[method] = "full"
-            given, took = await _timed(call(fail_open, make_snapshot("shop")))
-            other = "seen" if method == "lease" else "lease"
-            store.calls = []
-            await (fail_open.seen("msg_1") if other == "seen" else fail_open.lease("till", "me", seconds=10))
-            return given, took, fail_open.reachable, other in store.calls
-
-        given, *rest = with_store(steps)
-
-        if result == "unknown":
-            assert (given.snapshot, given.valid) == (None, False)
-        else:
-            assert given == result
-        assert rest == [0, True, True]
-
-    def test_it_is_logged_once_with_its_message(self, with_store, caplog):
-        """Whatever is called in between, and however often."""
-        caplog.set_level(logging.INFO, "balancekit.stores")
-
-        async def steps(store, fail_open):
-            for _ in range(100):
-                store.refused = {"put": "no memory: raise maxmemory", "remember": "no rights: grant +set"}
-                await fail_open.put("shop", None, version="0", age=0)
-                await fail_open.get(["shop"])
-                await fail_open.remember("msg_1", seconds=10)
-                await asyncio.sleep(60)
-
-        with_store(steps)
-
-        assert caplog.messages == [
-            "the store refuses a call: no memory: raise maxmemory",
-            "the store refuses a call: no rights: grant +set",
-        ]
-
-    @pytest.mark.parametrize(("pause", "lines"), [(3599, 1), (3600, 2)])
-    def test_it_is_logged_again_after_an_hour_without_it(self, with_store, caplog, pause, lines):
-        """Then it is news."""
-
-        async def steps(store, fail_open):
-            store.refused["put"] = "full"
-            for _ in range(2):
-                await fail_open.put("shop", None, version="0", age=0)
-                await asyncio.sleep(pause)
-
-        with_store(steps)
-
-        assert len(caplog.records) == lines
-
-    def test_a_refusal_ends_an_outage(self, with_store, caplog):
-        """The store responds again."""
-        caplog.set_level(logging.INFO, "balancekit.stores")
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            await fail_open.get(["shop"])
-            store.fault, store.refused = None, {"get": "full"}
-            await asyncio.sleep(1)
-            await fail_open.get(["shop"])
-
-        with_store(steps)
-
-        assert caplog.messages[1:] == ["the store is back", "the store refuses a call: full"]
-
-    def test_an_invalidation_is_kept_and_sent_when_it_is_accepted(self, with_store):
-        """It is tried every second, and others are sent meanwhile."""
-
-        async def steps(store, fail_open):
-            store.refused["invalidate"] = "full"
-            await fail_open.invalidate("shop")
-            await asyncio.sleep(10)
-            kept, tried = list(fail_open.pending_invalidations), store.calls.count("invalidate")
-            store.refused.clear()
-            await fail_open.invalidate("till")
-            await asyncio.sleep(1)
-            return kept, tried <= 12, (await known(store)).version, dict(fail_open.pending_invalidations)
-
-        assert with_store(steps) == (["shop"], True, "2", {})
-
-    def test_of_many_invalidations_one_that_is_refused_keeps_no_other(self, with_store):
-        """As on a node of a cluster that is full."""
-
-        async def steps(store, fail_open):
-            store.fault = ConnectionError()
-            for key in ("shop", "till", "kiosk"):
-                await fail_open.invalidate(key)
-            store.fault, store.refused = None, {"invalidate till": "full"}
-            await asyncio.sleep(2)
-            return list(fail_open.pending_invalidations), fail_open.reachable
-
-        assert with_store(steps) == (["till"], True)
-
-    def test_a_read_from_before_a_lookup_that_was_answered_is_not_joined_after_it(self, with_store):
-        """Another process may have invalidated what it saw then, which a lookup that is refused does not say."""
-
-        async def steps(store, fail_open):
-            store.refused["get"] = "full"
-            first, same = await known(fail_open), await known(fail_open)
-            store.refused.clear()
-            found = await known(fail_open)
-            await MemoryStore.invalidate(store, "shop")
-            store.refused["get"] = "full"
-            return first == same, len({first.version, found.version, (await known(fail_open)).version})
-
-        assert with_store(steps) == (True, 3)
-
-    def test_a_read_from_before_a_change_that_was_heard_of_is_not_joined_after_it(self, with_store):
-        """Lookups may be refused while changes are not."""
-
-        async def steps(store, fail_open):
-            store.refused["get"] = "full"
-            await fail_open.listen()
-            before = await known(fail_open)
-            await MemoryStore.invalidate(store, "shop")
-            await asyncio.sleep(1)
-            return before == await known(fail_open)
-
-        assert not with_store(steps)
-
-
-class TestListening:
-    """Changes that other processes make."""
-
-    @pytest.fixture
-    def with_listener(self, run_virtually):
-        """Run a test's steps with a store that can fail, one that listens to it, and the changes that it hears of."""
-
-        def run(steps):
-            async def main():
-                store, changes = FlakyStore(), []
-                fail_open = FailOpenStore(store, changes.append)
-                result = await steps(store, fail_open, changes)
-                await fail_open.aclose()
-                return result
-
-            return run_virtually(main())
-
-        return run
-
-    def test_changes_are_passed_on_once_listening_has_begun(self, with_listener):
-        """However often it is asked for, it begins once."""
-
-        async def steps(store, fail_open, changes):
-            await store.invalidate("till")
-            await asyncio.gather(fail_open.listen(), fail_open.listen())
-            await store.invalidate("shop")
-            await asyncio.sleep(1)
-            return changes
-
-        assert with_listener(steps) == [Change(None), Change("shop", invalidated=True)]
-
-    def test_listening_begins_again_after_a_failure(self, with_listener):
-        """A change without a key stands for all that may have been missed."""
-
-        async def steps(store, fail_open, changes):
-            await fail_open.listen()
-            await store.invalidate("shop")
-            store.fault = ConnectionError()
-            await asyncio.sleep(0.5)
-            store.fault = None
-            await asyncio.sleep(1)
-            await store.invalidate("till")
-            await asyncio.sleep(1)
-            return changes
-
-        assert with_listener(steps) == [Change(None), Change(None), Change("till", invalidated=True)]
-
-    def test_a_store_that_hangs_is_not_waited_for(self, with_listener):
-        """The caller has other things to do, and the next one need not find out again."""
-
-        async def steps(store, fail_open, changes):
-            store.fault = HANGS
-            return [await _timed(fail_open.listen()) for _ in range(2)]
-
-        assert with_listener(steps) == [(None, 0.5), (None, 0)]
-
-    def test_a_store_that_refuses_to_be_listened_to_is_logged_once(self, with_listener, caplog):
-        """Nobody waits for it, and it is asked again."""
-
-        async def steps(store, fail_open, changes):
-            store.refused["changes"] = "no rights: grant &shop:*"
-            _, took = await _timed(fail_open.listen())
-            await asyncio.sleep(10)
-            store.refused.clear()
-            await asyncio.sleep(1)
-            return took, changes
-
-        assert with_listener(steps) == (0, [Change(None)])
-        assert caplog.messages == ["the store refuses a call: no rights: grant &shop:*"]
-
-
 def test_closing_ends_the_calls_under_way(with_store):
     """Their callers get what they would without a store, soon."""
 
@@ -647,7 +299,7 @@ def test_closing_ends_the_calls_under_way(with_store):
         store.fault = HANGS
         lookup = asyncio.create_task(known(fail_open))
         await asyncio.sleep(0.1)
-        _, took = await _timed(fail_open.aclose())
+        _, took = await timed(fail_open.aclose())
         return (await lookup).version, took <= 0.5
 
     assert with_store(steps) == ("unknown 1", True)
@@ -658,6 +310,6 @@ def test_closing_does_not_wait_for_a_background_call_that_hangs(with_store):
 
     async def steps(store, fail_open):
         fail_open.run_in_background(asyncio.sleep(HANGS))
-        return await _timed(fail_open.aclose())
+        return await timed(fail_open.aclose())
 
     assert with_store(steps) == (None, 0.5)

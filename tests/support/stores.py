@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import nullcontext
 
+from balancekit import RateLimit
 from balancekit.stores import MemoryStore, StoreRefusedError
 
 HANGS = 9e9
@@ -73,3 +74,25 @@ async def known(store, key="shop"):
 async def put(store, snapshot, age=0):
     """Put a snapshot of the account's present version."""
     await store.put("shop", snapshot, version=(await known(store)).version, age=age)
+
+
+async def timed(call):
+    """Return the result of a call, and how many seconds it took."""
+    started = asyncio.get_running_loop().time()
+    result = await call
+    return result, asyncio.get_running_loop().time() - started
+
+
+LIMIT = RateLimit(1, per=60)
+CALLS = [
+    ("get", lambda store, snapshot: known(store), "unknown"),
+    ("put", lambda store, snapshot: store.put("shop", snapshot, version="0", age=0), None),
+    ("invalidate", lambda store, snapshot: store.invalidate("shop"), None),
+    ("lease", lambda store, snapshot: store.lease("shop", "me", seconds=10), 0.0),
+    ("release", lambda store, snapshot: store.release("shop", "me"), None),
+    ("seen", lambda store, snapshot: store.seen("msg_1"), False),
+    ("remember", lambda store, snapshot: store.remember("msg_1", seconds=10), None),
+    ("acquire_permit", lambda store, snapshot: store.acquire_permit("bank", LIMIT, "a", hold=10), 0.0),
+    ("release_permit", lambda store, snapshot: store.release_permit("bank", LIMIT, "a"), None),
+]
+"""Each method, a call of it, and what a caller gets if the store does not do it."""
