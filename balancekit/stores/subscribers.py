@@ -15,6 +15,9 @@ MAX_PENDING: Final = 1000
 
 _ANYTHING: Final = Change(None)
 
+_CANCEL_AGAIN: Final = 0.1
+"""After how many seconds a source that has not ended is cancelled again."""
+
 
 @attrs.define(eq=False)
 class _Subscriber:
@@ -108,9 +111,10 @@ class SharedChanges:
 
     async def _stop(self) -> None:
         task, self._task, self._begun = self._task, None, False
-        if task is not None:
+        while task is not None and not task.done():
+            # Repeated, since redis-py swallows a cancellation that comes together with the loss of its connection.
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN)
 
     async def _follow(self) -> None:
         # With eager tasks, too, the first subscriber is there before anything happens.

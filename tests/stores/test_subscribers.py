@@ -195,3 +195,21 @@ class TestSharedChanges:
 
             assert await anext(changes) == Change(None)
             assert (source.open, source.opened) == (1, 2)
+
+    async def test_a_source_that_swallows_a_cancellation_is_closed_all_the_same(self):
+        """As one does whose connection is lost at that moment."""
+        swallowed = []
+
+        async def stubborn():
+            yield Change(None)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.append(True)
+            await asyncio.Event().wait()
+
+        async with asyncio.timeout(5), aclosing(SharedChanges(stubborn).subscribe()) as changes:
+            await anext(changes)
+            await asyncio.sleep(0)
+
+        assert swallowed == [True]
