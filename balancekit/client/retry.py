@@ -1,4 +1,7 @@
-"""Whether and when to try again: decisions only, nothing here waits."""
+"""Whether and when to try again, within one read and after it: decisions only, nothing here waits.
+
+Moments are in seconds of one clock that never goes back.
+"""
 
 import math
 import random
@@ -7,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from balancekit.errors import ProviderError
+from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
 from balancekit.http.clock_skew import next_offset
 
 _CAPACITY: Final = 20.0
@@ -17,7 +20,7 @@ _PER_SECOND: Final = 1 / 3
 
 @attrs.define
 class RetryBudget:
-    """A bucket of retries, shared by all accounts at an origin; moments are in seconds of any one clock.
+    """A bucket of retries, shared by all accounts at an origin.
 
     It starts full. Each retry takes one token, and without one there is no retry. A success gives back a part of a
     token, and so does time, so that an account that is read once an hour can be tried again after an outage. While
@@ -122,10 +125,12 @@ class RetryState:
         is_lost_keepalive: bool,
         now: float,
         remaining: float,
+        cooldown: float = 0.0,
     ) -> float | None:
         """Return the seconds to wait after an attempt that ended with the error, or None to give up.
 
-        `now` is the moment by which the budget is counted, and `remaining` the seconds to the deadline.
+        `now` is the moment by which the budget is counted, `remaining` the seconds to the deadline, and `cooldown`
+        those in which no request goes to the origin.
         """
         if not error.retryable:
             return None
@@ -134,8 +139,87 @@ class RetryState:
             self.reconnected = True
             self.attempts -= 1
             return 0.0
-        delay = policy.delay(self.attempts, retry_after=error.retry_after, remaining=remaining)
+        least = max(error.retry_after or 0.0, cooldown)
+        delay = policy.delay(self.attempts, retry_after=least, remaining=remaining)
         if delay is None or not budget.take(now):
             return None
         self.error = error
         return delay
+
+
+_FIRST_COOLDOWN: Final = 1.0
+_LONGEST_COOLDOWN: Final = 60.0
+_REJECTED_COOLDOWN: Final = 60.0
+"""How many seconds an account is left alone whose key was rejected: trying again changes nothing."""
+
+_LONGEST_RETRY_AFTER: Final = 86_400.0
+"""The longest `Retry-After` that is obeyed, in seconds: anything beyond is probably in another unit."""
+
+
+def _doubled(times: int) -> float:
+    # ldexp of a large exponent overflows; by then the longest has long been reached.
+    return min(_LONGEST_COOLDOWN, math.ldexp(_FIRST_COOLDOWN, min(times - 1, 16)))
+
+
+@attrs.define
+class OriginCooldown:
+    """The time in which no request goes to an origin, since it has responded 429: until the moment `until`.
+
+    `times` is how often that has happened in a row. It lasts as long as `Retry-After` asks for; without that it lasts a
+    second, and twice as long each time, up to a minute, that a request sent after it is responded to in the same way.
+    """
+
+    until: float = -math.inf
+    times: int = attrs.field(default=0, init=False)
+
+    def begin(self, *, sent_at: float, now: float, retry_after: float | None) -> None:
+        """Begin, or prolong, the cooldown after a 429 to a request that was sent at `sent_at`."""
+        # A response to a request from before the last cooldown says nothing new.
+        if sent_at >= self.until:
+            self.times += 1
+        seconds = _doubled(self.times) if retry_after is None else min(retry_after, _LONGEST_RETRY_AFTER)
+        self.until = max(self.until, now + seconds)
+
+    def succeeded(self, *, sent_at: float) -> None:
+        """Note that a request that was sent at `sent_at` succeeded."""
+        if sent_at >= self.until:
+            self.times = 0
+
+    def remaining(self, now: float) -> float:
+        """Return how many seconds are left of it."""
+        return max(0.0, self.until - now)
+
+
+@attrs.define
+class AccountCooldown:
+    """The time after a failure in which callers that accept an earlier snapshot are given the failure again.
+
+    It lasts a second, and twice as long after each further failure, up to a minute; a minute if the key was rejected;
+    and never less than the provider asks for.
+    """
+
+    until: float = -math.inf
+    _times: int = attrs.field(default=0, init=False)
+    _failed_at: float = attrs.field(default=-math.inf, init=False)
+
+    def begin(
+        self, error: BalancekitError, *, sent_at: float, now: float, jitter: Callable[[], float] = random.random
+    ) -> None:
+        """Begin the cooldown after a read that was begun at `sent_at`; `jitter` returns a number from 0 to 1."""
+        # Reads that were under way together are one failure.
+        if sent_at >= self._failed_at:
+            self._times += 1
+        rejected = isinstance(error, AuthenticationError)
+        seconds = _REJECTED_COOLDOWN if rejected else _doubled(self._times) * (1.0 + 0.2 * jitter())
+        retry_after = error.retry_after if isinstance(error, ProviderError) else None
+        if retry_after is not None:
+            seconds = max(seconds, min(retry_after, _LONGEST_RETRY_AFTER))
+        self._failed_at, self.until = now, max(self.until, now + seconds)
+
+    def end(self) -> None:
+        """End the cooldown: the account was read, or its balances may have changed."""
+        self.until, self._times, self._failed_at = -math.inf, 0, -math.inf
+
+    def remaining(self, now: float) -> float:
+        """Return how many seconds are left of it."""
+        return max(0.0, self.until - now)

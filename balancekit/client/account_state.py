@@ -1,0 +1,203 @@
+"""What a client knows of one account: the last snapshot, the last failure, and how old both are. Nothing here waits.
+
+Moments are in seconds of the monotonic clock, unless they are said to be of the wall clock. The monotonic one stands
+still while the machine is suspended, and the wall clock may be set: an age is the longer of what the two say.
+"""
+
+import copy
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import attrs
+
+from balancekit.client.retry import AccountCooldown
+from balancekit.clock import Clock
+from balancekit.errors import BalancekitError, ProviderError
+from balancekit.money.balances import AccountBalances
+
+CLOCK_DRIFT: Final = 1.0
+"""How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
+
+
+@attrs.define
+class Moment:
+    """One moment: of the monotonic clock `now`, and how many seconds the wall clock is `ahead` of that."""
+
+    now: float
+    ahead: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Moment":
+        """Return this moment."""
+        now = clock.monotonic()
+        return cls(now, clock.time() - now)
+
+    @property
+    def wall(self) -> float:
+        """The moment in Unix seconds."""
+        return self.now + self.ahead
+
+
+def elapsed(since: float, ahead: float, moment: Moment) -> float:
+    """Return the seconds since a moment at which the wall clock was so far `ahead`: time in suspension counts."""
+    return moment.now - since + max(0.0, moment.ahead - ahead)
+
+
+@attrs.define(eq=False)
+class AccountState:
+    """What is known of one account.
+
+    `last` is the latest snapshot, and `failure` what the last read ended with, None if it succeeded. `version` changes
+    whenever the balances may have changed. `sent_at` is when the request of the last snapshot was sent, and `ahead` how
+    far ahead of the monotonic clock the wall clock then was by its `fetched_at`. `waiting_since` is since when the
+    account waits to be read, and `requested_at` when the last request was sent for it.
+    """
+
+    version: str = "local 0"
+    last: AccountBalances | None = None
+    failure: BalancekitError | None = None
+    cooldown: AccountCooldown = attrs.field(factory=AccountCooldown)
+    waiting_since: float | None = None
+    requested_at: float = -math.inf
+    # Of the wall clock, in Unix seconds.
+    last_success: float | None = None
+    last_failure: float | None = None
+    down_since: float | None = None
+    _failed_at: float = -math.inf
+    # The version that the last snapshot was read at.
+    _last_version: str | None = None
+    sent_at: float = -math.inf
+    ahead: float = 0.0
+    # When the last request that succeeded was sent, although its snapshot may not have been kept.
+    _succeeded_at: float = -math.inf
+    # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
+    _redated: AccountBalances | None = None
+    _invalidations: int = 0
+    _invalidated_at: float = -math.inf
+
+    @property
+    def up(self) -> bool | None:
+        """Whether the last read succeeded; None if the account has not been read yet."""
+        if self.failure is not None:
+            return False
+        return None if self.last_success is None else True
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the last snapshot was read since the balances may have changed."""
+        return self.last is not None and self._last_version == self.version
+
+    def age(self, moment: Moment) -> float:
+        """Return how many seconds ago the request of the last snapshot was sent."""
+        return elapsed(self.sent_at, self.ahead, moment)
+
+    def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
+        """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
+        if self._last_version == version and self.age(moment) <= max_age:
+            return self.last
+        return None
+
+    def invalidate(self, moment: Moment) -> None:
+        """Note that the balances may have changed: no snapshot from before now is valid."""
+        self._invalidations += 1
+        self._invalidated_at = moment.now
+        self.version = f"local {self._invalidations}"
+        self.cooldown.end()
+
+    def keep(self, snapshot: AccountBalances, *, sent_at: float, version: str | None) -> None:
+        """Keep a snapshot as the last one, unless the request of a later one is known.
+
+        Without a version it is not known whether it is still valid.
+        """
+        if sent_at >= self.sent_at:
+            self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
+            self.ahead = snapshot.fetched_at.timestamp() - sent_at
+
+    def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> None:
+        """Keep a snapshot of another process that is `age` seconds old, as a store says, unless a younger one is known.
+
+        The store counts the time in which this machine is suspended.
+        """
+        age = max(0.0, age)
+        if age <= self.age(moment):
+            self.sent_at = -math.inf
+            self.keep(snapshot, sent_at=moment.now - age, version=version)
+            if moment.now - age > self._failed_at:
+                self.succeeded(sent_at=moment.now - age, moment=moment)
+
+    def learn_version(self, version: str, *, asked_at: float) -> None:
+        """Take the version that a store has returned, unless the balances may have changed since it was asked."""
+        if asked_at >= self._invalidated_at:
+            self.version = version
+
+    def succeeded(self, *, sent_at: float, moment: Moment) -> None:
+        """Note that a request that was sent at `sent_at` succeeded."""
+        self._succeeded_at = max(self._succeeded_at, sent_at)
+        self.last_success = moment.now + moment.ahead
+        if self.failure is not None:
+            self.failure = self.down_since = None
+            self.cooldown.end()
+
+    def failed(self, error: BalancekitError, *, sent_at: float, moment: Moment, cools_down: bool = True) -> None:
+        """Note that a read ended with an error; `sent_at` is when its first request was sent.
+
+        It says nothing new if a later request has succeeded. `cools_down`: the account is to be left alone for a while.
+        """
+        if sent_at < self._succeeded_at:
+            return
+        if cools_down:
+            self.cooldown.begin(error, sent_at=sent_at, now=moment.now)
+        self.failure, self._failed_at, self.last_failure = error, moment.now, moment.wall
+        if self.down_since is None:
+            self.down_since = moment.wall
+
+    def remembered_failure(self, moment: Moment) -> BalancekitError | None:
+        """Return what the last read ended with, with its age, if the account is not to be read again yet."""
+        if self.failure is None or self.cooldown.remaining(moment.now) <= 0:
+            return None
+        return self.aged_failure(moment)
+
+    def aged_failure(self, moment: Moment) -> BalancekitError | None:
+        """Return what the last read ended with: an error of its own, which says how old it is."""
+        if self.failure is None:
+            return None
+        error = own_copy(self.failure)
+        if isinstance(error, ProviderError):
+            error.args = (f"{error.message} ({moment.now - self._failed_at:.0f} s ago)", *error.args[1:])
+            error.retry_after = self.cooldown.remaining(moment.now) or None
+        return error
+
+    def stale(self, moment: Moment) -> AccountBalances | None:
+        """Return the last snapshot as it is to be shown, marked as stale."""
+        return None if self.last is None else attrs.evolve(self.redate(self.last, moment), stale=True)
+
+    def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
+        """Return a snapshot as it is to be shown now.
+
+        If the wall clock has been set back, or that of another process is ahead, its `fetched_at` is earlier by that:
+        no snapshot is shown as younger than it is.
+        """
+        too_late = self.ahead - moment.ahead
+        if too_late <= CLOCK_DRIFT or snapshot is not self.last:
+            return snapshot
+        fetched_at = snapshot.fetched_at - timedelta(seconds=too_late)
+        # The same object each time, so that callers share one result.
+        if self._redated is None or abs((self._redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
+            self._redated = attrs.evolve(snapshot, fetched_at=fetched_at)
+        return self._redated
+
+
+def own_copy(error: BalancekitError) -> BalancekitError:
+    """Return an error like another: callers raise it, and a shared one would collect the frames of all of them."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an adapter may derive from BalancekitError as it likes
+        return error
+    own.__cause__ = error.__cause__
+    return own
+
+
+def utc(seconds: float | None) -> datetime | None:
+    """Return a moment of the wall clock, if there is one."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

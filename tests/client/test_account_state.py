@@ -1,0 +1,162 @@
+"""What is known of one account, and how old it is, whatever clocks do. Nothing here waits."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from balancekit import AuthenticationError, ServiceUnavailableError
+from balancekit.client.account_state import AccountState, Moment
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds, *, wall=None):
+    """Return a moment so many seconds after the start; by the wall clock too, unless that was set."""
+    return Moment(seconds, START.timestamp() + (seconds if wall is None else wall) - seconds)
+
+
+def outage(**facts):
+    """Make the error of an account that is down."""
+    return ServiceUnavailableError("down", account="shop", provider="bank", **facts)
+
+
+@pytest.fixture
+def state():
+    """Nothing is known of the account yet."""
+    return AccountState()
+
+
+@pytest.fixture
+def snapshot(make_snapshot):
+    """Make a snapshot whose request was sent so many seconds after the start."""
+    return lambda seconds, amount="1": make_snapshot(
+        "shop", ("BTC", amount), fetched_at=START + timedelta(seconds=seconds)
+    )
+
+
+def test_the_last_snapshot_is_the_one_that_was_requested_last(state, make_snapshot):
+    """A slow response that arrives after a later one does not take its place, whatever the wall clock said."""
+    earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
+    later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    state.keep(later, sent_at=2.0, version="1")
+    state.keep(earlier, sent_at=1.0, version="1")
+
+    assert state.last is later
+
+
+@pytest.mark.parametrize(("age", "kept"), [(50.0, True), (70.0, False)], ids=["younger", "older"])
+def test_a_younger_snapshot_of_a_store_becomes_the_last(state, snapshot, age, kept):
+    """The minute in which the machine was suspended counts, although its monotonic clock stood still."""
+    own, stored = snapshot(0), snapshot(0, "2")
+    state.keep(own, sent_at=0.0, version="1")
+
+    state.keep_stored(stored, age=age, version="1", moment=at(0, wall=60))
+
+    assert state.last is (stored if kept else own)
+
+
+def test_a_snapshot_is_fresh_for_those_who_accept_its_age(state, snapshot):
+    """It serves until it is older than that, and only at the version that it was read at."""
+    kept = snapshot(0)
+    state.keep(kept, sent_at=0.0, version=state.version)
+
+    assert state.fresh(state.version, 10.0, at(10)) is kept
+    assert state.fresh(state.version, 10.0, at(10.5)) is None
+    assert state.fresh("another", 10.0, at(5)) is None
+
+
+def test_the_time_of_a_suspension_counts(state, snapshot):
+    """A snapshot is as old as the wall clock says if that is more than the monotonic one."""
+    state.keep(snapshot(0), sent_at=0.0, version="1")
+
+    assert state.age(at(5, wall=3600)) == 3600
+
+
+def test_a_wall_clock_that_is_set_back_makes_nothing_younger(state, snapshot):
+    """The monotonic clock has the last word, and what is shown is dated by it."""
+    kept = snapshot(0)
+    state.keep(kept, sent_at=0.0, version="1")
+    moment = at(100, wall=-3500)
+
+    assert state.age(moment) == 100
+    assert state.redate(kept, moment).age(datetime.fromtimestamp(moment.wall, UTC)) == 100
+
+
+def test_an_invalidation_makes_the_last_snapshot_stale(state, snapshot):
+    """What was read before the balances may have changed is not valid any more, and is kept all the same."""
+    kept = snapshot(0)
+    state.keep(kept, sent_at=0.0, version=state.version)
+    before = state.is_valid
+    state.invalidate(at(1))
+
+    assert (before, state.is_valid, state.last) == (True, False, kept)
+
+
+def test_a_version_that_was_asked_for_before_an_invalidation_is_not_taken(state):
+    """The store may have returned it before it heard of the change."""
+    state.invalidate(at(5))
+    local = state.version
+    state.learn_version("old", asked_at=4)
+    late = state.version
+    state.learn_version("new", asked_at=6)
+
+    assert (late, state.version) == (local, "new")
+
+
+def test_a_failure_is_remembered_until_its_cooldown_is_over(state):
+    """Within it, callers are given the failure again, with its age and the time that is left; afterwards none."""
+    state.failed(outage(), sent_at=0, moment=at(1))
+    remembered = state.remembered_failure(at(1.5))
+
+    assert (remembered.message, 0 < remembered.retry_after <= 0.7) == ("down (0 s ago)", True)
+    assert state.remembered_failure(at(3)) is None
+    assert state.failure is not None
+
+
+def test_each_caller_is_given_an_error_of_its_own(state):
+    """Raised by thousands, one object would collect all their frames."""
+    state.failed(outage(), sent_at=0, moment=at(0))
+
+    assert state.remembered_failure(at(0.1)) is not state.remembered_failure(at(0.1))
+
+
+def test_a_rejected_key_is_left_alone_for_a_minute(state):
+    """Trying again changes nothing."""
+    rejected = AuthenticationError("no", account="shop", provider="bank")
+    state.failed(rejected, sent_at=0, moment=at(0))
+
+    assert state.remembered_failure(at(59)) is not None
+    assert state.remembered_failure(at(61)) is None
+
+
+@pytest.mark.parametrize("end", ["success", "invalidation"])
+def test_a_cooldown_ends_with_a_success_or_a_change(state, end):
+    """Whatever shows that it is worth asking again."""
+    state.failed(outage(), sent_at=0, moment=at(0))
+    if end == "success":
+        state.succeeded(sent_at=0.1, moment=at(0.2))
+    else:
+        state.invalidate(at(0.2))
+
+    assert state.remembered_failure(at(0.3)) is None
+
+
+def test_a_failure_of_an_earlier_request_than_a_success_says_nothing_new(state):
+    """A request that hung while a later one was responded to does not put the account down."""
+    state.succeeded(sent_at=5, moment=at(6))
+    state.failed(outage(), sent_at=1, moment=at(11))
+
+    assert (state.up, state.failure) == (True, None)
+
+
+def test_a_status_knows_since_when_an_account_is_down(state):
+    """The first of several failures, and the last success before it."""
+    assert state.up is None
+    state.succeeded(sent_at=0, moment=at(1))
+    state.failed(outage(), sent_at=2, moment=at(3))
+    state.failed(outage(), sent_at=10, moment=at(12))
+
+    start = START.timestamp()
+    assert state.up is False
+    assert [state.last_success, state.down_since, state.last_failure] == [start + 1, start + 3, start + 12]
