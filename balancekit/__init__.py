@@ -6,7 +6,10 @@ TYPE_CHECKING = False
 # For type checkers: `X as X` exports a name from the package.
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient as AggregateClient
+    from balancekit.client.known import AccountStatus as AccountStatus
     from balancekit.client.retry import RetryPolicy as RetryPolicy
+    from balancekit.client.watch import Watch as Watch
+    from balancekit.clock import Clock as Clock
     from balancekit.errors import (
         AmbiguousCurrencyError as AmbiguousCurrencyError,
         AuthenticationError as AuthenticationError,
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
         BalancekitError as BalancekitError,
         ConfigError as ConfigError,
         MalformedResponseError as MalformedResponseError,
+        NotReadError as NotReadError,
         ProviderError as ProviderError,
         ProviderTimeoutError as ProviderTimeoutError,
         RateLimitedError as RateLimitedError,
@@ -58,6 +62,7 @@ _HOMES = {
     "CRYPTOPROCESSING_2026": "money.aliases",
     "AccountBalances": "money.balances",
     "AccountFailure": "money.balances",
+    "AccountStatus": "client.known",
     "AggregateClient": "client.aggregate",
     "AmbiguousCurrencyError": "errors",
     "AssetType": "money.currencies",
@@ -66,6 +71,7 @@ _HOMES = {
     "Balance": "money.balances",
     "BalanceProvider": "providers.base",
     "BalancekitError": "errors",
+    "Clock": "clock",
     "ConfigError": "errors",
     "CryptoprocessingProvider": "providers.cryptoprocessing",
     "CurrencyTotal": "money.balances",
@@ -75,6 +81,7 @@ _HOMES = {
     "IncompleteError": "money.merge",
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merge",
+    "NotReadError": "errors",
     "ProviderError": "errors",
     "ProviderTimeoutError": "errors",
     "RateLimit": "http.rate_limit",
@@ -87,6 +94,7 @@ _HOMES = {
     "SnapshotStore": "stores.base",
     "TransportError": "errors",
     "UnexpectedRedirectError": "errors",
+    "Watch": "client.watch",
     "WebhookEvent": "webhooks.events",
     "WebhookVerificationError": "errors",
     "__version__": "version",

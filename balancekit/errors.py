@@ -13,6 +13,7 @@
         TransportError               DNS, connect, TLS, reset, truncated body
         ProviderTimeoutError         one attempt's timeout, or the deadline
         MalformedResponseError       not what the API promises
+        NotReadError                 nobody has read the account yet
       IncompleteError                (an ExceptionGroup) some accounts could not be read; defined in
                                      balancekit.money.merge, beside the result that it carries
 
@@ -138,6 +139,10 @@ class ProviderTimeoutError(ProviderError):
 
 class MalformedResponseError(ProviderError):
     """The response is not what the API promises; the message says where, for example `data[3].balance`."""
+
+
+class NotReadError(ProviderError):
+    """The account has not been read yet, so nothing is known of it; only `latest` and `watch` say so."""
 
 
 def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str, object]) -> ProviderError:

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from hypothesis import settings
 
 from balancekit import AccountBalances, AggregateClient, AssetType, Balance
 from balancekit.sandbox import Sandbox
-from balancekit.stores import MemoryStore
+from tests.support.clock import LoopClock
 from tests.support.providers import Till
 from tests.support.redis_server import NO_SERVER, RedisServer, find_server
 from tests.support.virtual_time import VirtualLoop
@@ -46,15 +45,13 @@ def run_virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
 
 
 @pytest.fixture
-def with_client(run_virtually, monkeypatch) -> Callable[..., Any]:
+def with_client(run_virtually) -> Callable[..., Any]:
     """Run a test's steps with a client of some providers; ages are in virtual time, and nothing may go on after it."""
 
     def run(steps: Callable[..., Coroutine[Any, Any, Any]], *providers: Any, **settings: Any) -> Any:
         async def main() -> Any:
             sources = providers or (Till(),)
-            memory = partial(MemoryStore, clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
-            monkeypatch.setattr("balancekit.client.aggregate.MemoryStore", memory)
-            async with AggregateClient(sources, **settings) as client:
+            async with AggregateClient(sources, clock=LoopClock(), **settings) as client:
                 result = await steps(client, *sources)
             for _ in range(5):
                 await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -17,6 +17,7 @@ from balancekit.cli.view import View
 
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient
+    from balancekit.client.watch import Watch
     from balancekit.money.merge import MergedBalances
     from balancekit.sandbox import Delivery, Sandbox, SandboxAccount
 
@@ -52,7 +53,7 @@ async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccou
     async with (
         make_client(accounts) as client,
         _webhook_server(client, accounts) as address,
-        aclosing(client.watch()) as results,
+        client.watch(min_interval=0) as results,
     ):
         echo(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.")
         merged, delivery = await _next_result(results, TIMEOUT), None
@@ -86,7 +87,7 @@ def _print_totals(merged: "MergedBalances", before: "MergedBalances") -> None:
     print_table(render_totals(view.apply(merged), note=note, before=before))
 
 
-async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "AsyncGenerator[MergedBalances]") -> None:
+async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "Watch") -> None:
     requests = len(sandbox.requests)
     await delivery.send()
     changed = await _next_result(results, QUIET_PERIOD)
@@ -116,8 +117,8 @@ async def _webhook_server(client: "AggregateClient", accounts: "Sequence[Sandbox
         await runner.cleanup()
 
 
-async def _next_result(results: "AsyncGenerator[MergedBalances]", seconds: float) -> "MergedBalances | None":
-    """Return the next result; None after so many seconds, which ends the watch."""
+async def _next_result(results: "Watch", seconds: float) -> "MergedBalances | None":
+    """Return the next result; None after so many seconds without one."""
     try:
         async with asyncio.timeout(seconds):
             return await anext(results)

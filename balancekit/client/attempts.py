@@ -1,6 +1,5 @@
-"""One attempt to read an account, and what it needs first: a lease in a shared store, a permit under a rate limit."""
+"""One attempt to read an account, and what it needs first: a lease in a shared store, and a permit that all share."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
@@ -8,18 +7,18 @@ import aiohttp
 import attrs
 
 from balancekit.client import instrumentation
+from balancekit.client.account_state import Moment
 from balancekit.client.accounts import Account
 from balancekit.client.flights import Flight
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
 from balancekit.client.timeouts import SharedTimeout
+from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http.clock_skew import use_offset
-from balancekit.http.hints import NO_PERMIT_HINT
-from balancekit.http.rate_limit import RateLimiter
+from balancekit.http.rate_limit import RateLimit
 from balancekit.http.transport import is_lost_keepalive
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
 
 # After how many seconds, at most, a flight that waits for a permit or for another process tries again: it may succeed
@@ -29,28 +28,30 @@ _POLL_INTERVAL: Final = 1.0
 
 @attrs.frozen
 class RetryAfter:
-    """A flight is to continue after `seconds`; `awaiting_lease`: or as soon as another process has read the account."""
+    """A flight is to continue after `seconds`; `awaiting_lease`: or as soon as another process has read the account.
+
+    `blocks_origin`: no other flight at the origin can do so sooner.
+    """
 
     seconds: float
     awaiting_lease: bool = False
+    blocks_origin: bool = False
 
 
 class Attempts:
     """Makes the attempts of flights over a session, and puts what they read into the store.
 
-    If other processes may share the store, a lease keeps them from reading an account at the same time, and rate limits
-    hold for all of them together.
+    With a store, which other processes may share, a lease keeps them from reading an account at the same time, and rate
+    limits hold for all of them together. A flight has this process's permit when it comes here.
     """
 
-    def __init__(
-        self, options: ReadOptions, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore
-    ) -> None:
+    def __init__(self, options: ReadOptions, session: aiohttp.ClientSession, store: FailOpenStore | None) -> None:
         self._options = options
         self._session = session
         self._store = store
-        self._leases = Leases(store, attempt_seconds=options.timeout) if isinstance(store, FailOpenStore) else None
-        self._timeout = SharedTimeout(options.timeout)
-        self._loop = asyncio.get_running_loop()
+        self._leases = None if store is None else Leases(store, options.clock, attempt_seconds=options.timeout)
+        self._clock = options.clock
+        self._timeout = SharedTimeout(options.timeout, options.clock)
 
     @property
     def idle(self) -> bool:
@@ -59,140 +60,135 @@ class Attempts:
 
     async def run(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
         """Make one attempt, unless another process does or there is no permit yet."""
-        if self._leases is not None and flight.may_share:
-            snapshot, wait = await self._leases.acquire(flight)
-            if snapshot is not None:
-                return snapshot
-            if wait > 0:
-                return RetryAfter(min(wait, _POLL_INTERVAL), awaiting_lease=True)
-        limiter, permit = flight.account.origin.limiter, ""
-        if limiter is not None:
-            wait = limiter.acquire(flight, self._loop.time())
-            if wait <= 0 and self._leases is not None:
-                permit, wait = await self._acquire_shared_permit(self._leases, flight, limiter)
-            if wait > 0:
-                return self._wait_for_permit(flight, limiter, wait)
+        origin, permit, is_sent = flight.account.origin, "", False
         try:
+            if self._leases is not None and flight.may_share:
+                snapshot, wait = await self._leases.acquire(flight)
+                if snapshot is not None:
+                    return snapshot
+                if wait > 0:
+                    return RetryAfter(min(wait, _POLL_INTERVAL), awaiting_lease=True)
+            if self._leases is not None and origin.limit is not None:
+                # The permit of this process is held as well: if the store goes down now, the local limit still holds.
+                permit, wait = await self._leases.acquire_permit(origin.name, origin.limit)
+                if wait > 0:
+                    return self._wait_for_permit(flight, wait)
+            is_sent = True
             return await self._attempt(flight)
         finally:
-            if limiter is not None:
-                limiter.release(flight, self._loop.time())
-                if self._leases is not None:
-                    self._leases.release_permit(flight.account.origin.name, limiter.limit, permit)
+            if origin.limit is not None:
+                self._release_permits(flight, origin.limit, permit, is_sent=is_sent)
 
     async def store(self, flight: Flight, snapshot: AccountBalances) -> None:
-        """Keep what a flight has ended with, for later and for other processes; no caller waits for this."""
-        # What another process has read is in the store already.
-        is_own = flight.retry.attempts > 0
-        sent_at = self._loop.time() if flight.sent_at is None else flight.sent_at
-        age = self._loop.time() - sent_at
-        if flight.store_result and is_own:
-            flight.account.remember(snapshot, sent_at=sent_at)
-        elif flight.store_result:
-            flight.account.remember_stored(snapshot, age=age)
+        """Put what a flight has ended with into the store; no caller waits for this."""
+        if self._store is None:
+            return
         try:
-            if is_own and (flight.store_result or self._leases is not None):
+            # What another process has read is in the store already.
+            if flight.is_own:
+                age = 0.0 if flight.sent_at is None else self._clock.monotonic() - flight.sent_at
                 await self._store.put(flight.account.key, snapshot, version=flight.version, age=age)
         finally:
-            # Release the lease after storing the snapshot: its next holder looks for that first. Without a shared store
-            # there is nothing to release.
-            if self._leases is not None:
-                self.release(flight)
+            # Release the lease after storing the snapshot: its next holder looks for that first.
+            self.release(flight)
 
     def release(self, flight: Flight) -> None:
-        """Give back what a flight holds: its place in the queue for permits, and its lease."""
-        if flight.account.origin.limiter is not None:
-            # Another process may have read the account while this flight waited for a permit.
-            flight.account.origin.limiter.leave_queue(flight)
+        """Give back the lease that a flight holds."""
         if self._leases is not None:
             self._leases.release(flight)
 
+    def _release_permits(self, flight: Flight, limit: RateLimit, permit: str, *, is_sent: bool) -> None:
+        origin = flight.account.origin
+        if is_sent:
+            origin.permits.release(limit, flight, self._clock.monotonic())
+        else:
+            origin.permits.cancel(flight)
+        if self._leases is not None and permit:
+            self._leases.release_permit(origin.name, limit, permit)
+
     async def _attempt(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
-        origin, retry = flight.account.origin, flight.retry
+        account, origin, retry = flight.account, flight.account.origin, flight.retry
         clock_offset = origin.clock.offset if retry.clock_offset is None else retry.clock_offset
         retry.attempts += 1
         retry.requested = True
-        flight.mark_sent(self._loop.time())
+        if self._store is None:
+            # What is read from now on is of the account as it is now.
+            flight.version = account.state.version
+        now = self._clock.monotonic()
+        moment = Moment(now, self._clock.time() - now)
+        flight.sent_at, flight.sent = now, moment
+        if flight.first_sent_at is None:
+            flight.first_sent_at = moment.now
+        account.state.waiting_since, account.state.requested_at = None, moment.now
         # Skip the wrapper when neither DEBUG logging nor tracing is on.
         observed = flight.span.is_recording or instrumentation.logs_attempts()
         if observed:
-            result = await self._observe_attempt(flight, clock_offset)
+            result = await self._observe_attempt(flight, clock_offset, moment)
         else:
-            result = await run_attempt(flight.account, self._session, self._timeout, clock_offset)
+            result = await self._request(account, clock_offset, moment)
         if isinstance(result, AccountBalances):
             origin.budget.succeeded()
+            if origin.cooldown.times:
+                origin.cooldown.succeeded(sent_at=moment.now)
             is_other = clock_offset != origin.clock.offset
-            if is_other and flight.account.signs_time and origin.clock.accepted(clock_offset):
+            if is_other and account.signs_time and origin.clock.accepted(clock_offset):
                 instrumentation.log_clock_skew(origin)
             return result
         if not isinstance(result, ProviderError):
             return result
+        now = self._clock.monotonic()
+        if isinstance(result, RateLimitedError):
+            origin.cooldown.begin(sent_at=moment.now, now=now, retry_after=result.retry_after)
         if (
             isinstance(result, AuthenticationError)
-            and flight.account.signs_time
+            and account.signs_time
             and retry.correct_clock(clock_offset, result.clock_offset)
         ):
             delay: float | None = 0.0
         else:
-            now = self._loop.time()
             delay = retry.next_delay(
                 result,
                 policy=self._options.retry,
                 budget=origin.budget,
                 is_lost_keepalive=is_lost_keepalive(result),
                 now=now,
-                remaining=flight.ends_at - now,
+                # A read in the background has no deadline; those who join it have.
+                remaining=min(flight.ends_at - now, self._options.deadline),
+                cooldown=origin.cooldown.remaining(now),
             )
         if delay is None:
             return result
         flight.sent_at = None
         return RetryAfter(delay)
 
-    async def _observe_attempt(self, flight: Flight, clock_offset: float) -> AccountBalances | BalancekitError:
+    async def _observe_attempt(
+        self, flight: Flight, clock_offset: float, moment: Moment
+    ) -> AccountBalances | BalancekitError:
         """Make an attempt within a span, and log its result at DEBUG."""
         account, number = flight.account, flight.retry.attempts
-        started = self._loop.time()
         with flight.span.attempt(account.label, account.provider, account.origin.name, number) as span:
-            span.result = result = await run_attempt(account, self._session, self._timeout, clock_offset)
-        instrumentation.log_attempt(account, number, result, self._loop.time() - started)
+            span.result = result = await self._request(account, clock_offset, moment)
+        instrumentation.log_attempt(account, number, result, self._clock.monotonic() - moment.now)
         return result
 
-    async def _acquire_shared_permit(self, leases: Leases, flight: Flight, limiter: RateLimiter) -> tuple[str, float]:
-        # The local permit is taken as well: if the store goes down now, the local limit still holds.
+    async def _request(
+        self, account: Account, clock_offset: float, moment: Moment
+    ) -> AccountBalances | BalancekitError:
+        """Call the account's provider once; only a cancellation, and what ends the whole program, is raised."""
+        use_offset(clock_offset)
+        fetched_at = datetime.fromtimestamp(moment.now + moment.ahead, UTC)
+        timeout = self._timeout.start(moment.now)
         try:
-            permit, wait = await leases.acquire_permit(flight.account.origin.name, limiter.limit)
-        except BaseException:
-            limiter.cancel(flight)
-            raise
-        if wait > 0:
-            limiter.cancel(flight)
-        return permit, wait
+            with timeout:
+                balances = await account.source.fetch_balances(self._session)
+            return account.to_snapshot(balances, fetched_at)
+        except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
+            if timeout.expired:
+                return account.timeout_error(f"no response within {self._timeout.seconds:g} s")
+            return account.to_error(raised)
 
-    def _wait_for_permit(self, flight: Flight, limiter: RateLimiter, wait: float) -> BalancekitError | RetryAfter:
-        if self._loop.time() + wait < flight.ends_at:
+    def _wait_for_permit(self, flight: Flight, wait: float) -> BalancekitError | RetryAfter:
+        if self._clock.monotonic() + wait < flight.ends_at:
             # Not for the whole time at once: a permit comes sooner when others give theirs back.
-            return RetryAfter(min(wait, _POLL_INTERVAL))
-        return RateLimitedError(
-            f"no permit before the deadline of {self._options.deadline:g} s under the limit of {limiter.limit}",
-            account=flight.account.label,
-            provider=flight.account.provider,
-            hint=NO_PERMIT_HINT.format(wait=wait),
-            retry_after=wait,
-        )
-
-
-async def run_attempt(
-    account: Account, session: aiohttp.ClientSession, shared_timeout: SharedTimeout, clock_offset: float
-) -> AccountBalances | BalancekitError:
-    """Call the account's provider once; only a cancellation, and what ends the whole program, is raised."""
-    use_offset(clock_offset)
-    fetched_at = datetime.now(UTC)
-    timeout = shared_timeout.start()
-    try:
-        with timeout:
-            balances = await account.source.fetch_balances(session)
-        return account.to_snapshot(balances, fetched_at)
-    except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
-        if timeout.expired:
-            return account.timeout_error(f"no response within {shared_timeout.seconds:g} s")
-        return account.to_error(raised)
+            return RetryAfter(min(wait, _POLL_INTERVAL), blocks_origin=True)
+        return no_permit(flight.account, f"the deadline of {self._options.deadline:g} s", wait)

@@ -28,7 +28,7 @@ def count_once(
     order = {label: number for number, label in enumerate(labels)}
     first: dict[tuple[str, str, str, str], str] = {}
     errors: dict[str, MalformedResponseError] = {}
-    for snapshot in sorted(snapshots, key=lambda snapshot: (snapshot.stale, order[snapshot.account])):
+    for snapshot in sorted(snapshots, key=lambda snapshot: (snapshot.stale, order.get(snapshot.account, len(order)))):
         label, provider = snapshot.account, snapshot.provider
         origin = origin_of(label)
         keys = {(provider, origin, one.reference, one.code): None for one in snapshot.balances if one.reference}

@@ -1,45 +1,66 @@
 """Flights: one read of an account for all callers that wait for it, and which callers those are."""
 
 import asyncio
-import time
-from collections import deque
+import contextvars
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import attrs
 
-from balancekit.client.accounts import CLOCK_DRIFT, Account, Outcome
+from balancekit.client.account_state import CLOCK_DRIFT, Moment
+from balancekit.client.accounts import Account, Outcome
 from balancekit.client.instrumentation import FetchSpan
+from balancekit.client.origins import Origin
 from balancekit.client.retry import RetryState
 from balancekit.client.timeouts import Deadline
+from balancekit.clock import Clock, Timer
 from balancekit.money.balances import AccountFailure
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What one caller accepts: ages and the deadline are in seconds.
+
+    A snapshot that is no older than `max_age` is fresh; without any age the caller joins no request of another. One
+    that is no older than `stale_while_revalidate` is given as well, marked as stale. `store_result`: what is read is
+    kept for later. `buffer` is how many outcomes may wait for the caller before reading pauses. In the `background`,
+    nobody waits for the outcomes.
+    """
+
+    max_age: float
+    deadline: float
+    stale_while_revalidate: float = 0.0
+    store_result: bool = True
+    buffer: int | None = None
+    background: bool = False
 
 
 class Waiter:
     """One `fetch` or `stream`, which waits for exactly one outcome of each of its accounts.
 
     An account is `queued` until there is a flight for it, and `pending` until its outcome arrives. No snapshot whose
-    request was sent before `since` (in the time of the event loop) is fresh enough. `may_join`: it may wait for a
-    flight that was begun for another caller. `store_result`: what is read for it is kept for later. At the deadline
-    `expire` is called, which must end what is left.
+    request was sent before `since` is fresh enough. `context` is the caller's, in which its requests are sent. At the
+    deadline `expire` is called, which must end what is left; `on_change` is called when outcomes are taken, and when
+    none is left to come.
     """
 
     def __init__(
         self,
         accounts: int,
+        options: CallOptions,
+        clock: Clock,
         *,
-        max_age: float,
-        deadline: float,
-        store_result: bool,
         expire: Callable[["Waiter"], None],
+        on_change: Callable[["Waiter"], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.since: float = self._loop.time() - max_age
-        self.may_join: bool = max_age > 0
-        self.store_result = store_result
+        self.options = options
+        self.since: float = clock.monotonic() - options.max_age
+        self.may_join: bool = options.max_age > 0
+        self.context: contextvars.Context = contextvars.copy_context()
         self.span: FetchSpan = FetchSpan(accounts)
-        # Two deques side by side, and no flight for each account yet: `stream` may be given ten thousand.
-        self.queued: deque[Account] = deque()
-        self._versions: deque[str] = deque()
+        # With the version at which the store knows each account. No flight for each yet: `stream` may be given ten
+        # thousand.
+        self.queued: dict[Account, str] = {}
         self.pending: dict[str, Flight] = {}
         # Tasks that were cancelled because this caller left.
         self.cancelled: set[asyncio.Task[None]] = set()
@@ -47,36 +68,51 @@ class Waiter:
         self._wakeup: asyncio.Future[None] | None = None
         self._wants_all = False
         self._failures = 0
+        # Whether all accounts were looked up, so that what is neither queued nor pending has its outcome.
+        self.admitted = False
+        self._on_change = on_change
         # Last, since nothing would stop its timer if this constructor raised.
-        self.deadline: Deadline = Deadline(deadline, lambda: expire(self))
+        self.deadline: Deadline = Deadline(options.deadline, lambda: expire(self), clock)
 
     @property
     def is_waiting(self) -> bool:
         """Whether an outcome is still to come."""
         return bool(self.pending or self.queued)
 
-    def enqueue(self, account: Account, version: str) -> None:
-        """Queue an account, which the store knows at that version."""
-        self.queued.append(account)
-        self._versions.append(version)
-
-    def dequeue(self) -> tuple[Account, str]:
-        """Take the next queued account, and its version."""
-        return self.queued.popleft(), self._versions.popleft()
+    @property
+    def is_full(self) -> bool:
+        """Whether so many outcomes have not been taken yet that reading is to pause."""
+        return self.options.buffer is not None and len(self._outcomes) >= self.options.buffer
 
     def set_outcome(self, outcome: Outcome) -> None:
         """Take the outcome of an account, which is no longer pending."""
         self.pending.pop(outcome.account, None)
-        self._outcomes.append(outcome)
         self._failures += isinstance(outcome, AccountFailure)
-        if self._wakeup is not None and not self._wakeup.done() and not (self._wants_all and self.is_waiting):
+        if self.options.background:
+            if self.admitted and not self.is_waiting:
+                self._on_change(self)
+            return
+        self._outcomes.append(outcome)
+        if (
+            self._wakeup is not None
+            and not (self._wants_all and (self.pending or self.queued))
+            and not self._wakeup.done()
+        ):
             self._wakeup.set_result(None)
+        if self.options.buffer is not None and self.is_full:
+            self._on_change(self)
 
     async def next(self) -> Outcome | None:
         """Wait for the next outcome; None if there are no more."""
         while not self._outcomes and self.is_waiting:
             await self._wait()
-        return self._outcomes.popleft() if self._outcomes else None
+        if not self._outcomes:
+            return None
+        was_full = self.is_full
+        outcome = self._outcomes.popleft()
+        if was_full:
+            self._on_change(self)
+        return outcome
 
     async def all(self) -> Iterable[Outcome]:
         """Wait for all outcomes: however many accounts there are, the caller wakes once."""
@@ -91,17 +127,18 @@ class Waiter:
         self.span.end(self._failures + len(self.pending) + len(self.queued))
 
     async def _wait(self) -> None:
-        self._wakeup = self._loop.create_future()
+        self._wakeup = asyncio.get_running_loop().create_future()
         await self._wakeup
 
 
 @attrs.define(eq=False, weakref_slot=False)
 class Flight:
-    """One read of an account that is under way, or has ended with a snapshot that may still be fresh enough.
+    """One read of an account that is under way.
 
     `version` is that of the account before the request was sent. No waiter takes a snapshot whose request was sent
-    before `since` (in the time of the event loop). `may_share`: another process may do the reading. `store_result`: its
-    snapshot is kept for later.
+    before `since`. `may_share`: another process may do the reading. `store_result`: its snapshot is kept for later. It
+    runs in the `context` of the caller that it was begun for, and has one of the slots while it `has_slot`. It
+    `is_running` once its worker has begun with it.
     """
 
     account: Account
@@ -109,71 +146,148 @@ class Flight:
     since: float
     may_share: bool
     span: FetchSpan
+    context: contextvars.Context
     store_result: bool = False
     waiters: dict[Waiter, None] = attrs.field(factory=dict[Waiter, None])
-    outcome: Outcome | None = None
     retry: RetryState = attrs.field(factory=RetryState)
+    # When its last request was sent, or None during a retry's delay; as of which moment; and when the first was sent.
     sent_at: float | None = None
-    # The same moment in Unix seconds, since the loop's time stands still while the machine is suspended.
-    sent_wall: float = 0.0
+    sent: Moment | None = None
+    first_sent_at: float | None = None
     worker: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
+    timer: Timer | None = None
+    has_slot: bool = False
+    is_running: bool = False
 
     @property
     def ends_at(self) -> float:
-        """The deadline of the waiter that waits longest, in the time of the event loop."""
+        """The deadline of the waiter that waits longest."""
         return max((waiter.deadline.at for waiter in self.waiters), default=self.since)
 
-    def is_fresh_for(self, version: str, since: float) -> bool:
-        """Return whether its snapshot is fresh enough for a caller that finds the account at that version.
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has made a request for it, rather than another with the same store."""
+        return self.retry.attempts > 0
+
+    def serves(self, version: str, since: float, moment: Moment) -> bool:
+        """Return whether its snapshot will be fresh enough for a caller that finds the account at that version.
 
         It is not if its request was sent before the balances may have changed, or before `since`.
         """
         if self.version != version:
             return False
-        return self.sent_at is None or (self.sent_at >= since and not self._was_suspended_since(self.sent_at))
+        if self.sent_at is None:
+            return True
+        return self.sent_at >= since and (self.sent is None or moment.ahead - self.sent.ahead <= CLOCK_DRIFT)
 
-    def mark_sent(self, at: float) -> None:
-        """Note that the request is sent, or was, at that time of the event loop."""
-        self.sent_at = at
-        self.sent_wall = time.time() - (asyncio.get_running_loop().time() - at)
+    def mark_sent(self, sent_at: float, moment: Moment) -> None:
+        """Note that a request was sent at `sent_at`."""
+        self.sent_at, self.sent = sent_at, moment
+        if self.first_sent_at is None:
+            self.first_sent_at = sent_at
 
-    def _was_suspended_since(self, sent_at: float) -> bool:
-        return time.time() - self.sent_wall > asyncio.get_running_loop().time() - sent_at + CLOCK_DRIFT
+    def add(self, waiter: Waiter) -> None:
+        """Have a caller wait for this flight."""
+        self.waiters[waiter] = None
+        self.since = max(self.since, waiter.since)
+        self.store_result = self.store_result or waiter.options.store_result
+        waiter.pending[self.account.label] = self
 
 
 class Flights:
-    """The latest flight of each account. One that has ended stays for as long as its snapshot may be used."""
+    """The flights that are under way, the latest of each account; and the callers whose accounts are still queued."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Flight] = {}
+        # Those that may share a flight, by account.
+        self._queued_by: dict[Account, dict[Waiter, None]] = {}
+        # How many flights the queued accounts at each origin need.
+        self._queued_at: Counter[Origin] = Counter()
 
-    def join(self, waiter: Waiter, account: Account, version: str) -> Flight | None:
-        """Have a caller wait for the account's flight if that is fresh enough, else for a new one, and return that."""
+    def queued_at(self, origin: Origin) -> int:
+        """Return how many flights at an origin are still to begin."""
+        return self._queued_at[origin]
+
+    def is_queued(self, account: Account) -> bool:
+        """Return whether a flight of the account is still to begin that others may join."""
+        return account in self._queued_by
+
+    def join(self, waiter: Waiter, account: Account, version: str, moment: Moment) -> bool:
+        """Have a caller wait for the flight that is under way, if there is one that is fresh enough."""
         flight = self._latest.get(account.label)
-        new = None
-        if flight is None or not waiter.may_join or not flight.is_fresh_for(version, waiter.since):
-            flight = new = Flight(account, version, waiter.since, waiter.may_join, waiter.span)
-            self._latest[account.label] = flight
-        flight.store_result = flight.store_result or waiter.store_result
-        if flight.outcome is not None:
-            waiter.set_outcome(flight.outcome)
+        if flight is None or not waiter.may_join or not flight.serves(version, waiter.since, moment):
+            return False
+        flight.add(waiter)
+        return True
+
+    def enqueue(self, waiter: Waiter, account: Account, version: str) -> None:
+        """Note that a caller waits for a flight of the account to begin."""
+        waiter.queued[account] = version
+        if not (waiter.may_join and account in self._queued_by):
+            self._queued_at[account.origin] += 1
+        if waiter.may_join:
+            self._queued_by.setdefault(account, {})[waiter] = None
+
+    def begin(self, waiter: Waiter, account: Account) -> Flight | None:
+        """Begin a flight for a caller, and all others that may share it; None if the caller does not wait any more."""
+        if account not in waiter.queued:
+            return None
+        if waiter.may_join:
+            version = self._dequeue(waiter, account)
         else:
-            flight.waiters[waiter] = None
-            flight.since = max(flight.since, waiter.since)
-            waiter.pending[account.label] = flight
-        return new
+            version = waiter.queued.pop(account)
+            self._queued_at[account.origin] -= 1
+        flight = Flight(
+            account,
+            version,
+            waiter.since,
+            waiter.may_join,
+            waiter.span,
+            waiter.context,
+            store_result=waiter.options.store_result,
+            waiters={waiter: None},
+        )
+        waiter.pending[account.label] = flight
+        if waiter.may_join:
+            for other in list(self._queued_by.get(account, ())):
+                if other.queued[account] == version:
+                    self._dequeue(other, account)
+                    flight.add(other)
+        self._latest[account.label] = flight
+        return flight
+
+    def leave_queue(self, waiter: Waiter) -> list[Account]:
+        """Forget all that a caller has queued, and return it."""
+        accounts = list(waiter.queued)
+        for account in accounts:
+            self._dequeue(waiter, account)
+        return accounts
+
+    def drop(self, waiter: Waiter, account: Account) -> None:
+        """Forget an account that a caller has queued, if it has."""
+        if account in waiter.queued:
+            self._dequeue(waiter, account)
 
     def forget(self, flight: Flight) -> None:
         """Let no further caller join a flight."""
         if self._latest.get(flight.account.label) is flight:
             del self._latest[flight.account.label]
 
-    def land(self, flight: Flight, outcome: Outcome, *, reusable: bool) -> None:
-        """Give all waiters the outcome; unless it is reusable, later callers do not get it."""
-        flight.outcome = outcome
-        if not reusable:
-            self.forget(flight)
-        for waiter in flight.waiters:
+    def land(self, flight: Flight, outcome: Outcome) -> None:
+        """Give all waiters the outcome."""
+        if self._latest.get(flight.account.label) is flight:
+            del self._latest[flight.account.label]
+        waiters, flight.waiters = flight.waiters, {}
+        for waiter in waiters:
             waiter.set_outcome(outcome)
-        flight.waiters.clear()
+
+    def _dequeue(self, waiter: Waiter, account: Account) -> str:
+        version = waiter.queued.pop(account)
+        if waiter.may_join:
+            waiters = self._queued_by[account]
+            del waiters[waiter]
+            if waiters:
+                return version
+            del self._queued_by[account]
+        self._queued_at[account.origin] -= 1
+        return version

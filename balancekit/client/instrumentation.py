@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from yarl import URL
 
-from balancekit.client.accounts import Account, Origin
+from balancekit.client.accounts import Account
+from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.http.messages import MAX_EXCERPT, excerpt
 from balancekit.money.balances import AccountBalances
@@ -136,13 +137,12 @@ def _facts(error: BalancekitError) -> dict[str, str | int]:
 
 
 def log_transition(account: Account, error: BalancekitError | None) -> None:
-    """Record how a read of an account ended, and log it if the account went down or came back."""
-    if error is not None and not account.is_down:
-        # As text: log handlers may keep the arguments, and an account holds its last balances.
-        _log.warning("%s is down: %s", str(account), brief(error))
-    elif error is None and account.is_down:
+    """Log that an account went down with an error, or came back."""
+    # As text: log handlers may keep the arguments, and an account holds its last balances.
+    if error is None:
         _log.info("%s is back", str(account))
-    account.is_down = error is not None
+    else:
+        _log.warning("%s is down: %s", str(account), brief(error))
 
 
 def log_clock_skew(origin: Origin) -> None:

@@ -1,10 +1,11 @@
 """Sharing the work with other processes: one at a time reads an account, and one rate limit holds for all of them."""
 
-import asyncio
 import secrets
 from typing import Final
 
+from balancekit.client.account_state import Moment
 from balancekit.client.flights import Flight
+from balancekit.clock import Clock
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
@@ -16,14 +17,14 @@ _MARGIN: Final = 0.5
 class Leases:
     """The leases and permits that this process holds in a shared store; `attempt_seconds` is the longest attempt."""
 
-    def __init__(self, store: FailOpenStore, *, attempt_seconds: float) -> None:
+    def __init__(self, store: FailOpenStore, clock: Clock, *, attempt_seconds: float) -> None:
         self._store = store
+        self._clock = clock
         self._hold = attempt_seconds + _MARGIN
         self._owner = secrets.token_hex(8)
         self._permits = 0
         # The process holds a lease for all of its flights, so it is released with the last of them.
         self._holders: dict[str, set[Flight]] = {}
-        self._loop = asyncio.get_running_loop()
 
     async def acquire(self, flight: Flight) -> tuple[AccountBalances | None, float]:
         """Take the lease of the flight's account, unless another process has just read the account.
@@ -40,7 +41,7 @@ class Leases:
             self._drop(flight)
             await self._store.listen()
         # Look after acquiring the lease: its last holder stored a snapshot before releasing it.
-        called_at = self._loop.time()
+        called_at = self._clock.monotonic()
         (stored,) = await self._store.get([key])
         # Counted from before the call, so that a slow store does not make a snapshot younger than it is.
         sent_at = called_at - stored.age
@@ -48,7 +49,7 @@ class Leases:
         flight.version = stored.version
         snapshot = flight.account.accept(stored.snapshot)
         if stored.valid and snapshot is not None and sent_at >= flight.since:
-            flight.mark_sent(sent_at)
+            flight.mark_sent(sent_at, Moment.of(self._clock))
             return snapshot, 0.0
         return None, wait
 

@@ -9,6 +9,7 @@ import aiohttp
 import attrs
 
 from balancekit.client.retry import RetryPolicy
+from balancekit.clock import Clock
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
 from balancekit.stores.base import SnapshotStore
@@ -22,6 +23,7 @@ class ReadOptions:
     timeout: float
     deadline: float
     retry: RetryPolicy
+    clock: Clock
 
 
 def checked_session(session: object) -> aiohttp.ClientSession | None:
@@ -45,6 +47,15 @@ def checked_retry(retry: object, attempts: object) -> RetryPolicy:
     if isinstance(retry, RetryPolicy):
         return retry
     raise ConfigError(f"retry: expected a RetryPolicy, got {type(retry).__name__}; attempts takes a number")
+
+
+def checked_clock(clock: object) -> Clock:
+    """Return a clock, or that of this machine."""
+    if clock is None:
+        return Clock()
+    if isinstance(clock, Clock):
+        return clock
+    raise ConfigError(f"clock: expected a balancekit.Clock, got {type(clock).__name__}")
 
 
 def checked_flag(name: str, value: object) -> bool:

@@ -1,309 +1,333 @@
-"""The scheduler: a few workers that take flights from one queue and run them, and the callers that wait for them."""
+"""The scheduler: the callers that wait for accounts, what each is given, and when its waiting ends."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
 
+from balancekit.client.account_state import Moment
 from balancekit.client.accounts import Account
-from balancekit.client.attempts import Attempts, RetryAfter
-from balancekit.client.flights import Flight, Flights, Waiter
+from balancekit.client.admission import known_outcome
+from balancekit.client.dispatcher import Dispatcher
+from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
-from balancekit.errors import BalancekitError, ProviderError
-from balancekit.http.hints import STILL_QUEUED_HINT
+from balancekit.client.origins import Origin, Origins
+from balancekit.client.unread import closed, no_permit, removed, still_queued
+from balancekit.errors import BalancekitError, RateLimitedError
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import SnapshotStore, Stored
+from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
 
 # How many seconds a caller that leaves waits for the requests that this cancels: a provider may ignore cancellation.
 _CANCEL_TIMEOUT: Final = 0.05
 # How many seconds a closed client waits for what has been read to be put into the store.
-_DRAIN_TIMEOUT: Final = 1.0
+_DRAIN_TIMEOUT: Final = 0.5
+# After how many seconds without a response an account counts as down, when the deadline of one call has passed.
+_HUNG_AFTER: Final = 1.0
 
 
 class Scheduler:
-    """Reads accounts with at most `options.concurrency` requests at a time, in order of arrival.
+    """Reads accounts for callers with at most `options.concurrency` requests at a time.
 
-    It works in the event loop in which it was made. What is read is put into the store.
+    It works in the event loop in which it was made. `on_read` is called with each account of which something new is
+    known.
     """
 
     def __init__(
-        self, options: ReadOptions, session: aiohttp.ClientSession, store: SnapshotStore | FailOpenStore
+        self,
+        options: ReadOptions,
+        session: aiohttp.ClientSession,
+        store: FailOpenStore | None,
+        origins: Origins,
+        on_read: Callable[[Account], None],
     ) -> None:
         self._options = options
+        self._clock = options.clock
         self._store = store
-        self._shared = store if isinstance(store, FailOpenStore) else None
-        self._attempts = Attempts(options, session, store)
-        self._loop = asyncio.get_running_loop()
+        self._on_read = on_read
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
-        # Flights that can run now, and waiters whose queued accounts are to become flights one by one.
-        self._queue: deque[Flight | Waiter] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
-        # Workers that were cancelled and have not ended yet.
-        self._cancelling: set[asyncio.Task[None]] = set()
-        # Flights that wait for another process, by the account's key.
-        self._awaiting_lease: dict[str, set[Flight]] = {}
+        self._dispatcher = Dispatcher(options, session, store, origins, begin=self._flights.begin, finish=self._finish)
 
     @property
     def busy(self) -> bool:
         """Whether a caller is waiting."""
-        return bool(self._waiters)
+        return any(not waiter.options.background for waiter in self._waiters)
 
     @property
     def idle(self) -> bool:
         """Whether nothing at all is left to do: no caller, no flight, no task and no timer."""
-        queued = any(item.waiters if isinstance(item, Flight) else item.queued for item in self._queue)
-        tasks = self._workers or self._cancelling
-        return not (self._waiters or queued or tasks or self._awaiting_lease) and self._attempts.idle
+        return not self._waiters and self._dispatcher.idle
 
     @asynccontextmanager
-    async def wait_for(
-        self, accounts: Sequence[Account], max_age: float, *, store_result: bool = True
-    ) -> AsyncGenerator[Waiter]:
+    async def wait_for(self, accounts: Sequence[Account], options: CallOptions) -> AsyncGenerator[Waiter]:
         """Read the accounts for a caller; when it leaves, flights that no other caller waits for are cancelled.
 
-        A snapshot whose request was sent no more than `max_age` seconds ago, and that is still valid, is used as it is.
-        Without `store_result`, what is read for this caller alone is not kept in this process.
+        A snapshot that is fresh enough is used as it is, and a failure whose cooldown is not over is given again.
         """
-        waiter = Waiter(
-            len(accounts),
-            max_age=max_age,
-            deadline=self._options.deadline,
-            store_result=store_result,
-            expire=self._expire,
-        )
-        self._waiters.add(waiter)
+        waiter = self._new_waiter(len(accounts), options)
         try:
-            called_at = self._loop.time()
-            stored = await self._look_up(waiter, accounts)
-            for account, known in zip(accounts, stored, strict=True):
-                snapshot = known.snapshot
-                if snapshot is not account.last:
-                    snapshot = account.accept(snapshot)
-                    if store_result and snapshot is not None:
-                        account.remember_stored(snapshot, age=known.age + self._loop.time() - called_at)
-                if known.valid and snapshot is not None and waiter.may_join and known.age <= max_age:
-                    waiter.set_outcome(snapshot)
-                else:
-                    waiter.enqueue(account, known.version)
-            # Not kept while the caller waits: it may hold thousands of snapshots.
-            del stored
-            if self._closed:
-                self._fail_closed(waiter)
-            elif waiter.deadline.passed:
-                self._expire(waiter)
-            else:
-                self._begin(waiter)
+            await self._admit(waiter, accounts)
             yield waiter
         finally:
             await self._leave(waiter)
 
+    def refresh(self, accounts: Sequence[Account], *, max_age: float) -> None:
+        """Read accounts in the background, unless they are being read, are in a cooldown, or are fresh enough."""
+        if self._closed or not accounts:
+            return
+        # Without a deadline: it waits for as long as a rate limit or a cooldown wants.
+        options = CallOptions(max_age=max_age, deadline=math.inf, background=True)
+        waiter = self._new_waiter(len(accounts), options)
+        if self._store is None:
+            self._admit_known(waiter, accounts)
+        else:
+            self._dispatcher.run_in_background(self._admit(waiter, accounts))
+
     def close(self) -> None:
         """Fail everything that has not arrived, now."""
         self._closed = True
-        for waiter in self._waiters:
-            self._fail_closed(waiter)
+        moment = self._moment()
+        for waiter in list(self._waiters):
+            # Not logged: that a client is closed says nothing about its accounts.
+            self._fail_rest(waiter, closed, moment)
+        self._dispatcher.close()
 
     async def drain(self) -> None:
         """Wait, for a limited time, for what is still being put into the store."""
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=_DRAIN_TIMEOUT)
+        await self._dispatcher.drain(_DRAIN_TIMEOUT)
+
+    def forget(self, account: Account) -> None:
+        """Drop an account: callers that still wait for it get a failure that says so."""
+        moment = self._moment()
+        for waiter in list(self._waiters):
+            flight = waiter.pending.get(account.label)
+            if account in waiter.queued or (flight is not None and flight.account is account):
+                self._fail(waiter, account, removed(account), moment)
 
     def resume_awaiting_lease(self, key: str | None) -> None:
         """Resume the flights that wait for another process: those of the account with that key, or all."""
-        for waiting in list(self._awaiting_lease) if key is None else [key]:
-            for flight in self._awaiting_lease.pop(waiting, ()):
-                if flight.timer is not None:
-                    flight.timer.cancel()
-                    self._enqueue(flight)
+        self._dispatcher.resume_awaiting_lease(key)
 
-    async def _look_up(self, waiter: Waiter, accounts: Sequence[Account]) -> Sequence[Stored]:
-        keys = [account.key for account in accounts]
-        if self._shared is None:
-            return await self._store.get(keys)
-        try:
-            async with asyncio.timeout_at(waiter.deadline.at):
-                return await self._store.get(keys)
-        except TimeoutError:
-            return [Stored("")] * len(keys)
+    def _moment(self) -> Moment:
+        return Moment.of(self._clock)
 
-    def _begin(self, waiter: Waiter) -> None:
-        if len(waiter.queued) <= self._options.concurrency:
-            while waiter.queued:
-                flight = self._flights.join(waiter, *waiter.dequeue())
-                if flight is not None:
-                    self._enqueue(flight)
+    def _new_waiter(self, accounts: int, options: CallOptions) -> Waiter:
+        waiter = Waiter(accounts, options, self._clock, expire=self._expire, on_change=self._on_change)
+        self._waiters.add(waiter)
+        return waiter
+
+    async def _admit(self, waiter: Waiter, accounts: Sequence[Account]) -> None:
+        """Give a caller what is known of its accounts, and have it wait for the rest."""
+        if self._store is None:
+            self._admit_known(waiter, accounts)
             return
-        # More flights than workers would only wait, so each account becomes a flight when a worker is free.
-        self._queue.append(waiter)
-        for _ in range(self._options.concurrency):
-            self._spawn_worker()
+        asked_at = self._clock.monotonic()
+        stored = await self._look_up(waiter, self._store, accounts)
+        moment = self._moment()
+        unknown: list[tuple[Account, str]] = []
+        for account, known in zip(accounts, stored, strict=True):
+            version = known.version if known.valid else None
+            snapshot = account.accept(known.snapshot)
+            account.state.learn_version(known.version, asked_at=asked_at)
+            if snapshot is not None and waiter.options.store_result:
+                age = known.age + moment.now - asked_at
+                account.state.keep_stored(snapshot, age=age, version=version, moment=moment)
+            if snapshot is not None and version is not None and 0 < waiter.options.max_age >= known.age:
+                waiter.set_outcome(snapshot)
+                if waiter.options.background:
+                    self._on_read(account)
+            else:
+                unknown.append((account, known.version))
+        # Not kept while the caller waits: it may hold thousands of snapshots.
+        del stored
+        self._begin(waiter, unknown, moment)
+
+    def _admit_known(self, waiter: Waiter, accounts: Sequence[Account]) -> None:
+        self._begin(waiter, [(account, account.state.version) for account in accounts], self._moment())
+
+    async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Sequence[Account]) -> Sequence[Stored]:
+        try:
+            async with asyncio.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
+                return await store.get([account.key for account in accounts])
+        except TimeoutError:
+            return [Stored("")] * len(accounts)
+
+    def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
+        refresh: list[Account] = []
+        queued: dict[Origin, list[tuple[Account, str]]] = {}
+        options, ends_at = waiter.options, waiter.deadline.at
+        accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
+        for account, version in accounts:
+            if accepts_old or account.origin.cooldown.times:
+                outcome, is_old = known_outcome(account, version, options, moment, ends_at=ends_at)
+                if is_old:
+                    refresh.append(account)
+                if outcome is not None:
+                    waiter.set_outcome(outcome)
+                    if options.background:
+                        self._on_read(account)
+                    continue
+            if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
+                queued.setdefault(account.origin, []).append((account, version))
+        for origin, at_origin in queued.items():
+            self._enqueue(waiter, origin, at_origin, moment)
+        waiter.admitted = True
+        if self._closed:
+            self._fail_rest(waiter, closed, moment)
+        elif waiter.deadline.passed:
+            self._expire(waiter)
+        self._on_change(waiter)
+        self._dispatcher.dispatch()
+        self.refresh(refresh, max_age=waiter.options.max_age)
+
+    def _enqueue(self, waiter: Waiter, origin: Origin, accounts: list[tuple[Account, str]], moment: Moment) -> None:
+        """Queue accounts at one origin; under a rate limit, fail those whose permit would come too late."""
+        limit = origin.limit
+        if limit is None:
+            # Those that are down come last, since they may take all the time there is.
+            down = [one for one in accounts if one[0].state.failure is not None]
+            if down:
+                accounts = [one for one in accounts if one[0].state.failure is None] + down
+        else:
+            for account, _ in accounts:
+                if account.state.waiting_since is None:
+                    account.state.waiting_since = moment.now
+            accounts.sort(key=_waiting_since)
+        kept: list[Account] = []
+        waits = None if limit is None else origin.permits.waits(limit, moment.now)
+        ahead = self._flights.queued_at(origin)
+        for account, version in accounts:
+            if waits is not None and not (waiter.may_join and self._flights.is_queued(account)):
+                wait, ahead = waits(ahead), ahead + 1
+                if moment.now + wait >= waiter.deadline.at:
+                    waiter.set_outcome(account.to_failure(no_permit(account, waiter.deadline, wait), moment))
+                    continue
+            self._flights.enqueue(waiter, account, version)
+            kept.append(account)
+        if kept:
+            self._dispatcher.enqueue(waiter, origin, kept)
+
+    def _on_change(self, waiter: Waiter) -> None:
+        if waiter.options.background:
+            if waiter.admitted and not waiter.is_waiting:
+                waiter.close()
+                self._waiters.discard(waiter)
+        elif waiter.is_full:
+            self._dispatcher.pause(waiter)
+        elif waiter.options.buffer is not None:
+            self._dispatcher.unpause(waiter)
 
     async def _leave(self, waiter: Waiter) -> None:
         waiter.close()
         self._waiters.discard(waiter)
-        self._detach_all(waiter)
-        waiter.queued.clear()
+        self._flights.leave_queue(waiter)
+        self._dispatcher.discard(waiter)
+        for flight in list(waiter.pending.values()):
+            self._detach(waiter, flight)
         if waiter.cancelled:
             await asyncio.wait(waiter.cancelled, timeout=_CANCEL_TIMEOUT)
 
-    def _fail_closed(self, waiter: Waiter) -> None:
-        for account, _ in self._give_up(waiter):
-            # Not logged: that a client is closed says nothing about its accounts.
-            message = "the client was closed before there was a response"
-            error = ProviderError(message, account=account.label, provider=account.provider)
-            waiter.set_outcome(account.to_failure(error))
+    def _fail_rest(self, waiter: Waiter, error_of: Callable[[Account], BalancekitError], moment: Moment) -> None:
+        for account in [*(flight.account for flight in waiter.pending.values()), *waiter.queued]:
+            self._fail(waiter, account, error_of(account), moment)
+
+    def _fail(self, waiter: Waiter, account: Account, error: BalancekitError, moment: Moment) -> None:
+        """End a caller's waiting for one account."""
+        flight = waiter.pending.get(account.label)
+        if flight is not None and flight.account is account:
+            self._detach(waiter, flight)
+        else:
+            self._flights.drop(waiter, account)
+        waiter.set_outcome(account.to_failure(error, moment))
 
     def _expire(self, waiter: Waiter) -> None:
-        for account, error in self._give_up(waiter):
-            log_transition(account, error)
-            waiter.set_outcome(account.to_failure(error))
+        """End what has not arrived for a caller by its deadline.
 
-    def _give_up(self, waiter: Waiter) -> list[tuple[Account, BalancekitError]]:
-        """Stop a caller's waiting; returns each account that has no outcome yet, with its error at the deadline."""
-        left = [(flight.account, self._deadline_error(waiter, flight)) for flight in waiter.pending.values()]
-        self._detach_all(waiter)
-        left += [(account, self._queued_error(waiter, account)) for account in waiter.queued]
-        waiter.queued.clear()
-        return left
+        A request that was sent goes on until the client's own deadline, so that the next caller has what it brings.
+        """
+        moment, goes_on = self._moment(), waiter.options.deadline < self._options.deadline
+        for flight in list(waiter.pending.values()):
+            account, error, sent_at = flight.account, self._deadline_error(waiter, flight, moment), flight.first_sent_at
+            if sent_at is not None:
+                if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
+                    self._record(account, error, sent_at=sent_at, moment=moment)
+                if goes_on and len(flight.waiters) == 1:
+                    self._continue_in_background(flight, sent_at + self._options.deadline - moment.now)
+            self._fail(waiter, account, error, moment)
+        self._fail_rest(waiter, lambda account: still_queued(account, waiter.deadline, now=moment.now), moment)
 
-    def _deadline_error(self, waiter: Waiter, flight: Flight) -> BalancekitError:
+    def _continue_in_background(self, flight: Flight, seconds: float) -> None:
+        options = CallOptions(max_age=0.0, deadline=max(0.0, seconds), background=True)
+        background = self._new_waiter(1, options)
+        background.admitted = True
+        background.since = flight.since
+        flight.add(background)
+
+    def _deadline_error(self, waiter: Waiter, flight: Flight, moment: Moment) -> BalancekitError:
         account, deadline = flight.account, waiter.deadline
         if flight.sent_at is None and flight.retry.error is not None:
             return flight.retry.error
         if flight.retry.requested:
             return account.timeout_error(f"no response before {deadline}")
-        if flight in self._awaiting_lease.get(account.key, ()):
+        if self._dispatcher.is_awaiting_lease(flight):
             return account.timeout_error(f"another process has not read it before {deadline}")
-        return self._queued_error(waiter, account)
+        return still_queued(account, deadline, now=moment.now)
 
-    def _queued_error(self, waiter: Waiter, account: Account) -> BalancekitError:
-        return account.timeout_error(f"no request sent before {waiter.deadline}", STILL_QUEUED_HINT)
-
-    def _detach_all(self, waiter: Waiter) -> None:
-        for flight in waiter.pending.values():
-            flight.waiters.pop(waiter, None)
-            if not flight.waiters and flight.outcome is None:
-                self._cancel(flight, waiter)
-
-    def _cancel(self, flight: Flight, waiter: Waiter) -> None:
-        """End a flight that has no waiter left; this caller was the last."""
-        self._flights.forget(flight)
-        if flight.timer is not None:
-            flight.timer.cancel()
-        self._stop_awaiting_lease(flight)
-        if flight.worker is not None:
-            flight.worker.cancel()
-            # Another worker may start at once, since this one may never end.
-            self._workers.discard(flight.worker)
-            self._cancelling.add(flight.worker)
-            waiter.cancelled.add(flight.worker)
-            if self._queue:
-                self._spawn_worker()
-        self._attempts.release(flight)
-
-    # Workers share one queue, since a task for each account costs more.
-    def _enqueue(self, flight: Flight) -> None:
-        flight.timer = None
-        self._queue.append(flight)
-        self._spawn_worker()
-
-    def _spawn_worker(self) -> None:
-        if len(self._workers) < self._options.concurrency:
-            # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
-            worker = asyncio.Task(self._work(), loop=self._loop)
-            self._workers.add(worker)
-            worker.add_done_callback(self._on_worker_done)
-
-    def _on_worker_done(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        self._cancelling.discard(worker)
-        if not worker.cancelled():
-            # The waiters have the error already; retrieving it keeps asyncio from logging it.
-            worker.exception()
-        # A provider may have cancelled its task, and what is queued needs another worker. The same task must not go on:
-        # it may be the whole loop that is shut down.
-        if self._queue:
-            self._spawn_worker()
-
-    async def _work(self) -> None:
-        worker = asyncio.current_task()
-        while worker in self._workers and (flight := self._next()) is not None:
-            flight.worker = worker
-            try:
-                result = await self._attempts.run(flight)
-                if isinstance(result, RetryAfter):
-                    self._defer(flight, result)
-                else:
-                    self._finish(flight, result)
-                    # The waiters have the snapshot by now and do not wait for the store. What no caller
-                    # waits for any more is not stored.
-                    if isinstance(result, AccountBalances) and worker in self._workers:
-                        await self._attempts.store(flight, result)
-            except BaseException as raised:
-                self._finish(flight, flight.account.to_error(raised))
-                if not isinstance(raised, Exception):
-                    raise
-            finally:
-                flight.worker = None
-            if worker.cancelling():
-                # The cancellation, whatever its source, must not hit the next account.
-                break
-        # Now, and not when the task has ended: what is queued in between needs another worker.
-        self._workers.discard(worker)
-
-    def _next(self) -> Flight | None:
-        while self._queue:
-            head = self._queue[0]
-            if isinstance(head, Waiter) and head.queued:
-                flight = self._flights.join(head, *head.dequeue())
-                if flight is not None:
-                    return flight
-                continue
-            self._queue.popleft()
-            if isinstance(head, Flight) and head.waiters:
-                return head
-        return None
-
-    def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
+    def _detach(self, waiter: Waiter, flight: Flight) -> None:
+        """Take a caller from a flight; with the last one, the flight ends."""
+        waiter.pending.pop(flight.account.label, None)
+        del flight.waiters[waiter]
         if not flight.waiters:
-            # All callers have left while the last attempt came to its end.
-            return
-        if retry_after.awaiting_lease:
-            self._awaiting_lease.setdefault(flight.account.key, set()).add(flight)
-        if retry_after.seconds <= 0:
-            self._enqueue(flight)
-        else:
-            flight.timer = self._loop.call_later(retry_after.seconds, self._resume, flight)
-
-    def _resume(self, flight: Flight) -> None:
-        self._stop_awaiting_lease(flight)
-        self._enqueue(flight)
-
-    def _stop_awaiting_lease(self, flight: Flight) -> None:
-        waiting = self._awaiting_lease.get(flight.account.key)
-        if waiting is not None:
-            waiting.discard(flight)
-            if not waiting:
-                del self._awaiting_lease[flight.account.key]
+            self._flights.forget(flight)
+            worker = self._dispatcher.cancel(flight)
+            if worker is not None:
+                waiter.cancelled.add(worker)
 
     def _finish(self, flight: Flight, result: AccountBalances | BalancekitError) -> None:
-        """Give all waiters what a flight has ended with."""
-        error = result if isinstance(result, BalancekitError) else None
-        if error is not None:
-            self._attempts.release(flight)
+        """Remember what a flight has ended with, and give it to all waiters."""
         if not flight.waiters:
             return
-        log_transition(flight.account, error)
+        account = flight.account
         if isinstance(result, BalancekitError):
-            self._flights.land(flight, flight.account.to_failure(result), reusable=False)
+            moment = self._moment()
+            if flight.first_sent_at is not None:
+                self._record(account, result, sent_at=flight.first_sent_at, moment=moment)
+            self._flights.land(flight, account.to_failure(result, moment))
             return
-        # Without a version of the store's own nobody could find out whether the snapshot is still valid.
-        known = self._shared is None or self._shared.is_known(flight.version)
-        self._flights.land(flight, result, reusable=flight.store_result and known)
+        moment = flight.sent or self._moment()
+        sent_at = moment.now if flight.sent_at is None else flight.sent_at
+        if flight.store_result:
+            # Without a version of the store's own nobody could find out whether the snapshot is still valid.
+            is_known = self._store is None or self._store.is_known(flight.version)
+            version = flight.version if is_known else None
+            if flight.retry.attempts > 0:
+                account.state.keep(result, sent_at=sent_at, version=version)
+            else:
+                account.state.keep_stored(result, age=moment.now - sent_at, version=version, moment=moment)
+        if account.state.failure is None:
+            account.state.succeeded(sent_at=sent_at, moment=moment)
+            self._on_read(account)
+        else:
+            self._record(account, None, sent_at=sent_at, moment=moment)
+        self._flights.land(flight, result)
+
+    def _record(self, account: Account, error: BalancekitError | None, *, sent_at: float, moment: Moment) -> None:
+        state, was_up = account.state, account.state.failure is None
+        if error is None:
+            state.succeeded(sent_at=sent_at, moment=moment)
+        else:
+            # After a 429 the whole origin is in a cooldown.
+            state.failed(error, sent_at=sent_at, moment=moment, cools_down=not isinstance(error, RateLimitedError))
+        if was_up != (state.failure is None):
+            log_transition(account, error)
+        self._on_read(account)
+
+
+def _waiting_since(queued: tuple[Account, str]) -> float:
+    return queued[0].state.waiting_since or 0.0

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from balancekit.clock import Clock, Timer
+
 SETTLE_DELAY: Final = 5.0
 """How many seconds after an event the account is looked at again: ten times the longest delay that was reported."""
 
@@ -11,10 +13,11 @@ SETTLE_DELAY: Final = 5.0
 class SecondLooks:
     """Looks at accounts again, `delay` seconds after their last events, in the event loop in which it was made."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, clock: Clock) -> None:
         self._delay = delay
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, Timer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -29,7 +32,12 @@ class SecondLooks:
         """
         if self._delay > 0:
             self._cancel(label)
-            self._timers[label] = self._loop.call_later(self._delay, self._start, label, look)
+            at = self._clock.monotonic() + self._delay
+            self._timers[label] = self._clock.call_at(at, self._start, label, look)
+
+    def forget(self, label: str) -> None:
+        """Drop what has not begun for an account."""
+        self._cancel(label)
 
     def cancel(self) -> None:
         """Drop all that has not begun."""

@@ -5,29 +5,36 @@ All attempts of a client have the same timeout, so one timer, for the first of t
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+from balancekit.clock import Clock, Timer
+
+_LATE: Final = 0.05
+"""How many seconds late a timer is, at least, if the event loop was blocked; and how long it waits once more then."""
 
 
 class SharedTimeout:
     """Cancels attempts that take longer than `seconds`: `with shared.start():` raises TimeoutError then."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds = seconds
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
         # In the order in which they end, since all take the same time.
         self._timeouts: deque[Timeout] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
+        self._timer: Timer | None = None
 
-    def start(self) -> "Timeout":
-        """Start the timeout of an attempt that the current task makes now."""
-        ends_at = self._loop.time() + self.seconds
+    def start(self, now: float) -> "Timeout":
+        """Start the timeout of an attempt that the current task makes at the moment `now`."""
+        ends_at = now + self.seconds
         timeout = Timeout(self, ends_at)
         self._timeouts.append(timeout)
         if self._timer is None:
-            self._timer = self._loop.call_at(ends_at, self._fire)
+            self._timer = self._clock.call_at(ends_at, self._fire)
         return timeout
 
     @property
@@ -46,12 +53,18 @@ class SharedTimeout:
 
     def _fire(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = self._clock.monotonic()
+        if not self._is_late and self._timeouts and now - self._timeouts[0].ends_at > _LATE:
+            # The event loop was blocked: responses that have arrived in that time are to be read first.
+            self._is_late = True
+            self._timer = self._clock.call_at(now + _LATE, self._fire)
+            return
+        self._is_late = False
         while self._timeouts:
             timeout = self._timeouts[0]
             if not timeout.ended:
                 if timeout.ends_at > now:
-                    self._timer = self._loop.call_at(timeout.ends_at, self._fire)
+                    self._timer = self._clock.call_at(timeout.ends_at, self._fire)
                     return
                 timeout.expire()
             self._timeouts.popleft()
@@ -92,23 +105,31 @@ class Timeout:
 
 
 class Deadline:
-    """The end of one call: `expire` is called `seconds` from now, at `at` in the time of the event loop."""
+    """The end of one call: `expire` is called `seconds` from now, at the moment `at`; never if they are infinite."""
 
-    def __init__(self, seconds: float, expire: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, seconds: float, expire: Callable[[], None], clock: Clock) -> None:
         self.seconds = seconds
-        self.at: float = loop.time() + seconds
+        self.at: float = clock.monotonic() + seconds
         self.passed: bool = False
         self._expire = expire
-        self._timer = loop.call_at(self.at, self._pass)
+        self._clock = clock
+        self._is_late = False
+        self._timer = None if math.isinf(seconds) else clock.call_at(self.at, self._pass)
 
     def __str__(self) -> str:
         return f"the deadline of {self.seconds:g} s"
 
     def cancel(self) -> None:
         """Stop the timer: the call has ended."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _pass(self) -> None:
+        now = self._clock.monotonic()
+        if not self._is_late and now - self.at > _LATE:
+            # As for attempts: what has arrived while the event loop was blocked is read first.
+            self._is_late = True
+            self._timer = self._clock.call_at(now + _LATE, self._pass)
+            return
         self.passed = True
         self._expire()

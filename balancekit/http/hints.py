@@ -11,6 +11,7 @@ from balancekit.errors import (
     AuthenticationError,
     BadRequestError,
     MalformedResponseError,
+    NotReadError,
     ProviderError,
     ProviderTimeoutError,
     RateLimitedError,
@@ -23,6 +24,7 @@ HINTS: Final[Mapping[type[ProviderError], str]] = MappingProxyType(
     {
         AuthenticationError: "Check the account's credentials, and that base_url is the host that they were made for",
         BadRequestError: "Check the account's settings; the provider's documentation explains its error codes",
+        NotReadError: "Wait for a `fetch`, or look again later",
         RateLimitedError: "Too many requests: all accounts on one host may share one limit. Read less often, or later",
         ServiceUnavailableError: "The provider is failing. Try again later",
         UnexpectedRedirectError: (

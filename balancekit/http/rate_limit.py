@@ -5,7 +5,7 @@ Moments are in seconds of one clock that never goes back.
 
 import heapq
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import attrs
@@ -42,20 +42,39 @@ class Permits:
         self._held: dict[Hashable, float] = {}
         self._released: list[float] = []
 
-    def acquire(
-        self, limit: RateLimit, request_id: Hashable, now: float, *, hold: float = math.inf, ahead: int = 0
-    ) -> float:
+    def acquire(self, limit: RateLimit, request_id: Hashable, now: float, *, hold: float = math.inf) -> float:
         """Return 0 if the request has a permit from now on, else the seconds until it can have one at the earliest.
 
         A permit that is never released, since its process died, counts as released after `hold` seconds. A request that
-        has a permit keeps it, for `hold` from now. `ahead` is how many other requests are to have a permit before this.
+        has a permit keeps it, for `hold` from now.
         """
-        if self._held.get(request_id, now) <= now and self._free(limit) <= ahead:
-            self._forget_past(now)
-            if self._free(limit) <= ahead:
-                return self._wait(limit, now, ahead)
+        if self._held.get(request_id, now) <= now:
+            wait = self.wait(limit, now)
+            if wait > 0:
+                return wait
         self._held[request_id] = now + hold + limit.per
         return 0.0
+
+    def wait(self, limit: RateLimit, now: float) -> float:
+        """Return after how many seconds, at the earliest, another request can have a permit."""
+        if self._free(limit) > 0:
+            return 0.0
+        return self.waits(limit, now)(0)
+
+    def waits(self, limit: RateLimit, now: float) -> Callable[[int], float]:
+        """Return a function from the number of requests that are ahead to the seconds until one can have a permit."""
+        self._forget_past(now)
+        free = self._free(limit)
+        free_at = sorted([*self._released, *self._held.values()]) if free < limit.requests else []
+
+        def wait(ahead: int) -> float:
+            # If more are ahead than there are permits, each permit goes round more than once, in `per` each time.
+            rounds, place = divmod(ahead, limit.requests)
+            # A permit that is held may be released now, to be free `per` later.
+            first = 0.0 if place < free else min(free_at[place - free] - now, limit.per)
+            return rounds * limit.per + first
+
+        return wait
 
     def release(self, limit: RateLimit, request_id: Hashable, now: float) -> None:
         """Release the permit of a request that has ended, if it has one."""
@@ -78,56 +97,3 @@ class Permits:
         self._held = {request_id: free_at for request_id, free_at in self._held.items() if free_at > now}
         while self._released and self._released[0] <= now:
             heapq.heappop(self._released)
-
-    def _wait(self, limit: RateLimit, now: float, ahead: int) -> float:
-        # If more are ahead than there are permits, each permit goes round more than once, in `per` each time.
-        rounds, place = divmod(ahead, limit.requests)
-        free = self._free(limit)
-        if place < free:
-            return rounds * limit.per
-        free_at = sorted([*self._released, *self._held.values()])[place - free]
-        # A permit that is held may be released now, to be free `per` later.
-        return min(free_at - now, limit.per) + rounds * limit.per
-
-
-class RateLimiter:
-    """The permits under a limit that one client keeps by itself, first come, first served."""
-
-    def __init__(self, limit: RateLimit) -> None:
-        self.limit = limit
-        self._permits = Permits()
-        # A dict keeps the order of arrival.
-        self._queue: dict[Hashable, None] = {}
-
-    def acquire(self, request_id: Hashable, now: float) -> float:
-        """Return 0 if the request has a permit from now on, else the seconds until it can have one at the earliest.
-
-        A request that has to wait joins the end of the queue, and keeps its place there until it has a permit.
-        """
-        ahead = self._place(request_id) if self._queue else 0
-        wait = self._permits.acquire(self.limit, request_id, now, ahead=ahead)
-        if wait > 0:
-            self._queue[request_id] = None
-        else:
-            self._queue.pop(request_id, None)
-        return wait
-
-    def release(self, request_id: Hashable, now: float) -> None:
-        """Release the permit of a request that has ended."""
-        self._permits.release(self.limit, request_id, now)
-
-    def cancel(self, request_id: Hashable) -> None:
-        """Give up a permit with which no request was sent."""
-        self._permits.cancel(request_id)
-
-    def leave_queue(self, request_id: Hashable) -> None:
-        """Take a request out of the queue, if it is there."""
-        self._queue.pop(request_id, None)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no permit is held, and no request waits for one."""
-        return self._permits.idle and not self._queue
-
-    def _place(self, request_id: Hashable) -> int:
-        return next((place for place, queued in enumerate(self._queue) if queued == request_id), len(self._queue))

@@ -32,3 +32,11 @@ class RecentEvents:
         if len(forget_at) >= MAX_EVENTS:
             del forget_at[next(iter(forget_at))]
         forget_at[event] = until
+
+    async def seen(self, event: str) -> bool:
+        """Whether an event is remembered."""
+        return event in self
+
+    async def remember(self, event: str, *, seconds: float) -> None:
+        """Remember an event for at least that long, unless `MAX_EVENTS` others come after it."""
+        self.add(event, seconds=seconds)

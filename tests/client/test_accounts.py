@@ -1,9 +1,5 @@
 """The accounts of a client and their origins: what cannot be distinguished, or limited, is refused."""
 
-import asyncio
-import time
-from datetime import UTC, datetime
-
 import pytest
 
 from balancekit import (
@@ -13,7 +9,8 @@ from balancekit import (
     GetManyProvider,
     RateLimit,
 )
-from balancekit.client.accounts import Origins, accounts_by_label
+from balancekit.client.account_book import AccountBook
+from balancekit.client.origins import Origins
 from tests.support.providers import Bank, Scripted
 
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -66,36 +63,8 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
     shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
     tills = [GetManyProvider("shop", key_id=key, signing_key=SIGNING_KEY) for key in ("key-one", "key-two")]
 
-    one, two, again, till, other = (
-        accounts_by_label([provider], Origins())["shop"].key for provider in (*shops, *tills)
-    )
+    one, two, again, till, other = (AccountBook([provider], Origins())["shop"].key for provider in (*shops, *tills))
 
     assert one == again
     assert len({one, two, till, other}) == 4
     assert "key-one" not in one + till
-
-
-async def test_the_last_snapshot_is_the_one_that_was_requested_last(make_snapshot):
-    """A slow response that arrives after a later one does not take its place, whatever the wall clock said."""
-    (account,) = accounts_by_label([Scripted("shop")], Origins()).values()
-    earlier = make_snapshot("shop", ("BTC", "1"), fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
-    later = make_snapshot("shop", ("BTC", "2"), fetched_at=datetime(2026, 1, 1, tzinfo=UTC))
-
-    account.remember(later, sent_at=2.0)
-    account.remember(earlier, sent_at=1.0)
-
-    assert account.last is later
-
-
-@pytest.mark.parametrize(("age", "kept"), [(50.0, True), (70.0, False)], ids=["younger", "older"])
-async def test_a_younger_snapshot_of_a_store_becomes_the_last(make_snapshot, monkeypatch, age, kept):
-    """The minute in which the machine was suspended counts, although its monotonic clock stood still."""
-    (account,) = accounts_by_label([Scripted("shop")], Origins()).values()
-    own, stored = (make_snapshot("shop", ("BTC", amount), fetched_at=datetime.now(UTC)) for amount in "12")
-    account.remember(own, sent_at=asyncio.get_running_loop().time())
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + 60)
-
-    account.remember_stored(stored, age=age)
-
-    assert account.last is (stored if kept else own)

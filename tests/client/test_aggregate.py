@@ -13,7 +13,7 @@ from balancekit import (
     ConfigError,
     IncompleteError,
 )
-from balancekit.client import aggregate
+from balancekit.client import runtime
 from tests.support.providers import Scripted
 
 
@@ -173,7 +173,7 @@ def test_callers_who_come_together_in_a_second_loop_share_one_session(monkeypatc
         connectors.append(aiohttp.TCPConnector(**settings))
         return connectors[-1]
 
-    monkeypatch.setattr(aggregate, "aiohttp", SimpleNamespace(ClientSession=aiohttp.ClientSession, TCPConnector=make))
+    monkeypatch.setattr(runtime, "aiohttp", SimpleNamespace(ClientSession=aiohttp.ClientSession, TCPConnector=make))
     client = AggregateClient([Scripted("a")])
 
     async def together(*, close):
@@ -198,14 +198,30 @@ async def _fetch_and_close(client):
 
 
 def test_a_client_is_not_used_in_two_loops_at_once():
-    """Sockets belong to one loop; using them from another is a clear error."""
+    """Sockets belong to one loop; using them from another while that runs is a clear error."""
     client = AggregateClient([Scripted("a")])
 
-    with asyncio.Runner() as first:
-        first.run(client.fetch())
-        with asyncio.Runner() as second, pytest.raises(RuntimeError, match="in use in another event loop"):
-            second.run(client.fetch())
+    async def use_elsewhere():
+        await client.fetch()
+        try:
+            return await asyncio.to_thread(asyncio.run, client.fetch())
+        finally:
+            await client.aclose()
+
+    with pytest.raises(RuntimeError, match="in use in another event loop"):
+        asyncio.run(use_elsewhere())
+
+
+def test_a_client_moves_to_a_loop_that_runs_when_the_other_stands_still():
+    """Whether or not the other one was closed; and back again."""
+    shop = Scripted("shop")
+    client = AggregateClient([shop])
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        read = [runner.run(client.fetch()).complete for runner in (first, second, first)]
         first.run(client.aclose())
+
+    assert (read, shop.calls) == ([True] * 3, 3)
 
 
 async def test_accounts_are_listed():

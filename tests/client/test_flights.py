@@ -5,8 +5,11 @@ import asyncio
 import pytest
 
 from balancekit.client import flights as flights_module
-from balancekit.client.accounts import Origins, accounts_by_label
-from balancekit.client.flights import Flights, Waiter
+from balancekit.client.account_book import AccountBook
+from balancekit.client.account_state import Moment
+from balancekit.client.flights import CallOptions, Flights, Waiter
+from balancekit.client.origins import Origins
+from balancekit.clock import Clock
 from tests.support.providers import Till
 
 
@@ -88,30 +91,39 @@ def test_a_request_from_before_an_invalidation_serves_nobody_who_came_after_it(w
     assert with_client(steps) == (2, [1, 2, 2])
 
 
-def test_a_failure_is_shared_but_not_kept(with_client):
-    """Who waits for a request shares its failure; who comes after it has another try."""
+def test_a_failure_is_shared_and_remembered(with_client):
+    """Who waits for a request shares its failure; who comes within a second is given it again, without a request."""
 
     async def steps(client, till):
         till.broken = True
         together = await asyncio.gather(client.fetch(max_age=5), client.fetch(max_age=5))
         till.broken = False
         after = await client.fetch(max_age=5)
-        return till.requests, [merged.complete for merged in (*together, after)]
+        await asyncio.sleep(1.5)
+        later = await client.fetch(max_age=5)
+        return till.requests, [merged.complete for merged in (*together, after, later)]
 
-    assert with_client(steps) == (2, [False, False, True])
+    assert with_client(steps) == (2, [False, False, False, True])
+
+
+def moment():
+    """Return this moment."""
+    return Moment.of(Clock())
 
 
 def flight_of(*waiters):
     """Begin a flight that some callers wait for."""
-    (account,) = accounts_by_label([Till()], Origins()).values()
+    (account,) = AccountBook([Till()], Origins()).values()
     flights = Flights()
-    (flight,) = filter(None, [flights.join(waiter, account, "0") for waiter in waiters])
-    return flights, account, flight
+    for one in waiters:
+        flights.enqueue(one, account, "0")
+    return flights, account, flights.begin(waiters[0], account)
 
 
 def waiter(*, deadline=30.0, store_result=True, max_age=60.0):
     """Make a caller."""
-    return Waiter(1, max_age=max_age, deadline=deadline, store_result=store_result, expire=lambda _: None)
+    options = CallOptions(max_age=max_age, deadline=deadline, store_result=store_result)
+    return Waiter(1, options, Clock(), expire=lambda _: None, on_change=lambda _: None)
 
 
 def test_a_flight_goes_on_until_the_last_deadline(run_virtually):
@@ -140,11 +152,13 @@ def test_forgetting_a_flight_leaves_a_later_one(run_virtually):
 
     async def main():
         flights, account, overtaken = flight_of(waiter())
-        successor = flights.join(waiter(), account, "1")
+        later = waiter()
+        flights.enqueue(later, account, "1")
+        successor = flights.begin(later, account)
         flights.forget(overtaken)
-        return successor is not None, flights.join(waiter(), account, "1")
+        return successor is not None, flights.join(waiter(), account, "1", moment())
 
-    assert run_virtually(main()) == (True, None)
+    assert run_virtually(main()) == (True, True)
 
 
 def test_a_caller_that_could_not_be_made_leaves_no_timer(run_virtually, monkeypatch):
@@ -158,7 +172,7 @@ def test_a_caller_that_could_not_be_made_leaves_no_timer(run_virtually, monkeypa
 
     async def main():
         with pytest.raises(RuntimeError, match="a processor of spans"):
-            Waiter(1, max_age=0.0, deadline=1.0, store_result=True, expire=expired.append)
+            Waiter(1, CallOptions(max_age=0.0, deadline=1.0), Clock(), expire=expired.append, on_change=print)
         await asyncio.sleep(5)
 
     run_virtually(main())

@@ -1,14 +1,17 @@
 """Leases and permits that a process holds in a store which others share. Time is virtual."""
 
 import asyncio
+import contextvars
 
 import pytest
 
 from balancekit import RateLimit
-from balancekit.client.accounts import Origins, accounts_by_label
+from balancekit.client.account_book import AccountBook
 from balancekit.client.flights import Flight
 from balancekit.client.instrumentation import FetchSpan
 from balancekit.client.leases import Leases
+from balancekit.client.origins import Origins
+from balancekit.clock import Clock
 from balancekit.stores import MemoryStore
 from balancekit.stores.fail_open import FailOpenStore
 from tests.support.providers import Till
@@ -41,7 +44,7 @@ def with_leases(run_virtually):
             store = make_store(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
             stores = [FailOpenStore(store, lambda change: None) for _ in range(2)]
             try:
-                return await steps(*(Leases(one, attempt_seconds=10.0) for one in stores))
+                return await steps(*(Leases(one, Clock(), attempt_seconds=10.0) for one in stores))
             finally:
                 for one in stores:
                     await one.aclose()
@@ -53,8 +56,8 @@ def with_leases(run_virtually):
 
 def flight():
     """Begin a flight of the one account that both processes have."""
-    (account,) = accounts_by_label([Till()], Origins()).values()
-    return Flight(account, "0", 0.0, may_share=True, span=FetchSpan(1))
+    (account,) = AccountBook([Till()], Origins()).values()
+    return Flight(account, "0", 0.0, may_share=True, span=FetchSpan(1), context=contextvars.copy_context())
 
 
 def test_one_process_at_a_time_has_the_lease(with_leases):

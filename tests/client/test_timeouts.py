@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from balancekit.client.timeouts import Deadline, SharedTimeout
+from balancekit.clock import Clock
 
 
 def test_an_attempt_that_takes_too_long_ends_with_a_timeout(run_virtually):
@@ -13,7 +14,7 @@ def test_an_attempt_that_takes_too_long_ends_with_a_timeout(run_virtually):
     async def main():
         loop = asyncio.get_running_loop()
         started = loop.time()
-        with pytest.raises(TimeoutError), SharedTimeout(2.0).start():
+        with pytest.raises(TimeoutError), SharedTimeout(2.0, Clock()).start(asyncio.get_running_loop().time()):
             await asyncio.sleep(9e9)
         return loop.time() - started
 
@@ -24,8 +25,8 @@ def test_an_attempt_that_ends_in_time_is_left_alone(run_virtually):
     """Nothing is raised, then or later, and no timer is left."""
 
     async def main():
-        shared = SharedTimeout(2.0)
-        with shared.start() as timeout:
+        shared = SharedTimeout(2.0, Clock())
+        with shared.start(asyncio.get_running_loop().time()) as timeout:
             await asyncio.sleep(1.9)
         idle = shared.idle
         await asyncio.sleep(10)
@@ -41,14 +42,14 @@ def test_each_attempt_has_its_own_end(run_virtually):
         await asyncio.sleep(starts_after)
         started = asyncio.get_running_loop().time()
         try:
-            with shared.start():
+            with shared.start(asyncio.get_running_loop().time()):
                 await asyncio.sleep(takes)
         except TimeoutError:
             return "timeout", round(asyncio.get_running_loop().time() - started, 6)
         return "done", takes
 
     async def main():
-        shared = SharedTimeout(1.0)
+        shared = SharedTimeout(1.0, Clock())
         attempts = [(0.0, 9.0), (0.1, 0.2), (0.5, 9.0), (0.7, 0.9), (3.0, 9.0)]
         results = await asyncio.gather(*(attempt(shared, *one) for one in attempts))
         return results, shared.idle
@@ -63,11 +64,11 @@ def test_a_cancellation_by_anyone_else_is_not_taken_for_a_timeout(run_virtually)
     """Even if the timeout passes in the same turn of the loop, the task stays cancelled."""
 
     async def attempt(shared):
-        with shared.start():
+        with shared.start(asyncio.get_running_loop().time()):
             await asyncio.sleep(9e9)
 
     async def main():
-        task = asyncio.create_task(attempt(SharedTimeout(1.0)))
+        task = asyncio.create_task(attempt(SharedTimeout(1.0, Clock())))
         asyncio.get_running_loop().call_later(1.0, task.cancel)
         await asyncio.wait([task])
         return task.cancelled()
@@ -79,9 +80,9 @@ def test_a_timeout_leaves_no_cancellation_behind(run_virtually):
     """The task that was timed out can be used for the next attempt."""
 
     async def main():
-        shared = SharedTimeout(1.0)
+        shared = SharedTimeout(1.0, Clock())
         for _ in range(2):
-            with pytest.raises(TimeoutError), shared.start():
+            with pytest.raises(TimeoutError), shared.start(asyncio.get_running_loop().time()):
                 await asyncio.sleep(9e9)
         return asyncio.current_task().cancelling()
 
@@ -96,11 +97,11 @@ def test_a_timeout_outside_of_a_task_is_refused(run_virtually):
 
         def start():
             try:
-                shared.start()
+                shared.start(asyncio.get_running_loop().time())
             except RuntimeError as error:
                 raised.set_result(str(error))
 
-        shared = SharedTimeout(1.0)
+        shared = SharedTimeout(1.0, Clock())
         asyncio.get_running_loop().call_soon(start)
         return await raised
 
@@ -113,8 +114,8 @@ def test_a_deadline_calls_back_at_its_moment_unless_it_is_cancelled(run_virtuall
     async def main():
         loop, calls = asyncio.get_running_loop(), []
         started = loop.time()
-        deadline = Deadline(5.0, lambda: calls.append((loop.time() - started, deadline.passed)))
-        cancelled = Deadline(5.0, lambda: calls.append("cancelled"))
+        deadline = Deadline(5.0, lambda: calls.append((loop.time() - started, deadline.passed)), Clock())
+        cancelled = Deadline(5.0, lambda: calls.append("cancelled"), Clock())
         cancelled.cancel()
         await asyncio.sleep(10)
         return calls, cancelled.passed, str(deadline)

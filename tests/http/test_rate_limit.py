@@ -1,4 +1,4 @@
-"""The limit on the rate: exact in any window, first come, first served, aware of deadlines."""
+"""The limit on the rate: exact in any window, and known in advance for any place in a queue."""
 
 import heapq
 import itertools
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import RateLimit
-from balancekit.http.rate_limit import Permits, RateLimiter
+from balancekit.http.rate_limit import Permits
 
 TEN_SECONDS = RateLimit(1, per=10)
 
@@ -19,7 +19,7 @@ TEN_SECONDS = RateLimit(1, per=10)
 )
 def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     """Whenever callers come, and however long each request takes to reach the server, every window keeps the limit."""
-    limiter = RateLimiter(RateLimit(requests, per=per))
+    limit, permits = RateLimit(requests, per=per), Permits()
     arrivals = []
     # A caller acquires a permit, or its request ends (None); `reach` is the part of its time until the server has it.
     order = itertools.count()
@@ -28,8 +28,8 @@ def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     while events:
         now, _, number, call = heapq.heappop(events)
         if call is None:
-            limiter.release(number, now)
-        elif (wait := limiter.acquire(number, now)) > 0:
+            permits.release(limit, number, now)
+        elif (wait := permits.acquire(limit, number, now)) > 0:
             heapq.heappush(events, (now + wait, next(order), number, call))
         else:
             took, reach = call
@@ -39,86 +39,56 @@ def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     arrivals.sort()
     assert len(arrivals) == len(calls)
     assert all(late - early >= per * (1 - 1e-9) for early, late in zip(arrivals, arrivals[requests:], strict=False))
-    assert limiter.idle
+    assert permits.idle
 
 
-def test_permits_are_given_in_the_order_of_arrival():
-    """A request that came first goes first, though all ask again and again."""
-    limiter = RateLimiter(TEN_SECONDS)
-    limiter.acquire("first", 0)
-    limiter.release("first", 1)
-
-    assert [limiter.acquire(request, 2) for request in ("second", "third", "fourth")] == [9, 19, 29]
-    assert limiter.acquire("third", 11.5) > 0
-    assert limiter.acquire("second", 11.5) == 0
-
-
-def test_a_queue_longer_than_the_limit_is_told_the_whole_wait():
+def test_the_place_in_a_queue_says_how_long_to_wait():
     """Each permit can be used once in `per`, by as many as stand before."""
-    limiter = RateLimiter(RateLimit(2, per=10))
+    permits, limit = Permits(), RateLimit(2, per=10)
     for request, released_at in (("a", 1), ("b", 4)):
-        limiter.acquire(request, 0)
-        limiter.release(request, released_at)
+        permits.acquire(limit, request, 0)
+        permits.release(limit, request, released_at)
+    waits = permits.waits(limit, 5)
 
-    assert [limiter.acquire(request, 5) for request in "cdefg"] == [6, 9, 16, 19, 26]
+    assert [waits(ahead) for ahead in range(5)] == [6, 9, 16, 19, 26]
 
 
 def test_a_permit_that_is_held_is_free_at_its_earliest_release():
     """While a request is under way nobody knows when its permit is free; not before `per` from now."""
-    limiter = RateLimiter(TEN_SECONDS)
-    limiter.acquire("first", 0)
+    permits = Permits()
+    permits.acquire(TEN_SECONDS, "first", 0)
 
-    assert limiter.acquire("second", 5) == 10
-    limiter.release("first", 7)
-    assert limiter.acquire("second", 7) == 10
+    assert permits.acquire(TEN_SECONDS, "second", 5) == 10
+    permits.release(TEN_SECONDS, "first", 7)
+    assert permits.acquire(TEN_SECONDS, "second", 7) == 10
 
 
 def test_a_permit_that_is_cancelled_is_free_at_once():
     """No request was sent with it."""
-    limiter = RateLimiter(TEN_SECONDS)
-    limiter.acquire("first", 0)
+    permits = Permits()
+    permits.acquire(TEN_SECONDS, "first", 0)
 
-    limiter.cancel("first")
+    permits.cancel("first")
 
-    assert limiter.acquire("second", 0) == 0
-
-
-def test_leaving_the_queue_makes_room_for_the_next():
-    """A caller that gives up does not keep the others waiting."""
-    limiter = RateLimiter(TEN_SECONDS)
-    limiter.acquire("first", 0)
-    limiter.release("first", 0)
-    limiter.acquire("second", 1)
-    limiter.acquire("third", 1)
-
-    limiter.leave_queue("second")
-    limiter.leave_queue("second")
-
-    assert limiter.acquire("third", 1) == 9
+    assert permits.acquire(TEN_SECONDS, "second", 0) == 0
 
 
-def test_a_limiter_is_idle_without_requests_under_way_or_in_the_queue():
-    """Nothing is left of a request that has ended or has left."""
-    limiter = RateLimiter(TEN_SECONDS)
-    assert limiter.idle
+def test_permits_are_idle_without_requests_under_way():
+    """Nothing is held for a request that has ended."""
+    permits = Permits()
+    permits.acquire(TEN_SECONDS, "first", 0)
+    held = permits.idle
+    permits.release(TEN_SECONDS, "first", 1)
 
-    limiter.acquire("first", 0)
-    assert not limiter.idle
-    limiter.release("first", 1)
-    assert limiter.idle
-
-    limiter.acquire("second", 1)
-    assert not limiter.idle
-    limiter.leave_queue("second")
-    assert limiter.idle
+    assert (held, permits.idle) == (False, True)
 
 
 def test_a_time_too_short_for_the_clock_gives_no_more_permits_than_allowed():
     """Where a permit is free again at the moment at which it was acquired, it is one permit all the same."""
-    limiter = RateLimiter(RateLimit(1, per=1e-12))
+    permits, limit = Permits(), RateLimit(1, per=1e-12)
 
-    assert limiter.acquire("first", 1e6) == 0
-    assert limiter.acquire("second", 1e6) > 0
+    assert permits.acquire(limit, "first", 1e6) == 0
+    assert permits.acquire(limit, "second", 1e6) > 0
 
 
 def test_releases_need_not_come_in_the_order_in_which_permits_are_free():

@@ -299,7 +299,7 @@ class Soak(ModelLaws):
     def leftovers(self, client):
         """Count what the process holds."""
         gc.collect()
-        owned = None if client is None else client._owned
+        owned = None if client is None else client._core.runtime.owned
         process = psutil.Process()
         return Leftovers(
             time.monotonic() - self.begun,

@@ -42,6 +42,12 @@ PROVIDER_FAULTS = ("status 503", "status 429", "closed", "reset at the head", "s
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
 
 
+def store_of(client):
+    """Return a client's store in this event loop, if it has been used."""
+    runtime = client._core.runtime
+    return None if runtime is None else runtime.store
+
+
 class Lines(logging.Handler):
     """Counts what is logged of stores."""
 
@@ -139,8 +145,8 @@ class SharedSoak(ModelLaws):
         await client.aclose()
         if time.time() - begun > 1 + SLACK:
             self.problem("a client takes long to close")
-        shared = client._shared_store
-        for account in client._accounts.values():
+        shared = store_of(client)
+        for account in client._core.book.values():
             if shared is not None and account.key in shared.pending_invalidations:
                 # It is lost, as the log says.
                 self.invalidated_by_any.pop(account.label, None)
@@ -188,14 +194,14 @@ class SharedSoak(ModelLaws):
             # It was closed meanwhile.
             return
         self.invalidated[number][label] = self.invalidated_by_any[label] = begun
-        if client._shared_store.pending_invalidations:
+        if store_of(client).pending_invalidations:
             self.done["invalidations that wait for Redis"] += 1
             self.well_since = max(self.well_since, time.time())
         self.done["invalidations"] += 1
 
     async def block(self):
         """Take leases that nobody gives back, as of a process that has died."""
-        keys = [account.key for account in self.clients[0]._accounts.values()]
+        keys = [account.key for account in self.clients[0]._core.book.values()]
         while True:
             await asyncio.sleep(self.chance.uniform(0, 2))
             with contextlib.suppress(Exception):
@@ -237,7 +243,7 @@ class SharedSoak(ModelLaws):
 
     def is_well(self, number):
         """Whether Redis has been well for long enough, and is so in the eyes of a client."""
-        store = self.clients[number]._shared_store
+        store = store_of(self.clients[number])
         return time.time() - self.well_since >= DELIVERED and (store is None or store.reachable)
 
     async def fetch(self, client, accounts, max_age):
@@ -267,7 +273,7 @@ class SharedSoak(ModelLaws):
 
         async def call():
             # It may be closed before this begins.
-            return None if client._closed else await client.fetch(accounts, max_age=max_age)
+            return None if client._core.closed else await client.fetch(accounts, max_age=max_age)
 
         task = asyncio.create_task(call())
         after = self.chance.choice([0, self.chance.uniform(0, 0.05), self.chance.uniform(0, 0.5)])
@@ -292,7 +298,7 @@ class SharedSoak(ModelLaws):
         for label in self.model.now:
             await self.model.change(self.remote, label)
             await self.invalidate(label)
-        if any(client._shared_store.pending_invalidations for client in self.clients):
+        if any(store_of(client) and store_of(client).pending_invalidations for client in self.clients):
             self.problem("invalidations wait though Redis is well")
         requests, _ = await self.remote("figures")
         for max_age in (60.0, 0.0):

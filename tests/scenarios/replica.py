@@ -122,11 +122,12 @@ class Replica:
         return await self._fetching
 
     async def watch(self):
-        """Watch all accounts, and write each state with the Unix time at which it came."""
+        """Watch all accounts, and write each complete state with the Unix time at which it came."""
 
         async def watch():
-            async for merged in self._client.watch():
-                write_line({"watched": amounts(merged), "at": time.time()})
+            async for merged in self._client.watch(min_interval=0):
+                if merged.complete:
+                    write_line({"watched": amounts(merged), "at": time.time()})
 
         self._watching = asyncio.create_task(watch())
 

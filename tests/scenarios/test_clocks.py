@@ -34,7 +34,7 @@ class Wall:
                 return datetime.now(tz) + timedelta(seconds=wall.ahead)
 
         monkeypatch.setattr(time, "time", lambda: real_time() + self.ahead)
-        for module in ("client.attempts", "client.aggregate", "money.balances", "money.text"):
+        for module in ("money.balances", "money.text"):
             monkeypatch.setattr(f"balancekit.{module}.datetime", Clock)
 
 

@@ -152,7 +152,8 @@ TABLE = [
     Case("401", Fault(status=401), AuthenticationError, ONCE),
     Case("403", Fault(status=403), AuthenticationError, ONCE),
     Case("404", Fault(status=404), BadRequestError, ONCE),
-    Case("429", Fault(status=429), RateLimitedError, RETRIED),
+    # The second cooldown of its origin, of two seconds, would pass the deadline.
+    Case("429", Fault(status=429), RateLimitedError, 2),
     Case("500", Fault(status=500), ServiceUnavailableError, RETRIED),
     Case("502 with a page", Fault(status=502, body="<h1>502</h1>", headers=HTML), ServiceUnavailableError, RETRIED),
     Case("503 that is a bomb", attrs.evolve(Fault.bomb(mebibytes=BOMB), status=503), ServiceUnavailableError, RETRIED),

@@ -4,7 +4,6 @@ import asyncio
 import math
 import time
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 
@@ -108,9 +107,8 @@ def test_a_suspended_machine_makes_nothing_younger(run_virtually, monkeypatch, s
     async def main():
         wall, till = Clock(), Till(takes=0.0)
         monkeypatch.setattr(time, "time", wall)
-        make_store = partial(MemoryStore, clock=wall)
-        monkeypatch.setattr("balancekit.client.aggregate.MemoryStore", make_store)
-        async with AggregateClient([till], store=make_store() if shares else None) as client:
+        store = MemoryStore(clock=wall) if shares else None
+        async with AggregateClient([till], store=store) as client:
             await client.fetch(max_age=30)
             wall.now += 3600
             await client.fetch(max_age=30)
@@ -181,7 +179,7 @@ def test_what_is_too_old_is_not_counted_in(with_client):
 
 
 def test_a_stale_snapshot_is_not_taken_for_a_fresh_one(with_client):
-    """After a failure the next caller asks the provider again, whatever age would do."""
+    """Once its cooldown is over, the next caller asks the provider again, whatever age would do."""
 
     async def steps(client, till):
         await client.fetch()
@@ -189,6 +187,7 @@ def test_a_stale_snapshot_is_not_taken_for_a_fresh_one(with_client):
         till.broken = True
         await client.fetch(max_age=60, stale_if_error=60)
         till.broken = False
+        await asyncio.sleep(2)
         return await client.fetch(max_age=60)
 
     merged = with_client(steps)

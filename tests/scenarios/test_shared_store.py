@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from balancekit import AccountBalances, AggregateClient, RateLimit
-from balancekit.client.accounts import Origins, accounts_by_label
+from balancekit.client.account_book import AccountBook
+from balancekit.client.origins import Origins
 from tests.support.providers import Till
 from tests.support.stores import FAULTS, HANGS, FlakyStore
 
@@ -90,7 +91,7 @@ def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
     """The error says what the caller waited for."""
 
     async def steps(store, here, there):
-        (account,) = accounts_by_label([Till()], Origins()).values()
+        (account,) = AccountBook([Till()], Origins()).values()
         await store.lease(account.key, "busy", seconds=60.0)
         return str((await here.fetch(max_age=30)).failures[0].error)
 

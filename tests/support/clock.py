@@ -1,4 +1,6 @@
-"""A clock that a test sets."""
+"""Clocks for tests: one that stands still, and one that goes with an event loop in which waiting takes no time."""
+
+import balancekit
 
 NEW_YEAR = 1_767_225_600
 """The start of 2026 in Unix seconds, which is the moment of the published vectors."""
@@ -13,3 +15,11 @@ class Clock:
     def __call__(self):
         """Return the time in seconds."""
         return self.now
+
+
+class LoopClock(balancekit.Clock):
+    """A clock whose wall time goes with that of the event loop, for a loop in which waiting takes no time."""
+
+    def time(self):
+        """Return the start of 2026, and what has passed in the loop."""
+        return NEW_YEAR + self.monotonic()

@@ -1,7 +1,6 @@
 """Every way to call the public surface; it is type-checked, strictly, and never run."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,6 +16,7 @@ from balancekit import (
     CRYPTOPROCESSING_2026,
     AccountBalances,
     AccountFailure,
+    AccountStatus,
     AggregateClient,
     AmbiguousCurrencyError,
     AssetType,
@@ -25,6 +25,7 @@ from balancekit import (
     Balance,
     BalancekitError,
     BalanceProvider,
+    Clock,
     ConfigError,
     CryptoprocessingProvider,
     CurrencyTotal,
@@ -34,6 +35,7 @@ from balancekit import (
     IncompleteError,
     MalformedResponseError,
     MergedBalances,
+    NotReadError,
     ProviderError,
     ProviderTimeoutError,
     RateLimit,
@@ -46,6 +48,7 @@ from balancekit import (
     SnapshotStore,
     TransportError,
     UnexpectedRedirectError,
+    Watch,
     WebhookEvent,
     WebhookVerificationError,
     __version__,
@@ -115,6 +118,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
         store=store,
         aliases=CRYPTOPROCESSING_2026,
         settle_delay=2.5,
+        clock=Clock(),
     )
     async with client:
         async for outcome in client.stream(["eu"], max_age=5):
@@ -130,6 +134,12 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
                     print(error, known)
         labels: tuple[str, ...] = client.accounts
         merged = await client.fetch(labels, max_age=30.0, stale_if_error=3600, strict=False)
+        merged = await client.fetch(stale_while_revalidate=60, deadline=3)
+        seen: MergedBalances = client.latest(["eu"])
+        status: AccountStatus = client.status()["eu"]
+        print(seen, status.up, status.last_success, status.last_failure, status.down_since, status.next_attempt)
+        if isinstance(status.error, NotReadError):
+            await client.remove("eu")
     await client.aclose()
     return merged
 
@@ -140,9 +150,11 @@ async def follow(client: AggregateClient, headers: RawHeaders, body: bytes) -> M
     event: WebhookEvent = await handler.handle_webhook("till", headers, body)
     await client.invalidate(event.account)
     latest: MergedBalances | None = None
-    async with aclosing(client.watch(["eu"], max_age=30, every=600, stale_if_error=3600)) as states:
+    watch: Watch = client.watch(["eu"], max_age=30, every=600, min_interval=2, stale_if_error=3600)
+    async with watch as states:
         async for latest in states:
             print(latest.complete)
+    await watch.aclose()
     async for latest in client.watch():
         print(latest.as_of)
     return latest

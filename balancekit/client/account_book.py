@@ -1,0 +1,92 @@
+"""The accounts of a client by their labels; accounts come and go while it runs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import cast
+from zlib import crc32
+
+from balancekit.client.accounts import Account
+from balancekit.client.origins import Origins
+from balancekit.errors import ConfigError
+from balancekit.money.currencies import check_label
+from balancekit.providers.base import BalanceProvider
+
+
+class AccountBook(Mapping[str, Account]):
+    """Accounts by label, in the order in which they were given.
+
+    Raises ConfigError for what is not a provider, and for an account that is there already, by its label or by its
+    credentials.
+    """
+
+    def __init__(self, providers: object, origins: Origins) -> None:
+        if not isinstance(providers, Iterable):
+            raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
+        self._origins = origins
+        self._by_label: dict[str, Account] = {}
+        self._by_identity: dict[tuple[str, ...], Account] = {}
+        self._by_key: dict[str, Account] = {}
+        for index, source in enumerate(cast("Iterable[object]", providers)):
+            self.add(source, f"providers[{index}]")
+        origins.check_all_limits_used()
+
+    def __getitem__(self, label: str) -> Account:
+        return self._by_label[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_label)
+
+    def __len__(self) -> int:
+        return len(self._by_label)
+
+    def add(self, source: object, place: str) -> Account:
+        """Add the account of a provider; if that raises, nothing has changed."""
+        if not isinstance(source, BalanceProvider):
+            lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
+            raise ConfigError(f"{place}: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}")
+        try:
+            label, provider = check_label(source.account), check_label(source.provider)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{place}: {error}") from None
+        if label in self._by_label:
+            raise ConfigError(f"{place}: a second account is labelled {label!r}")
+        account = Account(label, provider, source, self._origins.of(source))
+        if account.identity is not None:
+            other = self._by_identity.setdefault(account.identity, account)
+            if other is not account:
+                raise ConfigError(
+                    f"{place}: {label!r} would be counted twice: it has the same credentials at the same base URL as "
+                    f"{other.label!r}"
+                )
+        self._by_label[label] = self._by_key[account.key] = account
+        return account
+
+    def remove(self, label: str) -> Account:
+        """Remove an account; raises ConfigError if there is none."""
+        ((_, account),) = self.select([label]).items()
+        del self._by_label[label], self._by_key[account.key]
+        if account.identity is not None:
+            del self._by_identity[account.identity]
+        return account
+
+    def select(self, labels: Iterable[str] | None) -> dict[str, Account]:
+        """Return the accounts of the labels, or all; raises ConfigError for a label that no account has."""
+        if labels is None:
+            return dict(self._by_label)
+        if isinstance(labels, str):
+            raise ConfigError(f"accounts: expected a list of labels, got the string {labels!r}")
+        selected: dict[str, Account] = {}
+        for label in labels:
+            if label not in self._by_label:
+                raise ConfigError(f"accounts: no account is labelled {label!r}")
+            selected[label] = self._by_label[label]
+        return selected
+
+    def by_key(self, key: str) -> Account | None:
+        """Return the account that has that name in a store."""
+        return self._by_key.get(key)
+
+    def stand_in(self, label: str) -> BalanceProvider | None:
+        """Return the provider of some account, always the same one for a label; None if there are no accounts."""
+        index = crc32(label.encode("utf-8", "replace")) % max(len(self._by_label), 1)
+        return next((account.source for account in islice(self._by_label.values(), index, None)), None)

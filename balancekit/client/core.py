@@ -1,0 +1,221 @@
+"""What an `AggregateClient` consists of: its accounts, what is known of them, and its part in the running event loop.
+
+Nothing here refers to the client itself, so that one that is dropped without being closed is noticed at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+import aiohttp
+
+from balancekit.client.account_book import AccountBook
+from balancekit.client.account_state import Moment
+from balancekit.client.accounts import Account, Outcome
+from balancekit.client.flights import CallOptions
+from balancekit.client.keeper import Keeper
+from balancekit.client.options import ReadOptions
+from balancekit.client.origins import Origins
+from balancekit.client.results import Results
+from balancekit.client.runtime import Runtime
+from balancekit.client.watch import Watch, WatchOptions
+from balancekit.money.balances import AccountFailure
+from balancekit.money.merge import MergedBalances
+from balancekit.stores.base import Change, SnapshotStore
+from balancekit.stores.recent_events import RecentEvents
+from balancekit.webhooks.replay import act_once
+
+_log = logging.getLogger(__name__)
+
+
+class ClientCore:
+    """Reads the accounts of the `book` in whichever event loop is running; settings are those of `AggregateClient`."""
+
+    def __init__(
+        self,
+        book: AccountBook,
+        origins: Origins,
+        options: ReadOptions,
+        *,
+        lent: aiohttp.ClientSession | None,
+        trust_env: bool,
+        store: SnapshotStore | None,
+        aliases: Mapping[str, str],
+        settle_delay: float,
+    ) -> None:
+        self.book = book
+        self.closed = False
+        self.runtime: Runtime | None = None
+        self._origins = origins
+        self._options = options
+        self._clock = options.clock
+        self._lent = lent
+        self._trust_env = trust_env
+        self._given_store = store
+        self._settle_delay = settle_delay
+        self._results = Results(book, aliases)
+        self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen)
+        self._events = RecentEvents(monotonic=self._clock.monotonic)
+        unknown = [account.label for account in book.values() if account.identity is None]
+        if unknown and store is not None:
+            _log.warning(
+                "not shared through the store, since nothing distinguishes it from other accounts: %s",
+                ", ".join(unknown),
+            )
+
+    def check_open(self) -> None:
+        """Raise RuntimeError if the client, or the session lent to it, is closed."""
+        if self.closed:
+            raise RuntimeError("the client is closed")
+        if self._lent is not None and self._lent.closed:
+            raise RuntimeError("the session lent to this client is closed")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and nothing waits for its time."""
+        return self._keeper.idle and (self.runtime is None or self.runtime.scheduler.idle)
+
+    def moment(self) -> Moment:
+        """Return this moment."""
+        return Moment.of(self._clock)
+
+    async def fetch(
+        self, accounts: Mapping[str, Account], options: CallOptions, *, is_all: bool, stale_for: float
+    ) -> MergedBalances:
+        """Read accounts and merge what they hold; after a failure with a snapshot of up to `stale_for` seconds."""
+        labels = None if is_all else tuple(accounts)
+        may_be_cached = self._given_store is None and options.max_age > 0
+        if may_be_cached:
+            merged = self._results.cached(labels, stale_for, options.max_age, self.moment())
+            if merged is not None:
+                return merged
+        runtime = await self.ready()
+        async with runtime.scheduler.wait_for(list(accounts.values()), options) as waiter:
+            outcomes = await waiter.all()
+        merged = self._results.of_outcomes(outcomes, accounts, stale_for, self.moment())
+        if may_be_cached:
+            self._results.remember(labels, list(accounts.values()), stale_for, merged)
+        return merged
+
+    async def stream(self, accounts: Mapping[str, Account], options: CallOptions) -> AsyncGenerator[Outcome, None]:
+        """Read accounts and give each outcome as it arrives."""
+        runtime = await self.ready()
+        async with runtime.scheduler.wait_for(list(accounts.values()), options) as waiter:
+            while (outcome := await waiter.next()) is not None:
+                account = accounts[outcome.account]
+                if isinstance(outcome, AccountFailure):
+                    yield account.to_failure(outcome.error, self.moment())
+                else:
+                    yield account.state.redate(outcome, self.moment())
+
+    def latest(self, accounts: Mapping[str, Account]) -> MergedBalances:
+        """Merge the last that is known of accounts."""
+        return self._results.of_known(list(accounts.values()), self.moment())
+
+    def watch(self, labels: Sequence[str] | None, options: WatchOptions) -> Watch:
+        """Make a watch of the accounts of those labels, or of all."""
+        return Watch(self._keeper, labels, options, self._merge_watched)
+
+    async def invalidate(self, account: Account) -> None:
+        """Note that an account's balances may have changed, for all that share the store."""
+        await self._invalidate(await self.ready(), account)
+
+    async def settle(self, account: Account, event_key: str) -> None:
+        """Act on an event after which balances may have changed, once, and look again after a while."""
+        runtime = await self.ready()
+
+        async def invalidate_twice() -> None:
+            await self._invalidate(runtime, account)
+            if not self.closed:
+                runtime.second_looks.schedule(account.label, lambda: self._invalidate(runtime, account))
+
+        await act_once(runtime.store or self._events, event_key, invalidate_twice)
+
+    def add(self, provider: object) -> None:
+        """Add the account of a provider."""
+        account = self.book.add(provider, "provider")
+        self._results.cache.clear()
+        self._keeper.on_added(account)
+
+    def remove(self, label: str) -> None:
+        """Remove an account; callers that wait for it get a failure."""
+        account = self.book.remove(label)
+        self._results.cache.clear()
+        if self.runtime is not None:
+            self.runtime.scheduler.forget(account)
+            self.runtime.second_looks.forget(label)
+        self._keeper.on_removed(account)
+
+    async def aclose(self) -> None:
+        """End everything, within a second."""
+        self.closed = True
+        self._keeper.close()
+        if self.runtime is not None:
+            await self.runtime.aclose()
+
+    async def ready(self) -> Runtime:
+        """Return the part in the running event loop, which is made at its first use there."""
+        self.check_open()
+        earlier = self.runtime
+        if earlier is not None and earlier.loop is asyncio.get_running_loop():
+            return earlier
+        if earlier is not None and earlier.is_in_use:
+            raise RuntimeError("the client is in use in another event loop")
+        pending = None if earlier is None or earlier.store is None else earlier.store.pending_invalidations
+        # Everything of this loop is made before the first await, since other callers may come then.
+        runtime = self.runtime = Runtime.make(
+            self._options,
+            self._origins,
+            lent=self._lent,
+            trust_env=self._trust_env,
+            store=self._given_store,
+            pending_invalidations=pending,
+            settle_delay=self._settle_delay,
+            on_read=self._on_read,
+            on_change=self._on_change,
+        )
+        if earlier is not None:
+            await earlier.leave()
+        return runtime
+
+    async def _invalidate(self, runtime: Runtime, account: Account) -> None:
+        if runtime.store is not None:
+            await runtime.store.invalidate(account.key)
+        self._on_change(Change(account.key, invalidated=True))
+
+    def _merge_watched(self, watch: Watch) -> MergedBalances:
+        accounts = watch.select(self.book)
+        stale_if_error = watch.options.stale_if_error
+        return self._results.of_watched(accounts, self.moment(), pending=watch.pending, stale_if_error=stale_if_error)
+
+    def _refresh(self, accounts: Sequence[Account], max_age: float) -> None:
+        if self.runtime is not None and not self.closed:
+            self.runtime.scheduler.refresh(accounts, max_age=max_age)
+
+    async def _listen(self) -> None:
+        """Have changes that other processes make reported, if the store is shared."""
+        runtime = await self.ready()
+        if runtime.store is not None:
+            await runtime.store.listen()
+
+    def _on_read(self, account: Account) -> None:
+        self._results.cache.clear()
+        if self._keeper.watches:
+            self._keeper.on_read(account)
+
+    def _on_change(self, change: Change) -> None:
+        """Act on a change of what is stored, here or in another process."""
+        if self.runtime is not None:
+            self.runtime.scheduler.resume_awaiting_lease(change.key)
+        if change.key is None:
+            self._keeper.on_lost()
+            return
+        account = self.book.by_key(change.key)
+        if account is None:
+            return
+        if change.invalidated:
+            account.state.invalidate(self.moment())
+            self._results.cache.clear()
+            self._keeper.on_invalidated(account)
+        else:
+            self._keeper.on_put(account)

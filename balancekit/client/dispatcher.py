@@ -1,0 +1,267 @@
+"""The dispatcher: runs flights in tasks, as many at a time as there are slots; `FairQueue` decides which is next.
+
+Each flight runs in a task in the context of the caller that it was begun for, a *worker*, which goes on with other
+flights of that caller: a task for each account would cost more.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import aiohttp
+
+from balancekit.client.accounts import Account
+from balancekit.client.attempts import Attempts, RetryAfter
+from balancekit.client.fair_queue import FairQueue
+from balancekit.client.flights import Flight, Waiter
+from balancekit.client.options import ReadOptions
+from balancekit.client.origins import Origin, Origins
+from balancekit.errors import BalancekitError
+from balancekit.money.balances import AccountBalances
+from balancekit.stores.fail_open import FailOpenStore
+
+if TYPE_CHECKING:
+    from balancekit.clock import Timer
+
+_Item: TypeAlias = Account | Flight
+
+
+class Dispatcher:
+    """Runs flights in the event loop in which it was made, and puts what they read into the store, if there is one.
+
+    `begin` makes the flight of an account that is next, or None if nobody waits for it any more; `finish` is called
+    with what a flight has ended with.
+    """
+
+    def __init__(
+        self,
+        options: ReadOptions,
+        session: aiohttp.ClientSession,
+        store: FailOpenStore | None,
+        origins: Origins,
+        *,
+        begin: Callable[[Waiter, Account], Flight | None],
+        finish: Callable[[Flight, AccountBalances | BalancekitError], None],
+    ) -> None:
+        self._clock = options.clock
+        self._stores = store is not None
+        self._attempts = Attempts(options, session, store)
+        self._begin = begin
+        self._finish = finish
+        self._loop = asyncio.get_running_loop()
+        self._queue: FairQueue[Origin, Waiter, _Item] = FairQueue(options.concurrency, origins=origins.by_name)
+        # When each blocked origin is looked at again.
+        self._blocked: dict[Origin, Timer] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        # Workers that were cancelled and have not ended yet.
+        self._cancelling: set[asyncio.Task[None]] = set()
+        # Flights that wait for another process, by the account's key.
+        self._awaiting_lease: dict[str, set[Flight]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing at all is left to do: no flight, no task and no timer."""
+        tasks = self._workers or self._cancelling
+        return not (self._queue.has_work or tasks or self._awaiting_lease) and self._attempts.idle
+
+    def enqueue(self, waiter: Waiter, origin: Origin, accounts: Iterable[Account]) -> None:
+        """Queue accounts at one origin for a caller; under a rate limit those that wait longest are first."""
+        self._queue.add(origin, waiter, accounts, rank=None if origin.limit is None else _waiting_since)
+
+    def discard(self, waiter: Waiter) -> None:
+        """Drop what is queued for a caller."""
+        self._queue.discard(waiter)
+
+    def pause(self, waiter: Waiter) -> None:
+        """Begin no more flights for a caller for now."""
+        self._queue.pause(waiter)
+
+    def unpause(self, waiter: Waiter) -> None:
+        """Begin flights for a caller again."""
+        self._queue.unpause(waiter)
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Start as many flights as there are slots for."""
+        while (flight := self._next()) is not None:
+            self._start(flight)
+
+    def cancel(self, flight: Flight) -> asyncio.Task[None] | None:
+        """End a flight that nobody waits for; returns the task that still has to end, if there is one."""
+        if flight.timer is not None:
+            flight.timer.cancel()
+        self._stop_awaiting_lease(flight)
+        worker = flight.worker
+        if worker is not None:
+            worker.cancel()
+            # Its slot is free at once, since it may never end.
+            self._workers.discard(worker)
+            self._cancelling.add(worker)
+            if not flight.is_running:
+                # A task that is cancelled before its first step never runs, so nothing else gives this back.
+                flight.account.origin.permits.cancel(flight)
+            self._release_slot(flight)
+            self.dispatch()
+        self._attempts.release(flight)
+        return worker
+
+    def is_awaiting_lease(self, flight: Flight) -> bool:
+        """Return whether a flight waits for another process."""
+        return flight in self._awaiting_lease.get(flight.account.key, ())
+
+    def resume_awaiting_lease(self, key: str | None) -> None:
+        """Resume the flights that wait for another process: those of the account with that key, or all."""
+        for waiting in list(self._awaiting_lease) if key is None else [key]:
+            for flight in self._awaiting_lease.pop(waiting, ()):
+                if flight.timer is not None:
+                    flight.timer.cancel()
+                    self._resume(flight)
+
+    def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine that belongs to no flight."""
+        self._adopt(self._loop.create_task(call))
+
+    def close(self) -> None:
+        """Stop all timers."""
+        for timer in self._blocked.values():
+            timer.cancel()
+        self._blocked.clear()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait, no longer than that, for what is still being put into the store."""
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=seconds)
+
+    def _next(self) -> Flight | None:
+        """Take a slot for the flight that is next."""
+        while (found := self._queue.next(self._seconds_until_permitted, self._block)) is not None:
+            origin, waiter, item = found
+            if isinstance(item, Flight):
+                flight = item if item.waiters else None
+            else:
+                flight = None if waiter is None else self._begin(waiter, item)
+            if flight is None:
+                self._queue.release(origin)
+                continue
+            flight.has_slot = True
+            if origin.limit is not None:
+                origin.permits.acquire(origin.limit, flight, self._clock.monotonic())
+            return flight
+        return None
+
+    def _seconds_until_permitted(self, origin: Origin) -> float:
+        limit, cooldown = origin.limit, origin.cooldown
+        if limit is None and not cooldown.times:
+            return 0.0
+        now = self._clock.monotonic()
+        permit = 0.0 if limit is None else origin.permits.wait(limit, now)
+        return max(cooldown.remaining(now), permit)
+
+    def _block(self, origin: Origin, seconds: float) -> None:
+        if (timer := self._blocked.get(origin)) is not None:
+            timer.cancel()
+        self._blocked[origin] = self._clock.call_at(self._clock.monotonic() + seconds, self._unblock, origin)
+
+    def _unblock(self, origin: Origin) -> None:
+        timer = self._blocked.pop(origin, None)
+        if timer is not None:
+            timer.cancel()
+            self._queue.unblock(origin)
+            self.dispatch()
+
+    def _release_slot(self, flight: Flight) -> None:
+        if flight.has_slot:
+            flight.has_slot = False
+            self._queue.release(flight.account.origin)
+
+    def _start(self, flight: Flight) -> None:
+        # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
+        worker = asyncio.Task(self._work(flight), loop=self._loop, context=flight.context.copy())
+        flight.worker = worker
+        self._adopt(worker)
+
+    def _adopt(self, task: asyncio.Task[None]) -> None:
+        self._workers.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        self._cancelling.discard(task)
+        if not task.cancelled():
+            # The waiters have the error already; retrieving it keeps asyncio from logging it.
+            task.exception()
+        # A provider may have cancelled its task, and what is queued needs another one.
+        self.dispatch()
+
+    async def _work(self, flight: Flight) -> None:
+        worker, context = asyncio.current_task(), flight.context
+        following: Flight | None = flight
+        while following is not None:
+            flight = following
+            flight.worker, flight.is_running = worker, True
+            try:
+                result = await self._attempts.run(flight)
+                if self._blocked and flight.account.origin in self._blocked and not flight.is_own:
+                    # It has given back a permit with which it sent no request.
+                    self._unblock(flight.account.origin)
+                if isinstance(result, RetryAfter):
+                    self._defer(flight, result)
+                else:
+                    if isinstance(result, BalancekitError):
+                        self._attempts.release(flight)
+                    self._finish(flight, result)
+                    # The waiters have the snapshot by now and do not wait for the store. What no caller waits for any
+                    # more is not stored.
+                    if self._stores and isinstance(result, AccountBalances) and worker in self._workers:
+                        await self._attempts.store(flight, result)
+            except BaseException as raised:
+                self._finish(flight, flight.account.to_error(raised))
+                if not isinstance(raised, Exception):
+                    raise
+            finally:
+                flight.worker, flight.is_running = None, False
+                if flight.has_slot:
+                    flight.has_slot = False
+                    self._queue.release(flight.account.origin)
+            # A cancellation, whatever its source, must not hit the next account.
+            if worker is None or worker not in self._workers or worker.cancelling():
+                return
+            following = self._next()
+            if following is not None and following.context is not context:
+                self._start(following)
+                return
+
+    def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
+        self._release_slot(flight)
+        if not flight.waiters:
+            # All callers have left while the last attempt came to its end.
+            return
+        if retry_after.awaiting_lease:
+            self._awaiting_lease.setdefault(flight.account.key, set()).add(flight)
+        if retry_after.blocks_origin:
+            self._queue.block(flight.account.origin)
+            self._block(flight.account.origin, retry_after.seconds)
+            self._queue.resume(flight.account.origin, flight)
+        elif retry_after.seconds <= 0:
+            self._resume(flight)
+        else:
+            at = self._clock.monotonic() + retry_after.seconds
+            flight.timer = self._clock.call_at(at, self._resume, flight)
+
+    def _resume(self, flight: Flight) -> None:
+        flight.timer = None
+        self._stop_awaiting_lease(flight)
+        self._queue.resume(flight.account.origin, flight)
+        self.dispatch()
+
+    def _stop_awaiting_lease(self, flight: Flight) -> None:
+        waiting = self._awaiting_lease.get(flight.account.key)
+        if waiting is not None:
+            waiting.discard(flight)
+            if not waiting:
+                del self._awaiting_lease[flight.account.key]
+
+
+def _waiting_since(item: _Item) -> float:
+    account = item.account if isinstance(item, Flight) else item
+    return account.state.waiting_since or 0.0

@@ -1,0 +1,88 @@
+"""What is known of accounts without asking anybody: the last snapshot of each, its last failure, and its status."""
+
+from datetime import datetime
+
+import attrs
+
+from balancekit.client.account_state import Moment, own_copy, utc
+from balancekit.client.accounts import Account
+from balancekit.errors import BalancekitError, NotReadError
+from balancekit.http.hints import HINTS
+from balancekit.money.balances import AccountBalances, AccountFailure
+
+
+@attrs.frozen(kw_only=True)
+class AccountStatus:
+    """Whether an account can be read; moments are in UTC.
+
+    `up` is whether the last read succeeded, None if the account has not been read. `error` is what the last read ended
+    with, None while the account is up; `next_attempt` is when its cooldown ends, None if it is in none.
+    """
+
+    account: str
+    provider: str
+    up: bool | None
+    last_success: datetime | None
+    last_failure: datetime | None
+    down_since: datetime | None
+    next_attempt: datetime | None
+    error: BalancekitError | None
+
+
+def status_of(account: Account, moment: Moment) -> AccountStatus:
+    """Return the status of an account."""
+    state = account.state
+    remaining = max(state.cooldown.remaining(moment.now), account.origin.cooldown.remaining(moment.now))
+    return AccountStatus(
+        account=account.label,
+        provider=account.provider,
+        up=state.up,
+        last_success=utc(state.last_success),
+        last_failure=utc(state.last_failure),
+        down_since=utc(state.down_since),
+        next_attempt=utc(moment.wall + remaining) if remaining > 0 else None,
+        error=state.aged_failure(moment),
+    )
+
+
+def last_of(account: Account, moment: Moment) -> tuple[AccountBalances | None, AccountFailure | None]:
+    """Return the last snapshot of an account, and a failure if it does not show what is held now, as far as is known.
+
+    The snapshot is stale if the last read failed, or if the balances may have changed since. A failure says how old it
+    is.
+    """
+    return _known(account, moment, account.state.aged_failure(moment), is_pending=False)
+
+
+def watched_of(
+    account: Account, moment: Moment, *, is_pending: bool, stale_if_error: float
+) -> tuple[AccountBalances | None, AccountFailure | None]:
+    """Return what a watch shows of an account; the snapshot of one that is to be read (`is_pending`) is stale.
+
+    After a failure one older than `stale_if_error` seconds is not shown. A failure does not say how old it is, so that
+    it is shown once.
+    """
+    error = None if account.state.failure is None else own_copy(account.state.failure)
+    snapshot, failure = _known(account, moment, error, is_pending=is_pending)
+    is_too_old = error is not None and account.state.age(moment) > stale_if_error
+    return None if is_too_old else snapshot, failure
+
+
+def _known(
+    account: Account, moment: Moment, error: BalancekitError | None, *, is_pending: bool
+) -> tuple[AccountBalances | None, AccountFailure | None]:
+    state = account.state
+    if state.last is None and error is None:
+        error = not_read(account)
+    if error is not None:
+        stale = state.stale(moment)
+        return stale, AccountFailure(account.label, account.provider, error, stale)
+    if is_pending or not state.is_valid:
+        return state.stale(moment), None
+    return (None if state.last is None else state.redate(state.last, moment)), None
+
+
+def not_read(account: Account) -> NotReadError:
+    """Make the error of an account that has not been read."""
+    message = "the account has not been read yet"
+    return NotReadError(message, account=account.label, provider=account.provider, hint=HINTS[NotReadError])

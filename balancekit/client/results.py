@@ -1,0 +1,135 @@
+"""From the outcomes of reads to a result: what is shown of each account, merged, and merged once for callers alike."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import is_not
+
+import attrs
+
+from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed
+from balancekit.client.accounts import Account, Outcome
+from balancekit.client.double_counting import count_once
+from balancekit.client.known import last_of, watched_of
+from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.merge import MergedBalances, merge
+
+
+@attrs.frozen
+class _Cached:
+    """A result of what is known.
+
+    `sent_at` is when the oldest request was sent, `ahead` how far ahead of the monotonic clock the wall clock was then,
+    at least, and `most_ahead` at most. At `until` the first cooldown ends.
+    """
+
+    merged: MergedBalances
+    sent_at: float
+    ahead: float
+    most_ahead: float
+    until: float
+
+
+class Results:
+    """Merges what is known of a client's `accounts`, which are in the order in which they were given."""
+
+    def __init__(self, accounts: Mapping[str, Account], aliases: Mapping[str, str]) -> None:
+        self._accounts = accounts
+        self._aliases = aliases
+        # By the labels asked for and the age of what may be shown after a failure; emptied whenever something new is
+        # known of an account.
+        self.cache: dict[tuple[tuple[str, ...] | None, float], _Cached] = {}
+        # The last complete result and the snapshots that it was merged from.
+        self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
+
+    def cached(
+        self, labels: tuple[str, ...] | None, stale_for: float, max_age: float, moment: Moment
+    ) -> MergedBalances | None:
+        """Return the result for a caller that accepts what is `max_age` seconds old, if it is known already.
+
+        Thousands of callers that ask for a thousand accounts cost no more than a look at the clock each.
+        """
+        known = self.cache.get((labels, stale_for))
+        if known is None or moment.now >= known.until or known.most_ahead - moment.ahead > CLOCK_DRIFT:
+            return None
+        if elapsed(known.sent_at, known.ahead, moment) > max_age:
+            return None
+        if not known.merged.failures:
+            return known.merged
+        # Each caller gets errors of its own, which say how old they are.
+        failures = [last_of(self._accounts[failure.account], moment)[1] for failure in known.merged.failures]
+        return attrs.evolve(known.merged, failures=tuple(failure for failure in failures if failure is not None))
+
+    def of_outcomes(
+        self, outcomes: Iterable[Outcome], accounts: Mapping[str, Account], stale_for: float, moment: Moment
+    ) -> MergedBalances:
+        """Merge the outcomes of reads of `accounts`; of one that failed, the last snapshot if that is young enough."""
+        snapshots: list[AccountBalances] = []
+        failures: list[AccountFailure] = []
+        for outcome in outcomes:
+            account = accounts[outcome.account]
+            if isinstance(outcome, AccountBalances):
+                is_redated = account.state.ahead - moment.ahead > CLOCK_DRIFT
+                snapshots.append(account.state.redate(outcome, moment) if is_redated else outcome)
+                continue
+            failures.append(failure := account.to_failure(outcome.error, moment))
+            last = failure.last_known
+            if last is not None and account.state.age(moment) <= stale_for > 0:
+                snapshots.append(last)
+        if failures:
+            return self._merge(snapshots, failures)
+        # Callers that get the same snapshots get the same result, which is merged once.
+        merged, merged_from = self._merged
+        if merged is None or len(merged_from) != len(snapshots) or any(map(is_not, merged_from, snapshots)):
+            merged = self._merge(snapshots, failures)
+            self._merged = merged, snapshots
+        return merged
+
+    def of_known(self, accounts: Iterable[Account], moment: Moment) -> MergedBalances:
+        """Merge the last that is known of accounts."""
+        return self._of_pairs(last_of(account, moment) for account in accounts)
+
+    def of_watched(
+        self, accounts: Iterable[Account], moment: Moment, *, pending: Collection[str], stale_if_error: float
+    ) -> MergedBalances:
+        """Merge what a watch shows of accounts; those that are `pending` are to be read."""
+        return self._of_pairs(
+            watched_of(account, moment, is_pending=account.label in pending, stale_if_error=stale_if_error)
+            for account in accounts
+        )
+
+    def remember(
+        self, labels: tuple[str, ...] | None, accounts: Sequence[Account], stale_for: float, merged: MergedBalances
+    ) -> None:
+        """Keep a result for callers to come, if it shows the last that is known of all its accounts."""
+        until, sent_at, ahead, most_ahead = math.inf, math.inf, math.inf, -math.inf
+        failed = {failure.account for failure in merged.failures}
+        shown = {snapshot.account: snapshot for snapshot in merged.accounts}
+        for account in accounts:
+            state = account.state
+            if account.label in failed:
+                if state.failure is None:
+                    return
+                until = min(until, state.cooldown.until)
+            elif not state.is_valid or shown.get(account.label) is not state.last:
+                return
+            else:
+                sent_at, ahead = min(sent_at, state.sent_at), min(ahead, state.ahead)
+                most_ahead = max(most_ahead, state.ahead)
+        if sent_at < math.inf:
+            key = labels, stale_for
+            self.cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until)
+
+    def _of_pairs(self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]]) -> MergedBalances:
+        known = list(pairs)
+        snapshots = [snapshot for snapshot, _ in known if snapshot is not None]
+        return self._merge(snapshots, [failure for _, failure in known if failure is not None])
+
+    def _merge(self, snapshots: list[AccountBalances], failures: list[AccountFailure]) -> MergedBalances:
+        """Merge; of two accounts that list one balance, the one that was given later fails."""
+        counted, failed = count_once(
+            snapshots,
+            failures,
+            origin_of=lambda label: self._accounts[label].origin.name if label in self._accounts else "",
+            labels=self._accounts,
+        )
+        return merge(counted, failed, aliases=self._aliases)
