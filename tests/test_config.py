@@ -394,7 +394,7 @@ def test_a_public_key_may_stand_in_the_file(load, text):
         (f'["{WEBHOOK_KEY}", 7]', "webhook_key[1]: expected text, got a number"),
         ('["x", { env = "NONE" }]', "webhook_key[1]: the environment variable NONE is not set"),
         ('["x", ["x"]]', "webhook_key[1]: expected text, got a list"),
-        ("[]", "webhook_key: expected 1 to 8 keys, got 0"),
+        ("[]", "webhook_key: expected 1 to 4 keys, got 0"),
         ('"x"', f"webhook_key: expected {KEY_HINT}"),
     ],
     ids=["number", "number in a list", "no variable", "list in a list", "no key", "no key in it"],

@@ -54,9 +54,9 @@ class Response:
     def json(self) -> Any:  # noqa: ANN401 - JSON is any of its types
         """Decode the body with every number exact: integers as `int`, other numbers as their text.
 
-        Raises ValueError if the body is not UTF-8 JSON.
+        Raises ValueError if the body is not UTF-8 JSON, or has an object with a key twice.
         """
-        return exact_json.decode_json(self.body)
+        return exact_json.decode_distinct(self.body)
 
 
 def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -65,6 +66,10 @@ _UnfrozenBalance: Final[Any] = type(
 )
 
 
+# The same few labels are checked for each response.
+_checked_label: Final = lru_cache(maxsize=4096)(check_label)
+
+
 def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
     """Return the balances of one account from rows, without checking or converting any of their fields.
 
@@ -72,7 +77,7 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
     them all again, and a fetch would take 40 % longer. Raises ValueError or TypeError for an account or a provider that
     is not a label: these two alone are checked.
     """
-    account, provider = check_label(account), check_label(provider)
+    account, provider = _checked_label(account), _checked_label(provider)
     balances: list[Balance] = []
     for currency, amount, asset_type, code, chain, reference in rows:
         # Setting the slots and then the class takes less than half the time of setting the fields of a frozen object.

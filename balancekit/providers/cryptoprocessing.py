@@ -76,7 +76,7 @@ class CryptoprocessingProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the response, zero balances included."""
-        return construct_balances(self.account, self.provider, read_entries(response.json(), "data", _read_rows))
+        return construct_balances(self.account, self.provider, read_entries(response.body, "data", _read_rows))
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback has no time

@@ -42,6 +42,9 @@ EVENT_FIELDS: Final = ("type", "event")
 STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
 """Assumed: the paths of the objects in a webhook's body that may hold its `status`; the first that has one counts."""
 
+_balance_of: Final = itemgetter("balance")
+"""The object in an entry that holds its amount."""
+
 _reference_of: Final = itemgetter(5)
 """The reference of a row."""
 
@@ -160,8 +163,8 @@ class GetManyProvider(HttpProvider):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the response; the API lists only those that are not zero."""
-        rows = read_entries(response.json(), "data", _read_rows)
-        check_distinct(list(map(_reference_of, rows)), "data[{}].id")
+        rows = read_entries(response.body, "data", _read_rows, nested=_balance_of)
+        check_distinct(rows, _reference_of, "data[{}].id")
         return construct_balances(self.account, self.provider, rows)
 
     @only_verification_errors

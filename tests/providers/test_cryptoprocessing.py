@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from balancekit import (
     AssetType,
@@ -18,8 +18,10 @@ from balancekit import (
     Secret,
     ServiceUnavailableError,
 )
+from balancekit.money.exact_json import ShapeError
 from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
 from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
+from tests.support import json_text
 
 URL = "https://app.cryptoprocessing.com/api/v2/accounts/list"
 SECRET = "AbCdEfG123456"
@@ -36,6 +38,9 @@ LINE = {"currency": "BTC", "type": "crypto", "balance": "0.04"}
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 LINES = st.fixed_dictionaries({}, optional={name: VALUES | st.just(good) for name, good in LINE.items()})
 RESPONSES = st.fixed_dictionaries({"data": VALUES | st.lists(VALUES | LINES)})
+
+OTHERS = st.sampled_from([None, 1, "", "balance", "a, b", b'"\\u002c"', [], ["value"], json_text.Pairs()])
+LINE_TEXTS = json_text.objects({name: st.just(good) for name, good in LINE.items()}, more=OTHERS)
 
 
 @pytest.fixture
@@ -216,3 +221,16 @@ def test_a_field_that_is_not_read_fails_nothing_whatever_it_is_called(provider):
     line = LINE | {"\ud800": "\ud800", "new": None}
 
     assert provider.read_response(response(line)) == provider.read_response(response(LINE))
+
+
+@given(st.lists(LINE_TEXTS, max_size=3), st.lists(json_text.more_fields(OTHERS), max_size=2))
+def test_a_key_that_is_given_twice_is_always_refused(lines, more):
+    """Whatever else a response holds, no balance is read from an object that has a key twice."""
+    text = json_text.write(json_text.Pairs([("data", lines), *more]))
+    account = CryptoprocessingProvider("shop", key="key-0123", secret=SECRET)
+
+    if json_text.has_duplicates(text):
+        with pytest.raises(ShapeError):
+            account.read_response(of_body(text))
+    else:
+        assert len(account.read_response(of_body(text))) == len(lines)

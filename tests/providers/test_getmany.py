@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from balancekit import (
     AssetType,
@@ -22,8 +22,10 @@ from balancekit import (
     Secret,
     ServiceUnavailableError,
 )
+from balancekit.money.exact_json import ShapeError
 from balancekit.providers.getmany import signing_string
 from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
+from tests.support import json_text
 
 URL = "https://api.blacksheep.money/account.balance.getMany"
 KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -44,6 +46,10 @@ GOOD = AMOUNT | {"chain": "base"}
 AMOUNTS = st.fixed_dictionaries({}, optional={name: VALUES | st.just(good) for name, good in GOOD.items()})
 LINES = st.fixed_dictionaries({}, optional={"id": VALUES, "balance": VALUES | AMOUNTS})
 RESPONSES = st.fixed_dictionaries({"data": VALUES | st.lists(VALUES | LINES)})
+
+OTHERS = st.sampled_from([None, 1, "", "balance", "a, b", b'"\\u002c"', [], ["value"], json_text.Pairs()])
+AMOUNT_TEXTS = json_text.objects({name: st.just(good) for name, good in AMOUNT.items()}, more=OTHERS)
+LINE_TEXTS = json_text.objects({"balance": AMOUNT_TEXTS}, more=OTHERS)
 
 
 @pytest.fixture
@@ -103,6 +109,14 @@ class TestContract(AdapterContract):
         (of_lines(7), "data[0]: expected an object, got a number"),
         (of_body('{"error":{"code":"X","message":"x"}}'), "data: missing"),
         (of_body('{"data": "x"}'), "data: expected a list, got a string"),
+        (
+            of_body('{"data":[{"balance":{"value":"1","code":"AUD","decimals":6,"value":"1000"}}]}'),
+            "data[0].balance.value: given twice",
+        ),
+        (
+            of_body(json.dumps({"data": [LINE]}).replace('"balance"', '"balance":1,"balance"')),
+            "data[0].balance: given twice",
+        ),
         (of_body("error code: 1015"), "the body is not JSON"),
         (of_body(""), "the body is empty"),
         # Of several faults the first line counts, and in it the fields in their order.
@@ -403,3 +417,16 @@ def test_plain_http_is_for_unsigned_requests_and_named_hosts_alone(changes, mess
     """A key is never sent in the clear, whatever is allowed."""
     with pytest.raises(ConfigError, match=f"^account 'shop': {message}"):
         GetManyProvider("shop", **{"base_url": "http://signer", "allow_http_to": ["signer"]} | changes)
+
+
+@given(st.lists(LINE_TEXTS, max_size=3), st.lists(json_text.more_fields(OTHERS), max_size=2))
+def test_a_key_that_is_given_twice_is_always_refused(lines, more):
+    """Whatever else a response holds, no balance is read from an object that has a key twice."""
+    text = json_text.write(json_text.Pairs([("data", lines), *more]))
+    account = GetManyProvider("shop")
+
+    if json_text.has_duplicates(text):
+        with pytest.raises(ShapeError):
+            account.read_response(of_body(text))
+    else:
+        assert len(account.read_response(of_body(text))) == len(lines)
