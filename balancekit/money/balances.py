@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -69,6 +70,17 @@ _UnfrozenBalance: Final[Any] = type(
 # The same few labels are checked for each response.
 _checked_label: Final = lru_cache(maxsize=4096)(check_label)
 
+_BALANCE: Final = frozenset({Balance})
+_owner_of: Final = attrgetter("account", "provider")
+
+
+def _label(value: str) -> str:
+    try:
+        return _checked_label(value)
+    except TypeError:
+        # Perhaps only since it cannot be hashed.
+        return check_label(value)
+
 
 def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
     """Return the balances of one account from rows, without checking or converting any of their fields.
@@ -103,8 +115,8 @@ class AccountBalances:
     `stale` snapshot is an earlier one, shown because a newer one could not be read.
     """
 
-    account: str = attrs.field(converter=check_label)
-    provider: str = attrs.field(converter=check_label)
+    account: str = attrs.field(converter=_label)
+    provider: str = attrs.field(converter=_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
     stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
@@ -114,6 +126,11 @@ class AccountBalances:
         return max(0.0, ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds())
 
     def __attrs_post_init__(self) -> None:
+        # The usual case without a step of Python for each of many balances.
+        if {*map(type, self.balances)} <= _BALANCE and {*map(_owner_of, self.balances)} <= {
+            (self.account, self.provider)
+        }:
+            return
         for index, balance in enumerate(self.balances):
             if not isinstance(balance, Balance):  # pyright: ignore[reportUnnecessaryIsInstance] - an adapter may return anything
                 raise TypeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from operator import attrgetter
+from typing import Any, Final, Self
 
 import attrs
 
@@ -238,6 +239,10 @@ def _check_totals(merged: MergedBalances) -> None:
         raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
 
 
+_amount_of: Final = attrgetter("amount")
+_asset_type_of: Final = attrgetter("asset_type")
+
+
 def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
     # By code first: one look-up for each balance, of which there are many, and types only for each code.
     held: defaultdict[str, list[Balance]] = defaultdict(list)
@@ -245,14 +250,14 @@ def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
         for balance in snapshot.balances:
             held[balance.currency].append(balance)
     return tuple(
-        CurrencyTotal(currency, asset_type, add_exactly([balance.amount for balance in balances]), tuple(balances))
+        CurrencyTotal(currency, asset_type, add_exactly([*map(_amount_of, balances)]), tuple(balances))
         for currency, together in sorted(held.items())
         for asset_type, balances in sorted(_by_type(together).items())
     )
 
 
 def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:
-    types = [balance.asset_type for balance in together]
+    types = [*map(_asset_type_of, together)]
     if types.count(types[0]) == len(types):
         return {types[0]: together}
     by_type: defaultdict[AssetType, list[Balance]] = defaultdict(list)
