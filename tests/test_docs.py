@@ -18,6 +18,7 @@ from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, G
 from balancekit.cli import cli
 from balancekit.config import load_config
 from balancekit.providers import ENTRY_POINTS
+from balancekit.sandbox import Fault
 from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
 
 PYTHON = blocks("python")
@@ -58,8 +59,12 @@ def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, cap
 def test_every_python_block_is_run():
     """A block is a program with its output, or defines something that a test below uses; none is overlooked."""
     assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
-    assert len(PROGRAMS) == 10
-    assert [_defined(block) for block in PYTHON if block.output is None] == [{"MyBankProvider"}, {"make_app"}]
+    assert len(PROGRAMS) == 11
+    assert [_defined(block) for block in PYTHON if block.output is None] == [
+        {"MyBankProvider"},
+        {"health"},
+        {"make_app"},
+    ]
 
 
 def _defined(block):
@@ -96,6 +101,23 @@ async def test_the_application_takes_webhooks(sandbox):
 
     assert delivery.attempts[0].status == 204
     assert amounts == ["1", "1.25"]
+
+
+async def test_the_health_check_knows_what_is_down(sandbox):
+    """It is well until an account cannot be read, and then names it, without a request of its own."""
+    shop = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+    health = _run_definition("health")
+
+    async with AggregateClient([CryptoprocessingProvider("shop", **shop.settings)], attempts=1) as client:
+        await client.fetch()
+        well = health(client)
+        sandbox.fail("shop", Fault(status=503))
+        await client.fetch()
+        requests = len(sandbox.requests)
+        status, down = health(client)
+
+    assert well == (200, {})
+    assert (status, [*down], len(sandbox.requests)) == (503, ["shop"], requests)
 
 
 def test_the_adapter_reads_balances():
