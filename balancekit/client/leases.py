@@ -47,6 +47,7 @@ class Leases:
         sent_at = called_at - stored.age
         # No request has been sent yet, so its snapshot will be of the version found now.
         flight.version = stored.version
+        flight.account.state.learn_version(stored.version, asked_at=called_at)
         snapshot = flight.account.accept(stored.snapshot)
         if stored.valid and snapshot is not None and sent_at >= flight.since:
             flight.mark_sent(sent_at, Moment.of(self._clock))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import is_not
+from typing import Final
 
 import attrs
 
@@ -12,6 +13,9 @@ from balancekit.client.double_counting import count_once
 from balancekit.client.known import last_of, watched_of
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge
+
+_MAX_CACHED: Final = 100
+"""How many results are kept for callers to come: most programs ask for the same accounts again and again."""
 
 
 @attrs.frozen
@@ -116,6 +120,8 @@ class Results:
                 sent_at, ahead = min(sent_at, state.sent_at), min(ahead, state.ahead)
                 most_ahead = max(most_ahead, state.ahead)
         if sent_at < math.inf:
+            if len(self.cache) >= _MAX_CACHED:
+                self.cache.clear()
             key = labels, stale_for
             self.cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until)
 
