@@ -49,7 +49,12 @@ class Dispatcher:
         self._begin = begin
         self._finish = finish
         self._loop = asyncio.get_running_loop()
-        self._queue: FairQueue[Origin, Waiter, _Item] = FairQueue(options.concurrency, origins=origins.by_name)
+        # Accounts wait here for the connections of a session, rather than there, where it would count as their time.
+        connector = session.connector
+        limit, limit_per_host = (0, 0) if connector is None else (connector.limit, connector.limit_per_host)
+        self._queue: FairQueue[Origin, Waiter, _Item] = FairQueue(
+            min(options.concurrency, limit or options.concurrency), origins=origins.by_name, most=limit_per_host or None
+        )
         # When each blocked origin is looked at again.
         self._blocked: dict[Origin, Timer] = {}
         self._workers: set[asyncio.Task[None]] = set()

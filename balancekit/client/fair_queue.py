@@ -98,11 +98,13 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
 class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
     """What waits for one of a number of slots, by origin and caller.
 
-    `origins` are all that there may be. A caller that is paused gets no slots, and keeps its places.
+    `origins` are all that there may be, and `most` is how many of the slots one origin may use. A caller that is paused
+    gets no slots, and keeps its places.
     """
 
-    def __init__(self, slots: int, *, origins: Sized) -> None:
+    def __init__(self, slots: int, *, origins: Sized, most: int | None = None) -> None:
         self._slots = slots
+        self._most = slots if most is None else min(most, slots)
         self._all_origins = origins
         self._queues: dict[_OriginT, _OriginQueue[_OriginT, _CallerT, _ItemT]] = {}
         # The queues with work that are not blocked, by how many slots they use. A dict keeps the order of their turns.
@@ -116,7 +118,7 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
 
     @property
     def has_work(self) -> bool:
-        """Whether anything waits that is neither blocked nor paused."""
+        """Whether anything waits that would be given a slot."""
         return self._ready_count > 0
 
     def add(
@@ -190,7 +192,7 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
             del ready[queue.used][queue]
             queue.used += 1
             self._used += 1
-            if queue.resumed or queue.waiting:
+            if (queue.resumed or queue.waiting) and queue.used < self._most:
                 ready[queue.used][queue] = None
             else:
                 self._ready_count -= 1
@@ -219,6 +221,8 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
             del self._ready[used + 1][queue]
             self._ready[used][queue] = None
             self._lowest = min(self._lowest, used)
+        elif used + 1 == self._most:
+            self._enter_ready(queue)
 
     def _queue(self, origin: _OriginT) -> _OriginQueue[_OriginT, _CallerT, _ItemT]:
         queue = self._queues.get(origin)
@@ -234,7 +238,7 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
         return line
 
     def _enter_ready(self, queue: _OriginQueue[_OriginT, _CallerT, _ItemT]) -> None:
-        if (queue.resumed or queue.waiting) and not queue.blocked:
+        if (queue.resumed or queue.waiting) and not queue.blocked and queue.used < self._most:
             self._ready[queue.used][queue] = None
             self._ready_count += 1
             self._lowest = min(self._lowest, queue.used)

@@ -23,9 +23,9 @@ def take(queue, count, wait=no_wait, blocked=None):
     return taken
 
 
-def queue_of(slots, origins=1):
+def queue_of(slots, origins=1, most=None):
     """Make a queue with so many slots, for so many origins."""
-    return FairQueue(slots, origins=range(origins))
+    return FairQueue(slots, origins=range(origins), most=most)
 
 
 def test_items_of_one_caller_stay_in_their_order():
@@ -81,6 +81,17 @@ def test_an_only_origin_uses_all_slots():
     queue.add("a", "caller", range(100))
 
     assert len(take(queue, 100)) == 8
+
+
+def test_one_origin_uses_no_more_slots_than_it_may():
+    """A lent session has so many connections for one origin, and others for the rest."""
+    queue = queue_of(10, origins=2, most=2)
+    queue.add("a", "caller", [1, 2, 3])
+    queue.add("b", "caller", [4])
+    first = take(queue, 5)
+    queue.release("a")
+
+    assert (sorted(first), take(queue, 5)) == ([1, 2, 4], [3])
 
 
 def test_what_has_waited_already_goes_first():
@@ -161,12 +172,13 @@ def test_callers_that_come_and_go_leave_nothing():
 
 @given(
     slots=st.integers(1, 12),
+    most=st.none() | st.integers(1, 12),
     wanted=st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), max_size=60),
     moves=st.lists(st.sampled_from(["next", "release", "pause x", "unpause x", "discard y"]), max_size=80),
 )
-def test_everything_is_read_once(slots, wanted, moves):
+def test_everything_is_read_once(slots, most, wanted, moves):
     """Whatever happens in between, each item of a caller that stays gets a slot, once, and slots are never exceeded."""
-    queue, held, taken, gone = queue_of(slots, origins=4), [], [], set()
+    queue, held, taken, gone = queue_of(slots, origins=4, most=most), [], [], set()
     for number, (origin, caller) in enumerate(wanted):
         queue.add(origin, caller, [(origin, caller, number)])
     for move in [*moves, "unpause x"]:
@@ -183,7 +195,7 @@ def test_everything_is_read_once(slots, wanted, moves):
             gone |= {(o, c, n) for n, (o, c) in enumerate(wanted) if c == "y"} - set(taken)
             queue.discard("y")
         assert len(held) <= slots
-    while queue.has_work:
+    while queue.has_work or held:
         if (found := queue.next(no_wait, lambda *_: None)) is None:
             queue.release(held.pop(0))
         else:

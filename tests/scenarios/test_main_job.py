@@ -183,3 +183,20 @@ async def test_no_proxy_of_the_environment_sees_a_key_in_the_clear(sandbox, shop
 
         assert proxy.requests == ()
     assert merged.complete
+
+
+async def test_accounts_wait_for_the_connections_of_a_lent_session_before_their_time_begins(sandbox):
+    """Forty healthy accounts over four connections take longer together than one may, and none of them fails."""
+    accounts = [sandbox.add_getmany(f"till-{number}", {"USDC": "1"}) for number in range(40)]
+    for account in accounts:
+        sandbox.fail(account.label, Fault(delay=0.05))
+    providers = [GetManyProvider(account.label, **account.settings) for account in accounts]
+
+    connector = aiohttp.TCPConnector(limit_per_host=4)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        AggregateClient(providers, session=session, timeout=0.4, attempts=1) as client,
+    ):
+        merged = await client.fetch()
+
+    assert merged.complete
