@@ -24,11 +24,12 @@ def known_outcome(
         error = state.remembered_failure(moment)
         if error is not None:
             return AccountFailure(account.label, account.provider, error, state.stale(moment)), False
-    if state.last is not None and state.age(moment) <= options.stale_while_revalidate:
-        stale, error = state.stale(moment), state.aged_failure(moment)
-        return stale if error is None else AccountFailure(account.label, account.provider, error, stale), True
     cooldown = account.origin.cooldown
     remaining = cooldown.remaining(moment.now) if cooldown.times else 0.0
+    if state.last is not None and 0 < options.stale_while_revalidate >= state.age(moment):
+        stale, error = state.stale(moment), state.aged_failure(moment)
+        outcome = stale if error is None else AccountFailure(account.label, account.provider, error, stale)
+        return outcome, remaining <= 0 and state.cooldown.remaining(moment.now) <= 0
     if remaining > 0 and moment.now + remaining >= ends_at:
         return account.to_failure(in_cooldown(account, remaining), moment), False
     return None, False

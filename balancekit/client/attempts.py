@@ -1,5 +1,7 @@
 """One attempt to read an account, and what it needs first: a lease in a shared store, and a permit that all share."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +14,7 @@ from balancekit.client.accounts import Account
 from balancekit.client.flights import Flight
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
+from balancekit.client.origins import Origin
 from balancekit.client.timeouts import SharedTimeout
 from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
@@ -42,11 +45,19 @@ class Attempts:
     """Makes the attempts of flights over a session, and puts what they read into the store.
 
     With a store, which other processes may share, a lease keeps them from reading an account at the same time, and rate
-    limits hold for all of them together. A flight has this process's permit when it comes here.
+    limits hold for all of them together. A flight has this process's permit when it comes here. `on_cooldown` is called
+    with each origin that has responded 429.
     """
 
-    def __init__(self, options: ReadOptions, session: aiohttp.ClientSession, store: FailOpenStore | None) -> None:
+    def __init__(
+        self,
+        options: ReadOptions,
+        session: aiohttp.ClientSession,
+        store: FailOpenStore | None,
+        on_cooldown: Callable[[Origin], None],
+    ) -> None:
         self._options = options
+        self._on_cooldown = on_cooldown
         self._session = session
         self._store = store
         self._leases = None if store is None else Leases(store, options.clock, attempt_seconds=options.timeout)
@@ -73,6 +84,9 @@ class Attempts:
                 permit, wait = await self._leases.acquire_permit(origin.name, origin.limit)
                 if wait > 0:
                     return self._wait_for_permit(flight, wait)
+            # Another flight may have been sent a 429 while this one waited for the store.
+            if origin.cooldown.times and (wait := origin.cooldown.remaining(self._clock.monotonic())) > 0:
+                return RetryAfter(wait)
             is_sent = True
             return await self._attempt(flight)
         finally:
@@ -139,6 +153,8 @@ class Attempts:
         now = self._clock.monotonic()
         if isinstance(result, RateLimitedError):
             origin.cooldown.begin(sent_at=moment.now, now=now, retry_after=result.retry_after)
+            # Once this flight has ended, or waits to try again.
+            asyncio.get_running_loop().call_soon(self._on_cooldown, origin)
         if (
             isinstance(result, AuthenticationError)
             and account.signs_time

@@ -55,7 +55,7 @@ class Waiter:
     ) -> None:
         self.options = options
         self.since: float = clock.monotonic() - options.max_age
-        self.may_join: bool = options.max_age > 0
+        self.may_join: bool = options.max_age > 0 or options.background
         self.context: contextvars.Context = contextvars.copy_context()
         self.span: FetchSpan = FetchSpan(accounts)
         # With the version at which the store knows each account. No flight for each yet: `stream` may be given ten
@@ -211,6 +211,11 @@ class Flights:
     def is_queued(self, account: Account) -> bool:
         """Return whether a flight of the account is still to begin that others may join."""
         return account in self._queued_by
+
+    def is_under_way(self, account: Account, version: str) -> bool:
+        """Return whether the account, at that version, is being read, or is going to be."""
+        flight = self._latest.get(account.label)
+        return account in self._queued_by or (flight is not None and flight.version == version)
 
     def join(self, waiter: Waiter, account: Account, version: str, moment: Moment) -> bool:
         """Have a caller wait for the flight that is under way, if there is one that is fresh enough."""

@@ -139,7 +139,7 @@ class RetryState:
             self.reconnected = True
             self.attempts -= 1
             return 0.0
-        least = max(error.retry_after or 0.0, cooldown)
+        least = max(cooldown, error.retry_after or 0.0)
         delay = policy.delay(self.attempts, retry_after=least, remaining=remaining)
         if delay is None or not budget.take(now):
             return None
@@ -177,7 +177,11 @@ class OriginCooldown:
         # A response to a request from before the last cooldown says nothing new.
         if sent_at >= self.until:
             self.times += 1
-        seconds = _doubled(self.times) if retry_after is None else min(retry_after, _LONGEST_RETRY_AFTER)
+        # To come back after no time is no answer to too many requests.
+        if retry_after is not None and retry_after > 0:
+            seconds = min(retry_after, _LONGEST_RETRY_AFTER)
+        else:
+            seconds = _doubled(self.times)
         self.until = max(self.until, now + seconds)
 
     def succeeded(self, *, sent_at: float) -> None:

@@ -16,7 +16,7 @@ from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin, Origins
-from balancekit.client.unread import closed, no_permit, removed, still_queued
+from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Stored
@@ -52,7 +52,15 @@ class Scheduler:
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
-        self._dispatcher = Dispatcher(options, session, store, origins, begin=self._flights.begin, finish=self._finish)
+        self._dispatcher = Dispatcher(
+            options,
+            session,
+            store,
+            origins,
+            begin=self._flights.begin,
+            finish=self._finish,
+            on_cooldown=self._on_cooldown,
+        )
 
     @property
     def busy(self) -> bool:
@@ -156,7 +164,7 @@ class Scheduler:
             async with asyncio.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
                 return await store.get([account.key for account in accounts])
         except TimeoutError:
-            return [Stored("")] * len(accounts)
+            return [Stored(account.state.version) for account in accounts]
 
     def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
         refresh: list[Account] = []
@@ -166,7 +174,7 @@ class Scheduler:
         for account, version in accounts:
             if accepts_old or account.origin.cooldown.times:
                 outcome, is_old = known_outcome(account, version, options, moment, ends_at=ends_at)
-                if is_old:
+                if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)
                 if outcome is not None:
                     waiter.set_outcome(outcome)
@@ -218,6 +226,7 @@ class Scheduler:
             if waiter.admitted and not waiter.is_waiting:
                 waiter.close()
                 self._waiters.discard(waiter)
+                self._dispatcher.discard(waiter)
         elif waiter.is_full:
             self._dispatcher.pause(waiter)
         elif waiter.options.buffer is not None:
@@ -261,6 +270,18 @@ class Scheduler:
                     self._continue_in_background(flight, sent_at + self._options.deadline - moment.now)
             self._fail(waiter, account, error, moment)
         self._fail_rest(waiter, lambda account: still_queued(account, waiter.deadline, now=moment.now), moment)
+
+    def _on_cooldown(self, origin: Origin) -> None:
+        """Fail what is still to be sent to an origin for callers whose deadline comes before it may be."""
+        moment = self._moment()
+        remaining = origin.cooldown.remaining(moment.now)
+        for waiter in list(self._waiters):
+            if waiter.deadline.at > moment.now + remaining:
+                continue
+            retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
+            for account in [*retried, *waiter.queued]:
+                if account.origin is origin:
+                    self._fail(waiter, account, in_cooldown(account, remaining), moment)
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
         options = CallOptions(max_age=0.0, deadline=max(0.0, seconds), background=True)
