@@ -19,6 +19,7 @@ from balancekit.client.origins import Origins
 from balancekit.client.results import Results
 from balancekit.client.runtime import Runtime
 from balancekit.client.watch import Watch, WatchOptions
+from balancekit.clock import check_time_passes
 from balancekit.money.balances import AccountFailure
 from balancekit.money.merge import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
@@ -55,7 +56,7 @@ class ClientCore:
         self._settle_delay = settle_delay
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen)
-        self._events = RecentEvents(monotonic=self._clock.monotonic)
+        self._events = RecentEvents(self._clock)
         unknown = [account.label for account in book.values() if account.identity is None]
         if unknown and store is not None:
             _log.warning(
@@ -161,6 +162,7 @@ class ClientCore:
             return earlier
         if earlier is not None and earlier.is_in_use:
             raise RuntimeError("the client is in use in another event loop")
+        check_time_passes()
         pending = None if earlier is None or earlier.store is None else earlier.store.pending_invalidations
         # Everything of this loop is made before the first await, since other callers may come then.
         runtime = self.runtime = Runtime.make(

@@ -9,7 +9,7 @@ import aiohttp
 import attrs
 
 from balancekit.client.retry import RetryPolicy
-from balancekit.clock import Clock
+from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
 from balancekit.stores.base import SnapshotStore
@@ -49,13 +49,12 @@ def checked_retry(retry: object, attempts: object) -> RetryPolicy:
     raise ConfigError(f"retry: expected a RetryPolicy, got {type(retry).__name__}; attempts takes a number")
 
 
-def checked_clock(clock: object) -> Clock:
+def checked_time(clock: object) -> Clock:
     """Return a clock, or that of this machine."""
-    if clock is None:
-        return Clock()
-    if isinstance(clock, Clock):
-        return clock
-    raise ConfigError(f"clock: expected a balancekit.Clock, got {type(clock).__name__}")
+    try:
+        return checked_clock(clock)
+    except TypeError as error:
+        raise ConfigError(f"clock: {error}") from None
 
 
 def checked_flag(name: str, value: object) -> bool:

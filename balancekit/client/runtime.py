@@ -46,7 +46,7 @@ class Runtime:
         shared = None
         if store is not None:
             # Invalidations that could not be passed on in an earlier loop are passed on in this one.
-            shared = FailOpenStore(store, on_change, pending_invalidations=pending_invalidations)
+            shared = FailOpenStore(store, on_change, options.clock, pending_invalidations=pending_invalidations)
         return cls(
             asyncio.get_running_loop(),
             None if lent is session else session,

@@ -161,7 +161,7 @@ class Scheduler:
 
     async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Sequence[Account]) -> Sequence[Stored]:
         try:
-            async with asyncio.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
+            async with self._clock.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
                 return await store.get([account.key for account in accounts])
         except TimeoutError:
             return [Stored(account.state.version) for account in accounts]

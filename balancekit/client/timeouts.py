@@ -34,7 +34,7 @@ class SharedTimeout:
         timeout = Timeout(self, ends_at)
         self._timeouts.append(timeout)
         if self._timer is None:
-            self._timer = self._clock.call_at(ends_at, self._fire)
+            self._timer = self._clock.timeout_at(ends_at, self._fire)
         return timeout
 
     @property
@@ -57,14 +57,14 @@ class SharedTimeout:
         if not self._is_late and self._timeouts and now - self._timeouts[0].ends_at > _LATE:
             # The event loop was blocked: responses that have arrived in that time are to be read first.
             self._is_late = True
-            self._timer = self._clock.call_at(now + _LATE, self._fire)
+            self._timer = self._clock.timeout_at(now + _LATE, self._fire)
             return
         self._is_late = False
         while self._timeouts:
             timeout = self._timeouts[0]
             if not timeout.ended:
                 if timeout.ends_at > now:
-                    self._timer = self._clock.call_at(timeout.ends_at, self._fire)
+                    self._timer = self._clock.timeout_at(timeout.ends_at, self._fire)
                     return
                 timeout.expire()
             self._timeouts.popleft()

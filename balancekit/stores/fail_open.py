@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from balancekit.clock import Clock, Timer, expire
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, SnapshotStore, Stored, StoreRefusedError
@@ -61,11 +62,13 @@ class FailOpenStore:
         self,
         store: SnapshotStore,
         on_change: Callable[[Change], None],
+        clock: Clock,
         *,
         pending_invalidations: Mapping[str, object] | None = None,
     ) -> None:
         self._store = store
         self._on_change = on_change
+        self._clock = clock
         self._reachable = True
         self._retry_at = 0.0
         self._answered_at = 0.0
@@ -78,7 +81,7 @@ class FailOpenStore:
         # By key, a new object for every invalidation: one that follows while an earlier one is being sent is not lost.
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
         # Also kept in the store; here for when the store is unavailable.
-        self._recent_events = RecentEvents()
+        self._recent_events = RecentEvents(clock)
         self._lookups: list[_Lookup] = []
         self._listening = asyncio.Event()
         self._looking_up = False
@@ -171,7 +174,7 @@ class FailOpenStore:
         if self._listen_task is None:
             self._listen_task = asyncio.get_running_loop().create_task(self._listen())
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CALL_TIMEOUT):
+            async with self._clock.timeout(_CALL_TIMEOUT):
                 await self._listening.wait()
         # Nobody waits for it again.
         self._listening.set()
@@ -212,7 +215,7 @@ class FailOpenStore:
         return task
 
     async def _call(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        called_at, was_reachable = asyncio.get_running_loop().time(), self._reachable
+        called_at, was_reachable = self._clock.monotonic(), self._reachable
         self._ensure_flushing()
         if not was_reachable:
             if called_at < self._retry_at:
@@ -220,7 +223,7 @@ class FailOpenStore:
             # This call tries whether the store is back; during the next cooldown no other does.
             self._retry_at = called_at + _COOLDOWN
         try:
-            async with _call_timeout():
+            async with self._call_timeout():
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
@@ -239,22 +242,39 @@ class FailOpenStore:
         self._note_answer(was_reachable=was_reachable)
         return result
 
+    @asynccontextmanager
+    async def _call_timeout(self) -> AsyncGenerator[None]:
+        # The grace begins when the loop gets round to it, so that a busy loop is not taken for a slow store.
+        async with asyncio.timeout(None) as timeout:
+            timers: list[Timer] = []
+
+            def begin_grace() -> None:
+                timers.append(self._clock.timeout_at(self._clock.monotonic() + _TIMEOUT_GRACE, expire, timeout))
+
+            at = self._clock.monotonic() + _CALL_TIMEOUT - _TIMEOUT_GRACE
+            timers.append(self._clock.timeout_at(at, begin_grace))
+            try:
+                yield
+            finally:
+                for timer in timers:
+                    timer.cancel()
+
     def _note_answer(self, *, was_reachable: bool) -> None:
-        self._answered_at = asyncio.get_running_loop().time()
+        self._answered_at = self._clock.monotonic()
         # An answer to a call that was made before the store failed does not mean that it is back.
         if not was_reachable and not self._reachable:
             self._reachable = True
             _log.info("the store is back")
 
     def _log_once(self, message: str) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         if now - self._noted_at.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
             self._noted_at = {other: at for other, at in self._noted_at.items() if now - at < _LOG_INTERVAL}
             _log.warning("%s", message)
         self._noted_at[message] = now
 
     def _fail(self, error: BaseException) -> None:
-        self._retry_at = asyncio.get_running_loop().time() + _COOLDOWN
+        self._retry_at = self._clock.monotonic() + _COOLDOWN
         if self._reachable:
             self._reachable = False
             self._unknown_versions.clear()
@@ -271,7 +291,7 @@ class FailOpenStore:
         while self._pending_invalidations:
             await self._send_pending()
             if self._pending_invalidations:
-                await asyncio.sleep(_COOLDOWN)
+                await self._clock.sleep(_COOLDOWN)
 
     async def _send_pending(self) -> None:
         # Cooldown or not: callers need not wait for this, and other processes should know soon.
@@ -291,7 +311,7 @@ class FailOpenStore:
 
     async def _send(self, key: str, mark: object) -> None:
         await self._store.invalidate(key)
-        self._answered_at = asyncio.get_running_loop().time()
+        self._answered_at = self._clock.monotonic()
         # Unless it was invalidated again in the meantime.
         if self._pending_invalidations.get(key) is mark:
             del self._pending_invalidations[key]
@@ -358,27 +378,13 @@ class FailOpenStore:
                 except StoreRefusedError as refusal:
                     self._log_once(f"the store refuses a call: {refusal}")
             self._listening.set()
-            await asyncio.sleep(_COOLDOWN)
+            await self._clock.sleep(_COOLDOWN)
 
     def _forget_unknown(self, change: Change) -> None:
         if change.key is None:
             self._unknown_versions.clear()
         elif change.invalidated:
             self._unknown_versions.pop(change.key, None)
-
-
-@asynccontextmanager
-async def _call_timeout() -> AsyncGenerator[None]:
-    # The end of the timeout is moved when the loop gets round to it, so that a busy loop is not taken for a slow store.
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as timeout:
-        timer = loop.call_later(
-            _CALL_TIMEOUT - _TIMEOUT_GRACE, lambda: timeout.reschedule(loop.time() + _TIMEOUT_GRACE)
-        )
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 def _resolve(lookups: Sequence[_Lookup], known: Mapping[str, Stored]) -> None:

@@ -1,13 +1,13 @@
 """The store of one process, in its memory."""
 
 import itertools
-import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import attrs
 
+from balancekit.clock import Clock, checked_clock
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored
@@ -30,26 +30,23 @@ class _Account:
 class MemoryStore:
     """Keeps everything in this process, for as long as that runs.
 
-    `clock` and `monotonic` tell seconds, and are replaced in tests. An age is the longer of what the two say: the
-    monotonic one stands still while the machine is suspended, and the other may be set back.
+    Give it the `clock` of the clients that use it, if that is not the machine's. An age is the longer of what the
+    clock's two times say: the monotonic one stands still while the machine is suspended, and the other may be set back.
     """
 
-    def __init__(
-        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._clock = clock
-        self._monotonic = monotonic
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = checked_clock(clock)
         self._accounts: dict[str, _Account] = {}
         self._versions = itertools.count(1)
         # The owner of each lease, and until when.
         self._leases: dict[str, tuple[str, float]] = {}
         self._subscribers = Subscribers()
-        self._events = RecentEvents(monotonic=monotonic)
+        self._events = RecentEvents(self._clock)
         self._permits: defaultdict[str, Permits] = defaultdict(Permits)
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        now, monotonic, accounts = self._clock(), self._monotonic(), self._accounts
+        now, monotonic, accounts = self._clock.time(), self._clock.monotonic(), self._accounts
         return [
             _UNKNOWN
             if (known := accounts.get(key)) is None
@@ -60,7 +57,7 @@ class MemoryStore:
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
         age = max(age, 0.0)
-        sent, sent_monotonic = self._clock() - age, self._monotonic() - age
+        sent, sent_monotonic = self._clock.time() - age, self._clock.monotonic() - age
         known = self._accounts.get(key)
         if known is None:
             known = self._accounts[key] = _Account()
@@ -81,7 +78,7 @@ class MemoryStore:
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
-        now = self._monotonic()
+        now = self._clock.monotonic()
         holder, until = self._leases.get(key, (owner, now))
         if holder != owner and until > now:
             return until - now
@@ -111,11 +108,11 @@ class MemoryStore:
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
-        return self._permits[origin].acquire(limit, request_id, self._monotonic(), hold=hold)
+        return self._permits[origin].acquire(limit, request_id, self._clock.monotonic(), hold=hold)
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended, if it has one."""
-        self._permits[origin].release(limit, request_id, self._monotonic())
+        self._permits[origin].release(limit, request_id, self._clock.monotonic())
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"

@@ -41,8 +41,8 @@ def with_leases(run_virtually):
 
     def run(steps, make_store=MemoryStore):
         async def main():
-            store = make_store(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
-            stores = [FailOpenStore(store, lambda change: None) for _ in range(2)]
+            store = make_store()
+            stores = [FailOpenStore(store, lambda change: None, Clock()) for _ in range(2)]
             try:
                 return await steps(*(Leases(one, Clock(), attempt_seconds=10.0) for one in stores))
             finally:

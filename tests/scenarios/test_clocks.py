@@ -12,6 +12,7 @@ import pytest
 from balancekit import AggregateClient, GetManyProvider, HttpProvider, Request, Response
 from balancekit.sandbox import Fault, Sandbox
 from balancekit.stores import MemoryStore
+from tests.support.clock import Clock
 from tests.support.providers import QuickTill, Scripted, outage
 
 HOUR = 3600.0
@@ -139,12 +140,13 @@ async def test_a_watch_shows_no_balance_of_the_future(wall):
 
 async def test_a_snapshot_of_another_process_is_as_old_as_the_store_says(wall):
     """The clock of the replica that read it may be an hour ahead of this one."""
-    store, now = MemoryStore(clock=lambda: 0.0, monotonic=lambda: now[0]), [0.0]
+    clock = Clock(0.0)
+    store = MemoryStore(clock=clock)
     here, there = QuickTill(takes=0.0), QuickTill(takes=0.0)
     async with AggregateClient([there], store=store) as replica, AggregateClient([here], store=store) as client:
         wall.ahead = HOUR
         await replica.fetch()
-        wall.ahead, now[0] = 0.0, 90.0
+        wall.ahead, clock.now = 0.0, 90.0
         fresh = await client.fetch(max_age=600)
         here.broken = True
         failed = await client.fetch(stale_if_error=60)

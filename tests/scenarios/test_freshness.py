@@ -107,7 +107,7 @@ def test_a_suspended_machine_makes_nothing_younger(run_virtually, monkeypatch, s
     async def main():
         wall, till = Clock(), Till(takes=0.0)
         monkeypatch.setattr(time, "time", wall)
-        store = MemoryStore(clock=wall) if shares else None
+        store = MemoryStore() if shares else None
         async with AggregateClient([till], store=store) as client:
             await client.fetch(max_age=30)
             wall.now += 3600

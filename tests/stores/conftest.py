@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import balancekit
 from balancekit.stores import MemoryStore, RedisStore
 from balancekit.stores.fail_open import FailOpenStore
 from tests.support.clock import Clock
@@ -15,7 +16,7 @@ class MemoryWorld:
 
     def __init__(self):
         self.time = Clock()
-        self.store = MemoryStore(clock=self.time, monotonic=self.time)
+        self.store = MemoryStore(clock=self.time)
 
     async def __aenter__(self):
         return self
@@ -82,7 +83,7 @@ def with_store(run_virtually):
     def run(steps, **settings):
         async def main():
             store = FlakyStore()
-            fail_open = FailOpenStore(store, lambda change: None, **settings)
+            fail_open = FailOpenStore(store, lambda change: None, balancekit.Clock(), **settings)
             result = await steps(store, fail_open)
             await fail_open.aclose()
             await asyncio.sleep(0)

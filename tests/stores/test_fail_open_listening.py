@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from balancekit import Clock
 from balancekit.stores import Change
 from balancekit.stores.fail_open import FailOpenStore
 from tests.support.stores import HANGS, FlakyStore, timed
@@ -16,7 +17,7 @@ def with_listener(run_virtually):
     def run(steps):
         async def main():
             store, changes = FlakyStore(), []
-            fail_open = FailOpenStore(store, changes.append)
+            fail_open = FailOpenStore(store, changes.append, Clock())
             result = await steps(store, fail_open, changes)
             await fail_open.aclose()
             return result

@@ -16,7 +16,7 @@ def clock():
 @pytest.fixture
 def events(clock):
     """Give events by that clock."""
-    return RecentEvents(monotonic=clock)
+    return RecentEvents(clock)
 
 
 def test_the_oldest_event_makes_room(events, monkeypatch):

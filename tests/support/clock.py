@@ -6,15 +6,24 @@ NEW_YEAR = 1_767_225_600
 """The start of 2026 in Unix seconds, which is the moment of the published vectors."""
 
 
-class Clock:
-    """A clock that stands still where it is set."""
+class Clock(balancekit.Clock):
+    """A clock that stands still where it is set: `now` by both of its times, of which the wall clock's is `ahead`."""
 
     def __init__(self, now=NEW_YEAR):
         self.now = now
+        self.ahead = 0
 
     def __call__(self):
         """Return the time in seconds."""
         return self.now
+
+    def monotonic(self):
+        """Return the time in seconds."""
+        return self.now
+
+    def time(self):
+        """Return the time on the wall in seconds."""
+        return self.now + self.ahead
 
 
 class LoopClock(balancekit.Clock):

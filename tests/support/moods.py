@@ -15,6 +15,7 @@ from balancekit import (
     WebhookEvent,
 )
 from balancekit.stores import MemoryStore
+from tests.support.clock import LoopClock
 from tests.support.laws import Laws
 
 SLACK = 0.1
@@ -168,7 +169,7 @@ class MoodyStore:
     """A store that takes its time, and that raises or hangs unless it is well."""
 
     def __init__(self, world, *, well):
-        self.store = MemoryStore(clock=world.loop.time, monotonic=world.loop.time)
+        self.store = MemoryStore(clock=LoopClock())
         self._chance = world.chance
         self._well = well
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 from balancekit import RateLimit
 from balancekit.stores import MemoryStore, StoreRefusedError
+from tests.support.clock import LoopClock
 
 HANGS = 9e9
 """A fault that lasts longer than any test."""
@@ -26,7 +27,7 @@ class FlakyStore(MemoryStore):
     """
 
     def __init__(self):
-        super().__init__(clock=lambda: 0.0, monotonic=asyncio.get_running_loop().time)
+        super().__init__(clock=LoopClock())
         self.fault = None
         self.refused = {}
         self.connections = nullcontext()

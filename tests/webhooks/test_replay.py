@@ -5,6 +5,7 @@ import pytest
 from balancekit import WebhookEvent
 from balancekit.stores import MemoryStore
 from balancekit.webhooks.replay import act_once, deduplication_key
+from tests.support.clock import Clock
 
 HOUR = 3600.0
 EVENT = WebhookEvent("shop", "cryptoprocessing", "7/deposit/confirmed", "deposit", "confirmed", settled=True)
@@ -59,10 +60,10 @@ async def test_an_action_that_failed_runs_at_the_next_delivery(store, action):
 @pytest.mark.parametrize(("hours", "runs"), [(47, 1), (49, 2)])
 async def test_an_event_is_remembered_for_two_days(action, hours, runs):
     """Cryptoprocessing repeats a delivery for a day; an event is forgotten after twice that time."""
-    now = 0.0
-    store = MemoryStore(monotonic=lambda: now)
+    clock = Clock()
+    store = MemoryStore(clock=clock)
     await act_once(store, "key", action)
-    now = hours * HOUR
+    clock.now += hours * HOUR
 
     await act_once(store, "key", action)
 

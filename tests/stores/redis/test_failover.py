@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 from redis import asyncio as aioredis, exceptions
 
+from balancekit import Clock
 from balancekit.stores import Change, RedisStore, StoreRefusedError
 from balancekit.stores.fail_open import FailOpenStore
 from tests.support.redis_server import RedisServer, free_port
@@ -192,7 +193,7 @@ class TestFailover:
     async def test_an_invalidation_reaches_the_new_primary_within_two_seconds(self, failover):
         """Though the process makes no other call."""
         async with RedisStore.from_url(f"unix://{failover.address}") as store:
-            client = FailOpenStore(store, lambda _: None)
+            client = FailOpenStore(store, lambda _: None, Clock())
             await client.get(["shop"])
             failover.demote()
             failover.promote()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
-from balancekit import RateLimit
+from balancekit import Clock, RateLimit
 from balancekit.stores import RedisStore
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis.pipelines import Call, Pipelines
@@ -69,7 +69,7 @@ async def test_a_thousand_calls_wait_for_a_distant_redis_once(distance, make_sna
     """None fails, over one connection, although each may take half a second, and the way there and back takes 50 ms."""
     snapshots = {f"{number}": make_snapshot(f"{number}", ("BTC", "1")) for number in range(1000)}
     async with distance.url() as url, RedisStore.from_url(url) as store:
-        client = FailOpenStore(store, lambda _: None)
+        client = FailOpenStore(store, lambda _: None, Clock())
         stored = await store.get(list(snapshots))
         puts = [
             client.put(key, snapshot, version=one.version, age=0)

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 import pytest
 from redis import asyncio as aioredis, exceptions
 
-from balancekit import RateLimit
+from balancekit import Clock, RateLimit
 from balancekit.stores import Change, RedisStore, StoreRefusedError
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis import values
@@ -89,7 +89,7 @@ class TestManyClients:
 
     async def test_none_of_them_waits_for_a_connection(self, store):
         """Each follows changes, and all read at the same time."""
-        clients = [FailOpenStore(store, lambda _: None) for _ in range(30)]
+        clients = [FailOpenStore(store, lambda _: None, Clock()) for _ in range(30)]
 
         await asyncio.gather(*(client.listen() for client in clients))
         await asyncio.gather(*(client.get(["shop"]) for client in clients))
@@ -229,7 +229,7 @@ class TestPermissions:
             client.execute_command("ACL SETUSER", "limited", "on", ">password", "~*", "&*", "+@all", *denied)
         try:
             async with RedisStore.from_url(f"unix://limited@{server.socket}?password=password") as store:
-                fail_open = FailOpenStore(store, lambda _: None)
+                fail_open = FailOpenStore(store, lambda _: None, Clock())
                 for _ in range(2):
                     with suppress(StoreRefusedError):
                         await anext(store.changes())
