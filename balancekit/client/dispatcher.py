@@ -203,16 +203,15 @@ class Dispatcher:
         worker, context = asyncio.current_task(), flight.context
         following: Flight | None = flight
         while following is not None:
-            flight = following
+            flight, retry_after = following, None
             flight.worker, flight.is_running = worker, True
             try:
                 result = await self._attempts.run(flight)
                 if self._blocked and flight.account.origin in self._blocked and not flight.is_own:
                     # It has given back a permit with which it sent no request.
                     self._unblock(flight.account.origin)
-                if isinstance(result, RetryAfter):
-                    self._defer(flight, result)
-                else:
+                retry_after = result if isinstance(result, RetryAfter) else None
+                if not isinstance(result, RetryAfter):
                     if isinstance(result, BalancekitError):
                         self._attempts.release(flight)
                     self._finish(flight, result)
@@ -229,6 +228,9 @@ class Dispatcher:
                 if flight.has_slot:
                     flight.has_slot = False
                     self._queue.release(flight.account.origin)
+            if retry_after is not None:
+                # Only now, since it may be begun again at once: with another worker and another slot.
+                self._defer(flight, retry_after)
             # A cancellation, whatever its source, must not hit the next account.
             if worker is None or worker not in self._workers or worker.cancelling():
                 return
@@ -238,7 +240,6 @@ class Dispatcher:
                 return
 
     def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
-        self._release_slot(flight)
         if not flight.waiters:
             # All callers have left while the last attempt came to its end.
             return

@@ -12,6 +12,7 @@ from balancekit import (
     AggregateClient,
     ProviderError,
     ProviderTimeoutError,
+    RetryPolicy,
     ServiceUnavailableError,
 )
 from tests.support.providers import Running, Scripted, outage
@@ -115,6 +116,17 @@ def test_an_account_that_waits_to_be_tried_again_keeps_nobody_waiting(fetch):
 
     assert done.merged.complete
     assert done.took == pytest.approx(5.0, abs=0.2)
+
+
+def test_concurrency_holds_for_attempts_that_follow_at_once(fetch):
+    """A retry without a delay takes a slot as the first attempt does."""
+    running = Running()
+    accounts = [Scripted(f"a{number}", outage(f"a{number}"), 1, running=running) for number in range(6)]
+
+    done = fetch(accounts, concurrency=2, retry=RetryPolicy(2, first=0))
+
+    assert running.most == 2
+    assert done.merged.complete
 
 
 def test_concurrency_holds_over_all_fetches_of_a_client(run_virtually):
