@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, and all that can go wrong with its responses."""
+"""Sandboxes in a process of their own, each an origin, and all that can go wrong with their responses."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,8 @@ FAULTS = {
     "proxy's page": Fault(status=502, body="<html>Bad Gateway</html>", headers={"Content-Type": "text/html"}),
     "retry at once": Fault(status=429, headers={"Retry-After": "0"}),
     "retry in a second": Fault(status=503, headers={"Retry-After": "1"}),
-    "retry in an hour": Fault(status=429, headers={"Retry-After": "3600"}),
+    "retry soon": Fault(status=429, headers={"Retry-After": "0.3"}),
+    "retry the latest": Fault(status=429, headers={"Retry-After": "0.1, 0.5"}),
     "retry at nonsense": Fault(status=503, headers={"Retry-After": "soon"}),
     "redirect": Fault(status=302, headers={"Location": "https://elsewhere.invalid/"}),
     "no JSON": Fault(body="not JSON"),
@@ -55,26 +56,34 @@ FAULTS = {
 COSTLY = {"hang", "too large", "delay beyond the timeout", "many values", "bomb", "flood"} | {
     name for name in FAULTS if name.startswith("stalled")
 }
+LIMITING = ("status 429", "retry at once", "retry soon", "retry the latest")
+"""Those after which no request goes to the origin for a while: at one that plays them often nothing else happens."""
+
 # A hanging request costs all of a timeout, and a large body much of a second: rarely, or nothing else would happen.
 WEIGHTS = [0.2 if name in COSTLY else 1.0 for name in FAULTS]
 
 
 class Server:
-    """The sandbox, and the commands that it takes."""
+    """The sandboxes, and the commands that they take; `places` are the origins of the accounts that are elsewhere."""
 
-    def __init__(self, holdings):
-        self.sandbox = Sandbox()
+    def __init__(self, holdings, places):
+        self.sandboxes = {name: Sandbox() for name in ["main", *sorted(set(places.values()))]}
+        self.places = places
         self.accounts = {}
         self.names = {id(fault): name for name, fault in FAULTS.items()}
         self.requests = 0
         self.played = Counter()
         for number, (label, held) in enumerate(holdings.items()):
             amounts = {code: plain(units) for code, units in held.items()}
+            sandbox = self._of(label)
             if number % 2:
-                self.accounts[label] = self.sandbox.add_getmany(label, amounts, signed=number % 10 != 1)
+                self.accounts[label] = sandbox.add_getmany(label, amounts, signed=number % 10 != 1)
             else:
                 as_numbers = number % 10 == 0
-                self.accounts[label] = self.sandbox.add_cryptoprocessing(label, amounts, balances_as_numbers=as_numbers)
+                self.accounts[label] = sandbox.add_cryptoprocessing(label, amounts, balances_as_numbers=as_numbers)
+
+    def _of(self, label):
+        return self.sandboxes[self.places.get(label, "main")]
 
     async def settings(self):
         """Return how each account is read."""
@@ -85,32 +94,37 @@ class Server:
         for code, units in held.items():
             self.accounts[label].set(code, plain(units))
 
-    async def fail(self, faults):
-        """Line up faults: pairs of a label, or None, and a fault's name."""
+    async def fail(self, faults, times=1):
+        """Line up faults: pairs of a label, or None for the main sandbox, and a fault's name."""
         for label, name in faults:
-            self.sandbox.fail(label, FAULTS[name])
+            self._of(label).fail(label, FAULTS[name], times=times)
 
-    async def clear_faults(self):
-        """Play no more faults."""
-        self.sandbox.clear_faults()
+    async def clear_faults(self, *names):
+        """Play no more faults, at all sandboxes or at those of the names."""
+        for name in names or self.sandboxes:
+            self.sandboxes[name].clear_faults()
 
-    async def restart(self, seconds):
-        """Be out of reach for some seconds."""
-        await self.sandbox.aclose()
+    async def restart(self, name, seconds):
+        """Have one of the sandboxes be out of reach for some seconds."""
+        sandbox = self.sandboxes[name]
+        await sandbox.aclose()
         await asyncio.sleep(seconds)
-        await self.sandbox.start()
+        await sandbox.start()
 
     async def figures(self):
         """Return how many requests came, and which faults were played."""
-        received = self.sandbox.requests
-        self.sandbox.clear_requests()
-        self.requests += len(received)
-        self.played.update(self.names[id(request.fault)] for request in received if request.fault is not None)
+        for sandbox in self.sandboxes.values():
+            received = sandbox.requests
+            sandbox.clear_requests()
+            self.requests += len(received)
+            self.played.update(self.names[id(request.fault)] for request in received if request.fault is not None)
         return self.requests, self.played
 
     async def run(self, pipe):
         """Serve until the pipe ends."""
-        async with self.sandbox:
+        async with contextlib.AsyncExitStack() as stack:
+            for sandbox in self.sandboxes.values():
+                await stack.enter_async_context(sandbox)
             while True:
                 try:
                     name, *arguments = await asyncio.to_thread(pipe.recv)
@@ -119,21 +133,21 @@ class Server:
                 pipe.send(await getattr(self, name)(*arguments))
 
 
-def serve(pipe, holdings):
+def serve(pipe, holdings, places):
     """Run the server's process."""
     # A client that goes away in the middle is part of the plan.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(Server(holdings).run(pipe))
+        asyncio.run(Server(holdings, places).run(pipe))
 
 
 class Remote:
     """The server, as the client's process commands it."""
 
-    def __init__(self, holdings):
+    def __init__(self, holdings, places=None):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, holdings), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, holdings, places or {}), daemon=True)
         self._process.start()
         theirs.close()
         self._turn = asyncio.Lock()

@@ -2,127 +2,85 @@
 
     python -m tests.long.soak [seconds] [seed]
 
-One client reads sixty accounts at a sandbox in a process of its own, several fetches at a time. Requests go wrong in
-every way that the sandbox can play, accounts are invalidated, fetches cancelled, streams left early, the server
-restarted, and balances change all the while. A model in plain integers knows what each account held and when. Needs
-psutil; the exit code is 1 if anything is off.
+One client reads sixty accounts at three sandboxes in a process of their own, several calls at a time. Requests go wrong
+in every way that the sandbox can play; one origin responds 429 now and then, and one hangs for seconds. Calls have
+deadlines of their own, or are cancelled; streams are left early, or read slowly; accounts are invalidated, watched,
+removed and added again; the servers are restarted, and balances change all the while. A model in plain integers knows
+what each account held and when, and tests/support/laws.py says what holds. Needs psutil; the exit code is 1 if anything
+is off.
 """
 
 import asyncio
 import contextlib
 import gc
+import logging
 import random
 import sys
 import time
-from collections import Counter
 
 import attrs
-import psutil
 
-from balancekit import (
-    AggregateClient,
-    CryptoprocessingProvider,
-    GetManyProvider,
-    IncompleteError,
-    ProviderError,
-)
+from balancekit import AggregateClient
 from balancekit.sandbox import Fault
-from tests.long.model import Model, ModelLaws
-from tests.long.remote import FAULTS, TIMEOUT, WEIGHTS, Remote
+from tests.long.counted import PROVIDERS, Counted
+from tests.long.leftovers import Leftovers
+from tests.long.remote import FAULTS, LIMITING, TIMEOUT, WEIGHTS, Remote
+from tests.long.soak_calls import DEADLINE, Calls
+from tests.support.laws import Requests
 
 ACCOUNTS = 60
 WORKERS = 4
-DEADLINE = 2.0
+CONCURRENCY = 20
+# Where the last accounts are: at the origin that hangs for seconds, and at the one that responds 429.
+PLACES = {"hanging": 4, "limiting": 6}
+MAIN_FAULTS = [name for name in FAULTS if name not in LIMITING]
+MAIN_WEIGHTS = [weight for name, weight in zip(FAULTS, WEIGHTS, strict=True) if name not in LIMITING]
 
 # What may be left over, or take longer, on a busy machine.
 SLACK = 1.5
-# How long the requests of a stream that nobody has closed may go on.
-MOMENT = 0.1
 MEMORY_GROWTH = 16 * 2**20
 OBJECT_GROWTH = 2_000
 
 
-class Counted:
-    """A provider that counts how often it is asked, how many of its requests are under way and how many are wanted.
-
-    A request is wanted as long as a fetch or a stream that has asked for its account has not ended.
-    """
-
-    attempts = 0
-
-    def __init__(self, provider):
-        self._wrapped = provider
-        self.account = provider.account
-        self.provider = provider.provider
-        self.running = 0
-        self.wanted = 0
-
-    async def fetch_balances(self, session):
-        """Count and pass on."""
-        Counted.attempts += 1
-        self.running += 1
-        try:
-            return await self._wrapped.fetch_balances(session)
-        finally:
-            self.running -= 1
-
-
-@attrs.define
-class Leftovers:
-    """What the process holds in a moment in which nothing is under way."""
-
-    at: float
-    tasks: int
-    acquired: int
-    sockets: int
-    objects: int
-    memory: int
-
-    def __str__(self):
-        return (
-            f"at {self.at:4.0f} s: {self.tasks} tasks, {self.acquired} connections in use, {self.sockets} sockets, "
-            f"{self.objects} objects, {self.memory / 2**20:.1f} MiB"
-        )
-
-
-class Soak(ModelLaws):
+class Soak(Calls):
     """The run: what is done, what is checked and what is counted."""
 
     def __init__(self, seconds, seed):
-        self.chance = random.Random(seed)
-        super().__init__(Model(self.chance, ACCOUNTS), slack=SLACK)
+        super().__init__(random.Random(seed), ACCOUNTS, slack=SLACK)
         self.seconds = seconds
-        self.done = Counter()
-        self.slowest = 0.0
         self.begun = time.monotonic()
         self.gate = asyncio.Event()
         self.gate.set()
         self.busy = 0
-        self.invalidated = {}
+        # The last accounts are elsewhere.
+        labels = list(self.model.now)
+        self.places = {label: name for name, count in PLACES.items() for label in [labels.pop() for _ in range(count)]}
 
     async def run(self):
         """Do everything, and return whether nothing was off."""
         loop = asyncio.get_running_loop()
+        # That an account is down is logged as a warning, which the root logger would print.
+        logging.getLogger("balancekit").setLevel(logging.ERROR)
         loop.set_exception_handler(lambda _, context: self.problem(f"the loop: {context['message']}"))
         sys.unraisablehook = lambda raised: self.problem(f"unraisable: {raised.exc_value!r}")
-        self.remote = Remote(self.model.now)
+        self.remote = Remote(self.model.now, self.places)
         try:
             return await self._run()
         finally:
             self.remote.close()
 
     async def _run(self):
-        kinds = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
+        Counted.requests = Requests(self, concurrency=CONCURRENCY)
         settings = await self.remote("settings")
-        providers = [Counted(kinds[kind](label, **account)) for label, kind, account in settings]
+        providers = [PROVIDERS[kind](label, **account) for label, kind, account in settings]
         self.providers = {provider.account: provider for provider in providers}
-        before = self.leftovers(None)
+        before = Leftovers.count(self.begun)
         points = []
         async with AggregateClient(
-            providers, concurrency=20, timeout=TIMEOUT, deadline=DEADLINE, attempts=3
+            providers, concurrency=CONCURRENCY, timeout=TIMEOUT, deadline=DEADLINE, attempts=3
         ) as self.client:
             jobs = [asyncio.create_task(self.work()) for _ in range(WORKERS)]
-            jobs += [asyncio.create_task(self.change()), asyncio.create_task(self.restart())]
+            jobs += [asyncio.create_task(job()) for job in (self.change, self.restart, self.hang)]
             marks = [min(60.0, self.seconds / 4), *range(120, int(self.seconds), 60), self.seconds]
             for mark in marks:
                 await asyncio.wait(jobs, timeout=max(0.0, self.begun + mark - time.monotonic()))
@@ -133,11 +91,12 @@ class Soak(ModelLaws):
             for ended in await asyncio.gather(*jobs, return_exceptions=True):
                 if not isinstance(ended, asyncio.CancelledError):
                     self.problem(f"a job of this program ended: {ended!r}")
+            await self.last_states()
             await self.last_fetch()
             requests, played = await self.remote("figures")
         # A transport is closed in a later turn of the loop than its session is.
         for _ in range(100):
-            after = self.leftovers(None)
+            after = Leftovers.count(self.begun)
             if after.sockets <= before.sockets:
                 break
             await asyncio.sleep(0.01)
@@ -146,25 +105,25 @@ class Soak(ModelLaws):
         return not self.problems
 
     async def work(self):
-        """Fetch again and again, in one way or another."""
-        ways = (self.fetch, self.fetch_strictly, self.cancel, self.leave)
+        """Call again and again, in one way or another."""
+        ways = (self.fetch, self.fetch_strictly, self.cancel, self.leave, self.watch, self.move)
         while True:
             await self.gate.wait()
             self.busy += 1
             try:
                 await self.line_up_faults()
-                way = self.chance.choices(ways, weights=(6, 1, 2, 2))[0]
+                way = self.chance.choices(ways, weights=(12, 2, 4, 4, 1, 1))[0]
                 accounts = self.some_accounts()
-                begun = time.monotonic()
                 self.want(accounts, 1)
-                tidy = await way(accounts)
-                if tidy is False:
-                    asyncio.get_running_loop().call_later(MOMENT, self.want, accounts, -1)
-                else:
-                    self.want(accounts, -1)
-                if any(provider.running > provider.wanted for provider in self.providers.values()):
-                    self.problem("requests of a fetch that has ended are under way")
-                self.slowest = max(self.slowest, time.monotonic() - begun)
+                goes_on = await way(accounts)
+                asyncio.get_running_loop().call_later(goes_on or 0.0, self.want, accounts, -1)
+                if any(
+                    provider.running > provider.wanted
+                    for label, provider in self.providers.items()
+                    # What is read in the background waits for its origin.
+                    if self.places.get(label) != "limiting"
+                ):
+                    self.problem("requests of a call that has ended are under way")
             finally:
                 self.busy -= 1
 
@@ -181,99 +140,64 @@ class Soak(ModelLaws):
             await asyncio.sleep(self.chance.uniform(0, 0.02))
 
     async def restart(self):
-        """Restart the server, now and then."""
+        """Restart a server, now and then."""
         while True:
             await asyncio.sleep(self.chance.uniform(5, 15))
             await self.gate.wait()
-            await self.remote("restart", self.chance.uniform(0, 0.3))
+            await self.remote("restart", self.chance.choice(["main", *PLACES]), self.chance.uniform(0, 0.3))
             self.done["restarts"] += 1
             # Requests that the log has dropped could not be counted.
             await self.remote("figures")
+
+    async def hang(self):
+        """Have an origin respond to nothing for some seconds, now and then."""
+        faults = [(label, "hang") for label, name in self.places.items() if name == "hanging"]
+        while True:
+            await asyncio.sleep(self.chance.uniform(2, 8))
+            await self.gate.wait()
+            await self.remote("fail", faults, 100)
+            await asyncio.sleep(self.chance.uniform(1, 5))
+            await self.remote("clear_faults", "hanging")
+            self.done["times that an origin hangs"] += 1
 
     async def line_up_faults(self):
         """Choose what goes wrong next."""
         faults = []
         for label in self.model.now:
-            if self.chance.random() < 0.1:
+            place = self.places.get(label)
+            if place == "limiting" and self.chance.random() < 0.02:
+                faults.append((label, self.chance.choice(LIMITING)))
+            elif place is None and self.chance.random() < 0.1:
                 count = self.chance.randint(1, 3)
-                faults += [(label, name) for name in self.chance.choices(list(FAULTS), WEIGHTS, k=count)]
+                faults += [(label, name) for name in self.chance.choices(MAIN_FAULTS, MAIN_WEIGHTS, k=count)]
         if self.chance.random() < 0.1:
-            faults.append((None, self.chance.choice(list(FAULTS))))
+            faults.append((None, self.chance.choice(MAIN_FAULTS)))
         await self.remote("fail", faults)
 
     def some_accounts(self):
-        """Choose whom to ask: mostly everybody."""
+        """Choose whom to ask: often everybody."""
         labels = list(self.model.now)
-        return None if self.chance.random() < 0.6 else self.chance.sample(labels, self.chance.randint(0, len(labels)))
+        return None if self.chance.random() < 0.4 else self.chance.sample(labels, self.chance.randint(0, len(labels)))
 
-    async def fetch(self, accounts):
-        """Fetch, perhaps what need not be read anew, and check all that comes."""
-        self.done["fetches"] += 1
-        max_age = self.chance.choice([0.0, 0.0, 0.2, 1.0])
-        if self.chance.random() < 0.5:
-            label = self.chance.choice(list(self.providers))
-            begun = time.time()
-            await self.client.invalidate(label)
-            self.invalidated[label] = begun
-            self.done["invalidations"] += 1
-        oldest = dict.fromkeys(self.providers, time.time() - max_age)
-        for label, moment in self.invalidated.items():
-            oldest[label] = max(oldest[label], moment)
-        requests = Counted.attempts
-        merged = await self.client.fetch(accounts, max_age=max_age)
-        self.done["fetches without a request"] += bool(merged.accounts) and Counted.attempts == requests
-        self.check(accounts, merged)
-        # The age is counted on another clock than this one.
-        if any(snapshot.fetched_at.timestamp() < oldest[snapshot.account] - 0.01 for snapshot in merged.accounts):
-            self.problem("a snapshot that is too old, or from before an invalidation")
-
-    async def fetch_strictly(self, accounts):
-        """Fetch so that a failure raises."""
-        self.done["fetches"] += 1
-        self.done["strict fetches"] += 1
-        try:
-            merged = await self.client.fetch(accounts, strict=True)
-        except* ProviderError as group:
-            if not isinstance(group, IncompleteError):
-                raise
-            self.check(accounts, group.partial)
-        else:
-            if not merged.complete:
-                self.problem("a strict fetch returned an incomplete result")
-            self.check(accounts, merged)
-
-    async def cancel(self, accounts):
-        """Cancel a fetch on its way."""
-        self.done["fetches"] += 1
-        task = asyncio.create_task(self.client.fetch(accounts))
-        after = self.chance.choice([0, self.chance.uniform(0, 0.01), self.chance.uniform(0, 0.3)])
-        if await self.end(task, "fetch", within=DEADLINE, cancel_after=after):
-            self.check(accounts, task.result())
-        else:
-            self.done["cancelled fetches"] += 1
-
-    async def leave(self, accounts):
-        """Leave a stream before its end, or at it; False if its requests may go on for a moment."""
-        self.done["streams"] += 1
-        wanted = self.chance.randint(0, ACCOUNTS)
-        stream = self.client.stream(accounts)
-        # Left to the loop's own care every other time, as a plain `break` leaves it.
-        tidy = self.chance.random() < 0.5
-        outcomes = []
-        async with contextlib.aclosing(stream) if tidy else contextlib.nullcontext():
-            async for outcome in stream:
-                self.check_outcome(outcome, time.time())
-                outcomes.append(outcome)
-                if len(outcomes) >= wanted:
-                    self.done["streams left early"] += 1
-                    break
-        whole = len(outcomes) < wanted
-        self.check_outcomes("stream", self.model.now if accounts is None else accounts, outcomes, whole=whole)
-        return tidy
+    async def last_states(self):
+        """With faults off, have a watch show every account as it has been changed."""
+        await self.remote("clear_faults")
+        for account in self.client._core.book.values():
+            await asyncio.sleep(account.origin.cooldown.remaining(time.monotonic()))
+        async with self.client.watch(min_interval=0.1) as states:
+            await anext(states)
+            for label in self.model.now:
+                await self.model.change(self.remote, label)
+                await self.client.invalidate(label)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DEADLINE + SLACK):
+                    async for merged in states:
+                        if merged.complete and self.are_totals(merged):
+                            return
+        self.problem("a watch does not show the last changes")
 
     async def last_fetch(self):
         """With faults off, hold the totals against the model's."""
-        await self.remote("clear_faults")
         merged = await self.client.fetch(strict=True)
         self.check(None, merged)
         self.check_totals(merged)
@@ -286,29 +210,21 @@ class Soak(ModelLaws):
         while self.busy and time.monotonic() < ends_at:  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
         if self.busy:
-            self.problem("fetches that do not end")
+            self.problem("calls that do not end")
+        # What is read in the background may wait for an origin.
+        ends_at = time.monotonic() + 70
+        while not self.client._core.idle and time.monotonic() < ends_at:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
+        if not self.client._core.idle:
+            self.problem("reads in the background that do not end")
         # Streams that were left without closing end in a turn of the loop of their own.
         gc.collect()
         await asyncio.sleep(0.2)
-        left = self.leftovers(self.client)
+        left = Leftovers.count(self.begun, self.client)
         if left.acquired:
             self.problem("connections in use while nothing is under way")
         self.gate.set()
         return left
-
-    def leftovers(self, client):
-        """Count what the process holds."""
-        gc.collect()
-        owned = None if client is None else client._core.runtime.owned
-        process = psutil.Process()
-        return Leftovers(
-            time.monotonic() - self.begun,
-            len(asyncio.all_tasks()),
-            0 if owned is None else len(owned.connector._acquired),
-            sum(connection.status != psutil.CONN_NONE for connection in process.net_connections("inet")),
-            len(gc.get_objects()),
-            process.memory_info().rss,
-        )
 
     def judge(self, before, points, after):
         """Hold what is left over against the bounds."""
@@ -321,8 +237,6 @@ class Soak(ModelLaws):
             self.problem("memory has grown beyond the bound")
         if last.objects - first.objects > OBJECT_GROWTH:
             self.problem("objects are left over")
-        if self.slowest > DEADLINE + SLACK:
-            self.problem("a fetch took longer than its deadline")
 
     def report(self, before, points, after, requests, played):
         """Print the figures."""
@@ -341,6 +255,7 @@ class Soak(ModelLaws):
         print(f"faults played: {played.total()}, of {len(played)} kinds out of {len(FAULTS)}")
         print("  " + ", ".join(f"{name} {count}" for name, count in sorted(played.items())))
         print("failures:", ", ".join(f"{name} {count}" for name, count in sorted(self.failures.items())))
+        print("checked:", ", ".join(f"{name} {count}" for name, count in sorted(self.checked.items())))
         print(f"slowest fetch {self.slowest:.2f} s with a deadline of {DEADLINE:g} s")
         print(f"slowest cancellation {self.slowest_cancellation:.3f} s")
         print("before the client:", before)

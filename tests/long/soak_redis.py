@@ -38,7 +38,7 @@ SLACK = 1.5
 DELIVERED = 2.0
 # How exact a `fetched_at` is: the moment in it is taken a little after the one that an age is counted from.
 EXACT = 0.01
-PROVIDER_FAULTS = ("status 503", "status 429", "closed", "reset at the head", "short delay", "long delay", "hang")
+PROVIDER_FAULTS = ("status 503", "retry soon", "closed", "reset at the head", "short delay", "long delay", "hang")
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
 
 
