@@ -10,7 +10,6 @@ import attrs
 
 from balancekit.client import instrumentation
 from balancekit.client.account_state import Moment
-from balancekit.client.accounts import Account
 from balancekit.client.flights import Flight
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
@@ -20,7 +19,7 @@ from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http.clock_skew import use_offset
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.transport import is_lost_keepalive
+from balancekit.http.transport import is_lost_keepalive, open_connections
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 
@@ -139,7 +138,7 @@ class Attempts:
         if observed:
             result = await self._observe_attempt(flight, clock_offset, moment)
         else:
-            result = await self._request(account, clock_offset, moment)
+            result = await self._request(flight, clock_offset, moment)
         if isinstance(result, AccountBalances):
             origin.budget.succeeded()
             if origin.cooldown.times:
@@ -183,18 +182,19 @@ class Attempts:
         """Make an attempt within a span, and log its result at DEBUG."""
         account, number = flight.account, flight.retry.attempts
         with flight.span.attempt(account.label, account.provider, account.origin.name, number) as span:
-            span.result = result = await self._request(account, clock_offset, moment)
+            span.result = result = await self._request(flight, clock_offset, moment)
         instrumentation.log_attempt(account, number, result, self._clock.monotonic() - moment.now)
         return result
 
-    async def _request(
-        self, account: Account, clock_offset: float, moment: Moment
-    ) -> AccountBalances | BalancekitError:
+    async def _request(self, flight: Flight, clock_offset: float, moment: Moment) -> AccountBalances | BalancekitError:
         """Call the account's provider once; only a cancellation, and what ends the whole program, is raised."""
+        account, opens_connection = flight.account, flight.retry.opens_connection
         use_offset(clock_offset)
         fetched_at = datetime.fromtimestamp(moment.now + moment.ahead, UTC)
         timeout = self._timeout.start(moment.now)
         try:
+            if opens_connection:
+                open_connections(is_on=True)
             with timeout:
                 balances = await account.source.fetch_balances(self._session)
             return account.to_snapshot(balances, fetched_at)
@@ -202,6 +202,10 @@ class Attempts:
             if timeout.expired:
                 return account.timeout_error(f"no response within {self._timeout.seconds:g} s")
             return account.to_error(raised)
+        finally:
+            if opens_connection:
+                # This task goes on with other accounts.
+                open_connections(is_on=False)
 
     def _wait_for_permit(self, flight: Flight, wait: float) -> BalancekitError | RetryAfter:
         if self._clock.monotonic() + wait < flight.ends_at:

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
+from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.clock_skew import next_offset
 
 _CAPACITY: Final = 20.0
@@ -96,13 +96,15 @@ class RetryState:
 
     `attempts` does not count an attempt that failed because of a closed kept-alive connection, which is repeated once,
     or perhaps of a wrong clock. `clock_offsets` are those that rejected requests were signed with, and `clock_offset`
-    is the one for the next request; without it that is the origin's. `requested` is whether any request was sent, and
+    is the one for the next request; without it that is the origin's. The next request `opens_connection` if the last
+    one may have met a dead connection. `requested` is whether any request was sent, and
     `error` what the last attempt ended with, if another is to follow.
     """
 
     attempts: int = 0
     requested: bool = False
     reconnected: bool = False
+    opens_connection: bool = False
     clock_offset: float | None = None
     clock_offsets: tuple[float, ...] = ()
     error: ProviderError | None = None
@@ -134,6 +136,8 @@ class RetryState:
         """
         if not error.retryable:
             return None
+        # A connection that was forgotten on the way may respond to nothing, rather than be closed.
+        self.opens_connection = isinstance(error, TransportError | ProviderTimeoutError)
         # Without a token: a load balancer that forgets its connections ends those of all accounts at once.
         if is_lost_keepalive and not self.reconnected:
             self.reconnected = True

@@ -4,14 +4,17 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, cast
+from types import SimpleNamespace
+from typing import Final, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
 import attrs
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.tracing import Trace
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
@@ -21,9 +24,6 @@ from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt, is_loopback
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
 from balancekit.version import __version__
-
-if TYPE_CHECKING:
-    from aiohttp.tracing import Trace
 
 USER_AGENT: Final = f"balancekit/{__version__}"
 
@@ -70,11 +70,12 @@ class _GuardedConnector(aiohttp.BaseConnector):
     async def connect(
         self,
         req: aiohttp.ClientRequest,
-        traces: list["Trace"],
+        traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
-        connection = await self._connector.connect(req, traces, timeout)
+        connect = self._open if _opens_connections.get() else self._connector.connect
+        connection = await connect(req, traces, timeout)
         protocol = connection.protocol
         if protocol is not None and protocol.should_close:
             connection.close()
@@ -86,6 +87,43 @@ class _GuardedConnector(aiohttp.BaseConnector):
                 connection.close()
                 raise aiohttp.ClientConnectionError(f"{host} leads to {address}, which is not this machine")
         return connection
+
+    async def _open(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
+    ) -> aiohttp.connector.Connection:
+        """Open a connection; those to the same place in the pool are closed."""
+        is_reused = False
+
+        async def note_reuse(*_: object) -> None:
+            nonlocal is_reused
+            is_reused = True
+
+        config = aiohttp.TraceConfig()
+        config.on_connection_reuseconn.append(note_reuse)
+        config.freeze()
+        # The session is for the callback alone, which does not look at it.
+        traces = [*traces, Trace(cast("aiohttp.ClientSession", None), config, SimpleNamespace())]
+        while True:
+            is_reused = False
+            connection = await self._connector.connect(req, traces, timeout)
+            if not is_reused:
+                return connection
+            connection.close()
+
+
+def open_connections(*, is_on: bool) -> None:
+    """Have a connection opened for each request that the current task sends from now on, or not any more.
+
+    A load balancer or a NAT that forgets connections forgets all of them, so where one in the pool turned out to be
+    dead, the others probably are as well.
+    """
+    _opens_connections.set(is_on)
+
+
+_opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
 
 
 @attrs.frozen
