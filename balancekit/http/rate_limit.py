@@ -3,7 +3,7 @@
 Moments are in seconds of one clock that never goes back.
 """
 
-import heapq
+import bisect
 import math
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -36,10 +36,11 @@ class Permits:
     """
 
     def __init__(self) -> None:
-        # When the permits in use are free again: those that are held, if they are never released; and those that were
-        # released, as a heap. Past moments are forgotten when no other permit is left, so that the size of a limit
-        # costs most requests nothing.
+        # When the permits in use are free again: those that are held, if they are never released, the first of them not
+        # before `_first_held`; and those that were released, in order. Past moments are forgotten when no other permit
+        # is left, so that the size of a limit costs requests nothing.
         self._held: dict[Hashable, float] = {}
+        self._first_held = math.inf
         self._released: list[float] = []
 
     def acquire(self, limit: RateLimit, request_id: Hashable, now: float, *, hold: float = math.inf) -> float:
@@ -52,7 +53,8 @@ class Permits:
             wait = self.wait(limit, now)
             if wait > 0:
                 return wait
-        self._held[request_id] = now + hold + limit.per
+        self._held[request_id] = free_at = now + hold + limit.per
+        self._first_held = min(self._first_held, free_at)
         return 0.0
 
     def wait(self, limit: RateLimit, now: float) -> float:
@@ -64,22 +66,27 @@ class Permits:
     def waits(self, limit: RateLimit, now: float) -> Callable[[int], float]:
         """Return a function from the number of requests that are ahead to the seconds until one can have a permit."""
         self._forget_past(now)
-        free = self._free(limit)
-        free_at = sorted([*self._released, *self._held.values()]) if free < limit.requests else []
+        free, free_at, latest = self._free(limit), self._released, now + limit.per
+        if self._first_held < latest:
+            self._first_held = min(self._held.values(), default=math.inf)
+            if self._first_held < latest:
+                # Its process may have died.
+                free_at = sorted([*self._released, *(held for held in self._held.values() if held < latest)])
 
         def wait(ahead: int) -> float:
             # If more are ahead than there are permits, each permit goes round more than once, in `per` each time.
             rounds, place = divmod(ahead, limit.requests)
+            place -= free
             # A permit that is held may be released now, to be free `per` later.
-            first = 0.0 if place < free else min(free_at[place - free] - now, limit.per)
-            return rounds * limit.per + first
+            first = min(free_at[place] - now, limit.per) if 0 <= place < len(free_at) else limit.per
+            return rounds * limit.per + (0.0 if place < 0 else first)
 
         return wait
 
     def release(self, limit: RateLimit, request_id: Hashable, now: float) -> None:
         """Release the permit of a request that has ended, if it has one."""
         if self._held.pop(request_id, now) > now:
-            heapq.heappush(self._released, now + limit.per)
+            bisect.insort(self._released, now + limit.per)
 
     def cancel(self, request_id: Hashable) -> None:
         """Give up a permit with which no request was sent: it can be acquired again at once."""
@@ -94,6 +101,6 @@ class Permits:
         return limit.requests - len(self._held) - len(self._released)
 
     def _forget_past(self, now: float) -> None:
-        self._held = {request_id: free_at for request_id, free_at in self._held.items() if free_at > now}
-        while self._released and self._released[0] <= now:
-            heapq.heappop(self._released)
+        if self._first_held <= now:
+            self._held = {request_id: free_at for request_id, free_at in self._held.items() if free_at > now}
+        del self._released[: bisect.bisect_right(self._released, now)]

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 
 import pytest
 from hypothesis import given, strategies as st
@@ -40,6 +41,36 @@ def test_no_window_has_more_requests_than_allowed(requests, per, calls):
     assert len(arrivals) == len(calls)
     assert all(late - early >= per * (1 - 1e-9) for early, late in zip(arrivals, arrivals[requests:], strict=False))
     assert permits.idle
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(
+        st.tuples(st.floats(0, 10), st.integers(0, 5), st.sampled_from(["acquire", "release", "cancel"])), max_size=40
+    ),
+    st.sampled_from([0.0, 7.0, math.inf]),
+)
+def test_every_place_in_a_queue_waits_for_the_permit_whose_turn_it_is(requests, steps, hold):
+    """As if all permits were put in the order in which they are free: one that is held may be released now."""
+    limit, permits, now, held, released = RateLimit(requests, per=5), Permits(), 0.0, {}, []
+    for seconds, request, move in steps:
+        now += seconds
+        if move == "acquire":
+            if permits.acquire(limit, request, now, hold=hold) == 0:
+                held[request] = now + hold + limit.per
+        elif move == "release":
+            permits.release(limit, request, now)
+            if held.pop(request, now) > now:
+                released.append(now + limit.per)
+        else:
+            permits.cancel(request)
+            held.pop(request, None)
+        free_at = sorted(moment for moment in [*released, *held.values()] if moment > now)
+        waits = [min(moment - now, limit.per) for moment in [now] * (requests - len(free_at)) + free_at]
+
+        assert [permits.waits(limit, now)(ahead) for ahead in range(2 * requests)] == pytest.approx(
+            [*waits, *(limit.per + wait for wait in waits)]
+        )
 
 
 def test_the_place_in_a_queue_says_how_long_to_wait():
