@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin, Origins
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
+from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
@@ -157,7 +159,8 @@ class Scheduler:
         self._begin(waiter, unknown, moment)
 
     def _admit_known(self, waiter: Waiter, accounts: Sequence[Account]) -> None:
-        self._begin(waiter, [(account, account.state.version) for account in accounts], self._moment())
+        # Without a tuple for each of ten thousand accounts.
+        self._begin(waiter, zip(accounts, map(_version, accounts), strict=True), self._moment())
 
     async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Sequence[Account]) -> Sequence[Stored]:
         try:
@@ -168,7 +171,7 @@ class Scheduler:
 
     def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
         refresh: list[Account] = []
-        queued: dict[Origin, list[tuple[Account, str]]] = {}
+        queued: dict[Origin, list[Account]] = {}
         options, ends_at = waiter.options, waiter.deadline.at
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
@@ -182,7 +185,8 @@ class Scheduler:
                         self._on_read(account)
                     continue
             if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
-                queued.setdefault(account.origin, []).append((account, version))
+                queued.setdefault(account.origin, []).append(account)
+                waiter.queued[account] = version
         for origin, at_origin in queued.items():
             self._enqueue(waiter, origin, at_origin, moment)
         waiter.admitted = True
@@ -194,32 +198,45 @@ class Scheduler:
         self._dispatcher.dispatch()
         self.refresh(refresh, max_age=waiter.options.max_age)
 
-    def _enqueue(self, waiter: Waiter, origin: Origin, accounts: list[tuple[Account, str]], moment: Moment) -> None:
+    def _enqueue(self, waiter: Waiter, origin: Origin, accounts: list[Account], moment: Moment) -> None:
         """Queue accounts at one origin; under a rate limit, fail those whose permit would come too late."""
-        limit = origin.limit
-        if limit is None:
-            # Those that are down come last, since they may take all the time there is.
-            down = [one for one in accounts if one[0].state.failure is not None]
-            if down:
-                accounts = [one for one in accounts if one[0].state.failure is None] + down
+        if origin.limit is not None:
+            accounts = self._in_order_of_waiting(waiter, origin, origin.limit, accounts, moment)
         else:
-            for account, _ in accounts:
-                if account.state.waiting_since is None:
-                    account.state.waiting_since = moment.now
+            # Those that are down come last, since they may take all the time there is.
+            down = [account for account in accounts if account.state.failure is not None]
+            if down:
+                accounts = [account for account in accounts if account.state.failure is None] + down
+        for account in accounts:
+            self._flights.enqueue(waiter, account, waiter.queued[account])
+        if accounts:
+            self._dispatcher.enqueue(waiter, origin, accounts)
+
+    def _in_order_of_waiting(
+        self, waiter: Waiter, origin: Origin, limit: RateLimit, accounts: list[Account], moment: Moment
+    ) -> list[Account]:
+        """Return the accounts that will have a permit in time, those that wait longest first; the others fail."""
+        is_sorted = True
+        for account in accounts:
+            if account.state.waiting_since is None:
+                account.state.waiting_since = moment.now
+            else:
+                is_sorted = False
+        if not is_sorted:
             accounts.sort(key=_waiting_since)
-        kept: list[Account] = []
-        waits = None if limit is None else origin.permits.waits(limit, moment.now)
         ahead = self._flights.queued_at(origin)
-        for account, version in accounts:
-            if waits is not None and not (waiter.may_join and self._flights.is_queued(account)):
+        if ahead + len(accounts) <= origin.permits.free(limit):
+            return accounts
+        waits, kept = origin.permits.waits(limit, moment.now), list[Account]()
+        for account in accounts:
+            if not (waiter.may_join and self._flights.is_queued(account)):
                 wait, ahead = waits(ahead), ahead + 1
                 if moment.now + wait >= waiter.deadline.at:
+                    del waiter.queued[account]
                     waiter.set_outcome(account.to_failure(no_permit(account, waiter.deadline, wait), moment))
                     continue
-            self._flights.enqueue(waiter, account, version)
             kept.append(account)
-        if kept:
-            self._dispatcher.enqueue(waiter, origin, kept)
+        return kept
 
     def _on_change(self, waiter: Waiter) -> None:
         if waiter.options.background:
@@ -350,5 +367,8 @@ class Scheduler:
         self._on_read(account)
 
 
-def _waiting_since(queued: tuple[Account, str]) -> float:
-    return queued[0].state.waiting_since or 0.0
+_version: Final = attrgetter("state.version")
+
+
+def _waiting_since(account: Account) -> float:
+    return account.state.waiting_since or 0.0

@@ -59,14 +59,14 @@ class Permits:
 
     def wait(self, limit: RateLimit, now: float) -> float:
         """Return after how many seconds, at the earliest, another request can have a permit."""
-        if self._free(limit) > 0:
+        if self.free(limit) > 0:
             return 0.0
         return self.waits(limit, now)(0)
 
     def waits(self, limit: RateLimit, now: float) -> Callable[[int], float]:
         """Return a function from the number of requests that are ahead to the seconds until one can have a permit."""
         self._forget_past(now)
-        free, free_at, latest = self._free(limit), self._released, now + limit.per
+        free, free_at, latest = self.free(limit), self._released, now + limit.per
         if self._first_held < latest:
             self._first_held = min(self._held.values(), default=math.inf)
             if self._first_held < latest:
@@ -97,7 +97,8 @@ class Permits:
         """Whether no permit is held."""
         return not self._held
 
-    def _free(self, limit: RateLimit) -> int:
+    def free(self, limit: RateLimit) -> int:
+        """Return how many permits can be acquired now, at least: some may have become free since the last one."""
         return limit.requests - len(self._held) - len(self._released)
 
     def _forget_past(self, now: float) -> None:
