@@ -14,7 +14,7 @@ import balancekit
 from balancekit import AggregateClient, HttpProvider, MergedBalances, ProviderError, RetryPolicy, SnapshotStore
 from balancekit.cli.balances import balances
 from balancekit.cli.exit_codes import ExitCode
-from balancekit.client import aggregate, keeper, settling, watch
+from balancekit.client import aggregate, keeper, settling
 from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
@@ -67,7 +67,7 @@ QUOTED = {
         f"up to {transport.MAX_RESPONSE_BODY // MIB} MiB",
     ),
     "docs/watching.md": (
-        f"within {1000 * watch.DEBOUNCE:g} ms",
+        f"within {1000 * keeper.DEBOUNCE:g} ms",
         f"after at most {keeper._FIRST_RETRY:g} s",
         f"up to {keeper._LAST_RETRY:g} s",
         f"({aggregate._MIN_INTERVAL:g} or more)",

@@ -67,6 +67,8 @@ class AccountState:
     _failed_at: float = -math.inf
     # The version that the last snapshot was read at.
     _last_version: str | None = None
+    # Whether later callers may be given it.
+    _is_reusable: bool = True
     sent_at: float = -math.inf
     ahead: float = 0.0
     # When the last request that succeeded was sent, although its snapshot may not have been kept.
@@ -94,7 +96,7 @@ class AccountState:
 
     def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
-        if self._last_version == version and self.age(moment) <= max_age:
+        if self._last_version == version and self._is_reusable and self.age(moment) <= max_age:
             return self.last
         return None
 
@@ -105,13 +107,15 @@ class AccountState:
         self.version = f"local {self._invalidations}"
         self.cooldown.end()
 
-    def keep(self, snapshot: AccountBalances, *, sent_at: float, version: str | None) -> None:
+    def keep(self, snapshot: AccountBalances, *, sent_at: float, version: str | None, is_reusable: bool = True) -> None:
         """Keep a snapshot as the last one, unless the request of a later one is known.
 
-        Without a version it is not known whether it is still valid.
+        Without a version it is not known whether it is still valid. It is not reusable if nobody will be able to find
+        that out.
         """
         if sent_at >= self.sent_at:
             self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
+            self._is_reusable = is_reusable
             self.ahead = snapshot.fetched_at.timestamp() - sent_at
 
     def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> None:

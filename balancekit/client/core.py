@@ -55,7 +55,7 @@ class ClientCore:
         self._given_store = store
         self._settle_delay = settle_delay
         self._results = Results(book, aliases)
-        self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen)
+        self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
         self._events = RecentEvents(self._clock)
         unknown = [account.label for account in book.values() if account.identity is None]
         if unknown and store is not None:
@@ -115,7 +115,7 @@ class ClientCore:
 
     def watch(self, labels: Sequence[str] | None, options: WatchOptions) -> Watch:
         """Make a watch of the accounts of those labels, or of all."""
-        return Watch(self._keeper, labels, options, self._merge_watched)
+        return Watch(self._keeper, labels, options)
 
     async def invalidate(self, account: Account) -> None:
         """Note that an account's balances may have changed, for all that share the store."""
@@ -135,13 +135,13 @@ class ClientCore:
     def add(self, provider: object) -> None:
         """Add the account of a provider."""
         account = self.book.add(provider, "provider")
-        self._results.cache.clear()
+        self._results.forget()
         self._keeper.on_added(account)
 
     def remove(self, label: str) -> None:
         """Remove an account; callers that wait for it get a failure."""
         account = self.book.remove(label)
-        self._results.cache.clear()
+        self._results.forget()
         if self.runtime is not None:
             self.runtime.scheduler.forget(account)
             self.runtime.second_looks.forget(label)
@@ -177,6 +177,7 @@ class ClientCore:
             on_change=self._on_change,
         )
         if earlier is not None:
+            self._keeper.leave_loop()
             await earlier.leave()
         return runtime
 
@@ -186,9 +187,7 @@ class ClientCore:
         self._on_change(Change(account.key, invalidated=True))
 
     def _merge_watched(self, watch: Watch) -> MergedBalances:
-        accounts = watch.select(self.book)
-        stale_if_error = watch.options.stale_if_error
-        return self._results.of_watched(accounts, self.moment(), pending=watch.pending, stale_if_error=stale_if_error)
+        return self._results.of_watched(watch, self.moment())
 
     def _refresh(self, accounts: Sequence[Account], max_age: float) -> None:
         if self.runtime is not None and not self.closed:
@@ -198,11 +197,11 @@ class ClientCore:
         """Have changes that other processes make reported, if the store is shared."""
         runtime = await self.ready()
         if runtime.store is not None:
-            await runtime.store.listen()
+            runtime.store.run_in_background(runtime.store.listen())
 
     def _on_read(self, account: Account) -> None:
-        self._results.cache.clear()
-        if self._keeper.watches:
+        self._results.forget()
+        if self._keeper.has_watches:
             self._keeper.on_read(account)
 
     def _on_change(self, change: Change) -> None:
@@ -217,7 +216,7 @@ class ClientCore:
             return
         if change.invalidated:
             account.state.invalidate(self.moment())
-            self._results.cache.clear()
+            self._results.forget()
             self._keeper.on_invalidated(account)
         else:
             self._keeper.on_put(account)

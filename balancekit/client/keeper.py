@@ -1,18 +1,25 @@
-"""Keeping accounts up to date while somebody watches them: what is read again, and when."""
+"""Keeping accounts up to date while somebody watches them: what is read again and when, and when watches are told."""
 
 import math
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import attrs
 
 from balancekit.client.accounts import Account
-from balancekit.client.watch import DEBOUNCE, Watch
+from balancekit.client.watch import Watch
 from balancekit.clock import Clock, Timer
 from balancekit.errors import ProviderError
+from balancekit.money.merge import MergedBalances
+
+DEBOUNCE: Final = 0.05
+"""For how many seconds changes, and what is read, are joined."""
+
+_MERGE_SHARE: Final = 0.2
+"""Which part of the time watches may take to merge, at most: the more that takes, the longer results are joined."""
 
 _JOIN_WINDOW: Final = 1.0
 """How old, in seconds, a snapshot may be that makes a slow refresh unnecessary: another watch has just read it."""
@@ -49,7 +56,8 @@ class Keeper:
     """Reads the accounts that are watched again, once for all watches of a client.
 
     `refresh` reads accounts in the background, unless a snapshot is no older than a number of seconds; `accounts` are
-    those of the client, by label. `listen` has the changes of other processes reported.
+    those of the client, by label. `listen` has the changes of other processes reported. `merge` makes the next state of
+    a watch.
     """
 
     def __init__(
@@ -59,72 +67,115 @@ class Keeper:
         *,
         refresh: Callable[[Sequence[Account], float], None],
         listen: Callable[[], Awaitable[None]],
+        merge: Callable[[Watch], MergedBalances],
     ) -> None:
-        self.clock = clock
+        self._clock = clock
         self._accounts = accounts
         self._refresh = refresh
         self._listen = listen
+        self._merge = merge
         self._closed = False
-        # Weak, so that a watch that was left without closing it is forgotten. With the timer of its slow refresh.
-        self.watches: WeakKeyDictionary[Watch, Timer | None] = WeakKeyDictionary()
+        # Weak, so that a watch that was left without closing it is forgotten.
+        self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+        # How many wait for each watch. Not weak: nothing else may refer to a task that waits.
+        self._waiting: dict[Watch, int] = {}
+        # The same watches by the labels of their accounts, None for all.
+        self._waiting_for: dict[str | None, dict[Watch, None]] = {}
         self._schedules: dict[str, _Schedule] = {}
+        # Accounts that were to be read while nobody waited, that are to be read at once, and that are being read.
+        self._missed: set[str] = set()
+        self._due: set[str] = set()
+        self._due_timer: Timer | None = None
+        self._expected: set[str] = set()
+        # Accounts of which watches have not been told yet; since when they have been, and what merging has taken since.
+        self._news: set[str] = set()
+        self._news_timer: Timer | None = None
+        self._told_at = -math.inf
+        self._merge_seconds = 0.0
+
+    @property
+    def has_watches(self) -> bool:
+        """Whether there is any watch."""
+        return bool(self._watches)
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits for news, and nothing is to be read."""
-        return not any(watch.is_waiting for watch in self.watches) and not any(
-            schedule.is_set for schedule in self._schedules.values()
-        )
+        if self._waiting or self._due_timer is not None or self._news_timer is not None:
+            return False
+        return not any(schedule.is_set for schedule in self._schedules.values())
 
     async def open(self, watch: Watch) -> None:
-        """Begin a watch: its accounts are read, unless a snapshot of them is fresh enough."""
-        if not self._may_open(watch):
-            return
-        # First, so that no change is missed. Starting to listen reports that anything may have changed.
-        await self._listen()
-        if not self._may_open(watch):
-            return
-        self.watches[watch] = None
-        accounts = watch.select(self._accounts)
-        for account in accounts:
-            watch.expect(account.label)
-        if not accounts:
-            watch.notify()
-        self._refresh(accounts, watch.options.max_age)
-        self._schedule_slow_refresh(watch)
-
-    def _may_open(self, watch: Watch) -> bool:
+        """Begin a watch, unless it has begun: its accounts are read, unless a snapshot of them is fresh enough."""
         if self._closed:
             watch.close()
-        return not watch.is_closed
+        if self._has_begun(watch):
+            return
+        # What changes before that has begun is looked up then: `on_lost`.
+        await self._listen()
+        # Others may have come here meanwhile.
+        if self._has_begun(watch):
+            return
+        accounts = watch.select(self._accounts)
+        self._watches.add(watch)
+        watch.since = self._clock.monotonic() - watch.options.max_age
+        watch.pending.update(account.label for account in accounts)
+        if not accounts:
+            watch.notify(())
+        self._read(accounts, watch.options.max_age)
+        self._schedule_slow_refresh(watch)
 
-    def resume(self, watch: Watch) -> None:
-        """Have read what was not while nobody waited for the next state of a watch."""
-        missed, watch.missed = watch.missed, set()
-        for label in missed:
-            account = self._accounts.get(label)
-            if account is None:
-                continue
+    def _has_begun(self, watch: Watch) -> bool:
+        return watch.is_closed or watch in self._watches
+
+    def begin_waiting(self, watch: Watch) -> None:
+        """Note that somebody waits for the next state of a watch, and read what was not while nobody did."""
+        if watch not in self._watches:
+            return
+        waiting = self._waiting[watch] = self._waiting.get(watch, 0) + 1
+        if waiting > 1:
+            return
+        for label in watch.labels:
+            self._waiting_for.setdefault(label, {})[watch] = None
+        missed = {label for label in self._missed if watch.includes(label)}
+        self._missed -= missed
+        for account in self._select(missed):
             if account.state.failure is not None:
                 self._schedule_retry(account)
             else:
                 self._schedule_read(account)
 
+    def end_waiting(self, watch: Watch) -> None:
+        """Note that somebody does not wait any more for the next state of a watch."""
+        waiting = self._waiting.pop(watch, 0) - 1
+        if waiting > 0:
+            self._waiting[watch] = waiting
+        elif waiting == 0:
+            for label in watch.labels:
+                del self._waiting_for[label][watch]
+                if not self._waiting_for[label]:
+                    del self._waiting_for[label]
+
+    def merge(self, watch: Watch) -> MergedBalances:
+        """Make the next state of a watch."""
+        began = self._clock.monotonic()
+        try:
+            return self._merge(watch)
+        finally:
+            self._merge_seconds += self._clock.monotonic() - began
+
     def leave(self, watch: Watch) -> None:
-        """End a watch; what is to be read for nobody else is not read."""
-        timer = self.watches.pop(watch, None)
-        if timer is not None:
-            timer.cancel()
-        for label in [label for label in self._schedules if not self._watchers_of(label)]:
-            self._schedules.pop(label).cancel()
+        """End a watch; without any, nothing is left to be read."""
+        self._watches.discard(watch)
+        if watch.timer is not None:
+            watch.timer.cancel()
+        if not self._watches:
+            self._reset()
 
     def on_read(self, account: Account) -> None:
         """Take note of what is newly known of an account, whichever call has read it."""
-        watches = self._watchers_of(account.label)
-        if not watches:
-            return
-        for watch in watches:
-            watch.notify(account.label)
+        self._expected.discard(account.label)
+        self._announce(account)
         if account.state.failure is not None:
             self._schedule_retry(account)
         elif (schedule := self._schedules.get(account.label)) is not None and account.state.is_valid:
@@ -133,114 +184,149 @@ class Keeper:
 
     def on_invalidated(self, account: Account) -> None:
         """Have an account read again whose balances may have changed; changes that follow at once are joined."""
-        watches = self._watchers_of(account.label)
-        if not watches:
-            return
-        for watch in watches:
-            watch.expect(account.label)
-        self._schedule_read(account)
+        if self._watches:
+            self._schedule_read(account)
 
     def on_put(self, account: Account) -> None:
-        """Take what another process has put into the shared store, if somebody watches the account."""
-        if self._watchers_of(account.label):
-            self._refresh([account], math.inf)
+        """Take what another process has put into the shared store."""
+        self._read_soon([account])
 
     def on_lost(self) -> None:
         """Read the accounts that may have changed while changes of other processes were not heard."""
-        watched = [account for account in self._accounts.values() if self._watchers_of(account.label)]
-        self._refresh(watched, math.inf)
+        self._read_soon(self._accounts.values())
 
     def on_added(self, account: Account) -> None:
         """Have watches of all accounts follow one that was added."""
-        watches = self._watchers_of(account.label)
-        for watch in watches:
-            watch.expect(account.label)
-        if watches:
-            self._refresh([account], 0.0)
+        if self._is_wanted(account):
+            self._read([account], 0.0)
 
     def on_removed(self, account: Account) -> None:
         """Have watches follow that an account was removed."""
         if (schedule := self._schedules.pop(account.label, None)) is not None:
             schedule.cancel()
-        for watch in self._watchers_of(account.label):
-            watch.notify(account.label)
+        self._expected.discard(account.label)
+        self._missed.discard(account.label)
+        self._announce(account)
 
     def close(self) -> None:
-        """End all watches."""
+        """End all watches, and each later one when it begins."""
         self._closed = True
-        for watch in list(self.watches):
+        self.leave_loop()
+
+    def leave_loop(self) -> None:
+        """End all watches: their event loop is left."""
+        for watch in list(self._watches):
             watch.close()
+
+    def _reset(self) -> None:
         for schedule in self._schedules.values():
             schedule.cancel()
-        self._schedules.clear()
+        for timer in (self._due_timer, self._news_timer):
+            if timer is not None:
+                timer.cancel()
+        self._due_timer = self._news_timer = None
+        for noted in (self._schedules, self._missed, self._due, self._expected, self._news):
+            noted.clear()
 
-    def _watchers_of(self, label: str) -> list[Watch]:
-        return [watch for watch in list(self.watches) if watch.includes(label)]
+    def _select(self, labels: Iterable[str]) -> list[Account]:
+        return [self._accounts[label] for label in labels if label in self._accounts]
 
     def _is_wanted(self, account: Account) -> bool:
         """Return whether somebody waits for news of an account; if not, it is read when somebody does."""
-        watches = self._watchers_of(account.label)
-        if any(watch.is_waiting for watch in watches):
+        if None in self._waiting_for or account.label in self._waiting_for:
             return True
-        for watch in watches:
-            watch.missed.add(account.label)
+        if self._watches:
+            self._missed.add(account.label)
         return False
+
+    def _read(self, accounts: Collection[Account], max_age: float) -> None:
+        self._expected.update(account.label for account in accounts)
+        self._refresh(list(accounts), max_age)
+
+    def _read_soon(self, accounts: Iterable[Account]) -> None:
+        """Read accounts that may have changed, together with others of which that is heard at the same time."""
+        if not self._watches:
+            return
+        self._due.update(account.label for account in accounts if self._is_wanted(account))
+        if self._due and self._due_timer is None:
+            self._due_timer = self._clock.call_at(self._clock.monotonic(), self._read_due)
+
+    def _read_due(self) -> None:
+        self._due_timer = None
+        due, self._due = self._due, set()
+        # What was read since the change is valid, and so is what is being read.
+        self._read(self._select(due), math.inf)
 
     def _schedule_read(self, account: Account) -> None:
         if not self._is_wanted(account):
             return
         schedule = self._schedules.setdefault(account.label, _Schedule())
-        now = self.clock.monotonic()
-        interval = min(watch.options.min_interval for watch in self._watchers_of(account.label))
-        at = max(now + DEBOUNCE, account.state.requested_at + interval)
+        waiting = chain(self._waiting_for.get(account.label, ()), self._waiting_for.get(None, ()))
+        interval = min(watch.options.min_interval for watch in waiting)
+        at = max(self._clock.monotonic() + DEBOUNCE, account.state.requested_at + interval)
         if schedule.read is None:
-            schedule.read = self.clock.call_at(at, self._read, account)
+            schedule.read = self._clock.call_at(at, self._read_scheduled, account)
         if schedule.shown is None:
-            schedule.shown = self.clock.call_at(at + _SHOW_PENDING_AFTER, self._show_pending, account)
+            schedule.shown = self._clock.call_at(at + _SHOW_PENDING_AFTER, self._show_pending, account)
 
-    def _read(self, account: Account) -> None:
+    def _read_scheduled(self, account: Account) -> None:
         self._schedules[account.label].read = None
-        if self._is_wanted(account):
-            # What was read since the change is valid, and so is what is being read.
-            self._refresh([account], math.inf)
+        self._read_soon([account])
 
     def _show_pending(self, account: Account) -> None:
         self._schedules[account.label].shown = None
-        for watch in self._watchers_of(account.label):
-            if account.label in watch.pending:
-                watch.notify()
+        if not account.state.is_valid:
+            self._announce(account)
 
     def _schedule_retry(self, account: Account) -> None:
-        if not self._is_wanted(account):
+        schedule = self._schedules.get(account.label)
+        if (schedule is not None and schedule.retry is not None) or not self._is_wanted(account):
             return
         schedule = self._schedules.setdefault(account.label, _Schedule())
-        if schedule.retry is not None:
-            return
         schedule.delay = min(schedule.delay * 2, _LAST_RETRY) if schedule.delay else _FIRST_RETRY
         error = account.state.failure
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
         wait = max(schedule.delay * random.uniform(0.5, 1.0), min(retry_after or 0.0, _MAX_RETRY_AFTER))  # noqa: S311 - jitter
-        schedule.retry = self.clock.call_at(self.clock.monotonic() + wait, self._retry, account)
+        schedule.retry = self._clock.call_at(self._clock.monotonic() + wait, self._retry, account)
 
     def _retry(self, account: Account) -> None:
         self._schedules[account.label].retry = None
         if self._is_wanted(account):
             # Without an age, since its cooldown may last a little longer.
-            self._refresh([account], 0.0)
+            self._read([account], 0.0)
 
     def _schedule_slow_refresh(self, watch: Watch) -> None:
         if watch.options.every is not None:
             wait = watch.options.every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
-            at = self.clock.monotonic() + wait
-            self.watches[watch] = self.clock.call_at(at, self._refresh_slowly, weakref.ref(watch))
+            at = self._clock.monotonic() + wait
+            watch.timer = self._clock.call_at(at, self._refresh_slowly, weakref.ref(watch))
 
     def _refresh_slowly(self, reference: "weakref.ref[Watch]") -> None:
         watch = reference()
-        if watch is None or watch not in self.watches:
+        if watch is None or watch.is_closed:
             return
-        accounts = watch.select(self._accounts)
-        if watch.is_waiting:
-            self._refresh(accounts, _JOIN_WINDOW)
-        else:
-            watch.missed.update(account.label for account in accounts)
+        self._read([account for account in watch.select(self._accounts) if self._is_wanted(account)], _JOIN_WINDOW)
         self._schedule_slow_refresh(watch)
+
+    def _announce(self, account: Account) -> None:
+        """Tell watches that something new is known of an account, together with what else is learned at that time."""
+        self._news.add(account.label)
+        if self._news_timer is None and self._watches:
+            pause = max(DEBOUNCE, self._merge_seconds / _MERGE_SHARE)
+            # Others may be read in the same moment.
+            wait = DEBOUNCE if self._expected else 0.0
+            at = max(self._clock.monotonic() + wait, self._told_at + pause)
+            self._news_timer = self._clock.call_at(at, self._tell)
+
+    def _tell(self) -> None:
+        self._news_timer = None
+        news, self._news = self._news, set()
+        self._told_at, self._merge_seconds = self._clock.monotonic(), 0.0
+        for watch in list(self._watches):
+            if watch.pending:
+                watch.pending -= {label for label in watch.pending & news if self._is_read(label, watch.since)}
+            watch.notify(news)
+
+    def _is_read(self, label: str, since: float) -> bool:
+        account = self._accounts.get(label)
+        return account is None or account.state.failure is not None or account.state.sent_at >= since

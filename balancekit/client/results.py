@@ -1,16 +1,17 @@
 """From the outcomes of reads to a result: what is shown of each account, merged, and merged once for callers alike."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import is_not
 from typing import Final
 
 import attrs
 
-from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed
+from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed, own_copy
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.double_counting import count_once
 from balancekit.client.known import last_of, watched_of
+from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge
 
@@ -41,9 +42,16 @@ class Results:
         self._aliases = aliases
         # By the labels asked for and the age of what may be shown after a failure; emptied whenever something new is
         # known of an account.
-        self.cache: dict[tuple[tuple[str, ...] | None, float], _Cached] = {}
+        self._cache: dict[tuple[tuple[str, ...] | None, float], _Cached] = {}
+        # What watches alike are shown, and as of when it was merged.
+        self._watched: dict[Hashable, tuple[Moment, MergedBalances]] = {}
         # The last complete result and the snapshots that it was merged from.
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
+
+    def forget(self) -> None:
+        """Merge anew from now on: something new is known of an account."""
+        self._cache.clear()
+        self._watched.clear()
 
     def cached(
         self, labels: tuple[str, ...] | None, stale_for: float, max_age: float, moment: Moment
@@ -52,7 +60,7 @@ class Results:
 
         Thousands of callers that ask for a thousand accounts cost no more than a look at the clock each.
         """
-        known = self.cache.get((labels, stale_for))
+        known = self._cache.get((labels, stale_for))
         if known is None or moment.now >= known.until or known.most_ahead - moment.ahead > CLOCK_DRIFT:
             return None
         if elapsed(known.sent_at, known.ahead, moment) > max_age:
@@ -92,14 +100,20 @@ class Results:
         """Merge the last that is known of accounts."""
         return self._of_pairs(last_of(account, moment) for account in accounts)
 
-    def of_watched(
-        self, accounts: Iterable[Account], moment: Moment, *, pending: Collection[str], stale_if_error: float
-    ) -> MergedBalances:
-        """Merge what a watch shows of accounts; those that are `pending` are to be read."""
-        return self._of_pairs(
-            watched_of(account, moment, is_pending=account.label in pending, stale_if_error=stale_if_error)
-            for account in accounts
+    def of_watched(self, watch: Watch, moment: Moment) -> MergedBalances:
+        """Merge what a watch shows of its accounts, once for all that show the same."""
+        stale_if_error = watch.options.stale_if_error
+        key = tuple(watch.labels), stale_if_error, frozenset(watch.pending)
+        made = self._watched.get(key)
+        if made is not None and elapsed(made[0].now, made[0].ahead, moment) <= CLOCK_DRIFT:
+            failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
+            return attrs.evolve(made[1], failures=failures) if failures else made[1]
+        merged = self._of_pairs(
+            watched_of(account, moment, is_pending=account.label in watch.pending, stale_if_error=stale_if_error)
+            for account in watch.select(self._accounts)
         )
+        self._watched[key] = moment, merged
+        return merged
 
     def remember(
         self, labels: tuple[str, ...] | None, accounts: Sequence[Account], stale_for: float, merged: MergedBalances
@@ -120,10 +134,10 @@ class Results:
                 sent_at, ahead = min(sent_at, state.sent_at), min(ahead, state.ahead)
                 most_ahead = max(most_ahead, state.ahead)
         if sent_at < math.inf:
-            if len(self.cache) >= _MAX_CACHED:
-                self.cache.clear()
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
             key = labels, stale_for
-            self.cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until)
+            self._cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until)
 
     def _of_pairs(self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]]) -> MergedBalances:
         known = list(pairs)

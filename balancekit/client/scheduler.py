@@ -343,11 +343,10 @@ class Scheduler:
         if flight.store_result:
             # Without a version of the store's own nobody could find out whether the snapshot is still valid.
             is_known = self._store is None or self._store.is_known(flight.version)
-            version = flight.version if is_known else None
-            if flight.retry.attempts > 0:
-                account.state.keep(result, sent_at=sent_at, version=version)
+            if flight.is_own:
+                account.state.keep(result, sent_at=sent_at, version=flight.version, is_reusable=is_known)
             else:
-                account.state.keep_stored(result, age=moment.now - sent_at, version=version, moment=moment)
+                account.state.keep_stored(result, age=moment.now - sent_at, version=flight.version, moment=moment)
         if account.state.failure is None:
             account.state.succeeded(sent_at=sent_at, moment=moment)
             self._on_read(account)

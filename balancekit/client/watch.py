@@ -1,18 +1,17 @@
 """A watch: what accounts hold, each time that it has changed."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import attrs
 
 from balancekit.client.accounts import Account
-from balancekit.clock import Clock
 from balancekit.money.merge import MergedBalances
 
-DEBOUNCE: Final = 0.05
-"""For how many seconds a watch joins what is read one after the other, so that it is one state."""
+if TYPE_CHECKING:
+    from balancekit.clock import Timer
 
 
 @attrs.frozen(kw_only=True)
@@ -28,14 +27,20 @@ class WatchOptions:
 class WatchKeeper(Protocol):
     """What a watch needs of that which has its accounts read; `open` and `leave` begin and end it."""
 
-    clock: Clock
-
     async def open(self, watch: "Watch") -> None:
-        """Begin a watch."""
+        """Begin a watch, unless it has begun."""
         ...
 
-    def resume(self, watch: "Watch") -> None:
+    def begin_waiting(self, watch: "Watch") -> None:
         """Note that somebody waits for the next state."""
+        ...
+
+    def end_waiting(self, watch: "Watch") -> None:
+        """Note that somebody does not wait any more."""
+        ...
+
+    def merge(self, watch: "Watch") -> MergedBalances:
+        """Merge what is known of the accounts."""
         ...
 
     def leave(self, watch: "Watch") -> None:
@@ -48,68 +53,56 @@ class Watch:
 
     It ends with `aclose`, with its client, or when nothing refers to it any more. Cancelling a wait for the next state,
     as a timeout around `anext` does, does not end it, and loses nothing. A slow consumer gets the newest state, not
-    every state in between. Made by `AggregateClient.watch`.
+    every state in between; of several tasks that wait, one gets it. Made by `AggregateClient.watch`, and used in one
+    event loop.
     """
 
-    def __init__(
-        self,
-        keeper: WatchKeeper,
-        labels: Collection[str] | None,
-        options: WatchOptions,
-        merge: Callable[["Watch"], MergedBalances],
-    ) -> None:
+    def __init__(self, keeper: WatchKeeper, labels: Collection[str] | None, options: WatchOptions) -> None:
         self.options = options
         self._keeper = keeper
         self._labels = None if labels is None else dict.fromkeys(labels)
-        self._merge = merge
-        self._started = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._wakeup = asyncio.Event()
+        self._has_news = False
         self._given: MergedBalances | None = None
-        self._news = False
-        self._pending: set[str] = set()
-        self._waiting = 0
-        # Accounts that were to be read while nobody waited for the next state.
-        self.missed: set[str] = set()
+        # What the keeper notes: the accounts that the watch has not seen read yet, by requests sent since `since`; and
+        # when all are read again.
+        self.pending: set[str] = set()
+        self.since = 0.0
+        self.timer: Timer | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> MergedBalances:
-        """Wait for the next state; StopAsyncIteration once the watch has ended."""
-        await self.start()
-        self._waiting += 1
+        """Wait for the next state; StopAsyncIteration once the watch has ended.
+
+        Raises RuntimeError in another event loop than that in which the watch was begun.
+        """
+        await self._begin()
+        self._keeper.begin_waiting(self)
         try:
-            self._keeper.resume(self)
-            while not self.is_closed:
-                self._wakeup.clear()
-                if self._news:
-                    if self._pending:
-                        # Others may be read in the same moment.
-                        await self._keeper.clock.sleep(DEBOUNCE)
-                    self._news = False
-                    merged = self._merge(self)
-                    if merged != self._given and not self.is_closed:
-                        self._given = merged
-                        return merged
-                else:
+            while not self._closed:
+                if not self._has_news:
+                    self._wakeup.clear()
                     await self._wakeup.wait()
+                    continue
+                self._has_news = False
+                merged = self._keeper.merge(self)
+                if merged != self._given:
+                    self._given = merged
+                    return merged
             raise StopAsyncIteration
         finally:
-            self._waiting -= 1
-
-    async def start(self) -> None:
-        """Have the accounts read, at the first use."""
-        if not self._started and not self._closed:
-            self._started = True
-            await self._keeper.open(self)
+            self._keeper.end_waiting(self)
 
     async def aclose(self) -> None:
         """End the watch; closing twice is fine."""
         self.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        await self._begin()
         return self
 
     async def __aexit__(
@@ -117,10 +110,17 @@ class Watch:
     ) -> None:
         self.close()
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether somebody waits for the next state: otherwise nothing is read for it."""
-        return self._waiting > 0
+    def __del__(self) -> None:
+        self.close()
+
+    async def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError("the watch was begun in another event loop: make one in this loop with `client.watch`")
+        if not self._closed:
+            await self._keeper.open(self)
 
     @property
     def is_closed(self) -> bool:
@@ -128,9 +128,9 @@ class Watch:
         return self._closed
 
     @property
-    def pending(self) -> Collection[str]:
-        """The labels of the accounts that may have changed, or that the watch has not seen read yet."""
-        return self._pending
+    def labels(self) -> Collection[str | None]:
+        """The labels of the accounts that are watched; None stands for all."""
+        return (None,) if self._labels is None else self._labels.keys()
 
     def select(self, accounts: Mapping[str, Account]) -> list[Account]:
         """Return those of a client's accounts that are watched."""
@@ -142,20 +142,20 @@ class Watch:
         """Return whether an account is watched."""
         return self._labels is None or label in self._labels
 
-    def expect(self, label: str) -> None:
-        """Note that an account is to be read: until then, it is shown as it was last known, and marked."""
-        self._pending.add(label)
-
-    def notify(self, label: str | None = None) -> None:
-        """Note that something new is known, of an account if there is a label."""
-        if label is not None:
-            self._pending.discard(label)
-        self._news = True
-        self._wakeup.set()
+    def notify(self, labels: Collection[str]) -> None:
+        """Note that something new is known of accounts."""
+        if self._labels is None or not self._labels.keys().isdisjoint(labels):
+            self._has_news = True
+            self._wake()
 
     def close(self) -> None:
         """End the watch now."""
         if not self._closed:
             self._closed = True
             self._keeper.leave(self)
+            self._wake()
+
+    def _wake(self) -> None:
+        # Those that waited in a loop that is closed can only be forgotten.
+        if self._loop is None or not self._loop.is_closed():
             self._wakeup.set()

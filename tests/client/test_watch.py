@@ -1,12 +1,27 @@
 """Watching: each state once, after changes, failures and slow refreshes. Time is virtual."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from balancekit import ConfigError
+from balancekit import AggregateClient, ConfigError
+from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill
+from tests.support.stores import HANGS, FlakyStore
+from tests.support.virtual_time import VirtualLoop
 from tests.support.watching import Seen
+
+
+def now():
+    """Return the time of the loop."""
+    return asyncio.get_running_loop().time()
+
+
+async def _states(watch, amounts=None):
+    async for merged in watch:
+        if amounts is not None:
+            amounts.append(merged.amount("BTC"))
 
 
 def test_a_watch_begins_with_the_state_now(with_quick_till):
@@ -62,6 +77,152 @@ def test_a_change_during_a_read_is_seen_as_well(with_quick_till):
         return [merged.accounts[0].stale for merged in seen.states], till.requests
 
     assert with_quick_till(steps) == ([True, False], 2)
+
+
+def test_one_of_several_tasks_gets_each_state(with_quick_till):
+    """Tasks that wait for one watch share its states; each is given once, and none is lost."""
+
+    async def steps(client, till):
+        watch, amounts = client.watch(), []
+        tasks = [asyncio.create_task(_states(watch, amounts)) for _ in range(3)]
+        for number in range(2, 12):
+            await asyncio.sleep(2)
+            till.held = str(number)
+            await client.invalidate("till")
+        await asyncio.sleep(2)
+        await watch.aclose()
+        await asyncio.gather(*tasks)
+        return amounts
+
+    assert with_quick_till(steps) == list(range(1, 12))
+
+
+async def _wait_for(watch):
+    return await asyncio.wait_for(anext(watch), 0.07)
+
+
+async def _timeout(watch):
+    async with asyncio.timeout(0.07):
+        return await anext(watch)
+
+
+async def _cancelled(watch):
+    task = asyncio.create_task(anext(watch))
+    done, _ = await asyncio.wait({task}, timeout=0.07)
+    if not done:
+        task.cancel()
+        await asyncio.wait({task})
+        raise TimeoutError
+    return task.result()
+
+
+@pytest.mark.parametrize("wait", [_wait_for, _timeout, _cancelled])
+def test_a_wait_that_is_cut_off_ends_and_loses_nothing(with_quick_till, wait):
+    """However often a wait for the next state is cancelled, at whatever moment, each change is seen."""
+
+    async def steps(client, till):
+        watch, amounts, waits = client.watch(), [], 0
+        for number in range(1, 20):
+            till.held, till.takes = str(number), 0.01 * number
+            await client.invalidate("till")
+            while not amounts or amounts[-1] != number:
+                waits += 1
+                with suppress(TimeoutError):
+                    amounts.append((await wait(watch)).amount("BTC"))
+        return list(dict.fromkeys(amounts)), waits > 100
+
+    assert with_quick_till(steps) == (list(range(1, 20)), True)
+
+
+def test_a_heartbeat_ends_and_loses_nothing(with_quick_till):
+    """A handler that sends something every 15 s if there is no state, as proxies want, sees every change."""
+
+    async def steps(client, till):
+        sent = []
+
+        async def handler():
+            async with client.watch() as states:
+                coming = asyncio.ensure_future(anext(states))
+                while len(sent) < 6:
+                    await asyncio.wait({coming}, timeout=15)
+                    if not coming.done():
+                        sent.append("ping")
+                        continue
+                    sent.append(coming.result().amount("BTC"))
+                    coming = asyncio.ensure_future(anext(states))
+            await asyncio.wait({coming})
+
+        task = asyncio.create_task(handler())
+        await asyncio.sleep(40)
+        till.held = "2"
+        await client.invalidate("till")
+        await task
+        return sent
+
+    assert with_quick_till(steps) == [1, "ping", "ping", 2, "ping", "ping"]
+
+
+def test_a_watch_that_is_cut_off_while_it_begins_goes_on(run_virtually):
+    """A store that hangs keeps a watch from listening for a while: a timeout in that time ends nothing."""
+
+    async def main():
+        store = FlakyStore()
+        store.fault = HANGS
+        async with AggregateClient([QuickTill()], store=store, clock=LoopClock()) as client:
+            watch = client.watch()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(watch), 0.01)
+            return (await asyncio.wait_for(anext(watch), 5)).amount("BTC")
+
+    assert run_virtually(main()) == 1
+
+
+def test_a_watch_belongs_to_one_event_loop():
+    """In another one it raises RuntimeError, which says what to do; a new watch works there, whatever was left."""
+    till = QuickTill(held="1")
+    client = AggregateClient([till], clock=LoopClock())
+    watch = client.watch()
+
+    async def first():
+        merged = await anext(watch)
+        coming = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(1)
+        till.held, till.broken = "2", True
+        # Leaves timers behind.
+        await client.invalidate("till")
+        await asyncio.sleep(0.2)
+        return merged.amount("BTC"), coming
+
+    async def second():
+        with pytest.raises(RuntimeError, match="another event loop: make one in this loop"):
+            await anext(watch)
+        till.broken = False
+        other = client.watch()
+        first = await anext(other)
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await anext(watch)
+        till.held = "3"
+        await client.invalidate("till")
+        later = await asyncio.wait_for(anext(other), 5)
+        await client.aclose()
+        return first.amount("BTC"), later.amount("BTC")
+
+    loop = VirtualLoop()
+    amount, _ = loop.run_until_complete(first())
+    # Without cancelling what is left in it.
+    loop.close()
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert (amount, runner.run(second())) == (1, (2, 3))
+
+
+def test_a_label_that_no_account_has_is_refused(with_quick_till):
+    """A watch of an account that does not exist is refused at the call, not at the first state."""
+
+    async def steps(client, till):
+        with pytest.raises(ConfigError, match="no account is labelled 'kiosk'"):
+            client.watch(["till", "kiosk"])
+
+    with_quick_till(steps)
 
 
 def test_a_slow_reader_gets_the_newest_state(with_quick_till):
@@ -196,6 +357,25 @@ def test_a_watch_of_a_change_ends_with_the_client(with_quick_till, after):
         return seen.amounts, asyncio.get_running_loop().time() - closed_at
 
     assert with_quick_till(steps) == ([1], 0)
+
+
+@pytest.mark.parametrize("after", [0.03, 0.11, 0.5], ids=["reading", "joining", "waiting"])
+@pytest.mark.parametrize("close", [lambda client, watch: watch.aclose(), lambda client, watch: client.aclose()])
+def test_every_task_that_waits_is_ended_at_once(with_quick_till, after, close):
+    """All that wait for the next state of a watch that is closed get StopAsyncIteration, and later ones, too."""
+
+    async def steps(client, till, hung):
+        watch = client.watch()
+        tasks = [asyncio.create_task(_states(watch)) for _ in range(3)]
+        await asyncio.sleep(after)
+        closed_at = now()
+        await close(client, watch)
+        await asyncio.gather(*tasks)
+        assert now() == closed_at
+        with pytest.raises(StopAsyncIteration):
+            await anext(watch)
+
+    with_quick_till(steps, QuickTill(), QuickTill("hung", takes=9))
 
 
 def test_a_watch_that_begins_after_the_close_ends_at_once(with_quick_till):

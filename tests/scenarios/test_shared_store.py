@@ -8,6 +8,7 @@ import pytest
 from balancekit import AccountBalances, AggregateClient, RateLimit
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
+from tests.support.clock import LoopClock
 from tests.support.providers import Till
 from tests.support.stores import FAULTS, HANGS, FlakyStore
 
@@ -18,10 +19,10 @@ def with_clients(run_virtually):
 
     def run(steps, **settings):
         async def main():
-            store, tills = FlakyStore(), (Till(), Till())
+            store, tills, clock = FlakyStore(), (Till(), Till()), LoopClock()
             async with (
-                AggregateClient([tills[0]], store=store, **settings) as here,
-                AggregateClient([tills[1]], store=store, **settings) as there,
+                AggregateClient([tills[0]], store=store, clock=clock, **settings) as here,
+                AggregateClient([tills[1]], store=store, clock=clock, **settings) as there,
             ):
                 result = await steps(store, here, there)
             for _ in range(9):
