@@ -42,6 +42,7 @@ def incomplete_notice(merged: MergedBalances, now: datetime | None = None) -> st
         return None
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
+    failed = {failure.account for failure in merged.failures}
     lacking = [failure.account for failure in merged.failures if failure.account not in stale]
     count = count_accounts(merged.accounts, merged.failures)
     if not merged.accounts:
@@ -49,9 +50,11 @@ def incomplete_notice(merged: MergedBalances, now: datetime | None = None) -> st
     parts: list[str] = []
     if lacking:
         parts.append(f"{_share(len(lacking), count)} could not be read; the totals lack {', '.join(lacking)}")
-    if stale:
-        old = ", ".join(f"{label} ({describe_age(snapshot, moment)})" for label, snapshot in stale.items())
-        parts.append(f"{_share(len(stale), count)} could not be read anew; the totals hold an earlier {old}")
+    for is_failure, what in ((True, "could not be read anew"), (False, "may have changed since")):
+        old = [snapshot for label, snapshot in stale.items() if (label in failed) is is_failure]
+        if old:
+            held = ", ".join(f"{snapshot.account} ({describe_age(snapshot, moment)})" for snapshot in old)
+            parts.append(f"{_share(len(old), count)} {what}; the totals hold an earlier {held}")
     return f"INCOMPLETE: {'; '.join(parts)}"
 
 

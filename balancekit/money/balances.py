@@ -112,7 +112,7 @@ class AccountBalances:
     """All balances of one account, read at one moment.
 
     `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than that. A
-    `stale` snapshot is an earlier one, shown because a newer one could not be read.
+    `stale` snapshot is an earlier one, shown because a newer one could not be read, or is still to be.
     """
 
     account: str = attrs.field(converter=_label)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from balancekit.errors import NotReadError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 
@@ -47,7 +48,7 @@ def describe_age(snapshot: AccountBalances, now: datetime) -> str:
 
 
 def stale_accounts(accounts: Iterable[AccountBalances]) -> dict[str, AccountBalances]:
-    """Return the snapshots that stand in for what could not be read now, by the account's label."""
+    """Return the snapshots that stand in for later ones that could not, or are still to, be read, by account."""
     return {snapshot.account: snapshot for snapshot in accounts if snapshot.stale}
 
 
@@ -64,13 +65,21 @@ def count_accounts(accounts: Iterable[AccountBalances], failures: Iterable[Accou
 
 
 def _describe_missing(
-    accounts: Collection[AccountBalances], failures: Iterable[AccountFailure], stale: dict[str, AccountBalances]
+    accounts: Collection[AccountBalances], failures: Collection[AccountFailure], stale: dict[str, AccountBalances]
 ) -> str:
-    lacking = sorted(stale.keys() | {failure.account for failure in failures})
+    unread = {failure.account for failure in failures if isinstance(failure.error, NotReadError)}
+    failed = {failure.account for failure in failures} - unread
     count = count_accounts(accounts, failures)
-    head = "INCOMPLETE" if accounts else "NOTHING READ"
-    part = f"{len(lacking)} of {count} account{'' if count == 1 else 's'}"
-    return f"{head}: {part} could not be read now: {', '.join(lacking)}"
+    parts = (
+        f"{len(labels)} of {count} account{'' if count == 1 else 's'} {what}: {', '.join(sorted(labels))}"
+        for what, labels in (
+            ("could not be read now", failed),
+            ("not read yet", unread),
+            ("may have changed since", stale.keys() - failed),
+        )
+        if labels
+    )
+    return f"{'INCOMPLETE' if accounts else 'NOTHING READ'}: {'; '.join(parts)}"
 
 
 def _duration(seconds: float) -> str:

@@ -50,6 +50,16 @@ def test_a_notice_may_be_of_stale_accounts_only(make_snapshot):
     )
 
 
+def test_a_notice_tells_what_may_have_changed_from_what_failed(make_snapshot):
+    """An account that was to be read again, and has not failed, is not said to have."""
+    merged = merge([make_snapshot("a", stale=True), make_snapshot("b", stale=True)], [_failure("b")])
+
+    assert incomplete_notice(merged, NOW) == (
+        "INCOMPLETE: 1 of 2 accounts could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old); "
+        "1 of 2 accounts may have changed since; the totals hold an earlier a (as of 00:00 UTC, 3 h old)"
+    )
+
+
 def test_ages_are_as_of_now_by_default(make_snapshot):
     """Ages are as of the present unless a time is given."""
     minutes = datetime.now(UTC) - timedelta(minutes=5, seconds=1)

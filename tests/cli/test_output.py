@@ -29,5 +29,5 @@ def test_the_last_line_on_stderr_is_the_notice(make_snapshot, capsys):
     output.echo_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
 
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier shop (as of ")
+    assert last.startswith("INCOMPLETE: 1 of 1 account may have changed since; the totals hold an earlier shop (as of ")
     assert "2026-01-01 00:00 UTC, " in last

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import AccountBalances, AccountFailure, ServiceUnavailableError, merge
+from balancekit import AccountBalances, AccountFailure, NotReadError, ServiceUnavailableError, merge
 
 NOW = datetime(2026, 1, 1, 17, 5, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=3, minutes=3)
@@ -56,6 +56,18 @@ def test_an_account_that_is_missing_is_named(make_snapshot):
     text = merge([make_snapshot("a", ("BTC", "1"))], [failure]).to_text(now=NOW)
 
     assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"
+
+
+def test_why_an_account_is_lacking_is_said(make_snapshot):
+    """A failure, an account that nobody has read yet, and a snapshot since which there was a change are told apart."""
+    snapshots = [make_snapshot("a"), *(make_snapshot(label, fetched_at=EARLIER, stale=True) for label in "bc")]
+    not_read = NotReadError("the account has not been read yet", account="d", provider="fake")
+    merged = merge(snapshots, [_failure("b"), AccountFailure("d", "fake", not_read)])
+
+    assert merged.to_text(now=NOW).splitlines()[-1] == (
+        "INCOMPLETE: 1 of 4 accounts could not be read now: b; 1 of 4 accounts not read yet: d; "
+        "1 of 4 accounts may have changed since: c"
+    )
 
 
 @pytest.mark.parametrize(
