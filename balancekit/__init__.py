@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient as AggregateClient
     from balancekit.client.known import AccountStatus as AccountStatus
+    from balancekit.client.origins import Origins as Origins
     from balancekit.client.retry import RetryPolicy as RetryPolicy
     from balancekit.client.watch import Watch as Watch
     from balancekit.clock import Clock as Clock
@@ -82,6 +83,7 @@ _HOMES = {
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merge",
     "NotReadError": "errors",
+    "Origins": "client.origins",
     "ProviderError": "errors",
     "ProviderTimeoutError": "errors",
     "RateLimit": "http.rate_limit",

@@ -1,12 +1,14 @@
 """The accounts of a client by their labels; accounts come and go while it runs."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import cast
 from zlib import crc32
 
 from balancekit.client.accounts import Account
-from balancekit.client.origins import Origins
+from balancekit.client.origins import Origin, Origins, OriginUser
+from balancekit.clock import Clock
 from balancekit.errors import ConfigError
 from balancekit.money.currencies import check_label
 from balancekit.providers.base import BalanceProvider
@@ -19,16 +21,21 @@ class AccountBook(Mapping[str, Account]):
     credentials.
     """
 
-    def __init__(self, providers: object, origins: Origins) -> None:
+    def __init__(self, providers: object, origins: Origins, clock: Clock) -> None:
         if not isinstance(providers, Iterable):
             raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
-        self._origins = origins
+        # Changes whenever an account comes or goes.
+        self.revision = 0
+        # How many accounts are at each origin.
+        self.origins: Counter[Origin] = Counter()
+        self._all_origins = origins
+        self._clock = clock
+        self._user = OriginUser()
         self._by_label: dict[str, Account] = {}
         self._by_identity: dict[tuple[str, ...], Account] = {}
         self._by_key: dict[str, Account] = {}
         for index, source in enumerate(cast("Iterable[object]", providers)):
             self.add(source, f"providers[{index}]")
-        origins.check_all_limits_used()
 
     def __getitem__(self, label: str) -> Account:
         return self._by_label[label]
@@ -50,7 +57,7 @@ class AccountBook(Mapping[str, Account]):
             raise ConfigError(f"{place}: {error}") from None
         if label in self._by_label:
             raise ConfigError(f"{place}: a second account is labelled {label!r}")
-        account = Account(label, provider, source, self._origins.of(source))
+        account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
         if account.identity is not None:
             other = self._by_identity.setdefault(account.identity, account)
             if other is not account:
@@ -59,6 +66,9 @@ class AccountBook(Mapping[str, Account]):
                     f"{other.label!r}"
                 )
         self._by_label[label] = self._by_key[account.key] = account
+        self.origins[account.origin] += 1
+        account.origin.users.add(self._user)
+        self.revision += 1
         return account
 
     def remove(self, label: str) -> Account:
@@ -67,6 +77,12 @@ class AccountBook(Mapping[str, Account]):
         del self._by_label[label], self._by_key[account.key]
         if account.identity is not None:
             del self._by_identity[account.identity]
+        self.origins[account.origin] -= 1
+        if not self.origins[account.origin]:
+            del self.origins[account.origin]
+            account.origin.users.discard(self._user)
+        account.is_removed = True
+        self.revision += 1
         return account
 
     def select(self, labels: Iterable[str] | None) -> dict[str, Account]:

@@ -25,13 +25,17 @@ Outcome: TypeAlias = AccountBalances | AccountFailure
 
 @attrs.define(eq=False, slots=False)
 class Account:
-    """One account, how to read it and what is known of it; its label and its provider's name were checked."""
+    """One account, how to read it and what is known of it; its label and its provider's name were checked.
+
+    Once it `is_removed`, it is not read any more.
+    """
 
     label: str
     provider: str
     source: BalanceProvider
     origin: Origin
     state: AccountState = attrs.field(factory=AccountState, init=False)
+    is_removed: bool = attrs.field(default=False, init=False)
 
     @property
     def signs_time(self) -> bool:

@@ -19,6 +19,7 @@ from balancekit.client.options import (
     age,
     checked_aliases,
     checked_flag,
+    checked_origins,
     checked_retry,
     checked_session,
     checked_store,
@@ -58,7 +59,10 @@ class AggregateClient:
     left open; by default they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
     `aliases` is passed to `merge`. `settle_delay` is how many seconds after an event of a webhook the account is looked
     at again, for a balance that the provider books after it has sent the event: such a delay is usually below a second,
-    and each burst of events costs one more request. Zero switches that off.
+    and each burst of events costs one more request. Zero switches that off. Everything is dated and waits by `clock`.
+    Clients that are given the same `origins` keep rate limits, retry budgets and the cooldowns after a 429 together.
+
+    Without accounts, until some are added, every result is empty and `complete`: nothing is missing.
 
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
@@ -79,21 +83,26 @@ class AggregateClient:
         aliases: Mapping[str, str] | None = None,
         settle_delay: float = SETTLE_DELAY,
         clock: Clock | None = None,
+        origins: Origins | None = None,
     ) -> None:
-        origins = Origins()
-        problem = origins.set_limits(rate_limits)
+        own = Origins()
+        problem = own.set_limits(rate_limits)
+        if not problem and rate_limits is not None and origins is not None:
+            problem = "rate_limits: give them to Origins, if the client is given one"
         del rate_limits
         if problem:
             raise ConfigError(problem)
+        time = checked_time(clock)
+        book = AccountBook(providers, own if origins is None else checked_origins(origins), time)
+        own.check_all_limits_used()
         self._core = ClientCore(
-            AccountBook(providers, origins),
-            origins,
+            book,
             ReadOptions(
                 concurrency=positive_int("concurrency", concurrency),
                 timeout=positive_seconds("timeout", timeout),
                 deadline=positive_seconds("deadline", deadline),
                 retry=checked_retry(retry, attempts),
-                clock=checked_time(clock),
+                clock=time,
             ),
             lent=checked_session(session),
             trust_env=checked_flag("trust_env", trust_env),

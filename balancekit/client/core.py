@@ -15,7 +15,6 @@ from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
 from balancekit.client.keeper import Keeper
 from balancekit.client.options import ReadOptions
-from balancekit.client.origins import Origins
 from balancekit.client.results import Results
 from balancekit.client.runtime import Runtime
 from balancekit.client.watch import Watch, WatchOptions
@@ -35,7 +34,6 @@ class ClientCore:
     def __init__(
         self,
         book: AccountBook,
-        origins: Origins,
         options: ReadOptions,
         *,
         lent: aiohttp.ClientSession | None,
@@ -47,7 +45,6 @@ class ClientCore:
         self.book = book
         self.closed = False
         self.runtime: Runtime | None = None
-        self._origins = origins
         self._options = options
         self._clock = options.clock
         self._lent = lent
@@ -90,11 +87,12 @@ class ClientCore:
             merged = self._results.cached(labels, stale_for, options.max_age, self.moment())
             if merged is not None:
                 return merged
+        revision = self.book.revision
         runtime = await self.ready()
         async with runtime.scheduler.wait_for(list(accounts.values()), options) as waiter:
             outcomes = await waiter.all()
         merged = self._results.of_outcomes(outcomes, accounts, stale_for, self.moment())
-        if may_be_cached:
+        if may_be_cached and self.book.revision == revision:
             self._results.remember(labels, list(accounts.values()), stale_for, merged)
         return merged
 
@@ -127,7 +125,7 @@ class ClientCore:
 
         async def invalidate_twice() -> None:
             await self._invalidate(runtime, account)
-            if not self.closed:
+            if not (self.closed or account.is_removed):
                 runtime.second_looks.schedule(account.label, lambda: self._invalidate(runtime, account))
 
         await act_once(runtime.store or self._events, event_key, invalidate_twice)
@@ -167,7 +165,7 @@ class ClientCore:
         # Everything of this loop is made before the first await, since other callers may come then.
         runtime = self.runtime = Runtime.make(
             self._options,
-            self._origins,
+            self.book.origins,
             lent=self._lent,
             trust_env=self._trust_env,
             store=self._given_store,

@@ -5,7 +5,7 @@ flights of that caller: a task for each account would cost more.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sized
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
@@ -15,7 +15,7 @@ from balancekit.client.attempts import Attempts, RetryAfter
 from balancekit.client.fair_queue import FairQueue
 from balancekit.client.flights import Flight, Waiter
 from balancekit.client.options import ReadOptions
-from balancekit.client.origins import Origin, Origins
+from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
@@ -38,7 +38,7 @@ class Dispatcher:
         options: ReadOptions,
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
-        origins: Origins,
+        origins: Sized,
         *,
         begin: Callable[[Waiter, Account], Flight | None],
         finish: Callable[[Flight, AccountBalances | BalancekitError], None],
@@ -54,7 +54,7 @@ class Dispatcher:
         connector = session.connector
         limit, limit_per_host = (0, 0) if connector is None else (connector.limit, connector.limit_per_host)
         self._queue: FairQueue[Origin, Waiter, _Item] = FairQueue(
-            min(options.concurrency, limit or options.concurrency), origins=origins.by_name, most=limit_per_host or None
+            min(options.concurrency, limit or options.concurrency), origins=origins, most=limit_per_host or None
         )
         # When each blocked origin is looked at again.
         self._blocked: dict[Origin, Timer] = {}

@@ -15,6 +15,8 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
+from balancekit.stores.forgetting import forget_some
+
 _OriginT = TypeVar("_OriginT", bound=Hashable)
 _CallerT = TypeVar("_CallerT", bound=Hashable)
 _ItemT = TypeVar("_ItemT")
@@ -47,6 +49,11 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         self._tickets = 0
         # How many lines have an entry in the heap.
         self.waiting = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, and no slot is used."""
+        return not (self.used or self.blocked or self.resumed or self._lines)
 
     def add(self, caller: _CallerT, items: Iterable[_ItemT]) -> None:
         line = self._lines.get(caller)
@@ -159,7 +166,7 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
     def unpause(self, caller: _CallerT) -> None:
         """Give a caller slots again."""
         for origin, line in self._paused.pop(caller, ()):
-            queue = self._queues[origin]
+            queue = self._queue(origin)
             self._leave_ready(queue)
             queue.add(caller, line.items)
             self._enter_ready(queue)
@@ -227,11 +234,12 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
     def _queue(self, origin: _OriginT) -> _OriginQueue[_OriginT, _CallerT, _ItemT]:
         queue = self._queues.get(origin)
         if queue is None:
+            forget_some(self._queues, lambda other: other.is_empty)
             queue = self._queues[origin] = _OriginQueue(origin)
         return queue
 
     def _take_line(self, origin: _OriginT, caller: _CallerT) -> _Line[_CallerT, _ItemT] | None:
-        queue = self._queues[origin]
+        queue = self._queue(origin)
         self._leave_ready(queue)
         line = queue.discard(caller)
         self._enter_ready(queue)

@@ -241,7 +241,7 @@ class Flights:
             version = self._dequeue(waiter, account)
         else:
             version = waiter.queued.pop(account)
-            self._queued_at[account.origin] -= 1
+            self._count_down(account.origin)
         flight = Flight(
             account,
             version,
@@ -294,5 +294,10 @@ class Flights:
             if waiters:
                 return version
             del self._queued_by[account]
-        self._queued_at[account.origin] -= 1
+        self._count_down(account.origin)
         return version
+
+    def _count_down(self, origin: Origin) -> None:
+        self._queued_at[origin] -= 1
+        if not self._queued_at[origin]:
+            del self._queued_at[origin]

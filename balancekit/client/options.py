@@ -8,6 +8,7 @@ from typing import TypeGuard
 import aiohttp
 import attrs
 
+from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
 from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
@@ -55,6 +56,13 @@ def checked_time(clock: object) -> Clock:
         return checked_clock(clock)
     except TypeError as error:
         raise ConfigError(f"clock: {error}") from None
+
+
+def checked_origins(origins: object) -> Origins:
+    """Return what several clients share."""
+    if isinstance(origins, Origins):
+        return origins
+    raise ConfigError(f"origins: expected balancekit.Origins, got {type(origins).__name__}")
 
 
 def checked_flag(name: str, value: object) -> bool:

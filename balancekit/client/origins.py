@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import cast
+from weakref import WeakSet
 
 import attrs
 from yarl import URL
@@ -11,6 +12,11 @@ from balancekit.errors import ConfigError
 from balancekit.http.clock_skew import OriginClock
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.providers.base import BalanceProvider, HttpProvider
+from balancekit.stores.forgetting import forget_some
+
+
+class OriginUser:
+    """The accounts of one client: an origin at which one of them is, is not forgotten as long as this exists."""
 
 
 @attrs.define(eq=False)
@@ -26,14 +32,30 @@ class Origin:
     permits: Permits = attrs.field(factory=Permits)
     cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     clock: OriginClock = attrs.field(factory=OriginClock)
+    users: WeakSet[OriginUser] = attrs.field(factory=WeakSet[OriginUser])
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has no account any more, and nothing of it would count for one that comes later."""
+        if self.users or self.cooldown.remaining(now) > 0 or not self.budget.is_full(now):
+            return False
+        return self.limit is None or self.permits.all_free(now)
 
 
 class Origins:
-    """The origins of a client's accounts, each made once; `rate_limits` are by URL, or by a provider's name."""
+    """The origins of accounts, with what all accounts at one share: its rate limit, retry budget and cooldown.
 
-    def __init__(self) -> None:
+    Give the same `Origins` to several clients that run in one event loop, for example one for each tenant, and they
+    keep these together. `rate_limits` are by URL; an origin need not have an account yet. An origin without accounts
+    is remembered as long as a 429 or the window of its limit counts. Raises ConfigError for what cannot be a limit.
+    """
+
+    def __init__(self, rate_limits: Mapping[str, RateLimit] | None = None) -> None:
         self._limits: dict[str, RateLimit] = {}
-        self.by_name: dict[str, Origin] = {}
+        self._by_name: dict[str, Origin] = {}
+        problem = self.set_limits(rate_limits)
+        del rate_limits
+        if problem:
+            raise ConfigError(problem)
 
     def set_limits(self, rate_limits: object) -> str:
         """Set the limits; return what is wrong with them, since a URL in the frames of an error may hold a password."""
@@ -47,18 +69,27 @@ class Origins:
             self._limits[name] = limit
         return ""
 
-    def of(self, source: BalanceProvider) -> Origin:
-        """Return the origin that a provider sends its requests to."""
+    def of(self, source: BalanceProvider, now: float) -> Origin:
+        """Return the origin that a provider sends its requests to; `now` is of the monotonic clock."""
         name = source.origin if isinstance(source, HttpProvider) else source.provider
-        if name not in self.by_name:
-            self.by_name[name] = Origin(name, limit=self._limits.get(name))
-        return self.by_name[name]
+        origin = self._by_name.get(name)
+        if origin is None:
+            forget_some(self._by_name, lambda other: other.is_over(now))
+            origin = self._by_name[name] = Origin(name, limit=self._limits.get(name))
+        return origin
 
     def check_all_limits_used(self) -> None:
         """Raise ConfigError for a limit of an origin that has no account: its URL is probably misspelt."""
         for name in self._limits:
-            if name not in self.by_name:
-                raise ConfigError(f"rate_limits: no account is on {name}; there are {', '.join(self.by_name)}")
+            if name not in self._by_name:
+                there = ", ".join(self._by_name) or "no accounts"
+                raise ConfigError(
+                    f"rate_limits: no account is on {name}; there are {there}. If one is added later, use "
+                    "AggregateClient(origins=Origins(rate_limits=...))"
+                )
+
+    def __repr__(self) -> str:
+        return f"Origins({len(self._by_name)} known)"
 
 
 def _origin_of(url: object) -> str:

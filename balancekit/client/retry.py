@@ -45,6 +45,11 @@ class RetryBudget:
         """Give back a part of a token for a request that succeeded."""
         self._tokens = min(self.capacity, self._tokens + self.per_success)
 
+    def is_full(self, now: float) -> bool:
+        """Whether no retry counts any more."""
+        self._refill(now)
+        return self._tokens >= self.capacity
+
     def _refill(self, now: float) -> None:
         if self._at is not None:
             self._tokens = min(self.capacity, self._tokens + max(0.0, now - self._at) * self.per_second)

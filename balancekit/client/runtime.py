@@ -1,14 +1,13 @@
 """What a client has in one event loop: its session, its scheduler, its share of a store and its second looks."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 
 import aiohttp
 import attrs
 
 from balancekit.client.accounts import Account
 from balancekit.client.options import ReadOptions
-from balancekit.client.origins import Origins
 from balancekit.client.scheduler import Scheduler
 from balancekit.client.settling import SecondLooks
 from balancekit.stores.base import Change, SnapshotStore
@@ -29,7 +28,7 @@ class Runtime:
     def make(
         cls,
         options: ReadOptions,
-        origins: Origins,
+        origins: Sized,
         *,
         lent: aiohttp.ClientSession | None,
         trust_env: bool,

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence, Sized
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Final
@@ -16,7 +16,7 @@ from balancekit.client.dispatcher import Dispatcher
 from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
-from balancekit.client.origins import Origin, Origins
+from balancekit.client.origins import Origin
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
 from balancekit.http.rate_limit import RateLimit
@@ -44,7 +44,7 @@ class Scheduler:
         options: ReadOptions,
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
-        origins: Origins,
+        origins: Sized,
         on_read: Callable[[Account], None],
     ) -> None:
         self._options = options
@@ -175,6 +175,9 @@ class Scheduler:
         options, ends_at = waiter.options, waiter.deadline.at
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
+            if account.is_removed:
+                waiter.set_outcome(account.to_failure(removed(account), moment))
+                continue
             if accepts_old or account.origin.cooldown.times:
                 outcome, is_old = known_outcome(account, version, options, moment, ends_at=ends_at)
                 if is_old and not self._flights.is_under_way(account, version):

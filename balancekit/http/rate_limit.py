@@ -92,6 +92,11 @@ class Permits:
         """Give up a permit with which no request was sent: it can be acquired again at once."""
         self._held.pop(request_id, None)
 
+    def all_free(self, now: float) -> bool:
+        """Whether no permit is held, nor was within the time that the limit counts."""
+        self._forget_past(now)
+        return not (self._held or self._released)
+
     @property
     def idle(self) -> bool:
         """Whether no permit is held."""

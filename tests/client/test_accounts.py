@@ -11,6 +11,7 @@ from balancekit import (
 )
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
+from balancekit.clock import Clock
 from tests.support.providers import Bank, Scripted
 
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -63,7 +64,9 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
     shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
     tills = [GetManyProvider("shop", key_id=key, signing_key=SIGNING_KEY) for key in ("key-one", "key-two")]
 
-    one, two, again, till, other = (AccountBook([provider], Origins())["shop"].key for provider in (*shops, *tills))
+    one, two, again, till, other = (
+        AccountBook([provider], Origins(), Clock())["shop"].key for provider in (*shops, *tills)
+    )
 
     assert one == again
     assert len({one, two, till, other}) == 4

@@ -113,7 +113,7 @@ def moment():
 
 def flight_of(*waiters):
     """Begin a flight that some callers wait for."""
-    (account,) = AccountBook([Till()], Origins()).values()
+    (account,) = AccountBook([Till()], Origins(), Clock()).values()
     flights = Flights()
     for one in waiters:
         flights.enqueue(one, account, "0")

@@ -56,7 +56,7 @@ def with_leases(run_virtually):
 
 def flight():
     """Begin a flight of the one account that both processes have."""
-    (account,) = AccountBook([Till()], Origins()).values()
+    (account,) = AccountBook([Till()], Origins(), Clock()).values()
     return Flight(account, "0", 0.0, may_share=True, span=FetchSpan(1), context=contextvars.copy_context())
 
 

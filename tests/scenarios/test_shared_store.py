@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from balancekit import AccountBalances, AggregateClient, RateLimit
+from balancekit import AccountBalances, AggregateClient, Clock, RateLimit
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
 from tests.support.clock import LoopClock
@@ -92,7 +92,7 @@ def test_waiting_for_another_client_ends_at_the_deadline(with_clients):
     """The error says what the caller waited for."""
 
     async def steps(store, here, there):
-        (account,) = AccountBook([Till()], Origins()).values()
+        (account,) = AccountBook([Till()], Origins(), Clock()).values()
         await store.lease(account.key, "busy", seconds=60.0)
         return str((await here.fetch(max_age=30)).failures[0].error)
 

@@ -36,6 +36,7 @@ from balancekit import (
     MalformedResponseError,
     MergedBalances,
     NotReadError,
+    Origins,
     ProviderError,
     ProviderTimeoutError,
     RateLimit,
@@ -119,6 +120,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
         aliases=CRYPTOPROCESSING_2026,
         settle_delay=2.5,
         clock=Clock(),
+        origins=Origins(rate_limits={"https://bank.example": RateLimit(30, per=60)}),
     )
     async with client:
         async for outcome in client.stream(["eu"], max_age=5):
