@@ -18,8 +18,9 @@ from balancekit.client.timeouts import SharedTimeout
 from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http.clock_skew import use_offset
+from balancekit.http.connections import open_connections
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.transport import is_lost_keepalive, open_connections
+from balancekit.http.transport import is_lost_keepalive
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 

@@ -4,24 +4,22 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from http import HTTPStatus
-from types import SimpleNamespace
-from typing import Final, cast
+from typing import Final
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
 import attrs
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.tracing import Trace
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
+from balancekit.http.connections import GuardedConnector
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt, is_loopback
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
 from balancekit.version import __version__
 
@@ -46,84 +44,6 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 class BodyTooLargeError(ValueError):
     """The body of a response is larger than `MAX_RESPONSE_BODY`."""
-
-
-class _GuardedConnector(aiohttp.BaseConnector):
-    """The connections of another connector, but for those on which the server has sent unsolicited data.
-
-    Nor is a connection used that leads elsewhere than to this machine for a URL of this machine: it is not encrypted.
-
-    aiohttp checks a connection when it returns to the pool, but not when it leaves it. Data that arrived in between
-    would be taken for the response to the next request, and that response for the one to the request after: with
-    several accounts at one origin, the balances of one for those of another.
-    """
-
-    def __init__(self, connector: aiohttp.BaseConnector) -> None:
-        super().__init__()
-        self._connector = connector
-
-    @property
-    def closed(self) -> bool:
-        """Whether the other connector is closed."""
-        return self._connector.closed
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
-    ) -> aiohttp.connector.Connection:
-        """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
-        connect = self._open if _opens_connections.get() else self._connector.connect
-        connection = await connect(req, traces, timeout)
-        protocol = connection.protocol
-        if protocol is not None and protocol.should_close:
-            connection.close()
-            raise aiohttp.ServerDisconnectedError("the server sent unsolicited data")
-        if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
-            # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
-            peer: object = connection.transport and connection.transport.get_extra_info("peername")
-            if isinstance(peer, tuple) and not is_loopback(address := cast("tuple[str, int]", peer)[0]):
-                connection.close()
-                raise aiohttp.ClientConnectionError(f"{host} leads to {address}, which is not this machine")
-        return connection
-
-    async def _open(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
-    ) -> aiohttp.connector.Connection:
-        """Open a connection; those to the same place in the pool are closed."""
-        is_reused = False
-
-        async def note_reuse(*_: object) -> None:
-            nonlocal is_reused
-            is_reused = True
-
-        config = aiohttp.TraceConfig()
-        config.on_connection_reuseconn.append(note_reuse)
-        config.freeze()
-        # The session is for the callback alone, which does not look at it.
-        traces = [*traces, Trace(cast("aiohttp.ClientSession", None), config, SimpleNamespace())]
-        while True:
-            is_reused = False
-            connection = await self._connector.connect(req, traces, timeout)
-            if not is_reused:
-                return connection
-            connection.close()
-
-
-def open_connections(*, is_on: bool) -> None:
-    """Have a connection opened for each request that the current task sends from now on, or not any more.
-
-    A load balancer or a NAT that forgets connections forgets all of them, so where one in the pool turned out to be
-    dead, the others probably are as well.
-    """
-    _opens_connections.set(is_on)
-
-
-_opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
 
 
 @attrs.frozen
@@ -168,7 +88,7 @@ def _route_over(lent: aiohttp.ClientSession) -> _Route:
     route = _routes.get(lent)
     if route is None:
         session = aiohttp.ClientSession(
-            connector=_GuardedConnector(lent.connector),
+            connector=GuardedConnector(lent.connector),
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

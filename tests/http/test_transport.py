@@ -35,7 +35,7 @@ from balancekit.http.transport import (
     send,
     transport_error,
 )
-from tests.support.loopback_origin import OK, LoopbackOrigin, headers_of, raw_response
+from tests.support.loopback_origin import LoopbackOrigin, headers_of, raw_response
 
 CANARY = "canary-3f9a"
 PROXY_PASSWORD = "hunter-2pw-71"
@@ -299,91 +299,6 @@ async def test_a_body_of_the_greatest_size_is_read(session, origin):
     response = await send(session, Request("POST", origin.url))
 
     assert len(response.body) == MAX_RESPONSE_BODY
-
-
-@pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
-async def test_a_connection_with_unsolicited_data_is_not_used(data):
-    """On any session: the data would be taken for the response, and the response for that of the next request."""
-    connected = []
-
-    async def speak(reader, writer):
-        connected.append(writer)
-        writer.write(data)
-
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
-        with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
-            await send(session, Request("POST", f"http://{host}:{port}"))
-    server.close()
-    for writer in connected:
-        writer.close()
-
-
-class FixedResolver(aiohttp.abc.AbstractResolver):
-    """Finds one address for every name."""
-
-    def __init__(self, address):
-        self.address = address
-
-    async def resolve(self, host, port=0, family=socket.AF_INET):
-        """Return the one address."""
-        return [{"hostname": host, "host": self.address, "port": port, "family": family, "proto": 0, "flags": 0}]
-
-    async def close(self):
-        """Release nothing."""
-
-
-def address_of_this_machine():
-    """Return an address of this machine that is not a loopback address; skip the test if it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: this only looks up the route.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            pytest.skip("this machine has no network")
-        return probe.getsockname()[0]
-
-
-async def test_localhost_that_leads_elsewhere_receives_nothing():
-    """A resolver may give the name any address; credentials are not sent there in the clear."""
-    address = address_of_this_machine()
-    received = asyncio.Queue()
-
-    async def serve(reader, writer):
-        data = await reader.read(9)
-        writer.close()
-        await writer.wait_closed()
-        await received.put(data)
-
-    server = await asyncio.start_server(serve, address, 0)
-    port = server.sockets[0].getsockname()[1]
-    connector = aiohttp.TCPConnector(resolver=FixedResolver(address))
-    async with server, aiohttp.ClientSession(connector=connector) as session:
-        failure = await failure_of(session, f"http://localhost:{port}")
-        assert await received.get() == b""
-
-    assert isinstance(failure, TransportError)
-    assert f"localhost leads to {address}, which is not this machine" in failure.message
-
-
-async def test_localhost_that_leads_to_this_machine_is_used(origin):
-    """Whichever loopback address the name has."""
-    connector = aiohttp.TCPConnector(resolver=FixedResolver("127.0.0.1"))
-    async with aiohttp.ClientSession(connector=connector) as session:
-        response = await send(session, Request("GET", origin.url.replace("127.0.0.1", "localhost")))
-
-    assert response.status == 200
-
-
-class SlowConnector(aiohttp.TCPConnector):
-    """A connector that waits until the server has sent its unsolicited data."""
-
-    async def _create_connection(self, *args):
-        protocol = await super()._create_connection(*args)
-        while not protocol.should_close:  # noqa: ASYNC110 - the state has no event
-            await asyncio.sleep(0)
-        return protocol
 
 
 @pytest.mark.parametrize("encode", [bytes, gzip.compress], ids=["plain", "compressed"])

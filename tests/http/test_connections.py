@@ -1,0 +1,189 @@
+"""Which connections are used again, over real ones on loopback."""
+
+import asyncio
+import contextlib
+import socket
+
+import aiohttp
+import pytest
+
+from balancekit import AggregateClient, CryptoprocessingProvider, Request
+from balancekit.http.connections import is_reused_connection
+from balancekit.http.transport import send
+from balancekit.sandbox.certificates import Authority, Certificate
+from tests.support.loopback_origin import OK, raw_response
+from tests.support.thread_server import ThreadServer
+
+BALANCES = '{"data": [{"currency": "BTC", "type": "crypto", "balance": "%s"}]}'
+
+
+def echo(request):
+    """Respond with the body of the request."""
+    return raw_response(200, request.partition(b"\r\n\r\n")[2])
+
+
+@pytest.fixture(params=["http", "https"])
+async def served(request):
+    """Start a server that echoes bodies, and open a session that trusts it; with TLS and without."""
+    authority = Authority(Certificate.VALID) if request.param == "https" else None
+    context = authority and authority.server_context("127.0.0.1")
+    connector = aiohttp.TCPConnector(ssl=authority.client_context() if authority else True)
+    with ThreadServer(echo, context) as server:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield server, session
+
+
+async def ask(session, server, body):
+    """Return what the server responds to a request of its own."""
+    response = await send(session, Request("POST", server.url, {}, body))
+    return response.body
+
+
+@pytest.mark.parametrize("data", [raw_response(200, b"first"), b"H", b"\r\n"], ids=["response", "byte", "empty line"])
+async def test_data_that_came_while_the_event_loop_was_busy_is_no_response(served, data):
+    """It is in the socket, and nobody has seen it yet, when the next request wants the connection."""
+    server, session = served
+    await ask(session, server, b"first")
+    # This test is the busy one: nothing is read until its next await.
+    server.send(data)
+
+    with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
+        await ask(session, server, b"second")
+
+    assert await ask(session, server, b"third") == b"third"
+    assert len(server.connections) == 2
+
+
+async def test_a_connection_that_ended_while_the_event_loop_was_busy_is_not_used(served):
+    """No request is sent on it, so that sending it on another one is no second request."""
+    server, session = served
+    await ask(session, server, b"first")
+    server.send(b"")
+
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await ask(session, server, b"second")
+
+    assert await ask(session, server, b"third") == b"third"
+
+
+@pytest.mark.parametrize("is_lent", [False, True], ids=["own session", "lent session"])
+async def test_balances_of_one_account_are_never_those_of_another(is_lent):
+    """Not even if a server sends the response to one twice while the application keeps the event loop busy."""
+
+    def respond(request):
+        return raw_response(200, (BALANCES % ("111" if b"pk_aaaaaaaa" in request else "222")).encode())
+
+    async with contextlib.AsyncExitStack() as stack:
+        server = stack.enter_context(ThreadServer(respond))
+        lent = await stack.enter_async_context(aiohttp.ClientSession()) if is_lent else None
+        providers = [
+            CryptoprocessingProvider(name, key="pk_" + name * 8, secret="s" * 32, base_url=server.url) for name in "ab"
+        ]
+        client = await stack.enter_async_context(AggregateClient(providers, session=lent))
+        first = await client.fetch(["a"])
+        server.send(respond(b"pk_aaaaaaaa"))
+        second = await client.fetch(["b"])
+
+    assert (first.amount("BTC"), second.amount("BTC")) == (111, 222)
+
+
+async def test_a_connection_is_reused_if_it_carried_a_request_before(served):
+    """On a session that is used for other things as well, that request need not have been ours."""
+    server, session = served
+    await ask(session, server, b"first")
+    reused = [is_reused_connection()]
+    await ask(session, server, b"second")
+    reused.append(is_reused_connection())
+    server.send(b"")
+    with contextlib.suppress(aiohttp.ClientError):
+        await ask(session, server, b"third")
+    async with session.post(server.url, data=b"x") as response:
+        await response.read()
+    await ask(session, server, b"fourth")
+    reused.append(is_reused_connection())
+
+    assert reused == [False, True, True]
+
+
+class SlowConnector(aiohttp.TCPConnector):
+    """A connector that waits until the server has sent its unsolicited data."""
+
+    async def _create_connection(self, *args):
+        protocol = await super()._create_connection(*args)
+        while not protocol.should_close:  # noqa: ASYNC110 - the state has no event
+            await asyncio.sleep(0)
+        return protocol
+
+
+@pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
+async def test_a_connection_with_unsolicited_data_is_not_used(data):
+    """On any session: the data would be taken for the response, and the response for that of the next request."""
+    connected = []
+
+    async def speak(reader, writer):
+        connected.append(writer)
+        writer.write(data)
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
+            await send(session, Request("POST", f"http://{host}:{port}"))
+    server.close()
+    for writer in connected:
+        writer.close()
+
+
+class FixedResolver(aiohttp.abc.AbstractResolver):
+    """Finds one address for every name."""
+
+    def __init__(self, address):
+        self.address = address
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        """Return the one address."""
+        return [{"hostname": host, "host": self.address, "port": port, "family": family, "proto": 0, "flags": 0}]
+
+    async def close(self):
+        """Release nothing."""
+
+
+def address_of_this_machine():
+    """Return an address of this machine that is not a loopback address; skip the test if it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: this only looks up the route.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no network")
+        return probe.getsockname()[0]
+
+
+async def test_localhost_that_leads_elsewhere_receives_nothing():
+    """A resolver may give the name any address; credentials are not sent there in the clear."""
+    address = address_of_this_machine()
+    received = asyncio.Queue()
+
+    async def serve(reader, writer):
+        data = await reader.read(9)
+        writer.close()
+        await writer.wait_closed()
+        await received.put(data)
+
+    server = await asyncio.start_server(serve, address, 0)
+    port = server.sockets[0].getsockname()[1]
+    connector = aiohttp.TCPConnector(resolver=FixedResolver(address))
+    async with server, aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ClientConnectionError, match=f"localhost leads to {address}, which is not this"):
+            await send(session, Request("POST", f"http://localhost:{port}"))
+        assert await received.get() == b""
+
+
+async def test_localhost_that_leads_to_this_machine_is_used():
+    """Whichever loopback address the name has."""
+    connector = aiohttp.TCPConnector(resolver=FixedResolver("127.0.0.1"))
+    with ThreadServer(echo) as server:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            response = await send(session, Request("GET", server.url.replace("127.0.0.1", "localhost")))
+
+    assert response.status == 200

@@ -1,0 +1,51 @@
+"""A server in a thread of its own: it goes on while a test keeps the event loop busy."""
+
+import contextlib
+import socket
+import threading
+
+
+class ThreadServer:
+    """Responds to every request on a connection with `respond(request)`, and sends what else it is told to.
+
+    With a `context` it speaks TLS. A request is what one read returns: tests send small ones.
+    """
+
+    def __init__(self, respond, context=None):
+        self._respond = respond
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.connections = []
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        """Return the server, which listens already."""
+        return self
+
+    def __exit__(self, *_):
+        """Close everything."""
+        self._listener.close()
+        for connection in self.connections:
+            connection.close()
+
+    def send(self, data):
+        """Send data on the last connection, or end it if there is none; the peer's socket has it when this returns."""
+        if data:
+            self.connections[-1].sendall(data)
+        else:
+            self.connections[-1].shutdown(socket.SHUT_RDWR)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError):
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            self.connections.append(connection)
+            while request := connection.recv(2**16):
+                connection.sendall(self._respond(request))
