@@ -1,5 +1,7 @@
 """What a client knows of one account: the last snapshot, the last failure, and how old both are. Nothing here waits.
 
+It may be read in another thread than the event loop's, which writes it: nothing is looked at twice that may change.
+
 Moments are in seconds of the monotonic clock, unless they are said to be of the wall clock. The monotonic one stands
 still while the machine is suspended, and the wall clock may be set: an age is the longer of what the two say.
 """
@@ -79,13 +81,6 @@ class AccountState:
     _invalidated_at: float = -math.inf
 
     @property
-    def up(self) -> bool | None:
-        """Whether the last read succeeded; None if the account has not been read yet."""
-        if self.failure is not None:
-            return False
-        return None if self.last_success is None else True
-
-    @property
     def is_valid(self) -> bool:
         """Whether the last snapshot was read since the balances may have changed."""
         return self.last is not None and self._last_version == self.version
@@ -137,8 +132,8 @@ class AccountState:
 
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded."""
-        self._succeeded_at = max(self._succeeded_at, sent_at)
-        self.last_success = moment.now + moment.ahead
+        if sent_at >= self._succeeded_at:
+            self._succeeded_at, self.last_success = sent_at, sent_at + moment.ahead
         if self.failure is not None:
             self.failure = self.down_since = None
             self.cooldown.end()
@@ -152,9 +147,10 @@ class AccountState:
             return
         if cools_down:
             self.cooldown.begin(error, sent_at=sent_at, now=moment.now)
-        self.failure, self._failed_at, self.last_failure = error, moment.now, moment.wall
+        self._failed_at, self.last_failure = moment.now, moment.wall
         if self.down_since is None:
             self.down_since = moment.wall
+        self.failure = error
 
     def remembered_failure(self, moment: Moment) -> BalancekitError | None:
         """Return what the last read ended with, with its age, if the account is not to be read again yet."""
@@ -164,17 +160,19 @@ class AccountState:
 
     def aged_failure(self, moment: Moment) -> BalancekitError | None:
         """Return what the last read ended with: an error of its own, which says how old it is."""
-        if self.failure is None:
+        failure = self.failure
+        if failure is None:
             return None
-        error = own_copy(self.failure)
+        error = own_copy(failure)
         if isinstance(error, ProviderError):
-            error.args = (f"{error.message} ({moment.now - self._failed_at:.0f} s ago)", *error.args[1:])
+            error.args = (f"{error.message} ({max(0.0, moment.now - self._failed_at):.0f} s ago)", *error.args[1:])
             error.retry_after = self.cooldown.remaining(moment.now) or None
         return error
 
     def stale(self, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot as it is to be shown, marked as stale."""
-        return None if self.last is None else attrs.evolve(self.redate(self.last, moment), stale=True)
+        last = self.last
+        return None if last is None else attrs.evolve(self.redate(last, moment), stale=True)
 
     def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
         """Return a snapshot as it is to be shown now.
@@ -187,9 +185,10 @@ class AccountState:
             return snapshot
         fetched_at = snapshot.fetched_at - timedelta(seconds=too_late)
         # The same object each time, so that callers share one result.
-        if self._redated is None or abs((self._redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
-            self._redated = attrs.evolve(snapshot, fetched_at=fetched_at)
-        return self._redated
+        redated = self._redated
+        if redated is None or abs((redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
+            redated = self._redated = attrs.evolve(snapshot, fetched_at=fetched_at)
+        return redated
 
 
 def own_copy(error: BalancekitError) -> BalancekitError:

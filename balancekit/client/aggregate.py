@@ -181,7 +181,7 @@ class AggregateClient:
     def status(self) -> dict[str, AccountStatus]:
         """Return whether each account can be read, by its label, without asking anybody."""
         moment = self._core.moment()
-        return {label: status_of(account, moment) for label, account in self._core.book.items()}
+        return {label: status_of(account, moment) for label, account in self._core.book.select(None).items()}
 
     def watch(
         self,

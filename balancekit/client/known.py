@@ -8,7 +8,7 @@ from balancekit.client.account_state import Moment, own_copy, utc
 from balancekit.client.accounts import Account
 from balancekit.errors import BalancekitError, NotReadError
 from balancekit.http.hints import HINTS
-from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.balances import AccountBalances, AccountFailure, comparable_error
 
 
 @attrs.frozen(kw_only=True)
@@ -26,22 +26,24 @@ class AccountStatus:
     last_failure: datetime | None
     down_since: datetime | None
     next_attempt: datetime | None
-    error: BalancekitError | None
+    error: BalancekitError | None = attrs.field(eq=comparable_error)
 
 
 def status_of(account: Account, moment: Moment) -> AccountStatus:
     """Return the status of an account."""
     state = account.state
+    error = state.aged_failure(moment)
+    is_known = state.last_success is not None
     remaining = max(state.cooldown.remaining(moment.now), account.origin.cooldown.remaining(moment.now))
     return AccountStatus(
         account=account.label,
         provider=account.provider,
-        up=state.up,
+        up=False if error is not None else is_known or None,
         last_success=utc(state.last_success),
         last_failure=utc(state.last_failure),
-        down_since=utc(state.down_since),
+        down_since=None if error is None else utc(state.down_since or state.last_failure),
         next_attempt=utc(moment.wall + remaining) if remaining > 0 else None,
-        error=state.aged_failure(moment),
+        error=error,
     )
 
 
@@ -62,7 +64,8 @@ def watched_of(
     After a failure one older than `stale_if_error` seconds is not shown. A failure does not say how old it is, so that
     it is shown once.
     """
-    error = None if account.state.failure is None else own_copy(account.state.failure)
+    failed_with = account.state.failure
+    error = None if failed_with is None else own_copy(failed_with)
     snapshot, failure = _known(account, moment, error, is_pending=is_pending)
     is_too_old = error is not None and account.state.age(moment) > stale_if_error
     return None if is_too_old else snapshot, failure
@@ -72,17 +75,20 @@ def _known(
     account: Account, moment: Moment, error: BalancekitError | None, *, is_pending: bool
 ) -> tuple[AccountBalances | None, AccountFailure | None]:
     state = account.state
-    if state.last is None and error is None:
+    last = state.last
+    if last is None and error is None:
         error = not_read(account)
     if error is not None:
         stale = state.stale(moment)
         return stale, AccountFailure(account.label, account.provider, error, stale)
     if is_pending or not state.is_valid:
         return state.stale(moment), None
-    return (None if state.last is None else state.redate(state.last, moment)), None
+    return (None if last is None else state.redate(last, moment)), None
 
 
 def not_read(account: Account) -> NotReadError:
-    """Make the error of an account that has not been read."""
+    """Make the error of an account of which there is no snapshot."""
     message = "the account has not been read yet"
+    if account.state.last_success is not None:
+        message = "no snapshot of the account was kept: it was read by stream() without max_age"
     return NotReadError(message, account=account.label, provider=account.provider, hint=HINTS[NotReadError])

@@ -138,7 +138,8 @@ class AccountBalances:
                 raise ValueError(f"balances[{index}] belongs to another account than {self.account!r}")
 
 
-def _comparable(error: BalancekitError) -> tuple[object, ...]:
+def comparable_error(error: BalancekitError | None) -> tuple[object, ...]:
+    """Return what is equal for errors that say the same: exceptions themselves are equal only to themselves."""
     comparable: tuple[object, ...] = (type(error), str(error))
     if isinstance(error, ProviderError):
         comparable += (error.account, error.provider, error.status, error.code, error.retryable)
@@ -156,7 +157,7 @@ class AccountFailure:
 
     account: str = attrs.field(converter=check_label)
     provider: str = attrs.field(converter=check_label)
-    error: BalancekitError = attrs.field(eq=_comparable, validator=attrs.validators.instance_of(BalancekitError))
+    error: BalancekitError = attrs.field(eq=comparable_error, validator=attrs.validators.instance_of(BalancekitError))
     last_known: AccountBalances | None = None
 
 

@@ -182,6 +182,8 @@ def merge(
     in this merge; if there are two, it stays by itself. `aliases` maps codes to the currency that they are to be
     counted as, by exact match (`{"USDCE": "USDC"}`): it sets `Balance.currency` and leaves `Balance.code` as sent.
 
+    Of no accounts the result is empty, and `complete`, since nothing is missing.
+
     Raises ValueError if an account occurs twice, or if an alias leads to another alias.
     """
     table = check_aliases(aliases or {})

@@ -31,8 +31,8 @@ def to_text(
         oldest = oldest_stale(total.balances, stale)
         age = "" if oldest is None else f" ({describe_age(oldest, moment)})"
         lines.append(f"{name} {format_amount(total.amount)}{age}")
-    if not lines and accounts:
-        lines.append("Nothing held")
+    if not lines and (accounts or not failures):
+        lines.append("Nothing held" if accounts else "No accounts")
     lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
     lines += (f"{failure.account}: not read" for failure in failures if failure.account not in stale)
     if stale or failures:

@@ -147,16 +147,16 @@ def test_a_failure_of_an_earlier_request_than_a_success_says_nothing_new(state):
     state.succeeded(sent_at=5, moment=at(6))
     state.failed(outage(), sent_at=1, moment=at(11))
 
-    assert (state.up, state.failure) == (True, None)
+    assert (state.last_success, state.failure) == (START.timestamp() + 5, None)
 
 
 def test_a_status_knows_since_when_an_account_is_down(state):
     """The first of several failures, and the last success before it."""
-    assert state.up is None
+    assert state.last_success is None
     state.succeeded(sent_at=0, moment=at(1))
     state.failed(outage(), sent_at=2, moment=at(3))
     state.failed(outage(), sent_at=10, moment=at(12))
 
     start = START.timestamp()
-    assert state.up is False
-    assert [state.last_success, state.down_since, state.last_failure] == [start + 1, start + 3, start + 12]
+    assert state.failure is not None
+    assert [state.last_success, state.down_since, state.last_failure] == [start, start + 3, start + 12]

@@ -76,7 +76,7 @@ def test_why_an_account_is_lacking_is_said(make_snapshot):
         (["a"], [], "Nothing held"),
         (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"),
         ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read now: b"),
-        ([], [], ""),
+        ([], [], "No accounts"),
     ],
     ids=["nothing", "nothing that is known of", "nothing read", "no accounts"],
 )
