@@ -127,8 +127,9 @@ class AccountState:
 
     def learn_version(self, version: str, *, asked_at: float) -> None:
         """Take the version that a store has returned, unless the balances may have changed since it was asked."""
-        if asked_at >= self._invalidated_at:
+        if version != self.version and asked_at >= self._invalidated_at:
             self.version = version
+            self.cooldown.end()
 
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded."""
@@ -151,6 +152,20 @@ class AccountState:
         if self.down_since is None:
             self.down_since = moment.wall
         self.failure = error
+
+    def learn_failure(self, error: BalancekitError, *, age: float, cooldown: float, moment: Moment) -> bool:
+        """Take a failure of another process, as a store says; returns whether it is news.
+
+        It is not if this one knows a later failure, a success since, or that the balances may have changed.
+        """
+        failed_at = moment.now - age
+        if failed_at <= max(self._failed_at, self._succeeded_at, self._invalidated_at):
+            return False
+        self.cooldown.learn(cooldown, age=age, now=moment.now)
+        self.failure, self._failed_at, self.last_failure = error, failed_at, moment.wall - age
+        if self.down_since is None:
+            self.down_since = self.last_failure
+        return True
 
     def remembered_failure(self, moment: Moment) -> BalancekitError | None:
         """Return what the last read ended with, with its age, if the account is not to be read again yet."""

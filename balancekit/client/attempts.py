@@ -1,6 +1,5 @@
 """One attempt to read an account, and what it needs first: a lease in a shared store, and a permit that all share."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +13,7 @@ from balancekit.client.flights import Flight
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
+from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.timeouts import SharedTimeout
 from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
@@ -54,13 +54,17 @@ class Attempts:
         options: ReadOptions,
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
+        failures: SharedFailures | None,
         on_cooldown: Callable[[Origin], None],
     ) -> None:
         self._options = options
         self._on_cooldown = on_cooldown
         self._session = session
         self._store = store
-        self._leases = None if store is None else Leases(store, options.clock, attempt_seconds=options.timeout)
+        self._failures = failures
+        self._leases = (
+            None if store is None else Leases(store, options.clock, failures, attempt_seconds=options.timeout)
+        )
         self._clock = options.clock
         self._timeout = SharedTimeout(options.timeout, options.clock)
 
@@ -74,11 +78,13 @@ class Attempts:
         origin, permit, is_sent = flight.account.origin, "", False
         try:
             if self._leases is not None and flight.may_share:
-                snapshot, wait = await self._leases.acquire(flight)
-                if snapshot is not None:
-                    return snapshot
+                known, wait = await self._leases.acquire(flight)
+                if known is not None:
+                    return known
                 if wait > 0:
                     return RetryAfter(min(wait, _POLL_INTERVAL), awaiting_lease=True)
+            elif self._failures is not None:
+                await self._failures.look_up(origin)
             if self._leases is not None and origin.limit is not None:
                 # The permit of this process is held as well: if the store goes down now, the local limit still holds.
                 permit, wait = await self._leases.acquire_permit(origin.name, origin.limit)
@@ -152,9 +158,7 @@ class Attempts:
             return result
         now = self._clock.monotonic()
         if isinstance(result, RateLimitedError):
-            origin.cooldown.begin(sent_at=moment.now, now=now, retry_after=result.retry_after)
-            # Once this flight has ended, or waits to try again.
-            asyncio.get_running_loop().call_soon(self._on_cooldown, origin)
+            self._begin_cooldown(origin, result, moment)
         if (
             isinstance(result, AuthenticationError)
             and account.signs_time
@@ -176,6 +180,12 @@ class Attempts:
             return result
         flight.sent_at = None
         return RetryAfter(delay)
+
+    def _begin_cooldown(self, origin: Origin, error: RateLimitedError, moment: Moment) -> None:
+        origin.cooldown.begin(sent_at=moment.now, now=self._clock.monotonic(), retry_after=error.retry_after)
+        if self._failures is not None:
+            self._failures.share_cooldown(origin)
+        self._on_cooldown(origin)
 
     async def _observe_attempt(
         self, flight: Flight, clock_offset: float, moment: Moment

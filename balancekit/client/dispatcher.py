@@ -16,6 +16,7 @@ from balancekit.client.fair_queue import FairQueue
 from balancekit.client.flights import Flight, Waiter
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
+from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
@@ -38,6 +39,7 @@ class Dispatcher:
         options: ReadOptions,
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
+        failures: SharedFailures | None,
         origins: Sized,
         *,
         begin: Callable[[Waiter, Account], Flight | None],
@@ -46,7 +48,7 @@ class Dispatcher:
     ) -> None:
         self._clock = options.clock
         self._stores = store is not None
-        self._attempts = Attempts(options, session, store, on_cooldown)
+        self._attempts = Attempts(options, session, store, failures, on_cooldown)
         self._begin = begin
         self._finish = finish
         self._loop = asyncio.get_running_loop()
@@ -212,15 +214,17 @@ class Dispatcher:
                     self._unblock(flight.account.origin)
                 retry_after = result if isinstance(result, RetryAfter) else None
                 if not isinstance(result, RetryAfter):
+                    self._finish(flight, result)
+                    # The next process with the lease looks for the failure first.
                     if isinstance(result, BalancekitError):
                         self._attempts.release(flight)
-                    self._finish(flight, result)
                     # The waiters have the snapshot by now and do not wait for the store. What no caller waits for any
                     # more is not stored.
                     if self._stores and isinstance(result, AccountBalances) and worker in self._workers:
                         await self._attempts.store(flight, result)
             except BaseException as raised:
                 self._finish(flight, flight.account.to_error(raised))
+                self._attempts.release(flight)
                 if not isinstance(raised, Exception):
                     raise
             finally:

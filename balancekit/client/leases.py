@@ -5,7 +5,9 @@ from typing import Final
 
 from balancekit.client.account_state import Moment
 from balancekit.client.flights import Flight
+from balancekit.client.shared_failures import SharedFailures
 from balancekit.clock import Clock
+from balancekit.errors import BalancekitError
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
@@ -17,8 +19,11 @@ _MARGIN: Final = 0.5
 class Leases:
     """The leases and permits that this process holds in a shared store; `attempt_seconds` is the longest attempt."""
 
-    def __init__(self, store: FailOpenStore, clock: Clock, *, attempt_seconds: float) -> None:
+    def __init__(
+        self, store: FailOpenStore, clock: Clock, failures: SharedFailures | None, *, attempt_seconds: float
+    ) -> None:
         self._store = store
+        self._failures = failures
         self._clock = clock
         self._hold = attempt_seconds + _MARGIN
         self._owner = secrets.token_hex(8)
@@ -26,11 +31,11 @@ class Leases:
         # The process holds a lease for all of its flights, so it is released with the last of them.
         self._holders: dict[str, set[Flight]] = {}
 
-    async def acquire(self, flight: Flight) -> tuple[AccountBalances | None, float]:
+    async def acquire(self, flight: Flight) -> tuple[AccountBalances | BalancekitError | None, float]:
         """Take the lease of the flight's account, unless another process has just read the account.
 
-        Returns that process's snapshot, if there is one, and for how many seconds at most another process holds the
-        lease, 0 if none does.
+        Returns what that process has read or failed with, if there is such, and for how many seconds at most another
+        process holds the lease, 0 if none does.
         """
         key = flight.account.key
         # Count the lease as ours before asking: if we are cancelled, the store may have granted it all the same, and
@@ -42,16 +47,21 @@ class Leases:
             await self._store.listen()
         # Look after acquiring the lease: its last holder stored a snapshot before releasing it.
         called_at = self._clock.monotonic()
-        (stored,) = await self._store.get([key])
+        account = flight.account
+        stored, *of_origin = await self._store.get([key] if self._failures is None else [key, account.origin.key])
         # Counted from before the call, so that a slow store does not make a snapshot younger than it is.
         sent_at = called_at - stored.age
         # No request has been sent yet, so its snapshot will be of the version found now.
         flight.version = stored.version
-        flight.account.state.learn_version(stored.version, asked_at=called_at)
-        snapshot = flight.account.accept(stored.snapshot)
+        account.state.learn_version(stored.version, asked_at=called_at)
+        snapshot, moment = account.accept(stored.snapshot), Moment.of(self._clock)
         if stored.valid and snapshot is not None and sent_at >= flight.since:
-            flight.mark_sent(sent_at, Moment.of(self._clock))
+            flight.mark_sent(sent_at, moment)
             return snapshot, 0.0
+        if self._failures is not None:
+            self._failures.learn_cooldown(account.origin, of_origin[0], moment)
+            if self._failures.learn(account, stored, moment):
+                return account.state.remembered_failure(moment), 0.0
         return None, wait
 
     def release(self, flight: Flight) -> None:

@@ -1,5 +1,6 @@
 """The origins that accounts are at, and what all accounts at one share: limit, retry budget, cooldown and clock."""
 
+import math
 from collections.abc import Mapping
 from typing import cast
 from weakref import WeakSet
@@ -33,6 +34,13 @@ class Origin:
     cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     clock: OriginClock = attrs.field(factory=OriginClock)
     users: WeakSet[OriginUser] = attrs.field(factory=WeakSet[OriginUser])
+    # When its cooldown was last looked up in a store that is shared.
+    looked_up_at: float = -math.inf
+
+    @property
+    def key(self) -> str:
+        """Its name in a store, which is no account's."""
+        return f"origin {self.name}"
 
     def is_over(self, now: float) -> bool:
         """Whether it has no account any more, and nothing of it would count for one that comes later."""

@@ -193,6 +193,10 @@ class OriginCooldown:
             seconds = _doubled(self.times)
         self.until = max(self.until, now + seconds)
 
+    def learn(self, cooldown: float, now: float) -> None:
+        """Take the seconds that are left of a cooldown that another process has begun."""
+        self.times, self.until = max(self.times, 1), max(self.until, now + min(cooldown, _LONGEST_RETRY_AFTER))
+
     def succeeded(self, *, sent_at: float) -> None:
         """Note that a request that was sent at `sent_at` succeeded."""
         if sent_at >= self.until:
@@ -228,6 +232,12 @@ class AccountCooldown:
         if retry_after is not None:
             seconds = max(seconds, min(retry_after, _LONGEST_RETRY_AFTER))
         self._failed_at, self.until = now, max(self.until, now + seconds)
+
+    def learn(self, cooldown: float, *, age: float, now: float) -> None:
+        """Take the seconds that are left of a cooldown that another process has begun; the next one lasts longer."""
+        cooldown = min(cooldown, _LONGEST_RETRY_AFTER)
+        self._times = max(self._times, math.frexp(age + cooldown)[1])
+        self._failed_at, self.until = now - age, max(self.until, now + cooldown)
 
     def end(self) -> None:
         """End the cooldown: the account was read, or its balances may have changed."""

@@ -17,6 +17,7 @@ from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
+from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
 from balancekit.http.rate_limit import RateLimit
@@ -54,10 +55,14 @@ class Scheduler:
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
+        self._failures: SharedFailures | None = None
+        if store is not None and store.shares_failures:
+            self._failures = SharedFailures(store, options.clock, on_cooldown=self._on_cooldown)
         self._dispatcher = Dispatcher(
             options,
             session,
             store,
+            self._failures,
             origins,
             begin=self._flights.begin,
             finish=self._finish,
@@ -145,6 +150,8 @@ class Scheduler:
             version = known.version if known.valid else None
             snapshot = account.accept(known.snapshot)
             account.state.learn_version(known.version, asked_at=asked_at)
+            if self._failures is not None and self._failures.learn(account, known, moment):
+                self._on_read(account)
             if snapshot is not None and waiter.options.store_result:
                 age = known.age + moment.now - asked_at
                 account.state.keep_stored(snapshot, age=age, version=version, moment=moment)
@@ -165,6 +172,8 @@ class Scheduler:
     async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Sequence[Account]) -> Sequence[Stored]:
         try:
             async with self._clock.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
+                if self._failures is not None:
+                    return await self._failures.get(accounts)
                 return await store.get([account.key for account in accounts])
         except TimeoutError:
             return [Stored(account.state.version) for account in accounts]
@@ -285,13 +294,17 @@ class Scheduler:
             account, error, sent_at = flight.account, self._deadline_error(waiter, flight, moment), flight.first_sent_at
             if sent_at is not None:
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
-                    self._record(account, error, sent_at=sent_at, moment=moment)
+                    self._record_failure(flight, error, sent_at=sent_at, moment=moment)
                 if goes_on and len(flight.waiters) == 1:
                     self._continue_in_background(flight, sent_at + self._options.deadline - moment.now)
             self._fail(waiter, account, error, moment)
         self._fail_rest(waiter, lambda account: still_queued(account, waiter.deadline, now=moment.now), moment)
 
     def _on_cooldown(self, origin: Origin) -> None:
+        # Once the flight that has found this out has ended, or waits to try again.
+        asyncio.get_running_loop().call_soon(self._fail_too_late, origin)
+
+    def _fail_too_late(self, origin: Origin) -> None:
         """Fail what is still to be sent to an origin for callers whose deadline comes before it may be."""
         moment = self._moment()
         remaining = origin.cooldown.remaining(moment.now)
@@ -338,7 +351,7 @@ class Scheduler:
         if isinstance(result, BalancekitError):
             moment = self._moment()
             if flight.first_sent_at is not None:
-                self._record(account, result, sent_at=flight.first_sent_at, moment=moment)
+                self._record_failure(flight, result, sent_at=flight.first_sent_at, moment=moment)
             self._flights.land(flight, account.to_failure(result, moment))
             return
         moment = flight.sent or self._moment()
@@ -356,6 +369,14 @@ class Scheduler:
         else:
             self._record(account, None, sent_at=sent_at, moment=moment)
         self._flights.land(flight, result)
+
+    def _record_failure(self, flight: Flight, error: BalancekitError, *, sent_at: float, moment: Moment) -> None:
+        account = flight.account
+        self._record(account, error, sent_at=sent_at, moment=moment)
+        # What another process has found out is in the store already.
+        if self._failures is not None and flight.is_own and account.state.failure is error:
+            cooldown = account.state.cooldown.remaining(moment.now)
+            self._failures.share(account, error, version=flight.version, cooldown=cooldown)
 
     def _record(self, account: Account, error: BalancekitError | None, *, sent_at: float, moment: Moment) -> None:
         state, was_up = account.state, account.state.failure is None

@@ -2,13 +2,22 @@
 
 from typing import TYPE_CHECKING
 
-from balancekit.stores.base import Change, SnapshotStore, Stored, StoreRefusedError
+from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoredFailure, StoreRefusedError
 from balancekit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from balancekit.stores.redis.store import RedisStore
 
-__all__ = ["Change", "MemoryStore", "RedisStore", "SnapshotStore", "StoreRefusedError", "Stored"]
+__all__ = [
+    "Change",
+    "FailureStore",
+    "MemoryStore",
+    "RedisStore",
+    "SnapshotStore",
+    "StoreRefusedError",
+    "Stored",
+    "StoredFailure",
+]
 
 
 def __getattr__(name: str) -> object:

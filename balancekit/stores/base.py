@@ -17,18 +17,32 @@ class StoreRefusedError(Exception):
 
 
 @attrs.frozen
+class StoredFailure:
+    """What reading an account ended with, or that an origin is in a cooldown.
+
+    `text` is opaque. `age` is how many seconds ago it was put, and `cooldown` how many seconds are left in which no
+    request is to be sent, both by the store's own clock.
+    """
+
+    text: str
+    age: float
+    cooldown: float
+
+
+@attrs.frozen
 class Stored:
     """What a store knows of one account.
 
     `version` is opaque. It changes with every invalidation, and when the store has lost what it knew. `snapshot` is the
     last one, if any, and `age` how many seconds ago its request was sent, by the store's own clock. The snapshot is
-    `valid` if the account has not been invalidated since.
+    `valid` if the account has not been invalidated since. `failure` is there until its cooldown is over.
     """
 
     version: str
     snapshot: AccountBalances | None = None
     age: float = 0.0
     valid: bool = False
+    failure: StoredFailure | None = None
 
 
 @attrs.frozen
@@ -104,4 +118,17 @@ class SnapshotStore(Protocol):
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended or will not be sent, if it has one."""
+        ...
+
+
+@runtime_checkable
+class FailureStore(SnapshotStore, Protocol):
+    """A store that can share failures as well, which `get` returns in `Stored.failure`."""
+
+    async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
+        """Keep a failure for so many seconds; `key` is that of an account, or of an origin.
+
+        It is ignored if the account has not that version any more. Of the same text, the longer cooldown counts.
+        A snapshot that is put, and an invalidation, end it.
+        """
         ...

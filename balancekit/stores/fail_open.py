@@ -5,12 +5,12 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from balancekit.clock import Clock, Timer, expire
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, SnapshotStore, Stored, StoreRefusedError
+from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError
 from balancekit.stores.recent_events import RecentEvents
 
 _log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class FailOpenStore:
         pending_invalidations: Mapping[str, object] | None = None,
     ) -> None:
         self._store = store
+        self.shares_failures = isinstance(store, FailureStore)
         self._on_change = on_change
         self._clock = clock
         self._reachable = True
@@ -120,6 +121,12 @@ class FailOpenStore:
         """Keep a snapshot, unless the store is unavailable."""
         with suppress(_UnavailableError):
             await self._call(lambda: self._store.put(key, snapshot, version=version, age=age))
+
+    async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
+        """Share a failure of an account or an origin, unless the store is unavailable; it must be a FailureStore."""
+        store = cast("FailureStore", self._store)
+        with suppress(_UnavailableError):
+            await self._call(lambda: store.put_failure(key, text, version=version, cooldown=cooldown))
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed, now or as soon as the store is available."""

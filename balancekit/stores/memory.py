@@ -10,7 +10,7 @@ import attrs
 from balancekit.clock import Clock, checked_clock
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, Stored
+from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.subscribers import Subscribers
 
@@ -25,6 +25,8 @@ class _Account:
     read_at: str = ""
     sent: float = 0.0
     sent_monotonic: float = 0.0
+    # The text of a failure, when it was put and when its cooldown ends, by the monotonic clock.
+    failure: tuple[str, float, float] | None = None
 
 
 class MemoryStore:
@@ -50,7 +52,13 @@ class MemoryStore:
         return [
             _UNKNOWN
             if (known := accounts.get(key)) is None
-            else Stored(known.version, known.snapshot, _age(known, now, monotonic), known.read_at == known.version)
+            else Stored(
+                known.version,
+                known.snapshot,
+                _age(known, now, monotonic),
+                known.read_at == known.version,
+                known.failure and _failure(known.failure, monotonic),
+            )
             for key in keys
         ]
 
@@ -66,15 +74,23 @@ class MemoryStore:
             if known_valid > valid or (known_valid == valid and known.sent_monotonic > sent_monotonic):
                 return
         known.read_at, known.snapshot = version, snapshot
-        known.sent, known.sent_monotonic = sent, sent_monotonic
+        known.sent, known.sent_monotonic, known.failure = sent, sent_monotonic, None
         # Most clients put a thousand snapshots at a time, and have no subscriber.
         if self._subscribers:
             self._subscribers.publish(Change(key))
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
-        self._accounts.setdefault(key, _Account()).version = str(next(self._versions))
+        known = self._accounts.setdefault(key, _Account())
+        known.version, known.failure = str(next(self._versions)), None
         self._subscribers.publish(Change(key, invalidated=True))
+
+    async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
+        """Keep a failure for so many seconds, unless it is of an earlier version."""
+        now, known = self._clock.monotonic(), self._accounts.setdefault(key, _Account())
+        if version in {None, known.version}:
+            until = known.failure[2] if known.failure is not None and known.failure[0] == text else now
+            known.failure = text, now, max(until, now + cooldown)
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
@@ -120,3 +136,8 @@ class MemoryStore:
 
 def _age(known: _Account, now: float, monotonic: float) -> float:
     return max(now - known.sent, monotonic - known.sent_monotonic)
+
+
+def _failure(failure: tuple[str, float, float], now: float) -> StoredFailure | None:
+    text, put_at, until = failure
+    return StoredFailure(text, now - put_at, until - now) if until > now else None

@@ -44,7 +44,7 @@ def with_leases(run_virtually):
             store = make_store()
             stores = [FailOpenStore(store, lambda change: None, Clock()) for _ in range(2)]
             try:
-                return await steps(*(Leases(one, Clock(), attempt_seconds=10.0) for one in stores))
+                return await steps(*(Leases(one, Clock(), None, attempt_seconds=10.0) for one in stores))
             finally:
                 for one in stores:
                     await one.aclose()

@@ -36,8 +36,9 @@ end
 """
 )
 
-# An account is a hash: `version`; of the snapshot `snapshot`, `mark` (another one for each snapshot that was put),
-# `read_at` (the version it was read at) and `sent`. What clients see, and `read_at` holds, is a version with the id of
+# An account is a hash: `version`; of the last failure `failure`, `failed_at` and `until`; of the snapshot `snapshot`,
+# `mark` (another one for each snapshot that was put), `read_at` (the version it was read at) and `sent`. The cooldown
+# of an origin is a failure, too. What clients see, and `read_at` holds, is a version with the id of
 # the history of the data in front. A Redis that is restored from an older dump, or a lagging replica that is promoted,
 # has lost invalidations, but has another history, in which no earlier snapshot is valid.
 
@@ -50,14 +51,19 @@ end
 local function is_hex(text, length)
     return #text == length and not string.find(text, '[^0-9a-f]')
 end
+local function is_moment(text)
+    return text and #text <= 16 and string.find(text, '^%d+$')
+end
+local function end_cooldown()
+    redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
+end
 local function delete_unless_account()
     local deleted = delete_unless('hash')
     local version, sent, mark = unpack(redis.call('HMGET', KEYS[1], 'version', 'sent', 'mark'))
     if version and not is_hex(version, 64) then
         return redis.call('DEL', KEYS[1])
     end
-    local is_sent = sent and #sent <= 16 and string.find(sent, '^%d+$')
-    if (sent or mark) and not (is_sent and mark and is_hex(mark, 64)) then
+    if (sent or mark) and not (is_moment(sent) and mark and is_hex(mark, 64)) then
         return deleted + redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
     end
     return deleted
@@ -76,7 +82,8 @@ elseif not replication_id then
     return redis.error_reply('NOHISTORY')
 end
 local deleted = delete_unless_account()
-local version, read_at, sent, mark = unpack(redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark'))
+local version, read_at, sent, mark, failed_at, ends = unpack(
+    redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark', 'failed_at', 'until'))
 if not version then
     version = new_version
     -- Where that cannot be written, for example for want of memory, no snapshot of this version will be valid.
@@ -85,10 +92,16 @@ if not version then
     end
 end
 local snapshot = mark and mark ~= known_mark and redis.call('HGET', KEYS[1], 'snapshot')
-return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, format(now), deleted}
+local cools_down = is_moment(failed_at) and is_moment(ends) and tonumber(failed_at) <= now and tonumber(ends) > now
+local failure = cools_down and redis.call('HGET', KEYS[1], 'failure')
+if not failure or #failure > 4096 then
+    failure = false
+end
+return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, failure, failed_at, ends, format(now), deleted}
 """
 )
-"""Return version, read_at, sent, mark, snapshot (unless its mark is known), time, and whether anything was deleted.
+"""Return version, read_at, sent, mark, snapshot (unless its mark is known), failure (unless its cooldown is over),
+failed_at, until, time, and whether anything was deleted.
 
 An account without a version is given the new one.
 """
@@ -115,10 +128,33 @@ if known_sent and known_sent <= now then
     end
 end
 redis.call('HSET', KEYS[1], 'read_at', version, 'sent', format(sent), 'mark', mark, 'snapshot', snapshot)
+end_cooldown()
 return publish(channel, change)
 """
 )
 """Keep a snapshot unless a better one is there; return the error if the user may not publish that."""
+
+PUT_FAILURE: Final = (
+    _TIME
+    + _ACCOUNT
+    + """
+local _, new_version, expiry, version, cooldown, failure = unpack(ARGV)
+local _, replication_id = history()
+delete_unless_account()
+redis.call('HSETNX', KEYS[1], 'version', new_version)
+redis.call('EXPIRE', KEYS[1], expiry)
+local current, known_failure, known = unpack(redis.call('HMGET', KEYS[1], 'version', 'failure', 'until'))
+if version ~= '' and version ~= (replication_id or '') .. ':' .. current then
+    return
+end
+local ends = now + cooldown
+-- What is more than a day ahead is no cooldown.
+local is_known = known_failure == failure and is_moment(known) and tonumber(known) <= now + 86400000000
+ends = is_known and math.max(ends, tonumber(known)) or ends
+redis.call('HSET', KEYS[1], 'failure', failure, 'failed_at', format(now), 'until', format(ends))
+"""
+)
+"""Keep a failure for as long as its cooldown, unless it is of another version."""
 
 INVALIDATE: Final = (
     _TYPES
@@ -130,6 +166,7 @@ if type(redis.pcall('HSET', KEYS[1], 'version', new_version)) == 'table' then
     -- A Redis that is full still deletes.
     redis.call('DEL', KEYS[1])
 end
+redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
 redis.call('EXPIRE', KEYS[1], expiry)
 return publish(channel, change)
 """

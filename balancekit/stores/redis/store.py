@@ -23,12 +23,20 @@ from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, Stored
+from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import scripts as lua
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
 from balancekit.stores.redis.refusals import refusal_of
-from balancekit.stores.redis.values import ParsedSnapshot, ParsedSnapshots, parse_change, write_change, write_snapshot
+from balancekit.stores.redis.values import (
+    ParsedSnapshot,
+    ParsedSnapshots,
+    open_failure,
+    parse_change,
+    seal_failure,
+    write_change,
+    write_snapshot,
+)
 from balancekit.stores.subscribers import SharedChanges
 
 _log = logging.getLogger(__name__)
@@ -133,6 +141,19 @@ class RedisStore:
         change = write_change(Change(key, invalidated=True))
         await self._publish(
             lua.INVALIDATE, self._account_key(key), secrets.token_hex(), self._keep, self._channel, change
+        )
+
+    async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
+        """Keep a failure for so many seconds, unless it is of an earlier version."""
+        await self._run_one(
+            lua.PUT_FAILURE,
+            self._account_key(key),
+            self._time_override(),
+            secrets.token_hex(),
+            self._keep,
+            version or "",
+            _microseconds(cooldown),
+            seal_failure(key, text),
         )
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
@@ -248,16 +269,22 @@ class RedisStore:
             )
 
     def _to_stored(self, key: str, parsed: ParsedSnapshot | None, reply: Sequence[Any]) -> Stored:
-        version, read_at, sent, mark, text, now, deleted = reply
+        version, read_at, sent, mark, text, failure, failed_at, until, now, deleted = reply
         if deleted:
             _log.warning("a value in Redis is no account, and counts as absent")
         if text is not None:
             parsed = self._parsed.parse(key, mark, text)
+        stored = Stored(version.decode())
+        if failure is not None and (opened := open_failure(key, failure)) is not None:
+            since, left = int(now) - int(failed_at), int(until) - int(now)
+            shared = StoredFailure(opened, since / _IN_MICROSECONDS, left / _IN_MICROSECONDS)
+            stored = attrs.evolve(stored, failure=shared)
         if parsed is None or parsed.mark != mark or parsed.snapshot is None:
-            return Stored(version.decode())
+            return stored
         age = (int(now) - int(sent)) / _IN_MICROSECONDS
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
-        return Stored(version.decode(), parsed.snapshot, max(age, 0.0), read_at == version and age >= 0)
+        valid = read_at == version and age >= 0
+        return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0.0), valid=valid)
 
     async def _note_clocks(self, replies: Sequence[Sequence[Any]]) -> None:
         known, monotonic = len(self._clock_offsets), _microseconds(self.monotonic())

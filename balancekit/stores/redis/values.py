@@ -49,7 +49,19 @@ def seal(key: str, fields: bytes) -> bytes:
     return b'{"v":%d,"digest":"%s",%s' % (_VERSION, digest.encode(), fields)
 
 
+_DIGEST_LENGTH: Final = 64
 _SEAL_LENGTH: Final = len(seal("", b""))
+
+
+def seal_failure(key: str, text: str) -> bytes:
+    """Put a digest of the key and the text before the text of a failure."""
+    return sha256(f"{key}\n{text}".encode()).hexdigest().encode() + text.encode()
+
+
+def open_failure(key: str, sealed: bytes) -> str | None:
+    """Return the text of a failure; None if it was not written for the key."""
+    text = sealed[_DIGEST_LENGTH:].decode(errors="replace")
+    return text if sealed == seal_failure(key, text) else None
 
 
 def write_change(change: Change) -> str:
