@@ -38,8 +38,8 @@ class CallOptions:
 class Waiter:
     """One `fetch` or `stream`, which waits for exactly one outcome of each of its accounts.
 
-    An account is `queued` until there is a flight for it, and `pending` until its outcome arrives. No snapshot whose
-    request was sent before `since` is fresh enough. `context` is the caller's, in which its requests are sent. At the
+    An account is `queued`, perhaps after others, until there is a flight for it, and `pending` until its outcome arrives.
+    No snapshot whose request was sent before `since` is fresh enough. `context` is the caller's, in which its requests are sent. At the
     deadline `expire` is called, which must end what is left; `on_change` is called when outcomes are taken, and when
     none is left to come.
     """
@@ -58,9 +58,10 @@ class Waiter:
         self.may_join: bool = options.max_age > 0 or options.background
         self.context: contextvars.Context = contextvars.copy_context()
         self.span: FetchSpan = FetchSpan(accounts)
-        # With the version at which the store knows each account. No flight for each yet: `stream` may be given ten
-        # thousand.
+        # With the version at which the store knows each account. No flight for each yet: there may be ten thousand.
         self.queued: dict[Account, str] = {}
+        # Accounts that are to be queued only when most of those before them have been read.
+        self.rest: dict[Origin, deque[Account]] = {}
         self.pending: dict[str, Flight] = {}
         # Tasks that were cancelled because this caller left.
         self.cancelled: set[asyncio.Task[None]] = set()
@@ -77,7 +78,7 @@ class Waiter:
     @property
     def is_waiting(self) -> bool:
         """Whether an outcome is still to come."""
-        return bool(self.pending or self.queued)
+        return bool(self.pending or self.queued or self.rest)
 
     @property
     def is_full(self) -> bool:
@@ -95,7 +96,7 @@ class Waiter:
         self._outcomes.append(outcome)
         if (
             self._wakeup is not None
-            and not (self._wants_all and (self.pending or self.queued))
+            and not (self._wants_all and (self.pending or self.queued or self.rest))
             and not self._wakeup.done()
         ):
             self._wakeup.set_result(None)
@@ -124,7 +125,8 @@ class Waiter:
     def close(self) -> None:
         """Stop the deadline and end the span; what has not arrived counts as a failure."""
         self.deadline.cancel()
-        self.span.end(self._failures + len(self.pending) + len(self.queued))
+        rest = sum(map(len, self.rest.values()))
+        self.span.end(self._failures + len(self.pending) + len(self.queued) + rest)
 
     async def _wait(self) -> None:
         self._wakeup = asyncio.get_running_loop().create_future()

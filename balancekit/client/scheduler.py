@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence, Sized
 from contextlib import asynccontextmanager
+from itertools import chain
 from operator import attrgetter
 from typing import Final
 
@@ -64,7 +66,7 @@ class Scheduler:
             store,
             self._failures,
             origins,
-            begin=self._flights.begin,
+            begin=self._begin_flight,
             finish=self._finish,
             on_cooldown=self._on_cooldown,
         )
@@ -122,6 +124,12 @@ class Scheduler:
         moment = self._moment()
         for waiter in list(self._waiters):
             flight = waiter.pending.get(account.label)
+            rest = waiter.rest.get(account.origin, deque[Account]())
+            if account in rest:
+                rest.remove(account)
+                if not rest:
+                    del waiter.rest[account.origin]
+                waiter.set_outcome(account.to_failure(removed(account), moment))
             if account in waiter.queued or (flight is not None and flight.account is account):
                 self._fail(waiter, account, removed(account), moment)
 
@@ -198,9 +206,14 @@ class Scheduler:
                     continue
             if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
                 queued.setdefault(account.origin, []).append(account)
-                waiter.queued[account] = version
+                if options.buffer is None:
+                    waiter.queued[account] = version
         for origin, at_origin in queued.items():
-            self._enqueue(waiter, origin, at_origin, moment)
+            if options.buffer is None:
+                self._enqueue(waiter, origin, at_origin, moment)
+            else:
+                waiter.rest[origin] = deque(at_origin)
+                self._queue_rest(waiter, origin, moment)
         waiter.admitted = True
         if self._closed:
             self._fail_rest(waiter, closed, moment)
@@ -209,6 +222,22 @@ class Scheduler:
         self._on_change(waiter)
         self._dispatcher.dispatch()
         self.refresh(refresh, max_age=waiter.options.max_age)
+
+    def _queue_rest(self, waiter: Waiter, origin: Origin, moment: Moment) -> None:
+        """Queue some more accounts at an origin for a caller that may have given very many."""
+        rest = waiter.rest[origin]
+        some = [rest.popleft() for _ in range(min(len(rest), 2 * self._options.concurrency))]
+        if not rest:
+            del waiter.rest[origin]
+        for account in some:
+            waiter.queued[account] = account.state.version
+        self._enqueue(waiter, origin, some, moment)
+
+    def _begin_flight(self, waiter: Waiter, account: Account) -> Flight | None:
+        flight = self._flights.begin(waiter, account)
+        if waiter.rest and len(waiter.queued) < self._options.concurrency and account.origin in waiter.rest:
+            self._queue_rest(waiter, account.origin, self._moment())
+        return flight
 
     def _enqueue(self, waiter: Waiter, origin: Origin, accounts: list[Account], moment: Moment) -> None:
         """Queue accounts at one origin; under a rate limit, fail those whose permit would come too late."""
@@ -264,6 +293,7 @@ class Scheduler:
     async def _leave(self, waiter: Waiter) -> None:
         waiter.close()
         self._waiters.discard(waiter)
+        waiter.rest.clear()
         self._flights.leave_queue(waiter)
         self._dispatcher.discard(waiter)
         for flight in list(waiter.pending.values()):
@@ -272,7 +302,10 @@ class Scheduler:
             await asyncio.wait(waiter.cancelled, timeout=_CANCEL_TIMEOUT)
 
     def _fail_rest(self, waiter: Waiter, error_of: Callable[[Account], BalancekitError], moment: Moment) -> None:
-        for account in [*(flight.account for flight in waiter.pending.values()), *waiter.queued]:
+        rest = chain.from_iterable(waiter.rest.values())
+        accounts = [*(flight.account for flight in waiter.pending.values()), *waiter.queued, *rest]
+        waiter.rest.clear()
+        for account in accounts:
             self._fail(waiter, account, error_of(account), moment)
 
     def _fail(self, waiter: Waiter, account: Account, error: BalancekitError, moment: Moment) -> None:
@@ -312,7 +345,7 @@ class Scheduler:
             if waiter.deadline.at > moment.now + remaining:
                 continue
             retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
-            for account in [*retried, *waiter.queued]:
+            for account in [*retried, *waiter.queued, *waiter.rest.pop(origin, ())]:
                 if account.origin is origin:
                     self._fail(waiter, account, in_cooldown(account, remaining), moment)
 

@@ -68,7 +68,7 @@ _UnfrozenBalance: Final[Any] = type(
 
 
 # The same few labels are checked for each response.
-_checked_label: Final = lru_cache(maxsize=4096)(check_label)
+_checked_label: Final = lru_cache(maxsize=512)(check_label)
 
 _BALANCE: Final = frozenset({Balance})
 _owner_of: Final = attrgetter("account", "provider")
