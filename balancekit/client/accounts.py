@@ -44,17 +44,24 @@ class Account:
 
     @property
     def identity(self) -> tuple[str, ...] | None:
-        """What tells the account from every other, whatever its label; None if that is not known."""
-        fingerprint = getattr(self.source, "fingerprint", "")
-        if not isinstance(fingerprint, str) or not fingerprint:
-            return None
-        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
-        return self.provider, base_url, fingerprint
+        """What tells the account from every other of a client, whatever its label; None if that is not known."""
+        source = self.source
+        if not isinstance(source, HttpProvider):
+            return (self.provider, "", self.fingerprint) if self.fingerprint else None
+        digest = self.fingerprint or source.request_identity.digest
+        return (self.provider, source.base_url, digest) if digest else None
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the account from those of all other processes, so that it can be shared; empty if nothing does."""
+        fingerprint: object = getattr(self.source, "fingerprint", "")
+        return fingerprint if isinstance(fingerprint, str) else ""
 
     @cached_property
     def key(self) -> str:
         """The account's name in a store; a random one if the account cannot be distinguished from others."""
-        parts = self.identity or (self.provider, self.origin.name, secrets.token_hex(16))
+        identity = self.identity if self.fingerprint else None
+        parts = identity or (self.provider, self.origin.name, secrets.token_hex(16))
         # Quoted, so that no part can end where it likes.
         return "|".join(quote(part, safe="/:") for part in (*parts[:-1], self.label, parts[-1]))
 

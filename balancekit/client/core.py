@@ -54,7 +54,7 @@ class ClientCore:
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
         self._events = RecentEvents(self._clock)
-        unknown = [account.label for account in book.values() if account.identity is None]
+        unknown = [account.label for account in book.values() if not account.fingerprint]
         if unknown and store is not None:
             _log.warning(
                 "not shared through the store, since nothing distinguishes it from other accounts: %s",

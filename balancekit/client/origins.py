@@ -6,11 +6,11 @@ from typing import cast
 from weakref import WeakSet
 
 import attrs
-from yarl import URL
 
 from balancekit.client.retry import OriginCooldown, RetryBudget
 from balancekit.errors import ConfigError
 from balancekit.http.clock_skew import OriginClock
+from balancekit.http.messages import origin_of
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.stores.forgetting import forget_some
@@ -102,7 +102,7 @@ class Origins:
 
 def _origin_of(url: object) -> str:
     try:
-        return str(URL(cast("str", url)).origin())
+        return origin_of(cast("str", url))
     except (TypeError, ValueError):
         # The name of a provider that is not an HttpProvider, or a malformed URL, which may hold a password as well.
         return str(url).rpartition("@")[2]

@@ -1,6 +1,7 @@
 """Requests, responses and the parts that they are made of: values and pure functions, no I/O."""
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,8 @@ MAX_EXCERPT: Final = 200
 
 MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error response's body are read at all: more than any message may show."""
+
+_SLASHES: Final = re.compile("/{2,}")
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
 
@@ -60,7 +63,7 @@ class Response:
 
 
 def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> str:
-    """Return a base URL without the slash at its end.
+    """Return a base URL without the slash at its end, repeated slashes and the dot at the end of its host.
 
     Raises ValueError unless it is `https://` (or `http://` to a loopback address or one of the hosts given, since
     credentials and balances would cross the network in the clear) with a host and nothing after the path.
@@ -69,10 +72,11 @@ def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> 
         # yarl accepts blanks and control characters in a host.
         printable = isinstance(base_url, str) and base_url.isprintable() and " " not in base_url
         url = URL(base_url) if isinstance(base_url, str) and printable else None
+        written = None if url is None else _without_final_dot(url)
     except ValueError:
-        url = None
+        url = written = None
     # No message shows the URL itself: it may contain a password.
-    if url is None or url.host is None or url.scheme not in {"http", "https"}:
+    if url is None or written is None or url.host is None or url.scheme not in {"http", "https"}:
         raise ValueError("expected an https:// URL with a host")
     if url.user is not None or url.password is not None:
         raise ValueError("credentials do not belong in the URL")
@@ -83,7 +87,18 @@ def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> 
             f"http:// to {url.host} would send credentials in the clear: use https://, "
             "or http:// to a loopback address such as 127.0.0.1"
         )
-    return str(url).rstrip("/")
+    return str(written.with_path(_SLASHES.sub("/", url.raw_path), encoded=True)).rstrip("/")
+
+
+def origin_of(url: str) -> str:
+    """Return the scheme, host and port of a URL; ValueError if it is none."""
+    return str(_without_final_dot(URL(url)).origin())
+
+
+def _without_final_dot(url: URL) -> URL:
+    # `host.` is the same host: it only says that nothing is to be appended to the name.
+    host = url.host or ""
+    return url.with_host(host.rstrip(".")) if host.endswith(".") else url
 
 
 @lru_cache(maxsize=256)

@@ -2,8 +2,6 @@
 
 import base64
 import codecs
-import hashlib
-import json
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -13,10 +11,9 @@ from decimal import Decimal
 from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import aiohttp
-from yarl import URL
 
 from balancekit.errors import (
     AuthenticationError,
@@ -36,7 +33,7 @@ from balancekit.http.hints import (
     UNCREDIBLE_DATE_HINT,
     UNSENT_HINT,
 )
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url, origin_of
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     attach_cause,
@@ -52,8 +49,7 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError
-
-_FIXED_NONCE: Final = base64.b64encode(bytes(16)).decode()
+from balancekit.providers.identity import Identity, identify
 
 
 @runtime_checkable
@@ -133,21 +129,24 @@ class HttpProvider(ABC):
     @property
     def origin(self) -> str:
         """The scheme, host and port that the requests go to; each has one rate limit and one retry budget."""
-        return str(URL(self.base_url).origin())
+        return origin_of(self.base_url)
+
+    @cached_property
+    def request_identity(self) -> Identity:
+        """What the request for the balances says of the account."""
+        return identify(self, lambda now, nonce: self.build_request(now=now, nonce=nonce))
 
     @cached_property
     def fingerprint(self) -> str:
         """A one-way hash of the request for the balances: of its credentials, URL and body, at a fixed time and nonce.
 
-        Two accounts with the same one are the same account. It is empty if the request cannot be built.
+        Accounts with the same one are the same account, so processes share their snapshots in a store. It is empty if
+        the request carries no credentials: those may be in a client certificate, or in a gateway that signs, and then
+        another account may send the same request. An adapter of such accounts sets it to a text of its own, which is
+        the same for the same account alone and no secret.
         """
-        try:
-            request = self.build_request(now=0, nonce=_FIXED_NONCE)
-            headers = sorted((name.lower(), value) for name, value in request.headers.items())
-            text = json.dumps([request.method, request.url, headers, request.body.hex()])
-        except Exception:  # noqa: BLE001 - an adapter may raise anything; it does so again at the first fetch, and is shown
-            return ""
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        identity = self.request_identity
+        return identity.digest if identity.carries_credentials else ""
 
     def config_error(self, setting: str, problem: str) -> ConfigError:
         """Make the error of a setting of this account that cannot work."""

@@ -34,10 +34,13 @@ ANY_TEXT = st.text(st.characters())
         ("http://[::1]:8080/", "http://[::1]:8080"),
         ("http://localhost", "http://localhost"),
         ("http://LOCALHOST:1/x", "http://localhost:1/x"),
+        ("https://pay.example.", "https://pay.example"),
+        ("https://pay.example.:8443/api", "https://pay.example:8443/api"),
+        ("https://pay.example//api///v2//", "https://pay.example/api/v2"),
     ],
 )
-def test_a_base_url_is_kept_without_the_slash_at_its_end(base_url, kept):
-    """Any https:// host will do, and http:// to this machine itself."""
+def test_a_base_url_is_kept_in_one_of_the_ways_to_write_it(base_url, kept):
+    """Any https:// host will do, and http:// to this machine itself; one account has one URL."""
     assert check_base_url(base_url) == kept
 
 

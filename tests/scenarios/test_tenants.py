@@ -1,9 +1,13 @@
 """Several tenants, with a client each, on one store: none is ever given the balances of another."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from balancekit import (
     AggregateClient,
@@ -17,6 +21,7 @@ from balancekit import (
 )
 from balancekit.config import load_config
 from balancekit.stores import MemoryStore, RedisStore
+from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.providers import Scripted
 
 
@@ -84,6 +89,149 @@ async def test_an_adapter_without_code_for_it_is_known_by_its_credentials(bank, 
     ]
 
     assert read == [1000000, 5, 1000000]
+
+
+class MutualTlsProvider(HttpProvider):
+    """An adapter whose credential is the client certificate of its session: its requests say nothing of the account."""
+
+    provider = "mtls"
+
+    def build_request(self, *, now, nonce):
+        """Build a request without credentials."""
+        headers = {"X-Api-Version": "2026-01-01", "X-Idempotency-Key": nonce}
+        return Request("GET", f"{self.base_url}/balances", headers)
+
+    def read_response(self, response):
+        """Read the balances."""
+        return [self.balance("EUR", row["balance"]["value"]) for row in response.json()["data"]]
+
+
+def unsigned(kind, url):
+    """Return an account whose request carries no credentials, at a gateway of the same URL on every machine."""
+    return MutualTlsProvider("main", base_url=url) if kind == "mtls" else GetManyProvider("main", base_url=url)
+
+
+@pytest.fixture
+async def gateway():
+    """Serve what the owner of the gateway holds, which the test sets."""
+    origin = LoopbackOrigin()
+
+    def hold(amount):
+        body = b'{"data":[{"id":"w-1","balance":{"value":"%d","code":"EUR","decimals":0}}]}' % amount
+        origin.response = raw_response(200, body)
+
+    origin.hold = hold
+    await origin.start()
+    yield origin
+    origin.server.close()
+
+
+@pytest.mark.parametrize("kind", ["getmany", "mtls"])
+async def test_an_account_whose_request_carries_no_credentials_is_not_shared(gateway, store, caplog, kind):
+    """Each machine has its own gateway at the same address, or its own certificate: the request is the same."""
+    read = []
+    for held in (1000000, 5):
+        gateway.hold(held)
+        read.append(await amount(unsigned(kind, gateway.url), "EUR", store))
+
+    assert read == [1000000, 5]
+    assert [record.getMessage() for record in caplog.records] == [
+        "not shared through the store, since nothing distinguishes it from other accounts: main"
+    ] * 2
+
+
+@pytest.mark.parametrize("kind", ["getmany", "mtls"])
+async def test_an_account_whose_adapter_names_it_is_shared(gateway, store, caplog, kind):
+    """A fingerprint that is set stands for the credentials that the request lacks."""
+    read = []
+    for held, owner in ((1000000, "alice"), (5, "bob"), (7, "alice")):
+        gateway.hold(held)
+        source = unsigned(kind, gateway.url)
+        source.fingerprint = owner
+        read.append(await amount(source, "EUR", store))
+
+    assert read == [1000000, 5, 1000000]
+    assert not caplog.records
+
+
+class EcdsaProvider(HttpProvider):
+    """An adapter whose signature is another one each time, as those of ECDSA are."""
+
+    provider = "ecdsa"
+
+    def __init__(self, account, *, key, base_url):
+        self._key = load_pem_private_key(key, password=None)
+        super().__init__(account, base_url=base_url)
+
+    def build_request(self, *, now, nonce):
+        """Build a request signed at random."""
+        headers = {"Authorization": self._key.sign(nonce.encode(), ec.ECDSA(SHA256())).hex()}
+        return Request("GET", self.base_url, headers)
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+class DatedProvider(MyBankProvider):
+    """An adapter that refuses the time of a clock that was never set."""
+
+    def build_request(self, *, now, nonce):
+        """Build a request of this decade."""
+        if now < 1_700_000_000:
+            raise ValueError("the clock is not set")
+        return super().build_request(now=now, nonce=nonce)
+
+
+def new_key():
+    """Return an ECDSA key as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_one_account_is_known_whatever_is_random_in_its_signature():
+    """The key is the same, although it was read twice, and no two requests are."""
+    mine, theirs = new_key(), new_key()
+
+    def accounts(*keys):
+        return [
+            EcdsaProvider(label, key=key, base_url="https://bank.example")
+            for label, key in zip("ab", keys, strict=True)
+        ]
+
+    with pytest.raises(ConfigError, match="counted twice"):
+        AggregateClient(accounts(mine, mine))
+    AggregateClient(accounts(mine, theirs))
+    (first, other), (again, _) = accounts(mine, theirs), accounts(mine, theirs)
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_a_random_signature_by_a_key_that_nobody_sees_says_nothing():
+    """Two accounts are not taken for one because all that could be told of them is their URL."""
+
+    class Hidden(EcdsaProvider):
+        def __init__(self, account):
+            super().__init__(account, key=new_key(), base_url="https://bank.example")
+            self._key = SimpleNamespace(sign=self._key.sign)
+
+    accounts = [Hidden("a"), Hidden("b")]
+
+    AggregateClient(accounts)
+    assert [account.fingerprint for account in accounts] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("https://bank.example", "https://bank.example."),
+        ("https://bank.example/api", "https://bank.example//api"),
+    ],
+)
+@pytest.mark.parametrize("kind", [MyBankProvider, DatedProvider])
+def test_one_account_is_known_however_its_url_is_written(kind, url, other):
+    """And whatever time its adapter wants to sign."""
+    with pytest.raises(ConfigError, match="counted twice"):
+        AggregateClient([kind("a", token="alice", base_url=url), kind("b", token="alice", base_url=other)])
 
 
 async def test_accounts_behind_a_gateway_are_known_by_their_path(sandbox, store):
