@@ -16,7 +16,7 @@ from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.connections import GuardedConnector
+from balancekit.http.connections import GuardedConnector, is_reused_connection
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
@@ -31,6 +31,8 @@ MAX_RESPONSE_BODY: Final = 10 * 2**20
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
 
+_DISCONNECTIONS: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
+
 _NO_CONTENT_TYPE: Final = ("Content-Type",)
 
 # Most specific first. A test fails if aiohttp has a client error that is under none of them.
@@ -44,6 +46,13 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 class BodyTooLargeError(ValueError):
     """The body of a response is larger than `MAX_RESPONSE_BODY`."""
+
+
+class LostKeepaliveError(aiohttp.ServerDisconnectedError):
+    """A connection that had carried a request before ended before any of the response to this one came.
+
+    That happens to a request on a kept-alive connection that the server has just closed.
+    """
 
 
 @attrs.frozen
@@ -93,6 +102,8 @@ def _route_over(lent: aiohttp.ClientSession) -> _Route:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         )
+        # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
+        session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no other way
         # Not as an argument: tools that trace every session would add themselves a second time.
         session.trace_configs[:] = lent.trace_configs
         proxy, proxy_auth = getattr(lent, "_default_proxy", None), getattr(lent, "_default_proxy_auth", None)
@@ -112,18 +123,23 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     url = URL(request.url, encoded=True)
     route = _route_over(session)
     proxy, proxy_headers = route.proxy_for(url)
-    response = await route.session.request(
-        request.method,
-        url,
-        headers={"User-Agent": USER_AGENT, **request.headers},
-        # Skipping a header that is there anyway costs aiohttp two more copies of the headers.
-        skip_auto_headers=None if "Content-Type" in request.headers else _NO_CONTENT_TYPE,
-        data=request.body or None,
-        # aiohttp would carry the credentials to wherever a redirect points.
-        allow_redirects=False,
-        proxy=proxy,
-        proxy_headers=proxy_headers,
-    )
+    try:
+        response = await route.session.request(
+            request.method,
+            url,
+            headers={"User-Agent": USER_AGENT, **request.headers},
+            # Skipping a header that is there anyway costs aiohttp two more copies of the headers.
+            skip_auto_headers=None if "Content-Type" in request.headers else _NO_CONTENT_TYPE,
+            data=request.body or None,
+            # aiohttp would carry the credentials to wherever a redirect points.
+            allow_redirects=False,
+            proxy=proxy,
+            proxy_headers=proxy_headers,
+        )
+    except _DISCONNECTIONS as error:
+        if is_reused_connection() and not _is_partial_head(error):
+            raise LostKeepaliveError(str(error)) from error
+        raise
     try:
         if response.status == HTTPStatus.OK:
             return Response(response.status, response.headers, await _read_body(response.content))
@@ -160,15 +176,8 @@ async def _read_up_to(limit: int, body: bytearray, content: aiohttp.StreamReader
 
 
 def is_lost_keepalive(error: BaseException) -> bool:
-    """Whether the connection of a request ended before any of the response came.
-
-    That happens to a request on a kept-alive connection that the server has just closed, and sending it again is safe.
-    aiohttp itself does so only for methods that are idempotent by name.
-    """
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
-        return not _is_partial_head(cause)
-    return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
+    """Whether a request failed because its kept-alive connection had ended: sending it again is safe."""
+    return isinstance(error.__cause__, LostKeepaliveError)
 
 
 def _is_partial_head(error: BaseException) -> bool:

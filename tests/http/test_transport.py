@@ -8,7 +8,6 @@ import gzip
 import socket
 import tracemalloc
 import weakref
-from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -35,7 +34,8 @@ from balancekit.http.transport import (
     send,
     transport_error,
 )
-from tests.support.loopback_origin import LoopbackOrigin, headers_of, raw_response
+from tests.support.loopback_origin import OK, LoopbackOrigin, headers_of, raw_response
+from tests.support.thread_server import ThreadServer
 
 CANARY = "canary-3f9a"
 PROXY_PASSWORD = "hunter-2pw-71"
@@ -571,26 +571,55 @@ def test_a_body_over_the_limit_is_a_malformed_response():
     assert (failure.message, failure.status, failure.retryable) == ("too large", 200, False)
 
 
+def is_first(request):
+    """Whether a request is the first on its connection."""
+    return b"/first" in request
+
+
+def is_later(request):
+    """Whether a request is not the first on its connection."""
+    return not is_first(request)
+
+
+async def test_a_kept_alive_connection_is_lost_if_it_ends_before_the_response(session):
+    """Sending the request again is safe then: the server had closed an idle connection."""
+    with ThreadServer(lambda request: OK if is_first(request) else b"", ends=is_later) as server:
+        await send(session, Request("POST", f"{server.url}/first"))
+        failure = await failure_of(session, server.url)
+
+    assert type(failure) is TransportError
+    assert failure.message == "LostKeepaliveError: Server disconnected"
+    assert is_lost_keepalive(failure)
+
+
+@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\nX-Some"], ids=["reset", "within the head"])
+async def test_a_new_connection_that_ends_is_no_lost_keepalive(session, origin, response):
+    """The server has closed it because of the request, and would do so again."""
+    origin.response = response
+
+    assert not is_lost_keepalive(await failure_of(session, origin.url))
+
+
 @pytest.mark.parametrize(
-    ("error", "is_lost"),
-    [
-        (aiohttp.ServerDisconnectedError(), True),
-        (aiohttp.ClientOSError(104, "reset"), True),
-        (aiohttp.ServerDisconnectedError(object()), False),
-        (
-            aiohttp.ClientConnectorError(
-                SimpleNamespace(host="pay.example", port=443, ssl=True), OSError(111, "refused")
-            ),
-            False,
-        ),
-        (aiohttp.ClientPayloadError("truncated"), False),
-        (TimeoutError(), False),
-    ],
-    ids=["closed", "reset", "within the head", "not connected", "within the body", "timeout"],
+    "response", [b"HTTP/1.1 200 OK\r\nX-Some", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], ids=["head", "body"]
 )
-def test_a_lost_keepalive_ended_before_any_of_the_response(error, is_lost):
-    """Only then is it known that the server has closed an idle connection, so that another try is free."""
-    assert is_lost_keepalive(transport_error(error, account="shop", provider="fake")) is is_lost
+async def test_a_response_that_is_cut_is_no_lost_keepalive(session, response):
+    """The server has begun to respond to the request."""
+    with ThreadServer(lambda request: OK if is_first(request) else response, ends=is_later) as server:
+        await send(session, Request("POST", f"{server.url}/first"))
+        failure = await failure_of(session, server.url)
+
+    assert not is_lost_keepalive(failure)
+
+
+async def test_no_request_is_sent_twice(session, origin):
+    """Aiohttp would repeat a GET by itself, for which there is no permit."""
+    origin.response = b""
+
+    with pytest.raises(aiohttp.ClientError):
+        await send(session, Request("GET", origin.url))
+
+    assert len(origin.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,21 @@ async def test_an_attempt_after_a_silent_one_opens_a_connection(sandbox):
 
     assert merged.complete
     assert origin.connections == 6
+
+
+async def test_connections_that_end_at_once_are_opened_within_the_budget_of_retries():
+    """None of them has been kept alive: the origin is failing, and gets no second request of every account for free."""
+    requests = []
+
+    async def hang_up(reader, writer):
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    providers = [CryptoprocessingProvider(f"a{n}", key=f"pk_{n:08}", secret="s" * 32, base_url=url) for n in range(100)]
+    async with server, AggregateClient(providers) as client:
+        merged = await client.fetch()
+
+    assert len(merged.failures) == 100
+    assert len(requests) < 150

@@ -50,7 +50,6 @@ ROOM = 24 * MIB
 # How many requests of the account reach the provider; the only place that knows.
 ONCE = 1
 RETRIED = ATTEMPTS
-LOST = ATTEMPTS + 1  # the connection may have been dead already: once more, which is no attempt
 UNHEARD = 0  # no request gets through
 
 JSON = b"Content-Type: application/json\r\n"
@@ -79,12 +78,12 @@ class Case:
 
 TABLE = [
     # The connection ends or falls silent.
-    Case("cut before the response", Fault.cut("start"), TransportError, LOST),
+    Case("cut before the response", Fault.cut("start"), TransportError, RETRIED),
     Case("cut in the head", Fault.cut("head"), TransportError, RETRIED),
     Case("cut in the body", Fault.cut("body"), TransportError, RETRIED),
     Case("cut before the last byte", Fault(cut_after=10**9), TransportError, RETRIED),
-    Case("reset before the response", Fault.reset("start"), TransportError, LOST),
-    Case("reset in the head", Fault.reset("head"), TransportError, LOST),
+    Case("reset before the response", Fault.reset("start"), TransportError, RETRIED),
+    Case("reset in the head", Fault.reset("head"), TransportError, RETRIED),
     Case("reset in the body", Fault.reset("body"), TransportError, RETRIED),
     Case("reset after the response", Fault(ending="reset"), None, ONCE),
     Case("closed after the response", Fault(ending="close"), None, ONCE),

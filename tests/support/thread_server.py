@@ -8,11 +8,12 @@ import threading
 class ThreadServer:
     """Responds to every request on a connection with `respond(request)`, and sends what else it is told to.
 
-    With a `context` it speaks TLS. A request is what one read returns: tests send small ones.
+    The response to one for which it `ends(request)` the connection is the last. With a `context` it speaks TLS. A
+    request is what one read returns: tests send small ones.
     """
 
-    def __init__(self, respond, context=None):
-        self._respond = respond
+    def __init__(self, respond, context=None, ends=lambda _: False):
+        self._respond, self._ends = respond, ends
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.connections = []
@@ -49,3 +50,5 @@ class ThreadServer:
             self.connections.append(connection)
             while request := connection.recv(2**16):
                 connection.sendall(self._respond(request))
+                if self._ends(request):
+                    connection.shutdown(socket.SHUT_RDWR)
