@@ -290,8 +290,7 @@ class AggregateClient:
 
     def __del__(self) -> None:
         core = vars(self).get("_core")
-        runtime = core and core.runtime
-        if runtime and runtime.owned and not runtime.owned.closed:
+        if core and core.runtime and core.runtime.is_open:
             warnings.warn(f"{self!r} was dropped without aclose()", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:

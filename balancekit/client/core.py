@@ -6,6 +6,7 @@ Nothing here refers to the client itself, so that one that is dropped without be
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 
 import aiohttp
 
@@ -156,10 +157,10 @@ class ClientCore:
         """Return the part in the running event loop, which is made at its first use there."""
         self.check_open()
         earlier = self.runtime
-        if earlier is not None and earlier.loop is asyncio.get_running_loop():
+        if earlier is not None and earlier.loop is asyncio.get_running_loop() and not earlier.has_ended:
             return earlier
         if earlier is not None and earlier.is_in_use:
-            raise RuntimeError("the client is in use in another event loop")
+            raise RuntimeError("the client is in use in another event loop; for threads there is balancekit.blocking")
         check_time_passes()
         pending = None if earlier is None or earlier.store is None else earlier.store.pending_invalidations
         # Everything of this loop is made before the first await, since other callers may come then.
@@ -173,11 +174,25 @@ class ClientCore:
             settle_delay=self._settle_delay,
             on_read=self._on_read,
             on_change=self._on_change,
+            on_end=self._keeper.leave_loop,
         )
+        await runtime.begin()
         if earlier is not None:
-            self._keeper.leave_loop()
+            self._take_over_looks(earlier, runtime)
             await earlier.leave()
         return runtime
+
+    def _take_over_looks(self, earlier: Runtime, runtime: Runtime) -> None:
+        now = self._clock.monotonic()
+        for label, at in earlier.second_looks.pending.items():
+            account = self.book.get(label)
+            if account is None:
+                continue
+            if at <= now:
+                # Now, so that no caller takes a snapshot from before; the others that share the store learn of it soon.
+                account.state.invalidate(self.moment())
+                self._results.forget()
+            runtime.second_looks.schedule_at(at, label, partial(self._invalidate, runtime, account))
 
     async def _invalidate(self, runtime: Runtime, account: Account) -> None:
         if runtime.store is not None:

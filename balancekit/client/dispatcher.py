@@ -129,6 +129,13 @@ class Dispatcher:
         """Run a coroutine that belongs to no flight."""
         self._adopt(self._loop.create_task(call))
 
+    def abandon(self, flight: Flight) -> None:
+        """Give back the permit of a flight."""
+        origin = flight.account.origin
+        if origin.limit is not None and flight.sent_at is not None:
+            origin.permits.release(origin.limit, flight, self._clock.monotonic())
+        origin.permits.cancel(flight)
+
     def close(self) -> None:
         """Stop all timers."""
         for timer in self._blocked.values():
@@ -223,8 +230,7 @@ class Dispatcher:
                     if self._stores and isinstance(result, AccountBalances) and worker in self._workers:
                         await self._attempts.store(flight, result)
             except BaseException as raised:
-                self._finish(flight, flight.account.to_error(raised))
-                self._attempts.release(flight)
+                self._fail(flight, raised)
                 if not isinstance(raised, Exception):
                     raise
             finally:
@@ -242,6 +248,12 @@ class Dispatcher:
             if following is not None and following.context is not context:
                 self._start(following)
                 return
+
+    def _fail(self, flight: Flight, raised: BaseException) -> None:
+        # When the event loop is closed, tasks that have not ended are thrown away, and so are the callers.
+        if not self._loop.is_closed():
+            self._finish(flight, flight.account.to_error(raised))
+            self._attempts.release(flight)
 
     def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
         if not flight.waiters:

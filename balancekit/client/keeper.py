@@ -4,6 +4,7 @@ import math
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -216,7 +217,9 @@ class Keeper:
     def leave_loop(self) -> None:
         """End all watches: their event loop is left."""
         for watch in list(self._watches):
-            watch.close()
+            # If the loop is closed, there is nobody to wake.
+            with suppress(RuntimeError):
+                watch.close()
 
     def _reset(self) -> None:
         for schedule in self._schedules.values():

@@ -1,7 +1,10 @@
 """What a client has in one event loop: its session, its scheduler, its share of a store and its second looks."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sized
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sized
+from contextlib import suppress
+from typing import Final
 
 import aiohttp
 import attrs
@@ -13,16 +16,27 @@ from balancekit.client.settling import SecondLooks
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
 
+_inherited: Final[list["Runtime"]] = []
+"""Those of a parent process. What they refer to is never released here: closing the copy of a connection, or of a loop,
+would end the parent's as well."""
+
 
 @attrs.define(eq=False)
 class Runtime:
-    """One event loop's part of a client; `owned` is the session, if it is the client's own."""
+    """One event loop's part of a client; `owned` is the session, if it is the client's own.
+
+    It `has_ended` when it was closed, or its loop was: `on_end` is called then.
+    """
 
     loop: asyncio.AbstractEventLoop
     owned: aiohttp.ClientSession | None
     store: FailOpenStore | None
     scheduler: Scheduler
     second_looks: SecondLooks
+    on_end: Callable[[], None]
+    has_ended: bool = False
+    _process: int = attrs.field(factory=os.getpid, init=False)
+    _hold: AsyncGenerator[None] | None = attrs.field(default=None, init=False)
 
     @classmethod
     def make(
@@ -37,6 +51,7 @@ class Runtime:
         settle_delay: float,
         on_read: Callable[[Account], None],
         on_change: Callable[[Change], None],
+        on_end: Callable[[], None],
     ) -> "Runtime":
         """Make everything for the running event loop, without waiting: other callers may come while one waits."""
         session = lent or aiohttp.ClientSession(
@@ -52,25 +67,70 @@ class Runtime:
             shared,
             Scheduler(options, session, shared, origins, on_read),
             SecondLooks(settle_delay, options.clock),
+            on_end,
         )
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is that of a parent process, and this is the copy of a fork."""
+        return self._process != os.getpid()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session that only closing the client would close."""
+        return self.owned is not None and not self.owned.closed and not self.is_inherited
 
     @property
     def is_in_use(self) -> bool:
         """Whether its event loop runs, so that it cannot be left from another one."""
-        return self.loop.is_running() and (self.scheduler.busy or self.owned is not None)
+        if self.is_inherited or self.has_ended or not self.loop.is_running():
+            return False
+        return self.scheduler.busy or self.owned is not None
+
+    async def begin(self) -> None:
+        """Have it end with the event loop; does not wait for anything."""
+        self._hold = self._until_loop_ends()
+        await anext(self._hold)
 
     async def aclose(self) -> None:
         """End all that is under way, within a second."""
+        if self.is_inherited:
+            _inherited.append(self)
+            return
         self.scheduler.close()
         self.second_looks.cancel()
         await asyncio.gather(self.scheduler.drain(), self.second_looks.aclose())
         if self.store is not None:
             await self.store.aclose()
-        if self.owned is not None:
-            await self.owned.close()
+        await self._release()
 
     async def leave(self) -> None:
-        """Release what belongs to an event loop that does not run any more."""
+        """Release what belongs to an event loop that does not run any more, or to a parent process."""
         self.second_looks.cancel()
-        if self.owned is not None:
-            await self.owned.close()
+        self.scheduler.abandon()
+        if self.store is not None:
+            self.store.abandon()
+        if self.is_inherited:
+            self.on_end()
+            _inherited.append(self)
+            return
+        if not self.loop.is_closed():
+            # Its callers find out if it runs again.
+            self.scheduler.close()
+        await self._release()
+
+    async def _release(self) -> None:
+        if self._hold is not None:
+            # If it raises, it is being closed by another caller.
+            with suppress(RuntimeError):
+                await self._hold.aclose()
+
+    async def _until_loop_ends(self) -> AsyncGenerator[None]:
+        # The generators that are left in an event loop are closed just before it is: only then can connections be.
+        try:
+            yield
+        finally:
+            self.has_ended = True
+            self.on_end()
+            if self.owned is not None:
+                await self.owned.close()

@@ -115,6 +115,12 @@ class Scheduler:
             self._fail_rest(waiter, closed, moment)
         self._dispatcher.close()
 
+    def abandon(self) -> None:
+        """Give back what the flights hold of that which outlives the event loop, which does not run any more."""
+        for waiter in self._waiters:
+            for flight in waiter.pending.values():
+                self._dispatcher.abandon(flight)
+
     async def drain(self) -> None:
         """Wait, for a limited time, for what is still being put into the store."""
         await self._dispatcher.drain(_DRAIN_TIMEOUT)

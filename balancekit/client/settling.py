@@ -1,7 +1,7 @@
 """The second look after an event of a webhook, for a balance that the provider books after it has sent the event."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from balancekit.clock import Clock, Timer
@@ -18,6 +18,8 @@ class SecondLooks:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, Timer] = {}
+        # When each look that has not been completed was to begin.
+        self._due: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -25,15 +27,24 @@ class SecondLooks:
         """Whether no look is to come or under way."""
         return not (self._timers or self._tasks)
 
+    @property
+    def pending(self) -> Mapping[str, float]:
+        """When each look that has not been completed was to begin, by label."""
+        return dict(self._due)
+
     def schedule(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Look at the account of that label `delay` seconds from now, and not before; never if that is zero.
 
         What an earlier event is about has been looked at for this one, so only the last event needs another look.
         """
         if self._delay > 0:
-            self._cancel(label)
-            at = self._clock.monotonic() + self._delay
-            self._timers[label] = self._clock.call_at(at, self._start, label, look)
+            self.schedule_at(self._clock.monotonic() + self._delay, label, look)
+
+    def schedule_at(self, at: float, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Look at the account of that label at a moment of the monotonic clock."""
+        self._cancel(label)
+        self._due[label] = at
+        self._timers[label] = self._clock.call_at(at, self._start, label, look)
 
     def forget(self, label: str) -> None:
         """Drop what has not begun for an account."""
@@ -51,11 +62,18 @@ class SecondLooks:
             await asyncio.wait(self._tasks)
 
     def _cancel(self, label: str) -> None:
+        self._due.pop(label, None)
         if (timer := self._timers.pop(label, None)) is not None:
             timer.cancel()
 
     def _start(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         del self._timers[label]
-        task = self._loop.create_task(look())
+        at, task = self._due[label], self._loop.create_task(look())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and self._due.get(label) == at:
+                del self._due[label]
+
+        task.add_done_callback(end)

@@ -193,6 +193,14 @@ class FailOpenStore:
         else:
             self._start(call)
 
+    def abandon(self) -> None:
+        """Start no call any more: the event loop does not run. Should it run again, calls under way are cancelled."""
+        self._closed = True
+        for task in [*self._tasks, *filter(None, (self._listen_task, self._flush_task))]:
+            # Which needs a loop that is not closed.
+            with suppress(RuntimeError):
+                task.cancel()
+
     async def aclose(self) -> None:
         """Send pending invalidations, and end the calls under way; the store itself is left open."""
         self._closed = True

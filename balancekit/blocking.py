@@ -1,0 +1,385 @@
+"""A client for code without an event loop: WSGI applications, tasks of Celery, Django in threads, scripts.
+
+    client = Client([CryptoprocessingProvider("shop", key=key, secret=secret)])
+    print(client.fetch(max_age=30).to_text())
+
+It is an `AggregateClient` in an event loop of its own, which runs in one daemon thread.
+"""
+
+import asyncio
+import contextvars
+import os
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+
+from balancekit.client.aggregate import AggregateClient
+from balancekit.client.known import AccountStatus
+from balancekit.client.retry import RetryPolicy
+from balancekit.client.settling import SETTLE_DELAY
+from balancekit.client.watch import Watch
+from balancekit.clock import Clock
+from balancekit.http.rate_limit import RateLimit
+from balancekit.money.merge import MergedBalances
+from balancekit.providers.base import BalanceProvider
+from balancekit.stores.base import SnapshotStore
+
+if TYPE_CHECKING:
+    from balancekit.client.accounts import Outcome
+    from balancekit.webhooks.events import RawHeaders, WebhookEvent
+
+_T = TypeVar("_T")
+
+_CLOSE_TIMEOUT: Final = 2.0
+"""How many seconds closing waits for the thread: `AggregateClient.aclose` takes one, and a provider may never end."""
+
+
+class _ClosedError(RuntimeError):
+    """The client is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed")
+
+
+# Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
+# would release it.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class Client:
+    """Reads the balances of many accounts at once and merges them by currency, as `AggregateClient` does.
+
+    Its arguments and methods are those of `AggregateClient`, but that each call waits for its result; there are no
+    `session` and no `origins`, which belong to one event loop. Any number of threads may use one client at the same
+    time. Each call runs with the context variables of its caller, and raises in its caller's thread; one
+    that is interrupted, as by Ctrl+C, is cancelled, and no other.
+
+    The thread is started by the first call, and in a child process by the first call there, so that a client may be
+    made before a server forks its workers. `close` ends it; so do dropping the client and the end of the program.
+
+    Each call that waits raises RuntimeError if the client is closed, or if it is made in the client's own thread, as by
+    an adapter.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[BalanceProvider],
+        *,
+        concurrency: int = 100,
+        timeout: float = 10.0,
+        deadline: float = 30.0,
+        attempts: int = 3,
+        retry: RetryPolicy | None = None,
+        rate_limits: Mapping[str, RateLimit] | None = None,
+        trust_env: bool = False,
+        store: SnapshotStore | None = None,
+        aliases: Mapping[str, str] | None = None,
+        settle_delay: float = SETTLE_DELAY,
+        clock: Clock | None = None,
+    ) -> None:
+        self._thread: _LoopThread | None = None
+        self._closed = False
+        self._client = AggregateClient(
+            providers,
+            concurrency=concurrency,
+            timeout=timeout,
+            deadline=deadline,
+            attempts=attempts,
+            retry=retry,
+            rate_limits=rate_limits,
+            trust_env=trust_env,
+            store=store,
+            aliases=aliases,
+            settle_delay=settle_delay,
+            clock=clock,
+        )
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The labels of all accounts, in the order in which they were given."""
+        return self._client.accounts
+
+    def fetch(
+        self,
+        accounts: Iterable[str] | None = None,
+        *,
+        max_age: float = 0.0,
+        stale_if_error: float = 0.0,
+        stale_while_revalidate: float = 0.0,
+        deadline: float | None = None,
+        strict: bool = False,
+    ) -> MergedBalances:
+        """Read the accounts and merge their balances: see `AggregateClient.fetch`."""
+        return self._wait(
+            self._client.fetch(
+                accounts,
+                max_age=max_age,
+                stale_if_error=stale_if_error,
+                stale_while_revalidate=stale_while_revalidate,
+                deadline=deadline,
+                strict=strict,
+            )
+        )
+
+    def stream(
+        self, accounts: Iterable[str] | None = None, *, max_age: float = 0.0, deadline: float | None = None
+    ) -> "Iteration[Outcome]":
+        """Read the accounts and give each outcome as it arrives: see `AggregateClient.stream`."""
+        return self._iterate(
+            lambda: self._client.stream(accounts, max_age=max_age, deadline=deadline), ends_with_client=False
+        )
+
+    def watch(
+        self,
+        accounts: Iterable[str] | None = None,
+        *,
+        max_age: float = 0.0,
+        every: float | None = None,
+        min_interval: float = 1.0,
+        stale_if_error: float = 0.0,
+    ) -> "Iteration[MergedBalances]":
+        """Give the state now and after each change: see `AggregateClient.watch`.
+
+        It ends when it, or the client, is closed, by any thread.
+        """
+
+        def watch() -> Watch:
+            return self._client.watch(
+                accounts, max_age=max_age, every=every, min_interval=min_interval, stale_if_error=stale_if_error
+            )
+
+        return self._iterate(watch, ends_with_client=True)
+
+    def latest(self, accounts: Iterable[str] | None = None) -> MergedBalances:
+        """Return what this client knows, at once: see `AggregateClient.latest`."""
+        return self._client.latest(accounts)
+
+    def status(self) -> dict[str, AccountStatus]:
+        """Return whether each account can be read, by its label, at once: see `AggregateClient.status`."""
+        return self._client.status()
+
+    def invalidate(self, account: str) -> None:
+        """Mark the account's balances as possibly changed: see `AggregateClient.invalidate`."""
+        self._wait(self._client.invalidate(account))
+
+    def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
+        """Verify the delivery of a webhook and act on it: see `AggregateClient.handle_webhook`."""
+        return self._wait(self._client.handle_webhook(account, headers, body))
+
+    def add(self, provider: BalanceProvider) -> None:
+        """Add an account: see `AggregateClient.add`."""
+        self._wait(self._client.add(provider))
+
+    def remove(self, account: str) -> None:
+        """Remove an account: see `AggregateClient.remove`."""
+        self._wait(self._client.remove(account))
+
+    def close(self) -> None:
+        """Close the client and end its thread, within two seconds; closing twice is fine.
+
+        What other threads wait for fails, and iterations end.
+        """
+        with _lock:
+            thread = self._thread
+            if thread is not None:
+                thread.check_not_current()
+            self._closed = True
+        if thread is not None:
+            thread.stop()
+
+    def __enter__(self) -> Self:
+        if self._closed:
+            raise _ClosedError
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"blocking.{self._client!r}".replace("AggregateClient", "Client")
+
+    def _iterate(self, begin: Callable[[], AsyncIterator[_T]], *, ends_with_client: bool) -> "Iteration[_T]":
+        source = self._wait(_call(begin))
+        return Iteration(source, self._submit, self._wait, ends_with_client=ends_with_client)
+
+    def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Start a coroutine in the thread, in the context of the caller."""
+        try:
+            with _lock:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._running_thread().loop)
+        except RuntimeError:
+            # It was not started. After a KeyboardInterrupt that is not known.
+            coroutine.close()
+            raise
+
+    def _running_thread(self) -> "_LoopThread":
+        if self._closed:
+            raise _ClosedError
+        thread = self._thread
+        if thread is not None:
+            thread.check_not_current()
+            if thread.is_running:
+                return thread
+            # It may be ending.
+            thread.stop()
+        thread = self._thread = _LoopThread(self._client)
+        # When the client is dropped, and at the end of the program.
+        weakref.finalize(self, thread.stop)
+        return thread
+
+    def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        future = self._submit(coroutine)
+        try:
+            return future.result()
+        except CancelledError:
+            raise _ClosedError from None
+        finally:
+            # For a thread that is interrupted while it waits. Otherwise the call has ended.
+            future.cancel()
+            # The traceback of an error has this frame, and the future has the error.
+            del future
+
+
+class Iteration(Iterator[_T], Generic[_T]):
+    """What `Client.stream` and `Client.watch` return: an iterator, and a context manager that closes it.
+
+    `close`, by any thread, ends it for a thread that waits as well.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterator[_T],
+        submit: Callable[[Coroutine[Any, Any, None]], Future[None]],
+        wait: Callable[[Coroutine[Any, Any, Any]], Any],
+        *,
+        ends_with_client: bool,
+    ) -> None:
+        self._source = source
+        self._submit = submit
+        self._wait = wait
+        self._ends_with_client = ends_with_client
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __next__(self) -> _T:
+        item: object = _END
+        if not self._closed:
+            try:
+                item = self._wait(self._next())
+            except _ClosedError:
+                if not self._ends_with_client:
+                    raise
+        if item is _END:
+            self._closed = True
+            raise StopIteration
+        return cast("_T", item)
+
+    def close(self) -> None:
+        """End it; closing twice is fine."""
+        if not self._closed:
+            self._closed = True
+            with suppress(_ClosedError):
+                self._wait(self._end())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._closed:
+            # Any thread may find it unused, that of the event loop, too: not waited for.
+            with suppress(RuntimeError):
+                self._submit(_close(self._source))
+
+    async def _next(self) -> object:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._waiting.add(task)
+        try:
+            return await anext(self._source, _END)
+        except asyncio.CancelledError:
+            if self._closed:
+                return _END
+            raise
+        finally:
+            self._waiting.discard(task)
+
+    async def _end(self) -> None:
+        for task in self._waiting:
+            task.cancel()
+        if self._waiting:
+            await asyncio.wait(self._waiting)
+        await _close(self._source)
+
+
+class _LoopThread:
+    """An event loop that runs in a daemon thread until `stop`; that closes the client first."""
+
+    def __init__(self, client: AggregateClient) -> None:
+        self._client = client
+        # No argument is the default here: it would make the loop that of the thread which is starting this one.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        # Nothing of the caller's context may outlive its call.
+        self.loop = contextvars.Context().run(self._runner.get_loop)
+        self._stop = asyncio.Event()
+        self._accepts = True
+        self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit."""
+        return self._accepts and self._thread.is_alive()
+
+    def check_not_current(self) -> None:
+        """Raise RuntimeError in this thread."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a call of the client in its own thread would wait for itself")
+
+    def stop(self) -> None:
+        """Close the client, and wait until the thread has ended, for a limited time; never for itself."""
+        with _lock:
+            if not self._thread.is_alive():
+                return
+            if self._accepts:
+                self._accepts = False
+                self.loop.call_soon_threadsafe(self._stop.set)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_CLOSE_TIMEOUT)
+
+    def _serve(self) -> None:
+        # An adapter may raise SystemExit, which ends the event loop and not the program.
+        with suppress(SystemExit), self._runner:
+            try:
+                self._runner.run(self._until_stopped())
+            finally:
+                with _lock:
+                    self._accepts = False
+                # Calls that have been passed on by now begin, so that the runner cancels them.
+                self._runner.run(asyncio.sleep(0))
+
+    async def _until_stopped(self) -> None:
+        await self._stop.wait()
+        await self._client.aclose()
+
+
+_END: Final = object()
+
+
+async def _call(function: Callable[[], _T]) -> _T:
+    return function()
+
+
+async def _close(source: object) -> None:
+    await cast("Watch", source).aclose()
