@@ -32,6 +32,8 @@ class AccountBook(Mapping[str, Account]):
         self._clock = clock
         self._user = OriginUser()
         self._by_label: dict[str, Account] = {}
+        # Whether a caller may still have it, so that it must not change.
+        self._is_lent = False
         self._by_identity: dict[tuple[str, ...], Account] = {}
         self._by_key: dict[str, Account] = {}
         for index, source in enumerate(cast("Iterable[object]", providers)):
@@ -65,7 +67,7 @@ class AccountBook(Mapping[str, Account]):
                     f"{place}: {label!r} would be counted twice: it has the same credentials at the same base URL as "
                     f"{other.label!r}"
                 )
-        self._by_label[label] = self._by_key[account.key] = account
+        self._own()[label] = self._by_key[account.key] = account
         self.origins[account.origin] += 1
         account.origin.users.add(self._user)
         self.revision += 1
@@ -74,7 +76,7 @@ class AccountBook(Mapping[str, Account]):
     def remove(self, label: str) -> Account:
         """Remove an account; raises ConfigError if there is none."""
         ((_, account),) = self.select([label]).items()
-        del self._by_label[label], self._by_key[account.key]
+        del self._own()[label], self._by_key[account.key]
         if account.identity is not None:
             del self._by_identity[account.identity]
         self.origins[account.origin] -= 1
@@ -85,10 +87,14 @@ class AccountBook(Mapping[str, Account]):
         self.revision += 1
         return account
 
-    def select(self, labels: Iterable[str] | None) -> dict[str, Account]:
-        """Return the accounts of the labels, or all; raises ConfigError for a label that no account has."""
+    def select(self, labels: Iterable[str] | None) -> Mapping[str, Account]:
+        """Return the accounts of the labels, or all; raises ConfigError for a label that no account has.
+
+        Accounts that come or go later do not change what was returned.
+        """
         if labels is None:
-            return dict(self._by_label)
+            self._is_lent = True
+            return self._by_label
         if isinstance(labels, str):
             raise ConfigError(f"accounts: expected a list of labels, got the string {labels!r}")
         selected: dict[str, Account] = {}
@@ -97,6 +103,12 @@ class AccountBook(Mapping[str, Account]):
                 raise ConfigError(f"accounts: no account is labelled {label!r}")
             selected[label] = self._by_label[label]
         return selected
+
+    def _own(self) -> dict[str, Account]:
+        # Copied when it changes rather than for every call: there may be ten thousand accounts.
+        if self._is_lent:
+            self._by_label, self._is_lent = dict(self._by_label), False
+        return self._by_label
 
     def by_key(self, key: str) -> Account | None:
         """Return the account that has that name in a store."""

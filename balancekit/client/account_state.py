@@ -21,6 +21,9 @@ from balancekit.money.balances import AccountBalances
 CLOCK_DRIFT: Final = 1.0
 """How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
 
+_TRANSIT: Final = 0.05
+"""How many seconds the age of a snapshot in a store may be off, since its call took a while."""
+
 
 @attrs.define
 class Moment:
@@ -94,6 +97,17 @@ class AccountState:
         if self._last_version == version and self._is_reusable and self.age(moment) <= max_age:
             return self.last
         return None
+
+    def is_newer(self, stored: AccountBalances, version: str, *, age: float, moment: Moment) -> bool:
+        """Return whether the last snapshot is to be preferred to one that a store has at that version.
+
+        A store may have refused the last one, or its clock may have been set: `age` is what it says. The same snapshot
+        is as old as this process knows.
+        """
+        if self.last is None or self._last_version != version:
+            # Something may have changed that the store has forgotten, such as one that is restored.
+            return moment.now - age < self._invalidated_at - _TRANSIT
+        return self.last.fetched_at >= stored.fetched_at or self.age(moment) <= age
 
     def invalidate(self, moment: Moment) -> None:
         """Note that the balances may have changed: no snapshot from before now is valid."""

@@ -90,7 +90,7 @@ class ClientCore:
                 return merged
         revision = self.book.revision
         runtime = await self.ready()
-        async with runtime.scheduler.wait_for(list(accounts.values()), options) as waiter:
+        async with runtime.scheduler.wait_for(accounts.values(), options) as waiter:
             outcomes = await waiter.all()
         merged = self._results.of_outcomes(outcomes, accounts, stale_for, self.moment())
         if may_be_cached and self.book.revision == revision:
@@ -100,7 +100,7 @@ class ClientCore:
     async def stream(self, accounts: Mapping[str, Account], options: CallOptions) -> AsyncGenerator[Outcome, None]:
         """Read accounts and give each outcome as it arrives."""
         runtime = await self.ready()
-        async with runtime.scheduler.wait_for(list(accounts.values()), options) as waiter:
+        async with runtime.scheduler.wait_for(accounts.values(), options) as waiter:
             while (outcome := await waiter.next()) is not None:
                 account = accounts[outcome.account]
                 if isinstance(outcome, AccountFailure):

@@ -38,10 +38,10 @@ class CallOptions:
 class Waiter:
     """One `fetch` or `stream`, which waits for exactly one outcome of each of its accounts.
 
-    An account is `queued`, perhaps after others, until there is a flight for it, and `pending` until its outcome arrives.
-    No snapshot whose request was sent before `since` is fresh enough. `context` is the caller's, in which its requests are sent. At the
-    deadline `expire` is called, which must end what is left; `on_change` is called when outcomes are taken, and when
-    none is left to come.
+    An account is `queued`, perhaps after the others, until there is a flight for it, and `pending` until its outcome
+    arrives. No snapshot whose request was sent before `since` is fresh enough. `context` is the caller's, in which its
+    requests are sent. At the deadline `expire` is called, which must end what is left; `on_change` is called when
+    outcomes are taken, and when none is left to come.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence, Sized
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence, Sized
 from contextlib import asynccontextmanager
 from itertools import chain
 from operator import attrgetter
@@ -82,7 +82,7 @@ class Scheduler:
         return not self._waiters and self._dispatcher.idle
 
     @asynccontextmanager
-    async def wait_for(self, accounts: Sequence[Account], options: CallOptions) -> AsyncGenerator[Waiter]:
+    async def wait_for(self, accounts: Collection[Account], options: CallOptions) -> AsyncGenerator[Waiter]:
         """Read the accounts for a caller; when it leaves, flights that no other caller waits for are cancelled.
 
         A snapshot that is fresh enough is used as it is, and a failure whose cooldown is not over is given again.
@@ -94,7 +94,7 @@ class Scheduler:
         finally:
             await self._leave(waiter)
 
-    def refresh(self, accounts: Sequence[Account], *, max_age: float) -> None:
+    def refresh(self, accounts: Collection[Account], *, max_age: float) -> None:
         """Read accounts in the background, unless they are being read, are in a cooldown, or are fresh enough."""
         if self._closed or not accounts:
             return
@@ -151,7 +151,7 @@ class Scheduler:
         self._waiters.add(waiter)
         return waiter
 
-    async def _admit(self, waiter: Waiter, accounts: Sequence[Account]) -> None:
+    async def _admit(self, waiter: Waiter, accounts: Collection[Account]) -> None:
         """Give a caller what is known of its accounts, and have it wait for the rest."""
         if self._store is None:
             self._admit_known(waiter, accounts)
@@ -161,15 +161,18 @@ class Scheduler:
         moment = self._moment()
         unknown: list[tuple[Account, str]] = []
         for account, known in zip(accounts, stored, strict=True):
-            version = known.version if known.valid else None
-            snapshot = account.accept(known.snapshot)
-            account.state.learn_version(known.version, asked_at=asked_at)
+            state, snapshot = account.state, account.accept(known.snapshot)
+            state.learn_version(known.version, asked_at=asked_at)
             if self._failures is not None and self._failures.learn(account, known, moment):
                 self._on_read(account)
-            if snapshot is not None and waiter.options.store_result:
-                age = known.age + moment.now - asked_at
-                account.state.keep_stored(snapshot, age=age, version=version, moment=moment)
-            if snapshot is not None and version is not None and 0 < waiter.options.max_age >= known.age:
+            age = known.age + moment.now - asked_at
+            if snapshot is None or state.is_newer(snapshot, known.version, age=age, moment=moment):
+                unknown.append((account, known.version))
+                continue
+            if waiter.options.store_result:
+                version = known.version if known.valid else None
+                state.keep_stored(snapshot, age=age, version=version, moment=moment)
+            if known.valid and 0 < waiter.options.max_age >= age:
                 waiter.set_outcome(snapshot)
                 if waiter.options.background:
                     self._on_read(account)
@@ -179,11 +182,11 @@ class Scheduler:
         del stored
         self._begin(waiter, unknown, moment)
 
-    def _admit_known(self, waiter: Waiter, accounts: Sequence[Account]) -> None:
+    def _admit_known(self, waiter: Waiter, accounts: Collection[Account]) -> None:
         # Without a tuple for each of ten thousand accounts.
         self._begin(waiter, zip(accounts, map(_version, accounts), strict=True), self._moment())
 
-    async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Sequence[Account]) -> Sequence[Stored]:
+    async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Collection[Account]) -> Sequence[Stored]:
         try:
             async with self._clock.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
                 if self._failures is not None:
@@ -194,7 +197,7 @@ class Scheduler:
 
     def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
         refresh: list[Account] = []
-        queued: dict[Origin, list[Account]] = {}
+        queued: dict[Origin, deque[Account]] = {}
         options, ends_at = waiter.options, waiter.deadline.at
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
@@ -211,14 +214,14 @@ class Scheduler:
                         self._on_read(account)
                     continue
             if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
-                queued.setdefault(account.origin, []).append(account)
+                queued.setdefault(account.origin, deque()).append(account)
                 if options.buffer is None:
                     waiter.queued[account] = version
         for origin, at_origin in queued.items():
             if options.buffer is None:
-                self._enqueue(waiter, origin, at_origin, moment)
+                self._enqueue(waiter, origin, list(at_origin), moment)
             else:
-                waiter.rest[origin] = deque(at_origin)
+                waiter.rest[origin] = at_origin
                 self._queue_rest(waiter, origin, moment)
         waiter.admitted = True
         if self._closed:
@@ -395,7 +398,8 @@ class Scheduler:
             return
         moment = flight.sent or self._moment()
         sent_at = moment.now if flight.sent_at is None else flight.sent_at
-        if flight.store_result:
+        # Where one is kept already, the newer one takes its place.
+        if flight.store_result or account.state.last is not None:
             # Without a version of the store's own nobody could find out whether the snapshot is still valid.
             is_known = self._store is None or self._store.is_known(flight.version)
             if flight.is_own:

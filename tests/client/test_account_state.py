@@ -135,7 +135,7 @@ def test_a_cooldown_ends_with_a_success_or_a_change(state, end):
     """Whatever shows that it is worth asking again."""
     state.failed(outage(), sent_at=0, moment=at(0))
     if end == "success":
-        state.succeeded(sent_at=0.1, moment=at(0.2))
+        state.succeeded(sent_at=0.1, moment=at(0.1))
     else:
         state.invalidate(at(0.2))
 
@@ -144,7 +144,7 @@ def test_a_cooldown_ends_with_a_success_or_a_change(state, end):
 
 def test_a_failure_of_an_earlier_request_than_a_success_says_nothing_new(state):
     """A request that hung while a later one was responded to does not put the account down."""
-    state.succeeded(sent_at=5, moment=at(6))
+    state.succeeded(sent_at=5, moment=at(5))
     state.failed(outage(), sent_at=1, moment=at(11))
 
     assert (state.last_success, state.failure) == (START.timestamp() + 5, None)
@@ -160,3 +160,20 @@ def test_a_status_knows_since_when_an_account_is_down(state):
     start = START.timestamp()
     assert state.failure is not None
     assert [state.last_success, state.down_since, state.last_failure] == [start, start + 3, start + 12]
+
+
+def test_a_snapshot_that_a_store_could_not_take_is_preferred_to_the_one_that_it_has(state, snapshot):
+    """At the same version the one that was requested later counts, whatever age the store's clock gives the other."""
+    state.keep(snapshot(10), sent_at=10.0, version="1")
+
+    assert state.is_newer(snapshot(0), "1", age=0.5, moment=at(11))
+    assert state.is_newer(snapshot(10), "1", age=0.5, moment=at(11))
+    assert not state.is_newer(snapshot(12), "1", age=0.5, moment=at(13))
+
+
+def test_what_a_store_has_from_before_an_invalidation_is_not_taken(state, snapshot):
+    """A store that leads back to an earlier server has forgotten the change; what was sent since then is good."""
+    state.invalidate(at(5))
+
+    assert state.is_newer(snapshot(0), "1", age=10, moment=at(10))
+    assert not state.is_newer(snapshot(6), "1", age=4, moment=at(10))

@@ -196,6 +196,18 @@ def test_a_stale_snapshot_is_not_taken_for_a_fresh_one(with_client):
     assert merged.amount("BTC") == 3
 
 
+def test_what_a_stream_has_read_takes_the_place_of_what_is_kept(with_client):
+    """A number that was shown is not followed by an older one, nor is that the last that is known."""
+
+    async def steps(client, till):
+        await client.fetch()
+        streamed = [outcome async for outcome in client.stream()]
+        merged = await client.fetch(max_age=60)
+        return till.requests, streamed[0].balances[0].amount, merged.amount("BTC")
+
+    assert with_client(steps) == (2, 2, 2)
+
+
 def test_a_stream_without_an_age_keeps_nothing(with_client):
     """So that any number of accounts can be streamed in little memory."""
 
