@@ -1,9 +1,13 @@
-"""What a caller is given of an account at once, by what is known of it. Decisions only, nothing here waits."""
+"""What a caller is given of an account at once, and in which order the others are read. Nothing here waits."""
+
+from collections.abc import Callable
 
 from balancekit.client.account_state import Moment
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
+from balancekit.client.origins import Origin
 from balancekit.client.unread import in_cooldown
+from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountFailure
 
 
@@ -33,3 +37,52 @@ def known_outcome(
     if remaining > 0 and moment.now + remaining >= ends_at:
         return account.to_failure(in_cooldown(account, remaining), moment), False
     return None, False
+
+
+def in_order(accounts: list[Account], origin: Origin, moment: Moment) -> list[Account]:
+    """Return accounts at one origin in the order in which they are read; under a rate limit they wait from now on.
+
+    Those that are down come last, since they may take all the time there is. Under a limit those come first that wait
+    longest, whichever call wanted them.
+    """
+    if origin.limit is None:
+        down = [account for account in accounts if account.state.failure is not None]
+        return [account for account in accounts if account.state.failure is None] + down if down else accounts
+    is_sorted = True
+    for account in accounts:
+        if account.state.waiting_since is None:
+            account.state.waiting_since = moment.now
+        else:
+            is_sorted = False
+    return accounts if is_sorted else sorted(accounts, key=waiting_since)
+
+
+def late_permits(
+    accounts: list[Account],
+    permits: Permits,
+    limit: RateLimit,
+    *,
+    now: float,
+    ends_at: float,
+    ahead: int,
+    is_shared: Callable[[Account], bool],
+) -> dict[Account, float]:
+    """Return the accounts that would have a permit only after the deadline, with the seconds that each would wait.
+
+    `ahead` is how many others are to have a permit first, and `is_shared` whether an account is among those.
+    """
+    late: dict[Account, float] = {}
+    if ahead + len(accounts) <= permits.free(limit):
+        return late
+    waits = permits.waits(limit, now)
+    for account in accounts:
+        if not is_shared(account):
+            wait, ahead = waits(ahead), ahead + 1
+            if now + wait >= ends_at:
+                late[account] = wait
+    return late
+
+
+def waiting_since(account: Account) -> float:
+    """Return since when an account waits for a request."""
+    return account.state.waiting_since or 0.0

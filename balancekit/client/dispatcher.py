@@ -76,6 +76,10 @@ class Dispatcher:
         """Queue accounts at one origin for a caller; under a rate limit those that wait longest are first."""
         self._queue.add(origin, waiter, accounts, rank=None if origin.limit is None else _waiting_since)
 
+    def queued_at(self, origin: Origin, waiter: Waiter) -> int:
+        """Return how many accounts at an origin are queued for a caller."""
+        return self._queue.count(origin, waiter)
+
     def discard(self, waiter: Waiter) -> None:
         """Drop what is queued for a caller."""
         self._queue.discard(waiter)

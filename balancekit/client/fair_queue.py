@@ -74,6 +74,10 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
                 heapq.heapify(self._heap)
         return line
 
+    def count(self, caller: _CallerT) -> int:
+        line = self._lines.get(caller)
+        return 0 if line is None else len(line.items)
+
     def pop(self) -> tuple[_CallerT | None, _ItemT]:
         if self.resumed:
             return None, self.resumed.popleft()
@@ -143,6 +147,10 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
         self._leave_ready(queue)
         queue.add(caller, items)
         self._enter_ready(queue)
+
+    def count(self, origin: _OriginT, caller: _CallerT) -> int:
+        """Return how many items of a caller wait at an origin."""
+        return self._queue(origin).count(caller)
 
     def resume(self, origin: _OriginT, item: _ItemT) -> None:
         """Put an item before all others at its origin: it has waited already."""

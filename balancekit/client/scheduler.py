@@ -12,8 +12,8 @@ from typing import Final
 import aiohttp
 
 from balancekit.client.account_state import Moment
-from balancekit.client.accounts import Account
-from balancekit.client.admission import known_outcome
+from balancekit.client.accounts import Account, Outcome
+from balancekit.client.admission import in_order, known_outcome, late_permits
 from balancekit.client.dispatcher import Dispatcher
 from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
 from balancekit.client.instrumentation import log_transition
@@ -22,7 +22,6 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
-from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
@@ -173,9 +172,7 @@ class Scheduler:
                 version = known.version if known.valid else None
                 state.keep_stored(snapshot, age=age, version=version, moment=moment)
             if known.valid and 0 < waiter.options.max_age >= age:
-                waiter.set_outcome(snapshot)
-                if waiter.options.background:
-                    self._on_read(account)
+                self._set_known(waiter, account, snapshot)
             else:
                 unknown.append((account, known.version))
         # Not kept while the caller waits: it may hold thousands of snapshots.
@@ -209,20 +206,13 @@ class Scheduler:
                 if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)
                 if outcome is not None:
-                    waiter.set_outcome(outcome)
-                    if options.background:
-                        self._on_read(account)
+                    self._set_known(waiter, account, outcome)
                     continue
             if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
                 queued.setdefault(account.origin, deque()).append(account)
                 if options.buffer is None:
                     waiter.queued[account] = version
-        for origin, at_origin in queued.items():
-            if options.buffer is None:
-                self._enqueue(waiter, origin, list(at_origin), moment)
-            else:
-                waiter.rest[origin] = at_origin
-                self._queue_rest(waiter, origin, moment)
+        self._queue_all(waiter, queued, moment)
         waiter.admitted = True
         if self._closed:
             self._fail_rest(waiter, closed, moment)
@@ -231,6 +221,19 @@ class Scheduler:
         self._on_change(waiter)
         self._dispatcher.dispatch()
         self.refresh(refresh, max_age=waiter.options.max_age)
+
+    def _set_known(self, waiter: Waiter, account: Account, outcome: Outcome) -> None:
+        waiter.set_outcome(outcome)
+        if waiter.options.background:
+            self._on_read(account)
+
+    def _queue_all(self, waiter: Waiter, queued: dict[Origin, deque[Account]], moment: Moment) -> None:
+        for origin, at_origin in queued.items():
+            if waiter.options.buffer is None:
+                self._enqueue(waiter, origin, list(at_origin), moment)
+            else:
+                waiter.rest[origin] = at_origin
+                self._queue_rest(waiter, origin, moment)
 
     def _queue_rest(self, waiter: Waiter, origin: Origin, moment: Moment) -> None:
         """Queue some more accounts at an origin for a caller that may have given very many."""
@@ -244,49 +247,32 @@ class Scheduler:
 
     def _begin_flight(self, waiter: Waiter, account: Account) -> Flight | None:
         flight = self._flights.begin(waiter, account)
-        if waiter.rest and len(waiter.queued) < self._options.concurrency and account.origin in waiter.rest:
-            self._queue_rest(waiter, account.origin, self._moment())
+        origin = account.origin
+        if origin in waiter.rest and self._dispatcher.queued_at(origin, waiter) < self._options.concurrency:
+            self._queue_rest(waiter, origin, self._moment())
         return flight
 
     def _enqueue(self, waiter: Waiter, origin: Origin, accounts: list[Account], moment: Moment) -> None:
         """Queue accounts at one origin; under a rate limit, fail those whose permit would come too late."""
+        accounts = in_order(accounts, origin, moment)
         if origin.limit is not None:
-            accounts = self._in_order_of_waiting(waiter, origin, origin.limit, accounts, moment)
-        else:
-            # Those that are down come last, since they may take all the time there is.
-            down = [account for account in accounts if account.state.failure is not None]
-            if down:
-                accounts = [account for account in accounts if account.state.failure is None] + down
+            late = late_permits(
+                accounts,
+                origin.permits,
+                origin.limit,
+                now=moment.now,
+                ends_at=waiter.deadline.at,
+                ahead=self._flights.queued_at(origin),
+                is_shared=self._flights.is_queued if waiter.may_join else _never,
+            )
+            for account, wait in late.items():
+                del waiter.queued[account]
+                waiter.set_outcome(account.to_failure(no_permit(account, waiter.deadline, wait), moment))
+            accounts = [account for account in accounts if account not in late] if late else accounts
         for account in accounts:
             self._flights.enqueue(waiter, account, waiter.queued[account])
         if accounts:
             self._dispatcher.enqueue(waiter, origin, accounts)
-
-    def _in_order_of_waiting(
-        self, waiter: Waiter, origin: Origin, limit: RateLimit, accounts: list[Account], moment: Moment
-    ) -> list[Account]:
-        """Return the accounts that will have a permit in time, those that wait longest first; the others fail."""
-        is_sorted = True
-        for account in accounts:
-            if account.state.waiting_since is None:
-                account.state.waiting_since = moment.now
-            else:
-                is_sorted = False
-        if not is_sorted:
-            accounts.sort(key=_waiting_since)
-        ahead = self._flights.queued_at(origin)
-        if ahead + len(accounts) <= origin.permits.free(limit):
-            return accounts
-        waits, kept = origin.permits.waits(limit, moment.now), list[Account]()
-        for account in accounts:
-            if not (waiter.may_join and self._flights.is_queued(account)):
-                wait, ahead = waits(ahead), ahead + 1
-                if moment.now + wait >= waiter.deadline.at:
-                    del waiter.queued[account]
-                    waiter.set_outcome(account.to_failure(no_permit(account, waiter.deadline, wait), moment))
-                    continue
-            kept.append(account)
-        return kept
 
     def _on_change(self, waiter: Waiter) -> None:
         if waiter.options.background:
@@ -436,5 +422,5 @@ class Scheduler:
 _version: Final = attrgetter("state.version")
 
 
-def _waiting_since(account: Account) -> float:
-    return account.state.waiting_since or 0.0
+def _never(_: Account) -> bool:
+    return False

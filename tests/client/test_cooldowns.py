@@ -107,11 +107,12 @@ def test_a_watch_sends_no_request_during_a_cooldown(with_client):
 
 def test_retries_that_wait_already_wait_for_the_cooldown_too(with_client):
     """A 503 was to be repeated after a moment, when another account at the origin was sent a 429."""
-    accounts = shops([outage("shop0")], [lambda: refuse_after(0.01)], [0.0])
 
-    async def refuse_after(seconds):
-        await asyncio.sleep(seconds)
+    async def refuse_after_a_turn():
+        await asyncio.sleep(0)
         raise too_many("shop1", 5.0)
+
+    accounts = shops([outage("shop0")], [refuse_after_a_turn], [0.0])
 
     merged = with_client(lambda client, *_: client.fetch(), *accounts)
 
