@@ -1,7 +1,7 @@
 """Failures and cooldowns that processes with one store share: as text, short, with nothing secret in it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from balancekit import errors
@@ -91,7 +91,7 @@ class SharedFailures:
             origin.cooldown.learn(stored.failure.cooldown, moment.now)
             self._on_cooldown(origin)
 
-    async def get(self, accounts: Sequence[Account]) -> Sequence[Stored]:
+    async def get(self, accounts: Collection[Account]) -> Sequence[Stored]:
         """Look up accounts, and the cooldowns of their origins with them."""
         origins = list(dict.fromkeys(account.origin for account in accounts))
         keys = [account.key for account in accounts]
