@@ -167,9 +167,8 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
 
     def pause(self, caller: _CallerT) -> None:
         """Give a caller no slot for now."""
-        if caller not in self._paused:
-            lines = [(origin, self._take_line(origin, caller)) for origin in self._origins_of.get(caller, ())]
-            self._paused[caller] = [(origin, line) for origin, line in lines if line is not None]
+        lines = [(origin, self._take_line(origin, caller)) for origin in self._origins_of.get(caller, ())]
+        self._paused.setdefault(caller, []).extend((origin, line) for origin, line in lines if line is not None)
 
     def unpause(self, caller: _CallerT) -> None:
         """Give a caller slots again."""

@@ -82,7 +82,7 @@ class Waiter:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many outcomes have not been taken yet that reading is to pause."""
+        """Whether so many outcomes have not been taken yet that reading is to pause, until half of them are."""
         return self.options.buffer is not None and len(self._outcomes) >= self.options.buffer
 
     def set_outcome(self, outcome: Outcome) -> None:
@@ -100,7 +100,7 @@ class Waiter:
             and not self._wakeup.done()
         ):
             self._wakeup.set_result(None)
-        if self.options.buffer is not None and self.is_full:
+        if len(self._outcomes) == self.options.buffer:
             self._on_change(self)
 
     async def next(self) -> Outcome | None:
@@ -109,9 +109,8 @@ class Waiter:
             await self._wait()
         if not self._outcomes:
             return None
-        was_full = self.is_full
         outcome = self._outcomes.popleft()
-        if was_full:
+        if self.options.buffer is not None and len(self._outcomes) == self.options.buffer // 2:
             self._on_change(self)
         return outcome
 
