@@ -21,6 +21,7 @@ from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
+from balancekit.http.tracing import observers_of
 from balancekit.version import __version__
 
 USER_AGENT: Final = f"balancekit/{__version__}"
@@ -105,7 +106,7 @@ def _route_over(lent: aiohttp.ClientSession) -> _Route:
         # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
         session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no other way
         # Not as an argument: tools that trace every session would add themselves a second time.
-        session.trace_configs[:] = lent.trace_configs
+        session.trace_configs[:] = observers_of(lent)
         proxy, proxy_auth = getattr(lent, "_default_proxy", None), getattr(lent, "_default_proxy_auth", None)
         route = _routes[lent] = _Route(session, proxy, proxy_auth, lent.trust_env)
         # The connections are not ours to close.

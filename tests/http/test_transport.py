@@ -235,21 +235,6 @@ async def test_a_host_without_a_proxy_is_reached_without_one(start_origin, monke
     assert proxy.requests == []
 
 
-async def test_the_tracing_of_a_session_is_kept(origin):
-    """Its requests are seen once, as those of the session itself are."""
-    ends = []
-    tracing = aiohttp.TraceConfig()
-
-    async def on_request_end(session, context, params):
-        ends.append(params.response.status)
-
-    tracing.on_request_end.append(on_request_end)
-    async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
-        await send(session, Request("POST", origin.url))
-
-    assert ends == [200]
-
-
 async def test_a_session_that_is_closed_is_not_used(origin):
     """Even if its connections are somebody else's, and open."""
     async with aiohttp.TCPConnector() as connector:
