@@ -6,7 +6,7 @@ from balancekit.client.account_state import Moment
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
 from balancekit.client.origins import Origin
-from balancekit.client.unread import in_cooldown
+from balancekit.client.unread import in_cooldown, removed
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountFailure
 
@@ -20,6 +20,8 @@ def known_outcome(
     is given an earlier failure, too, until its cooldown is over. During the cooldown of the origin nobody's request is
     sent.
     """
+    if account.is_removed:
+        return account.to_failure(removed(account), moment), False
     state = account.state
     if options.max_age > 0:
         snapshot = state.fresh(version, options.max_age, moment)

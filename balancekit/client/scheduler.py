@@ -198,10 +198,7 @@ class Scheduler:
         options, ends_at = waiter.options, waiter.deadline.at
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
-            if account.is_removed:
-                waiter.set_outcome(account.to_failure(removed(account), moment))
-                continue
-            if accepts_old or account.origin.cooldown.times:
+            if accepts_old or account.origin.cooldown.times or account.is_removed:
                 outcome, is_old = known_outcome(account, version, options, moment, ends_at=ends_at)
                 if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)

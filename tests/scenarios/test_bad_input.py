@@ -1,4 +1,4 @@
-"""Arguments that mean nothing, and providers that do what none should: an error that says so, or one account's failure."""
+"""Arguments that mean nothing are refused, and what a provider should not do is a failure of its account."""
 
 import asyncio
 import math
@@ -44,7 +44,7 @@ class TestArguments:
         """One that never comes would be none; leave it out for that of the client."""
         till = QuickTill()
         async with AggregateClient([till]) as client:
-            with pytest.raises(ConfigError, match="^deadline: expected seconds above zero, got "):
+            with pytest.raises(ConfigError, match=r"^deadline: expected seconds above zero, got "):
                 await _called(getattr(client, call)(deadline=value))
 
         assert till.requests == 0
