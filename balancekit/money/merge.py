@@ -219,26 +219,25 @@ def _check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[Acco
 
 
 def _check_totals(merged: MergedBalances) -> None:
-    """Raise ValueError unless every total is the sum of balances that the accounts hold.
-
-    A view may lack some of the totals, but none may be made up.
-    """
-    held = Counter(balance for snapshot in merged.accounts for balance in snapshot.balances)
+    """Raise ValueError unless the totals are those of the accounts; a view may lack totals that are zero."""
+    expected = {(total.currency, total.asset_type): total for total in _totals(merged.accounts)}
     for total in merged.totals:
-        of_total = Counter(total.balances)
-        held.subtract(of_total)
+        whole = expected.pop((total.currency, total.asset_type), None)
         if add_exactly(balance.amount for balance in total.balances) != total.amount:
             problem = "do not add up to its total"
-        elif any(held[balance] < 0 for balance in of_total):
-            problem = "are not those of the accounts"
+        elif whole is not None and Counter(total.balances) == Counter(whole.balances):
+            continue
         elif any(
             balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
-            for balance in of_total
+            for balance in total.balances
         ):
             problem = "are of another currency or type"
         else:
-            continue
+            problem = "are not those of the accounts"
         raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
+    for missing in expected.values():
+        if missing.amount:
+            raise ValueError(f"not a merged result: the total of {missing.currency} is missing")
 
 
 _amount_of: Final = attrgetter("amount")
