@@ -93,7 +93,7 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
 
     from balancekit.client.double_counting import count_once
     from balancekit.money.balances import AccountBalances
-    from balancekit.money.merge import merge
+    from balancekit.money.merge import merge_counted
 
     snapshots: list[AccountBalances] = []
     failures: list[AccountFailure] = []
@@ -117,7 +117,7 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
             await importing
     origins = {provider.account: provider.origin for provider in config.providers}
     counted, failed = count_once(snapshots, failures, origin_of=origins.__getitem__, labels=client.accounts)
-    return merge(counted, failed, aliases=config.aliases)
+    return merge_counted(counted, failed, aliases=config.aliases)
 
 
 def _import_tables() -> None:

@@ -1,12 +1,15 @@
-"""Balances that two accounts list: they are one balance, and must not be added twice."""
+"""Balances that are listed twice, mostly by two accounts: they are one balance, and must not be added twice."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Final
 
 from balancekit.errors import MalformedResponseError
+from balancekit.http.hints import HINTS
 from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.merge import is_unique
 
 _balances_of: Final = attrgetter("balances")
 _reference_of: Final = attrgetter("reference")
@@ -21,10 +24,11 @@ def count_once(
     origin_of: Callable[[str], str],
     labels: Iterable[str],
 ) -> tuple[Sequence[AccountBalances], Sequence[AccountFailure]]:
-    """Make a failure of each account that lists a balance which another account lists too; the first one is counted.
+    """Make a failure of each account that lists a balance twice, or one of another account; the first is counted.
 
-    Balances are the same if provider, origin, id and code are. `origin_of` gives an account's origin by its label, and
-    `labels` are in the order that says which account is the first; a fresh snapshot comes before a stale one.
+    Balances are the same if provider, origin, id, code and chain are; the origin does not count where the id is long
+    enough to be unique, since one account may be at two addresses. `origin_of` gives an account's origin by its label,
+    and `labels` are in the order that says which account is the first; a fresh snapshot comes before a stale one.
     """
     # Without a step of Python for each of ten thousands of balances, and with strings alone, so that the garbage
     # collector has nothing to do.
@@ -32,21 +36,26 @@ def count_once(
     if len(set(ids)) == len(ids):
         return snapshots, failures
     order = {label: number for number, label in enumerate(labels)}
-    first: dict[tuple[str, str, str, str], str] = {}
+    first: dict[tuple[str, str, str, str, str | None], str] = {}
     errors: dict[str, MalformedResponseError] = {}
     for snapshot in sorted(snapshots, key=lambda snapshot: (snapshot.stale, order.get(snapshot.account, len(order)))):
         label, provider = snapshot.account, snapshot.provider
         origin = origin_of(label)
-        keys = {(provider, origin, one.reference, one.code): None for one in snapshot.balances if one.reference}
-        repeated = next((key for key in keys if key in first), None)
+        listed = [
+            (provider, "" if is_unique(one.reference) else origin, one.reference, one.code, one.chain)
+            for one in snapshot.balances
+            if one.reference
+        ]
+        counts = Counter(listed)
+        repeated = next((key for key in counts if key in first or counts[key] > 1), None)
         if repeated is None:
-            first |= dict.fromkeys(keys, label)
+            first |= dict.fromkeys(listed, label)
             continue
-        message = (
-            f"the {repeated[3]} balance with the id {repeated[2]!r} is in account {first[repeated]!r} too, "
-            "and would be counted twice"
-        )
-        errors[label] = MalformedResponseError(message, account=label, provider=provider, hint=_HINT)
+        place, hint = "listed twice", HINTS[MalformedResponseError]
+        if repeated in first:
+            place, hint = f"in account {first[repeated]!r} too", _HINT
+        message = f"the {repeated[3]} balance with the id {repeated[2]!r} is {place}, and would be counted twice"
+        errors[label] = MalformedResponseError(message, account=label, provider=provider, hint=hint)
     failed = {failure.account for failure in failures}
     # One that failed already is left as it is.
     new = [AccountFailure(label, error.provider, error) for label, error in errors.items() if label not in failed]

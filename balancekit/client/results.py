@@ -13,7 +13,7 @@ from balancekit.client.double_counting import count_once
 from balancekit.client.known import last_of, watched_of
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.money.merge import MergedBalances, merge
+from balancekit.money.merge import MergedBalances, merge_counted
 
 _MAX_CACHED: Final = 100
 """How many results are kept for callers to come: most programs ask for the same accounts again and again."""
@@ -152,4 +152,4 @@ class Results:
             origin_of=lambda label: self._accounts[label].origin.name if label in self._accounts else "",
             labels=self._accounts,
         )
-        return merge(counted, failed, aliases=self._aliases)
+        return merge_counted(counted, failed, aliases=self._aliases)

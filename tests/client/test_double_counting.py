@@ -11,11 +11,11 @@ from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.providers import Scripted, outage
 
 
-def held(account, reference, amount="1", code="BTC"):
+def held(account, reference, amount="1", code="BTC", chain=None):
     """Return an account that lists one balance under an id, each time that it is read."""
     provider = Scripted(account)
     (balance,) = provider.balances(amount)
-    provider.balances = lambda: [attrs.evolve(balance, reference=reference, currency=code, code=code)]
+    provider.balances = lambda: [attrs.evolve(balance, reference=reference, currency=code, code=code, chain=chain)]
     return provider
 
 
@@ -45,8 +45,8 @@ def test_a_balance_with_the_same_id_in_two_accounts_is_counted_once(fetch, is_sl
 
 @pytest.mark.parametrize(
     "other",
-    [held("other", None), held("other", "b-2"), held("other", "b-1", code="EUR")],
-    ids=["no id", "another id", "another currency"],
+    [held("other", None), held("other", "b-2"), held("other", "b-1", code="EUR"), held("other", "b-1", chain="tron")],
+    ids=["no id", "another id", "another currency", "another chain"],
 )
 def test_other_balances_are_counted(fetch, other):
     """A wallet may have one id for all its currencies, and some providers have none."""
@@ -98,3 +98,34 @@ async def test_two_getmany_accounts_that_are_one_are_found():
 
     assert merged.amount("EUR") == Decimal("1.5")
     assert [failure.account for failure in merged.failures] == ["b"]
+
+
+@pytest.mark.parametrize(("reference", "counted"), [("b-1", 2), ("0123456789abcdef", 1)], ids=["short", "long"])
+async def test_an_account_at_two_addresses_is_found_by_ids_that_are_unique(reference, counted):
+    """Nobody gives out an id of 16 characters twice; a short one may be of one origin alone."""
+    origin = LoopbackOrigin()
+    body = b'{"data":[{"id":"%s","balance":{"value":"1","code":"EUR","decimals":0}}]}' % reference.encode()
+    origin.response = raw_response(200, body)
+    await origin.start()
+    urls = origin.url, origin.url.replace("127.0.0.1", "localhost")
+    accounts = [GetManyProvider(label, base_url=f"{url}/{label}") for label, url in zip("ab", urls, strict=True)]
+
+    async with AggregateClient(accounts) as client:
+        merged = await client.fetch()
+    origin.server.close()
+
+    assert merged.amount("EUR") == counted
+    assert merged.complete is (counted == 2)
+
+
+async def test_a_balance_that_an_account_lists_twice_fails_that_account():
+    """An adapter that reads a page twice would count it twice."""
+    shop, other = held("shop", "b-1"), held("other", "b-2")
+    shop.script = [shop.balances() * 2]
+    async with AggregateClient([shop, other]) as client:
+        merged = await client.fetch()
+
+    assert merged.amount("BTC") == 1
+    (failure,) = merged.failures
+    assert type(failure.error) is MalformedResponseError
+    assert str(failure.error).startswith("shop (scripted): the BTC balance with the id 'b-1' is listed twice")

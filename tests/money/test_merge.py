@@ -5,6 +5,7 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
@@ -310,6 +311,45 @@ def test_an_account_is_never_counted_twice(make_snapshot):
         merged | merged
     with pytest.raises(ValueError, match="account 'shop' would be counted twice"):
         merge(merged.accounts * 2)
+
+
+UNIQUE = "7d1f3c52-5a7e-4f1b-9c55-0d8a2f1be9aa"
+
+
+def _referring(make_snapshot, account, *facts):
+    held = make_snapshot(account, *[("BTC", "1")] * len(facts))
+    balances = [attrs.evolve(one, **fact) for one, fact in zip(held.balances, facts, strict=True)]
+    return attrs.evolve(held, balances=balances)
+
+
+@pytest.mark.parametrize("parts", [True, False], ids=["parts", "snapshots"])
+def test_a_balance_of_two_accounts_is_not_counted_twice(make_snapshot, parts):
+    """One account may have been read under two labels: ids as long as these are given out once."""
+    shop, again = (_referring(make_snapshot, label, {"reference": UNIQUE}) for label in ("shop", "again"))
+
+    with pytest.raises(ValueError, match=rf"'again': the BTC balance with the id '{UNIQUE}' is in account 'shop' too"):
+        merge([shop]) | merge([again]) if parts else merge([shop, again])
+
+
+def test_a_balance_that_an_account_lists_twice_is_not_counted_twice(make_snapshot):
+    """However short its id is."""
+    shop = _referring(make_snapshot, "shop", {"reference": "1"}, {"reference": "1"})
+
+    with pytest.raises(ValueError, match="'shop': the BTC balance with the id '1' is listed twice"):
+        merge([shop])
+
+
+def test_balances_that_differ_in_provider_code_or_chain_are_two(make_snapshot):
+    """As are those of short ids, which may be numbers, and those without any."""
+    facts = {"reference": UNIQUE}, {"reference": UNIQUE, "code": "WBTC"}, {"reference": UNIQUE, "chain": "tron"}
+    facts += {"reference": "1"}, {}, {}
+    shop = _referring(make_snapshot, "shop", *facts)
+    till = _referring(make_snapshot, "till", {"reference": "1"}, {"reference": UNIQUE, "chain": "eth"}, {})
+    foreign = [attrs.evolve(one, provider="other", account="foreign") for one in shop.balances]
+
+    merged = merge([shop, till, AccountBalances("foreign", "other", foreign, NOW)])
+
+    assert merged.amount("BTC") == 2 * 6 + 3
 
 
 def test_an_account_does_not_fail_twice():
