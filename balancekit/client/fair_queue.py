@@ -266,7 +266,8 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
     def _may_use_slot(self, queue: _OriginQueue[_OriginT, _CallerT, _ItemT]) -> bool:
         origins = len(self._all_origins)
         if 2 * origins > self._slots:
-            return True
+            # Too few to reserve any for each: the last ones are for origins that use none.
+            return not queue.used or self._slots - self._used > self._slots // _RESERVED_PART
         part = max(1, self._slots // (_RESERVED_PART * origins))
         others = sum(min(other.used, part) for other in self._queues.values() if other is not queue)
         return self._slots - self._used > (origins - 1) * part - others

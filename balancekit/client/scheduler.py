@@ -314,14 +314,16 @@ class Scheduler:
 
         A request that was sent goes on until the client's own deadline, so that the next caller has what it brings.
         """
-        moment, goes_on = self._moment(), waiter.options.deadline < self._options.deadline
+        moment, is_short = self._moment(), waiter.options.deadline < self._options.deadline
         for flight in list(waiter.pending.values()):
             account, error, sent_at = flight.account, self._deadline_error(waiter, flight, moment), flight.first_sent_at
             if sent_at is not None:
+                seconds = sent_at + self._options.deadline - moment.now
+                goes_on = is_short and seconds > 0 and not waiter.options.background
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
                     self._record_failure(flight, error, sent_at=sent_at, moment=moment)
                 if goes_on and len(flight.waiters) == 1:
-                    self._continue_in_background(flight, sent_at + self._options.deadline - moment.now)
+                    self._continue_in_background(flight, seconds)
             self._fail(waiter, account, error, moment)
         self._fail_rest(waiter, lambda account: still_queued(account, waiter.deadline, now=moment.now), moment)
 
@@ -342,7 +344,7 @@ class Scheduler:
                     self._fail(waiter, account, in_cooldown(account, remaining), moment)
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
-        options = CallOptions(max_age=0.0, deadline=max(0.0, seconds), background=True)
+        options = CallOptions(max_age=0.0, deadline=seconds, background=True)
         background = self._new_waiter(1, options)
         background.admitted = True
         background.since = flight.since

@@ -75,6 +75,17 @@ def test_slots_are_reserved_for_an_origin_that_has_no_work_yet():
     assert (len(hung), take(queue, 100)) == (70, ["healthy"] * 10)
 
 
+def test_with_more_origins_than_can_have_a_part_the_last_slots_are_for_those_that_use_none():
+    """Five origins that hang leave two of ten slots to the others."""
+    queue = queue_of(10, origins=6)
+    for number in range(5):
+        queue.add(f"hung{number}", "caller", ["hung"] * 60)
+    hung = take(queue, 100)
+    queue.add("healthy", "caller", ["healthy"] * 20)
+
+    assert (len(hung), take(queue, 100)) == (8, ["healthy"])
+
+
 def test_an_only_origin_uses_all_slots():
     """Nothing is reserved for origins that do not exist."""
     queue = queue_of(8)
