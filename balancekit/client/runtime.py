@@ -13,6 +13,7 @@ from balancekit.client.accounts import Account
 from balancekit.client.options import ReadOptions
 from balancekit.client.scheduler import Scheduler
 from balancekit.client.settling import SecondLooks
+from balancekit.http.resolver import DaemonResolver
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
 
@@ -55,7 +56,7 @@ class Runtime:
     ) -> "Runtime":
         """Make everything for the running event loop, without waiting: other callers may come while one waits."""
         session = lent or aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=options.concurrency), trust_env=trust_env
+            connector=aiohttp.TCPConnector(limit=options.concurrency, resolver=DaemonResolver()), trust_env=trust_env
         )
         shared = None
         if store is not None:

@@ -1,7 +1,7 @@
 """The tracing of a lent session: it sees requests, and cannot change them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 from weakref import ref
 
 import aiohttp
@@ -33,9 +33,9 @@ _Hook = Callable[[object, object, Any], Awaitable[None]]
 
 def _observing(hook: _Hook, lent: Callable[[], object]) -> _Hook:
     async def observe(_: object, context: object, params: object) -> None:
-        headers: Any = getattr(params, "headers", None)
-        if headers is not None:
-            params = attrs.evolve(cast("attrs.AttrsInstance", params), headers=headers.copy())
-        await hook(lent(), context, params)
+        seen: Any = params
+        if hasattr(params, "headers"):
+            seen = attrs.evolve(seen, headers=seen.headers.copy())
+        await hook(lent(), context, seen)
 
     return observe

@@ -4,6 +4,8 @@ import csv
 import hmac
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +46,34 @@ def test_balances_are_shown_by_account(run, accounts_toml):
         "polygon",
     ]
     assert "not shown" not in result.stdout
+
+
+DEAD_NAME_SERVER = """
+import socket, sys, threading
+
+socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
+from balancekit.__main__ import main
+
+sys.argv[0] = "balancekit"
+main()
+"""
+
+
+def test_the_command_ends_at_its_deadline_though_a_name_is_not_found(tmp_path):
+    """A name server that is dead takes half a minute to be given up; the command says what it knows, and ends."""
+    config = tmp_path / "accounts.toml"
+    config.write_text(
+        "[client]\ndeadline = 0.5\n[accounts.shop]\nprovider = 'cryptoprocessing'\nkey = 'pk_abcdefgh'\n"
+        "secret = { env = 'SHOP_SECRET' }\n"
+    )
+    command = [sys.executable, "-c", DEAD_NAME_SERVER, "balances", "--config", str(config)]
+
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=os.environ | {"SHOP_SECRET": "s" * 32}, check=False
+    )
+
+    assert ran.returncode == 1
+    assert "NOTHING READ" in ran.stderr
 
 
 PLUG_IN = """
