@@ -174,13 +174,18 @@ class ClientCore:
             settle_delay=self._settle_delay,
             on_read=self._on_read,
             on_change=self._on_change,
-            on_end=self._keeper.leave_loop,
+            on_end=self._on_end,
         )
         await runtime.begin()
         if earlier is not None:
             self._take_over_looks(earlier, runtime)
             await earlier.leave()
         return runtime
+
+    def _on_end(self) -> None:
+        self._keeper.leave_loop()
+        # So that the next caller comes to `ready`, and so to what the loop did not come to.
+        self._results.forget()
 
     def _take_over_looks(self, earlier: Runtime, runtime: Runtime) -> None:
         now = self._clock.monotonic()

@@ -103,7 +103,7 @@ class Dispatcher:
         if flight.timer is not None:
             flight.timer.cancel()
         self._stop_awaiting_lease(flight)
-        worker = flight.worker
+        worker = None if self._loop.is_closed() else flight.worker
         if worker is not None:
             worker.cancel()
             # Its slot is free at once, since it may never end.

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import warnings
 from types import SimpleNamespace
 
 import aiohttp
@@ -156,11 +155,8 @@ def test_a_client_survives_its_loop():
     client = AggregateClient([Scripted("a")])
 
     asyncio.run(client.fetch())
-    with warnings.catch_warnings():
-        # aiohttp says that the first session died open, which is true.
-        warnings.simplefilter("ignore", ResourceWarning)
-        merged = asyncio.run(_fetch_and_close(client))
-        gc.collect()
+    merged = asyncio.run(_fetch_and_close(client))
+    gc.collect()
 
     assert merged.complete
 
@@ -182,11 +178,8 @@ def test_callers_who_come_together_in_a_second_loop_share_one_session(monkeypatc
             await client.aclose()
         return [merged.complete for merged in results]
 
-    with warnings.catch_warnings():
-        # aiohttp says that the first session died open, which is true.
-        warnings.simplefilter("ignore", ResourceWarning)
-        read = asyncio.run(together(close=False)) + asyncio.run(together(close=True))
-        gc.collect()
+    read = asyncio.run(together(close=False)) + asyncio.run(together(close=True))
+    gc.collect()
 
     assert read == [True] * 6
     assert [connector.closed for connector in connectors] == [True, True]
