@@ -7,7 +7,7 @@ conventions for HTTP clients. Of a request or a response, only the status and th
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -25,12 +25,15 @@ from balancekit.version import __version__
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Link, Span, Tracer
 
 _log = logging.getLogger(__name__)
 
 _SCOPE: Final = "balancekit"
 _OK: Final = 200
+
+_MAX_LINKS: Final = 128
+"""How many links a span has at most, as many as OpenTelemetry keeps by default: there may be thousands of callers."""
 
 
 @attrs.frozen
@@ -75,6 +78,15 @@ class FetchSpan:
             # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
             self._context = set_span_in_context(self._span)
 
+    @property
+    def links(self) -> "Sequence[Link]":
+        """What another span refers to this one by."""
+        if self._span is None:
+            return ()
+        from opentelemetry.trace import Link
+
+        return (Link(self._span.get_span_context()),)
+
     def end(self, failures: int) -> None:
         """End the span with the number of accounts that could not be read."""
         if self._span is not None:
@@ -82,8 +94,10 @@ class FetchSpan:
             self._span.end()
 
     @contextmanager
-    def attempt(self, account: str, provider: str, origin: str, number: int) -> Generator[AttemptSpan]:
-        """Measure one attempt within a current span; `number` counts from 1."""
+    def attempt(
+        self, account: str, provider: str, origin: str, number: int, others: "Sequence[FetchSpan]" = ()
+    ) -> Generator[AttemptSpan]:
+        """Measure one attempt within a current span; `number` counts from 1, and `others` wait for it as well."""
         attempt = AttemptSpan()
         instruments = self._instruments
         if instruments is None:
@@ -97,7 +111,11 @@ class FetchSpan:
             own["http.request.resend_count"] = number - 1
         started = time.perf_counter()
         span = instruments.tracer.start_span(
-            "balancekit.attempt", self._context, SpanKind.CLIENT, attributes={**shared, **own}
+            "balancekit.attempt",
+            self._context,
+            SpanKind.CLIENT,
+            attributes={**shared, **own},
+            links=[link for other in others[:_MAX_LINKS] for link in other.links],
         )
         try:
             # The text of an exception may quote a response, so it is not recorded.

@@ -1,5 +1,7 @@
 """Spans and metrics of a fetch, which work without OpenTelemetry, and the lines of the log."""
 
+import asyncio
+import contextvars
 import logging
 import subprocess
 import sys
@@ -63,6 +65,42 @@ async def test_a_fetch_is_a_span_with_one_for_each_attempt(exported, fetch):
     assert failed.attributes["balancekit.error.code"] == "outage"
     assert succeeded.attributes["http.request.resend_count"] == 1
     assert succeeded.attributes["server.address"] == "127.0.0.1"
+
+
+def test_a_shared_attempt_has_links_to_the_other_fetches(exported, run_virtually):
+    """It is a child of the first, and links lead to all others that wait when it begins; the second attempt's, too."""
+
+    async def main():
+        bank = Bank("shop", takes=1.0, down=[False, True].pop)
+        async with AggregateClient([bank], retry=RetryPolicy(2, first=0)) as client:
+            first = asyncio.create_task(client.fetch(max_age=60))
+            second = asyncio.create_task(client.fetch(max_age=60))
+            await asyncio.sleep(0.5)
+            late = asyncio.create_task(client.fetch(max_age=60))
+            await asyncio.gather(first, second, late)
+
+    run_virtually(main())
+
+    spans = exported[0].get_finished_spans()
+    attempts = [span for span in spans if span.name == "balancekit.attempt"]
+    fetches = {span.context.span_id for span in spans if span.name == "balancekit.fetch"}
+    linked = [{link.context.span_id for link in attempt.links} for attempt in attempts]
+    assert {attempt.parent.span_id for attempt in attempts} == fetches - linked[1]
+    assert (len(linked[0]), len(linked[1])) == (1, 2)
+    assert linked[0] < linked[1] < fetches
+
+
+def test_an_attempt_of_one_caller_has_no_links(exported, run_virtually):
+    """Callers without an age share nothing."""
+
+    async def main():
+        async with AggregateClient([Bank("shop", takes=1.0)]) as client:
+            await asyncio.gather(client.fetch(), client.fetch())
+
+    run_virtually(main())
+
+    attempts = [span for span in exported[0].get_finished_spans() if span.name == "balancekit.attempt"]
+    assert [list(attempt.links) for attempt in attempts] == [[], []]
 
 
 async def test_every_attempt_is_measured(exported, fetch):
@@ -169,6 +207,35 @@ def test_the_log_has_a_line_for_every_attempt_at_debug(run_virtually, caplog):
         "shop (bank): attempt 1: ServiceUnavailableError 503 in 250 ms",
         "shop (bank): attempt 2: 200 in 250 ms",
     ]
+
+
+def test_the_log_lines_of_an_attempt_are_written_in_its_callers_context(run_virtually, caplog):
+    """A filter that adds a request's id to each line adds that of the caller whom the attempt is for."""
+    caplog.set_level(logging.DEBUG, logger="balancekit")
+    request_id = contextvars.ContextVar("request_id", default="-")
+    seen = []
+
+    def note(record):
+        seen.append((record.getMessage().split()[0], request_id.get()))
+        return True
+
+    async def ask(client, label):
+        request_id.set(f"of {label}")
+        await client.fetch([label])
+
+    async def main():
+        banks = [Bank(label, takes=1.0, down=lambda: True) for label in ("alice", "bob")]
+        async with AggregateClient(banks, concurrency=1, retry=RetryPolicy(2, first=0.1)) as client:
+            await asyncio.gather(ask(client, "alice"), ask(client, "bob"))
+
+    caplog.handler.addFilter(note)
+    try:
+        run_virtually(main())
+    finally:
+        caplog.handler.removeFilter(note)
+
+    assert set(seen) == {("alice", "of alice"), ("bob", "of bob")}
+    assert len(seen) == 6
 
 
 def test_log_records_hold_no_balances(run_virtually, caplog):

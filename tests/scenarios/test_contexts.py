@@ -1,0 +1,113 @@
+"""The context variables that a request sees: those of its caller. Time is virtual."""
+
+import asyncio
+import contextvars
+
+import pytest
+
+from balancekit import AggregateClient
+from tests.support.clock import LoopClock
+from tests.support.providers import Scripted, outage
+
+tenant = contextvars.ContextVar("tenant", default="-")
+
+
+class Seeing(Scripted):
+    """A provider that notes for which tenant each of its requests is made."""
+
+    def __init__(self, account, *script):
+        super().__init__(account, *script)
+        self.seen = []
+
+    async def fetch_balances(self, session):
+        """Note the tenant, and respond after a second."""
+        self.seen.append(tenant.get())
+        await asyncio.sleep(1)
+        return await super().fetch_balances(session)
+
+
+@pytest.fixture
+def ask():
+    """Fetch as a tenant."""
+
+    async def run(client, name, *labels, **options):
+        tenant.set(name)
+        return await client.fetch(labels or None, **options)
+
+    return lambda *given, **options: asyncio.create_task(run(*given, **options))
+
+
+@pytest.fixture
+def seen(run_virtually):
+    """Run steps with a client of providers, and return for whom each request was made."""
+
+    def run(steps, *providers, **settings):
+        async def main():
+            async with AggregateClient(providers, clock=LoopClock(), **settings) as client:
+                await steps(client)
+
+        run_virtually(main())
+        return [provider.seen for provider in providers]
+
+    return run
+
+
+def test_each_request_runs_in_its_callers_context(seen, ask):
+    """Also where one slot serves both callers, one after the other."""
+
+    async def steps(client):
+        await asyncio.gather(ask(client, "al", "a"), ask(client, "bob", "b"))
+
+    assert seen(steps, Seeing("a"), Seeing("b"), concurrency=1) == [["al"], ["bob"]]
+
+
+def test_a_shared_request_runs_in_the_context_of_its_first_caller(seen, ask):
+    """The others wait for it."""
+
+    async def steps(client):
+        await asyncio.gather(*(ask(client, name, max_age=60) for name in ("al", "bob", "carol")))
+
+    assert seen(steps, Seeing("a")) == [["al"]]
+
+
+def test_a_second_attempt_runs_in_the_context_of_the_first(seen, ask):
+    """Whoever has called in between."""
+
+    async def steps(client):
+        call = ask(client, "al", "a")
+        await asyncio.sleep(0.5)
+        await asyncio.gather(call, ask(client, "bob", "b"))
+
+    assert seen(steps, Seeing("a", outage("a")), Seeing("b")) == [["al", "al"], ["bob"]]
+
+
+def test_a_refresh_in_the_background_runs_in_the_context_of_the_caller_that_caused_it(seen, ask):
+    """Not in that of the caller who read the account before."""
+
+    async def steps(client):
+        await ask(client, "al", max_age=60)
+        await asyncio.sleep(100)
+        await ask(client, "bob", max_age=60, stale_while_revalidate=3600)
+        await asyncio.sleep(5)
+
+    assert seen(steps, Seeing("a")) == [["al", "bob"]]
+
+
+def test_what_an_adapter_sets_is_not_seen_by_its_callers(seen, ask):
+    """Each request has a copy of the context."""
+    after = []
+
+    class Setting(Seeing):
+        async def fetch_balances(self, session):
+            try:
+                return await super().fetch_balances(session)
+            finally:
+                tenant.set("set by the adapter")
+
+    async def steps(client):
+        await client.fetch()
+        after.append(tenant.get())
+
+    seen(steps, Setting("a"))
+
+    assert after == ["-"]
