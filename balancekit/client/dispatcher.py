@@ -6,7 +6,7 @@ flights of that caller: a task for each account would cost more.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sized
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 
@@ -23,6 +23,9 @@ from balancekit.stores.fail_open import FailOpenStore
 
 if TYPE_CHECKING:
     from balancekit.clock import Timer
+
+_CANCEL_TIMEOUT: Final = 0.05
+"""How many seconds tasks that are cancelled have to end in: a provider or a store may ignore that."""
 
 _Item: TypeAlias = Account | Flight
 
@@ -52,6 +55,7 @@ class Dispatcher:
         self._begin = begin
         self._finish = finish
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         # Accounts wait here for the connections of a session, rather than there, where it would count as their time.
         connector = session.connector
         limit, limit_per_host = (0, 0) if connector is None else (connector.limit, connector.limit_per_host)
@@ -141,18 +145,25 @@ class Dispatcher:
         origin.permits.cancel(flight)
 
     def close(self) -> None:
-        """Stop all timers."""
+        """Begin nothing any more, and stop all timers."""
+        self._closed = True
         for timer in self._blocked.values():
             timer.cancel()
         self._blocked.clear()
 
     async def drain(self, seconds: float) -> None:
-        """Wait, no longer than that, for what is still being put into the store."""
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=seconds)
+        """Wait, no longer than that, for what is still being put into the store, and end the rest."""
+        running = set(self._workers)
+        for timeout in (seconds, _CANCEL_TIMEOUT):
+            if running:
+                _, running = await asyncio.wait(running, timeout=timeout)
+            for worker in running:
+                worker.cancel()
 
     def _next(self) -> Flight | None:
         """Take a slot for the flight that is next."""
+        if self._closed:
+            return None
         while (found := self._queue.next(self._seconds_until_permitted, self._block)) is not None:
             origin, waiter, item = found
             if isinstance(item, Flight):

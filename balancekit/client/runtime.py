@@ -21,6 +21,9 @@ _inherited: Final[list["Runtime"]] = []
 """Those of a parent process. What they refer to is never released here: closing the copy of a connection, or of a loop,
 would end the parent's as well."""
 
+_DRAIN_TIMEOUT: Final = 0.3
+"""How many seconds a closed client waits for what is still being put into the store."""
+
 
 @attrs.define(eq=False)
 class Runtime:
@@ -98,9 +101,11 @@ class Runtime:
         if self.is_inherited:
             _inherited.append(self)
             return
+        if self.store is not None:
+            self.store.stop_looking_up()
         self.scheduler.close()
         self.second_looks.cancel()
-        await asyncio.gather(self.scheduler.drain(), self.second_looks.aclose())
+        await asyncio.gather(self.scheduler.drain(_DRAIN_TIMEOUT), self.second_looks.aclose(_DRAIN_TIMEOUT))
         if self.store is not None:
             await self.store.aclose()
         await self._release()

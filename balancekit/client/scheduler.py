@@ -1,6 +1,7 @@
 """The scheduler: the callers that wait for accounts, what each is given, and when its waiting ends."""
 
 import asyncio
+import functools
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence, Sized
@@ -22,14 +23,12 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
 from balancekit.errors import BalancekitError, RateLimitedError
-from balancekit.money.balances import AccountBalances
+from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
 
 # How many seconds a caller that leaves waits for the requests that this cancels: a provider may ignore cancellation.
 _CANCEL_TIMEOUT: Final = 0.05
-# How many seconds a closed client waits for what has been read to be put into the store.
-_DRAIN_TIMEOUT: Final = 0.5
 # After how many seconds without a response an account counts as down, when the deadline of one call has passed.
 _HUNG_AFTER: Final = 1.0
 
@@ -108,11 +107,14 @@ class Scheduler:
     def close(self) -> None:
         """Fail everything that has not arrived, now."""
         self._closed = True
-        moment = self._moment()
-        for waiter in list(self._waiters):
-            # Not logged: that a client is closed says nothing about its accounts.
-            self._fail_rest(waiter, closed, moment)
+        # First, so that no request follows those that end here.
         self._dispatcher.close()
+        moment = self._moment()
+        # Not logged: that a client is closed says nothing about its accounts. One for all callers, who get their own
+        # errors later.
+        failure_of = functools.cache(lambda account: account.to_failure(closed(account), moment))
+        for waiter in list(self._waiters):
+            self._fail_rest(waiter, failure_of)
 
     def abandon(self) -> None:
         """Give back what the flights hold of that which outlives the event loop, which does not run any more."""
@@ -120,9 +122,9 @@ class Scheduler:
             for flight in waiter.pending.values():
                 self._dispatcher.abandon(flight)
 
-    async def drain(self) -> None:
-        """Wait, for a limited time, for what is still being put into the store."""
-        await self._dispatcher.drain(_DRAIN_TIMEOUT)
+    async def drain(self, seconds: float) -> None:
+        """Wait, no longer than that, for what is still being put into the store."""
+        await self._dispatcher.drain(seconds)
 
     def forget(self, account: Account) -> None:
         """Drop an account: callers that still wait for it get a failure that says so."""
@@ -136,7 +138,7 @@ class Scheduler:
                     del waiter.rest[account.origin]
                 waiter.set_outcome(account.to_failure(removed(account), moment))
             if account in waiter.queued or (flight is not None and flight.account is account):
-                self._fail(waiter, account, removed(account), moment)
+                self._fail(waiter, account, account.to_failure(removed(account), moment))
 
     def resume_awaiting_lease(self, key: str | None) -> None:
         """Resume the flights that wait for another process: those of the account with that key, or all."""
@@ -212,7 +214,7 @@ class Scheduler:
         self._queue_all(waiter, queued, moment)
         waiter.admitted = True
         if self._closed:
-            self._fail_rest(waiter, closed, moment)
+            self._fail_rest(waiter, lambda account: account.to_failure(closed(account), moment))
         elif waiter.deadline.passed:
             self._expire(waiter)
         self._on_change(waiter)
@@ -293,21 +295,21 @@ class Scheduler:
         if waiter.cancelled:
             await asyncio.wait(waiter.cancelled, timeout=_CANCEL_TIMEOUT)
 
-    def _fail_rest(self, waiter: Waiter, error_of: Callable[[Account], BalancekitError], moment: Moment) -> None:
+    def _fail_rest(self, waiter: Waiter, failure_of: Callable[[Account], AccountFailure]) -> None:
         rest = chain.from_iterable(waiter.rest.values())
         accounts = [*(flight.account for flight in waiter.pending.values()), *waiter.queued, *rest]
         waiter.rest.clear()
         for account in accounts:
-            self._fail(waiter, account, error_of(account), moment)
+            self._fail(waiter, account, failure_of(account))
 
-    def _fail(self, waiter: Waiter, account: Account, error: BalancekitError, moment: Moment) -> None:
+    def _fail(self, waiter: Waiter, account: Account, failure: AccountFailure) -> None:
         """End a caller's waiting for one account."""
         flight = waiter.pending.get(account.label)
         if flight is not None and flight.account is account:
             self._detach(waiter, flight)
         else:
             self._flights.drop(waiter, account)
-        waiter.set_outcome(account.to_failure(error, moment))
+        waiter.set_outcome(failure)
 
     def _expire(self, waiter: Waiter) -> None:
         """End what has not arrived for a caller by its deadline.
@@ -324,8 +326,12 @@ class Scheduler:
                     self._record_failure(flight, error, sent_at=sent_at, moment=moment)
                 if goes_on and len(flight.waiters) == 1:
                     self._continue_in_background(flight, seconds)
-            self._fail(waiter, account, error, moment)
-        self._fail_rest(waiter, lambda account: still_queued(account, waiter.deadline, now=moment.now), moment)
+            self._fail(waiter, account, account.to_failure(error, moment))
+
+        def failure_of(account: Account) -> AccountFailure:
+            return account.to_failure(still_queued(account, waiter.deadline, now=moment.now), moment)
+
+        self._fail_rest(waiter, failure_of)
 
     def _on_cooldown(self, origin: Origin) -> None:
         # Once the flight that has found this out has ended, or waits to try again.
@@ -341,7 +347,7 @@ class Scheduler:
             retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
             for account in [*retried, *waiter.queued, *waiter.rest.pop(origin, ())]:
                 if account.origin is origin:
-                    self._fail(waiter, account, in_cooldown(account, remaining), moment)
+                    self._fail(waiter, account, account.to_failure(in_cooldown(account, remaining), moment))
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
         options = CallOptions(max_age=0.0, deadline=seconds, background=True)

@@ -55,11 +55,13 @@ class SecondLooks:
         for label in list(self._timers):
             self._cancel(label)
 
-    async def aclose(self) -> None:
-        """Drop all that has not begun, and wait for the rest, which the store bounds in time."""
+    async def aclose(self, seconds: float) -> None:
+        """Drop all that has not begun, and wait for the rest, no longer than that."""
         self.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, running = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in running:
+                task.cancel()
 
     def _cancel(self, label: str) -> None:
         self._due.pop(label, None)

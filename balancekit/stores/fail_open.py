@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -15,7 +15,7 @@ from balancekit.stores.recent_events import RecentEvents
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-_Lookup = tuple[Sequence[str], asyncio.Future[Mapping[str, Stored]]]
+_Lookup = tuple[Sequence[str], asyncio.Future[Sequence[Stored]]]
 
 _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
@@ -84,8 +84,9 @@ class FailOpenStore:
         # Also kept in the store; here for when the store is unavailable.
         self._recent_events = RecentEvents(clock)
         self._lookups: list[_Lookup] = []
+        self._unanswered: dict[object, _Lookup] = {}
         self._listening = asyncio.Event()
-        self._looking_up = False
+        self._looking_up, self._looks_up = False, True
         self._listen_task: asyncio.Task[None] | None = None
         self._flush_task: asyncio.Task[None] | None = None
         # All that are to end when this is closed.
@@ -104,13 +105,18 @@ class FailOpenStore:
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; concurrent calls are joined into one of the store."""
-        known: asyncio.Future[Mapping[str, Stored]] = asyncio.get_running_loop().create_future()
-        self._lookups.append((keys, known))
+        if not self._looks_up:
+            return [self._unknown(key) for key in keys]
+        known: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
+        self._unanswered[known] = lookup = keys, known
+        self._lookups.append(lookup)
         if not self._looking_up:
             self._looking_up = True
             self._start(self._look_up())
-        stored = await known
-        return [stored[key] for key in keys]
+        try:
+            return await known
+        finally:
+            del self._unanswered[known]
 
     @staticmethod
     def is_known(version: str) -> bool:
@@ -201,27 +207,30 @@ class FailOpenStore:
             with suppress(RuntimeError):
                 task.cancel()
 
+    def stop_looking_up(self) -> None:
+        """Answer every lookup at once, also those that are under way: nothing is known."""
+        self._looks_up, self._lookups = False, []
+        self._resolve(self._unanswered.values(), {})
+
     async def aclose(self) -> None:
         """Send pending invalidations, and end the calls under way; the store itself is left open."""
         self._closed = True
+        self.stop_looking_up()
         for endless in (self._listen_task, self._flush_task):
             if endless is not None:
                 endless.cancel()
                 self._tasks.add(endless)
         if self._pending_invalidations:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CALL_TIMEOUT):
-                    await self._send_pending()
-            if self._pending_invalidations:
-                _log.warning(
-                    "the store does not know that %d accounts may have changed", len(self._pending_invalidations)
-                )
-        if self._tasks:
-            _, running = await asyncio.wait(self._tasks, timeout=_CALL_TIMEOUT)
+            self._start(self._send_pending())
+        running = set(self._tasks)
+        # So many seconds to end in, and then to end in after they were cancelled.
+        for timeout in (0.4, 0.1):
+            if running:
+                _, running = await asyncio.wait(running, timeout=timeout)
             for task in running:
                 task.cancel()
-            if running:
-                await asyncio.wait(running, timeout=_CALL_TIMEOUT)
+        if self._pending_invalidations:
+            _log.warning("the store does not know that %d accounts may have changed", len(self._pending_invalidations))
 
     def _start(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(call)
@@ -346,17 +355,18 @@ class FailOpenStore:
         finally:
             if not known:
                 self._look_up_next()
-            # If `aclose` cancels this task, its callers must not wait for ever.
-            _resolve(lookups, known | {key: self._unknown(key) for key in keys if key not in known})
+            self._resolve(lookups, known)
 
     def _look_up_next(self) -> None:
         # What came meanwhile waits no longer, however many accounts are still to be looked up.
-        self._looking_up = bool(self._lookups) and not self._closed
+        self._looking_up = bool(self._lookups)
         if self._looking_up:
             self._start(self._look_up())
-        else:
-            waiting, self._lookups = self._lookups, []
-            _resolve(waiting, {key: self._unknown(key) for keys, _ in waiting for key in keys})
+
+    def _resolve(self, lookups: Iterable[_Lookup], known: Mapping[str, Stored]) -> None:
+        for keys, waiting in lookups:
+            if not waiting.done():
+                waiting.set_result([known.get(key) or self._unknown(key) for key in keys])
 
     async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
         async def get() -> dict[str, Stored]:
@@ -387,6 +397,9 @@ class FailOpenStore:
                 try:
                     async with aclosing(self._store.changes()) as changes:
                         async for change in changes:
+                            # A store may ignore that this was cancelled.
+                            if self._closed:
+                                return
                             self._listening.set()
                             self._forget_unknown(change)
                             self._on_change(change)
@@ -400,9 +413,3 @@ class FailOpenStore:
             self._unknown_versions.clear()
         elif change.invalidated:
             self._unknown_versions.pop(change.key, None)
-
-
-def _resolve(lookups: Sequence[_Lookup], known: Mapping[str, Stored]) -> None:
-    for _, waiting in lookups:
-        if not waiting.done():
-            waiting.set_result(known)

@@ -5,9 +5,10 @@ import gc
 
 import pytest
 
-from balancekit import AggregateClient, RateLimit, merge
+from balancekit import AggregateClient, RateLimit
 from balancekit.client import results
 from balancekit.client.keeper import DEBOUNCE
+from balancekit.money.merge import merge_counted
 from tests.support.clock import LoopClock
 from tests.support.providers import Bank, QuickTill
 from tests.support.stores import HANGS, FlakyStore
@@ -320,11 +321,11 @@ def test_merging_takes_a_part_of_the_time_only(run_virtually, monkeypatch):
 
         def merge(self, *args, **settings):
             self.merges += 1
-            return merge(*args, **settings)
+            return merge_counted(*args, **settings)
 
     async def main():
         clock, tills = PassingClock(), [QuickTill(f"till{number}", takes=0.02 * number) for number in range(300)]
-        monkeypatch.setattr(results, "merge", clock.merge)
+        monkeypatch.setattr(results, "merge_counted", clock.merge)
         async with AggregateClient(tills, clock=clock, concurrency=300) as client:
             seen = Seen(client)
             await asyncio.sleep(6.5)
@@ -342,7 +343,9 @@ def test_many_watches_alike_merge_once(with_client, monkeypatch):
         kiosk.broken = True
         watches = [Seen(client, max_age=5) for _ in range(1000)]
         await asyncio.sleep(1)
-        monkeypatch.setattr(results, "merge", lambda *args, **more: merges.append(args) or merge(*args, **more))
+        monkeypatch.setattr(
+            results, "merge_counted", lambda *args, **more: merges.append(args) or merge_counted(*args, **more)
+        )
         till.held = "2"
         await client.invalidate("till")
         await asyncio.sleep(1)

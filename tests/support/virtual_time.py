@@ -11,6 +11,9 @@ STILL = 10_000
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop that skips the waiting: where a real one would sleep, its clock jumps."""
 
+    # Of asyncio's own base class.
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self) -> None:
         self.now = 1_000.0
         super().__init__(_JumpingSelector(self))
@@ -18,6 +21,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the time that has been jumped to."""
         return self.now
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set."""
+        return sum(not timer.cancelled() for timer in self._scheduled)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
