@@ -5,12 +5,13 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
 import attrs
+from aiohttp.hdrs import METH_CONNECT
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
@@ -186,6 +187,16 @@ def _is_partial_head(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(getattr(error, "message", ""), str)
 
 
+def _is_of_broken_proxy(error: BaseException) -> bool:
+    """Whether a proxy that was asked for a tunnel sent what is no HTTP; it may quote the proxy's password."""
+    # aiohttp asks for one, and no request of ours does.
+    return (
+        isinstance(error, aiohttp.ClientResponseError)
+        and not isinstance(error, aiohttp.ClientHttpProxyError)
+        and error.request_info.method == METH_CONNECT
+    )
+
+
 def _response_of(error: BaseException) -> Response | None:
     """Return the status and headers of the response that an exception was raised for, if the provider sent one."""
     # aiohttp gives a response that it cannot parse the status 400, and a proxy's response is none of the provider's.
@@ -215,18 +226,25 @@ def transport_error(
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:
         return None
-    response = _response_of(error)
-    # Before its text is read: what a proxy sends back of a request may hold the proxy's password.
+    response, is_partial_head = _response_of(error), _is_partial_head(error)
+    is_of_proxy = response is None and _is_of_broken_proxy(error)
     sanitize_exception(error)
+    if is_partial_head:
+        # The head may hold what the server, or a proxy, was sent.
+        cast("aiohttp.ServerDisconnectedError", error).message = ""
+        error.args = ()
     if response is not None:
         detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
         failure = error_of(response, detail, account=account, provider=provider, now=time.time())
     else:
         hint = HINTS[kind]
-        reason = "the connection ended in the head of the response" if _is_partial_head(error) else str(error)
-        if any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
+        reason = "the connection ended in the head of the response" if is_partial_head else str(error)
+        if is_of_proxy:
+            reason = "the proxy was asked for a tunnel, and did not respond as one"
+        elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
             reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
         message = excerpt(redact(f"{type(error).__name__}: {reason}".rstrip(": "), secrets))
         failure = kind(message, account=account, provider=provider, hint=hint)
-    failure.__cause__ = None if quotes_any(secrets, error) else error
+    # The password of a proxy is not among the secrets.
+    failure.__cause__ = None if is_of_proxy or quotes_any(secrets, error) else error
     return failure

@@ -639,6 +639,33 @@ async def test_the_password_of_a_proxy_is_in_no_error(
     assert base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode() not in shown
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        "HTTP/9 {echo}\r\n{echo}\r\n\r\n",
+        "HTTP/1.1 403 No\r\n{echo}: bad credentials\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: {echo}\0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Echo: {echo}\r\nX-Cut",
+        "HTTP/1.1 200 OK\r\n\r\n{echo}",
+        "HTTP/1.1 200 OK\r\nX: " + "{echo}" * 300 + "\r\n\r\n",
+    ],
+    ids=["no http", "header name", "header", "cut", "no tls", "long header"],
+)
+async def test_nothing_that_a_proxy_sends_is_quoted(start_origin, everything_shown_by, response):
+    """It may send the password back, also in what is no HTTP, before there is a tunnel to the provider."""
+    echo = base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode()
+    proxy = await start_origin()
+    proxy.response = response.format(echo=echo).encode()
+
+    async with aiohttp.ClientSession(proxy=proxy.url.replace("://", f"://user:{PROXY_PASSWORD}@")) as session:
+        failure = await failure_of(session, "https://api.example")
+
+    assert headers_of(proxy.requests[0])["Proxy-Authorization"] == f"Basic {echo}"
+    assert type(failure) is TransportError
+    assert failure.status is None
+    assert echo[:8] not in everything_shown_by(failure)
+
+
 async def test_a_proxy_is_sent_its_user_and_password(start_origin):
     """They are in the address that the session was given, and go to the proxy alone."""
     proxy = await start_origin()
