@@ -144,6 +144,8 @@ class ClientCore:
         if self.runtime is not None:
             self.runtime.scheduler.forget(account)
             self.runtime.second_looks.forget(label)
+            if self.runtime.store is not None:
+                self.runtime.store.forget(account.key)
         self._keeper.on_removed(account)
 
     async def aclose(self) -> None:

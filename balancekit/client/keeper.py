@@ -313,8 +313,10 @@ class Keeper:
 
     def _announce(self, account: Account) -> None:
         """Tell watches that something new is known of an account, together with what else is learned at that time."""
+        if not self._watches:
+            return
         self._news.add(account.label)
-        if self._news_timer is None and self._watches:
+        if self._news_timer is None:
             pause = max(DEBOUNCE, self._merge_seconds / _MERGE_SHARE)
             # Others may be read in the same moment.
             wait = DEBOUNCE if self._expected else 0.0

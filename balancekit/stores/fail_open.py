@@ -192,6 +192,10 @@ class FailOpenStore:
         # Nobody waits for it again.
         self._listening.set()
 
+    def forget(self, key: str) -> None:
+        """Forget an account that is not read any more; what other processes are to know of it is still sent."""
+        self._unknown_versions.pop(key, None)
+
     def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
         """Run a call without waiting for it; none is started once this is closed."""
         if self._closed:

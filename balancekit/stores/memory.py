@@ -11,20 +11,22 @@ from balancekit.clock import Clock, checked_clock
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
+from balancekit.stores.forgetting import forget_some
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.subscribers import Subscribers
 
-_UNKNOWN: Final = Stored("0")
+_WEEK: Final = 7 * 86400.0
 
 
 @attrs.define
 class _Account:
-    version: str = _UNKNOWN.version
+    version: str
     snapshot: AccountBalances | None = None
     # The version that the snapshot was read at, and when its request was sent by either clock.
     read_at: str = ""
     sent: float = 0.0
     sent_monotonic: float = 0.0
+    stored_at: float = 0.0
     # The text of a failure, when it was put and when its cooldown ends, by the monotonic clock.
     failure: tuple[str, float, float] | None = None
 
@@ -34,10 +36,13 @@ class MemoryStore:
 
     Give it the `clock` of the clients that use it, if that is not the machine's. An age is the longer of what the
     clock's two times say: the monotonic one stands still while the machine is suspended, and the other may be set back.
+    `keep` is after how many seconds an account is forgotten, as others come, of which nothing new was stored.
     """
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, keep: float = _WEEK) -> None:
         self._clock = checked_clock(clock)
+        self._keep = keep
+        self._unknown = Stored("0")
         self._accounts: dict[str, _Account] = {}
         self._versions = itertools.count(1)
         # The owner of each lease, and until when.
@@ -50,7 +55,7 @@ class MemoryStore:
         """Return what is known of each account, in the order of the keys."""
         now, monotonic, accounts = self._clock.time(), self._clock.monotonic(), self._accounts
         return [
-            _UNKNOWN
+            self._unknown
             if (known := accounts.get(key)) is None
             else Stored(
                 known.version,
@@ -66,9 +71,7 @@ class MemoryStore:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
         age = max(age, 0.0)
         sent, sent_monotonic = self._clock.time() - age, self._clock.monotonic() - age
-        known = self._accounts.get(key)
-        if known is None:
-            known = self._accounts[key] = _Account()
+        known = self._account(key)
         if known.snapshot is not None:
             known_valid, valid = known.read_at == known.version, version == known.version
             if known_valid > valid or (known_valid == valid and known.sent_monotonic > sent_monotonic):
@@ -81,13 +84,13 @@ class MemoryStore:
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
-        known = self._accounts.setdefault(key, _Account())
+        known = self._account(key)
         known.version, known.failure = str(next(self._versions)), None
         self._subscribers.publish(Change(key, invalidated=True))
 
     async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
         """Keep a failure for so many seconds, unless it is of an earlier version."""
-        now, known = self._clock.monotonic(), self._accounts.setdefault(key, _Account())
+        now, known = self._clock.monotonic(), self._account(key)
         if version in {None, known.version}:
             until = known.failure[2] if known.failure is not None and known.failure[0] == text else now
             known.failure = text, now, max(until, now + cooldown)
@@ -95,6 +98,8 @@ class MemoryStore:
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
         now = self._clock.monotonic()
+        if key not in self._leases:
+            forget_some(self._leases, lambda lease: lease[1] <= now)
         holder, until = self._leases.get(key, (owner, now))
         if holder != owner and until > now:
             return until - now
@@ -124,11 +129,28 @@ class MemoryStore:
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
-        return self._permits[origin].acquire(limit, request_id, self._clock.monotonic(), hold=hold)
+        now = self._clock.monotonic()
+        if origin not in self._permits:
+            forget_some(self._permits, lambda permits: permits.all_free(now))
+        return self._permits[origin].acquire(limit, request_id, now, hold=hold)
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended, if it has one."""
         self._permits[origin].release(limit, request_id, self._clock.monotonic())
+
+    def _account(self, key: str) -> _Account:
+        """Return an account of which something new is stored."""
+        now = self._clock.monotonic()
+        known = self._accounts.get(key)
+        if known is None:
+            count = len(self._accounts)
+            forget_some(self._accounts, lambda other: other.stored_at + self._keep < now)
+            if len(self._accounts) < count:
+                # No snapshot of an account that was forgotten becomes valid again.
+                self._unknown = Stored(str(next(self._versions)))
+            known = self._accounts[key] = _Account(self._unknown.version)
+        known.stored_at = now
+        return known
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 
 import pytest
@@ -426,6 +427,27 @@ class TestOrigins:
         providers, origins = with_client(steps, QuickTill())
 
         assert (providers, origins < 10) == (0, True)
+
+    def test_nothing_is_left_without_the_store_either(self, with_client):
+        """What is noted of an account while the store is out of reach goes with the account."""
+
+        class Down(MemoryStore):
+            async def get(self, keys):
+                raise ConnectionError
+
+        async def steps(client, till):
+            tracemalloc.start()
+            for number in range(3_000):
+                if number == 500:
+                    before = tracemalloc.get_traced_memory()[0]
+                await client.add(QuickTill(f"till-{number}", takes=0.0))
+                await client.fetch([f"till-{number}"])
+                await client.remove(f"till-{number}")
+            grown = tracemalloc.get_traced_memory()[0] - before
+            tracemalloc.stop()
+            return grown
+
+        assert with_client(steps, QuickTill(), store=Down(clock=LoopClock())) < 100_000
 
 
 class TestSeveralClients:

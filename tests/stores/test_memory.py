@@ -1,7 +1,10 @@
 """The store in memory, beyond what every store promises."""
 
+import tracemalloc
+
 import pytest
 
+from balancekit import RateLimit
 from balancekit.stores import MemoryStore
 from tests.support.clock import Clock
 
@@ -43,3 +46,40 @@ async def test_it_is_shown_by_its_size(make_snapshot):
     await store.put("shop", make_snapshot("shop", ("BTC", "1")), version="", age=0)
 
     assert repr(store) == "MemoryStore(1 accounts)"
+
+
+async def test_an_account_is_forgotten_of_which_nothing_new_is_stored(make_snapshot):
+    """Once `keep` seconds have passed and others come; it is unknown then, at a version that it never had."""
+    clock = Clock()
+    store = MemoryStore(clock=clock, keep=60)
+    (unknown,) = await store.get(["shop"])
+    await store.put("shop", make_snapshot("shop", ("BTC", "1")), version=unknown.version, age=0)
+    await store.put("kept", make_snapshot("kept"), version=unknown.version, age=0)
+
+    clock.now += 61
+    await store.invalidate("kept")
+    await store.invalidate("other")
+    await store.invalidate("another")
+
+    (shop, kept) = await store.get(["shop", "kept"])
+    assert (shop.snapshot, kept.snapshot is not None) == (None, True)
+    assert shop.version != unknown.version
+
+
+async def test_what_comes_and_goes_does_not_fill_the_memory(make_snapshot):
+    """Neither accounts, nor leases that were never released, nor the permits of origins."""
+    clock = Clock()
+    store = MemoryStore(clock=clock, keep=60)
+    snapshot, limit = make_snapshot("shop"), RateLimit(1, per=1)
+    tracemalloc.start()
+    for number in range(20_000):
+        if number == 1_000:
+            before = tracemalloc.get_traced_memory()[0]
+        clock.now += 1
+        await store.put(f"shop {number}", snapshot, version="0", age=0)
+        await store.lease(f"shop {number}", "me", seconds=10)
+        await store.acquire_permit(f"origin {number}", limit, "request", hold=10)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert grown < 100_000
