@@ -185,8 +185,8 @@ def merge(
 
     Of no accounts the result is empty, and `complete`, since nothing is missing.
 
-    Raises ValueError if an account occurs twice, if one lists a balance twice (by its `reference`, code and chain), if two
-    of one provider list the same one (with a `reference` of at least 16 characters, since a short one may be a mere
+    Raises ValueError if an account occurs twice, if one lists a balance twice (by its `reference`, code and chain), if
+    two of one provider list the same one (with a `reference` of at least 16 characters, since a short one may be a mere
     number), or if an alias leads to another alias.
     """
     counted = tuple(snapshots)
