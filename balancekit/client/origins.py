@@ -1,8 +1,9 @@
 """The origins that accounts are at, and what all accounts at one share: limit, retry budget, cooldown and clock."""
 
 import math
+import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 from weakref import WeakSet
 
 import attrs
@@ -100,9 +101,16 @@ class Origins:
         return f"Origins({len(self._by_name)} known)"
 
 
+_HOST: Final = re.compile(r"(?:(?:\w+:)?//)?(?:[^/?#]*@)?(\[?[\w.-]*)")
+_NAME: Final = re.compile(r"[\w .-]+")
+
+
 def _origin_of(url: object) -> str:
     try:
         return origin_of(cast("str", url))
     except (TypeError, ValueError):
-        # The name of a provider that is not an HttpProvider, or a malformed URL, which may hold a password as well.
-        return str(url).rpartition("@")[2]
+        text = str(url)
+    # The name of a provider that is not an HttpProvider, or a malformed URL, which may hold a password or a key: that
+    # is no account's, and only what may be its host is kept for the message.
+    host = _HOST.match(text)
+    return text if _NAME.fullmatch(text) or host is None else host[1] or "a malformed URL"

@@ -59,6 +59,35 @@ def test_the_password_in_the_url_of_a_limit_is_not_shown(everything_shown_by, ho
     assert "canary" not in everything_shown_by(caught.value)
 
 
+@pytest.mark.parametrize("limit", [RateLimit(1, per=1), 3], ids=["unused", "no limit"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "bonk.example/v1?token=canary-3f9a",
+        "bonk.example?mail=me@canary-3f9a",
+        "bonk.example#canary-3f9a",
+        "https://bonk.example:port/canary-3f9a",
+        "https://canary-3f9a@bonk.example:port?token=canary-3f9a",
+        "//bonk.example/canary-3f9a",
+    ],
+)
+def test_a_malformed_url_of_a_limit_is_shown_by_its_host(everything_shown_by, url, limit):
+    """Its path and query may hold a key."""
+    with pytest.raises(ConfigError, match=r"rate_limits: .*bonk\.example") as caught:
+        AggregateClient([Bank("a")], rate_limits={url: limit})
+
+    assert "canary" not in everything_shown_by(caught.value)
+
+
+@pytest.mark.parametrize("url", ["/canary-3f9a", "?canary-3f9a", "canary-3f9a@"])
+def test_a_malformed_url_without_a_host_is_not_shown(everything_shown_by, url):
+    """It may be a key in the wrong place."""
+    with pytest.raises(ConfigError, match="rate_limits: no account is on a malformed URL") as caught:
+        AggregateClient([Bank("a")], rate_limits={url: RateLimit(1, per=1)})
+
+    assert "canary" not in everything_shown_by(caught.value)
+
+
 def test_accounts_of_other_keys_have_other_places_in_a_store():
     """Two services with one label at one provider do not take each other's money for their own."""
     shops = [CryptoprocessingProvider("shop", key=key, secret="s") for key in ("key-one", "key-two", "key-one")]
