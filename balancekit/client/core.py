@@ -5,7 +5,7 @@ Nothing here refers to the client itself, so that one that is dropped without be
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
 
 import aiohttp
@@ -55,12 +55,7 @@ class ClientCore:
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
         self._events = RecentEvents(self._clock)
-        unknown = [account.label for account in book.values() if not account.fingerprint]
-        if unknown and store is not None:
-            _log.warning(
-                "not shared through the store, since nothing distinguishes it from other accounts: %s",
-                ", ".join(unknown),
-            )
+        self._log_not_shared(book.values())
 
     def check_open(self) -> None:
         """Raise RuntimeError if the client, or the session lent to it, is closed."""
@@ -134,6 +129,7 @@ class ClientCore:
     def add(self, provider: object) -> None:
         """Add the account of a provider."""
         account = self.book.add(provider, "provider")
+        self._log_not_shared([account])
         self._results.forget()
         self._keeper.on_added(account)
 
@@ -200,6 +196,14 @@ class ClientCore:
                 account.state.invalidate(self.moment())
                 self._results.forget()
             runtime.second_looks.schedule_at(at, label, partial(self._invalidate, runtime, account))
+
+    def _log_not_shared(self, accounts: Iterable[Account]) -> None:
+        unknown = [account.label for account in accounts if not account.fingerprint]
+        if unknown and self._given_store is not None:
+            _log.warning(
+                "not shared through the store, since nothing distinguishes it from other accounts: %s",
+                ", ".join(unknown),
+            )
 
     async def _invalidate(self, runtime: Runtime, account: Account) -> None:
         if runtime.store is not None:

@@ -19,7 +19,7 @@ from balancekit import (
 )
 from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
-from tests.support.providers import Bank, QuickTill, Till, bitcoin
+from tests.support.providers import Bank, QuickTill, Scripted, Till, bitcoin
 
 
 class Keyed(QuickTill):
@@ -100,6 +100,18 @@ class TestAdd:
             return first.amount("BTC"), later.amount("BTC")
 
         assert with_client(steps, QuickTill()) == (1, 3)
+
+    def test_one_that_cannot_be_shared_is_logged(self, with_client, caplog):
+        """As it is if a client begins with it; its label tells nobody else's account from it."""
+
+        async def steps(client, till):
+            await client.add(Scripted("nameless"))
+
+        with_client(steps, QuickTill(), store=MemoryStore(clock=LoopClock()))
+
+        assert [record.getMessage() for record in caplog.records] == [
+            "not shared through the store, since nothing distinguishes it from other accounts: nameless"
+        ]
 
 
 class TestRemove:
