@@ -48,8 +48,8 @@ def in_order(accounts: list[Account], origin: Origin, moment: Moment) -> list[Ac
     longest, whichever call wanted them.
     """
     if origin.limit is None:
-        down = [account for account in accounts if account.state.failure is not None]
-        return [account for account in accounts if account.state.failure is None] + down if down else accounts
+        is_mixed = [True for account in accounts if account.state.failure or account.state.waiting_since]
+        return sorted(accounts, key=_is_down_or_new) if is_mixed else accounts
     is_sorted = True
     for account in accounts:
         if account.state.waiting_since is None:
@@ -87,4 +87,10 @@ def late_permits(
 
 def waiting_since(account: Account) -> float:
     """Return since when an account waits for a request."""
-    return account.state.waiting_since or 0.0
+    state = account.state
+    # One that was read for another call meanwhile has waited since then.
+    return state.requested_at if state.waiting_since is None else state.waiting_since
+
+
+def _is_down_or_new(account: Account) -> tuple[bool, bool]:
+    return account.state.failure is not None, account.state.waiting_since is None

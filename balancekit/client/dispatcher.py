@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import aiohttp
 
 from balancekit.client.accounts import Account
+from balancekit.client.admission import waiting_since
 from balancekit.client.attempts import Attempts, RetryAfter
 from balancekit.client.fair_queue import FairQueue
 from balancekit.client.flights import Flight, Waiter
@@ -301,5 +302,4 @@ class Dispatcher:
 
 
 def _waiting_since(item: _Item) -> float:
-    account = item.account if isinstance(item, Flight) else item
-    return account.state.waiting_since or 0.0
+    return waiting_since(item.account if isinstance(item, Flight) else item)

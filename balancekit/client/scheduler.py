@@ -231,7 +231,7 @@ class Scheduler:
             if waiter.options.buffer is None:
                 self._enqueue(waiter, origin, list(at_origin), moment)
             else:
-                waiter.rest[origin] = at_origin
+                waiter.rest[origin] = deque(in_order(list(at_origin), origin, moment))
                 self._queue_rest(waiter, origin, moment)
 
     def _queue_rest(self, waiter: Waiter, origin: Origin, moment: Moment) -> None:
@@ -329,6 +329,8 @@ class Scheduler:
             self._fail(waiter, account, account.to_failure(error, moment))
 
         def failure_of(account: Account) -> AccountFailure:
+            # In the next call its turn comes before that of those that were read in this one.
+            account.state.waiting_since = account.state.waiting_since or moment.now
             return account.to_failure(still_queued(account, waiter.deadline, now=moment.now), moment)
 
         self._fail_rest(waiter, failure_of)
