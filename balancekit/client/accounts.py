@@ -1,7 +1,7 @@
 """One account: its provider, its origin, what is known of it, and what becomes of that which its provider returns."""
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -96,23 +96,21 @@ class Account:
 
     def to_error(self, raised: BaseException) -> BalancekitError:
         """Return the error that stands for what the account's provider raised, whatever that is."""
+        secrets = secrets_of(self.source)
         # A subclass that does not call its base's constructor has none of an error's attributes.
         if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
             # An HttpProvider has done so itself.
-            return raised if isinstance(self.source, HttpProvider) else redact_exception(raised, self._secrets())
+            return (
+                raised if isinstance(self.source, HttpProvider) else redact_exception(raised, secrets_of(self.source))
+            )
         error: ProviderError | None = None
-        secrets = self._secrets()
+        secrets = secrets_of(self.source)
         with suppress(Exception):
             error = transport_error(raised, account=self.label, provider=self.provider, secrets=secrets)
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised, secrets)
         return error
-
-    def _secrets(self) -> Collection[str]:
-        with suppress(Exception):
-            return secrets_of(self.source)
-        return ()
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

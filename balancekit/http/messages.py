@@ -29,19 +29,22 @@ def _case_insensitive(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
 
 
-def _without_query(url: str) -> str:
-    return repr(url.partition("?")[0])
+def _origin(url: str) -> str:
+    try:
+        return repr(str(URL(url).origin()))
+    except (TypeError, ValueError):
+        return "…"
 
 
 @attrs.frozen
 class Request:
     """One request, ready to be sent as it is: what was signed is what goes out.
 
-    Headers and body are credentials or may hold them, so no repr shows them.
+    Headers, body, path and query may hold credentials, so no repr shows them.
     """
 
     method: str
-    url: str = attrs.field(repr=_without_query)
+    url: str = attrs.field(repr=_origin)
     headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 

@@ -1,36 +1,37 @@
-"""Redaction: taking secrets out of text, responses and exceptions, in case a server sends back what it received."""
+"""Redaction: taking secrets out of text and exceptions, in case a server sends back what it received."""
 
-import contextlib
-import json
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit.errors import ProviderError
-from balancekit.http.messages import MAX_ERROR_BODY, MAX_EXCERPT, Request, Response, excerpt
-from balancekit.http.quotations import Secrets
+from balancekit.http.messages import MAX_EXCERPT, Request, excerpt
+from balancekit.http.quotations import Secrets, decodings
 from balancekit.http.secret import Secret
-from balancekit.money import exact_json
-
-_MASK: Final = "***"
+from balancekit.http.words import NOT_SHOWN, only_words
 
 _MIN_SECRET_LENGTH: Final = 4
 
 _MIN_ATTRIBUTE_LENGTH: Final = 8
 """The length from which on a text that an adapter keeps, and that is not marked as a secret, may be one."""
 
-# What follows a usual prefix, and any long run of letters and digits.
-_KEY: Final = re.compile(r"\b((?:[spr]k|whsec)_|Bearer |Basic )\S+|[\w+/=-]{20,}", re.IGNORECASE)
+_MAX_VALUES: Final = 1_000
+"""How many values of an adapter are searched for secrets."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
+
+_FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types"}
+"""Where the classes are from whose objects are not searched: they hold no secret, or not as text."""
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
@@ -42,34 +43,59 @@ _VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
 _WORDS: Final = re.compile(r"[A-Za-z._-]+")
 """A part of a path that is hardly a secret, such as `account.balance.getMany`."""
 
-NOT_SHOWN: Final = "(not shown: it contains a secret)"
-"""What stands in place of text that quotes a secret in any other way than as it was sent."""
+_LABELS: Final = frozenset({"account", "provider"})
 
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
 _Error = TypeVar("_Error", bound=BaseException)
 
 
-def sensitive_values(request: Request, kept: Collection[str] = ()) -> Secrets:
-    """Return what must not be shown of a request: the values of its query and headers, and tokens in path and body.
+def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
+    """Return all that must not be shown of an adapter and of the request that it has built.
 
-    The parts of a header's value between blanks count too: a server may send a token back without its scheme. A token
-    is what the adapter has `kept`, or what is too long for a word, or long and has digits.
+    Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
+    labels, short ones and the harmless parts of URLs. Of the request it is the values of its query and headers, and
+    the tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's
+    value between blanks count too, since a server may send a token back without its scheme.
     """
-    url = URL(request.url, encoded=True)
-    body = request.body.decode("utf-8", "replace")
-    values = {value for name, value in request.headers.items() if name.lower() not in _PUBLIC_HEADERS}
-    values |= {part for value in values for part in value.split()}
-    values |= {*url.query.values(), url.user or "", url.password or ""}
-    values |= {value for value in kept if value in url.path or value in body}
-    values |= {
-        part
-        for part in (*url.path.split("/"), *url.raw_path.split("/"))
-        if _is_token(part) and not _WORDS.fullmatch(part)
-    }
-    words = _VALUE.findall(body)
-    values |= {word for word in words if _is_token(word) or word == body}
-    return Secrets(value for value in values if len(value) >= _MIN_SECRET_LENGTH)
+    found: set[str] = set()
+    # An adapter may be of any kind, and have built any request. What has been found by then counts.
+    with suppress(Exception):
+        found.update(_texts_in(adapter))
+    if request is not None:
+        for read in (_values_of_headers, _values_of_url, _values_of_body):
+            with suppress(Exception):
+                found.update(read(request))
+    return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH)
+
+
+def _values_of_headers(request: Request) -> Iterator[str]:
+    for name, value in request.headers.items():
+        if name.lower() not in _PUBLIC_HEADERS:
+            yield value
+            for part in value.split():
+                yield part
+                # A user and a password.
+                for decoded in decodings(part):
+                    with suppress(UnicodeDecodeError):
+                        yield from decoded.decode().split(":")
+
+
+def _values_of_url(request: Request) -> Iterator[str]:
+    return _secrets_in_url(URL(request.url, encoded=True))
+
+
+def _values_of_body(request: Request) -> Iterator[str]:
+    content: object = request.body
+    body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+    return (word for word in _VALUE.findall(body) if _is_token(word) or word == body)
+
+
+def _secrets_in_url(url: URL) -> Iterator[str]:
+    yield from (*url.query.values(), url.user or "", url.password or "")
+    for part in (*url.path.split("/"), *url.raw_path.split("/")):
+        if _is_token(part) and not _WORDS.fullmatch(part):
+            yield part
 
 
 def _is_token(text: str) -> bool:
@@ -77,37 +103,55 @@ def _is_token(text: str) -> bool:
     return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
 
 
+def _texts_in(adapter: object) -> Iterator[str]:
+    pending = [value for name, value in _attributes_of(adapter) if name not in _LABELS]
+    seen: set[int] = set()
+    while pending and len(seen) < _MAX_VALUES:
+        # In the order of their depth.
+        value = pending.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if not isinstance(value, Secret) and hasattr(value, "get_secret_value"):
+            # Pydantic's, and what imitates it.
+            value = Secret(value)
+        if isinstance(value, Secret):
+            with suppress(TypeError):
+                yield from value.reveal().split()
+        elif isinstance(value, str | bytes | URL):
+            yield from _texts_of(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+        elif isinstance(value, Mapping):
+            pending += cast("Mapping[object, object]", value).values()
+        elif isinstance(value, Sequence | AbstractSet):
+            pending += cast("Iterable[object]", value)
+        elif type(value).__module__.partition(".")[0] not in _FOREIGN:
+            pending += (held for _, held in _attributes_of(value))
+
+
+def _texts_of(text: str) -> Iterator[str]:
+    for part in text.split():
+        if "://" in part or part.startswith("/"):
+            with suppress(ValueError):
+                yield from _secrets_in_url(URL(part))
+        elif len(part) >= _MIN_ATTRIBUTE_LENGTH:
+            yield part
+
+
+def _attributes_of(value: object) -> Iterator[tuple[str, object]]:
+    names = dict.fromkeys(name for kind in type(value).__mro__ for name in _slots(kind))
+    for name in {**names, **getattr(value, "__dict__", {})}:
+        with suppress(Exception):
+            yield name, getattr(value, name)
+
+
+def _slots(kind: type) -> Iterable[str]:
+    slots: str | Iterable[str] = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else slots
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return text with *** in place of the secrets, in upper or lower case.
-
-    Text that quotes one in any other way, in part or in another encoding, is not shown at all.
-    """
-    secrets = Secrets.of(secrets)
-    masked = _mask(text, secrets)
-    return NOT_SHOWN if secrets.quoted_in(masked) else masked
-
-
-def _mask(text: str, secrets: Secrets) -> str:
-    # The longest first, since one may be a part of another.
-    pattern = "|".join(map(re.escape, secrets.in_plain(text)))
-    return re.sub(pattern, _MASK, text, flags=re.IGNORECASE) if pattern else text
-
-
-def redact_response(response: Response, secrets: Iterable[str]) -> Response:
-    """Return a response without the secrets in its headers and body.
-
-    Of the body, the first `MAX_ERROR_BODY` bytes are kept.
-    """
-    secrets = Secrets.of(secrets)
-    body = response.body[:MAX_ERROR_BODY]
-    text = body.decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, RecursionError):
-        # Encoded again, since `/` may have come as `\\/`, and any character by its number.
-        text = json.dumps(exact_json.decode_json(body), ensure_ascii=False)
-    escaped = Secrets(json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets)
-    text = redact(text, secrets) if escaped == secrets else redact(_mask(text, escaped), secrets)
-    headers = {name: redact(value, secrets) for name, value in response.headers.items()}
-    return Response(response.status, headers, text.encode("utf-8", "replace"))
+    """Return the start of a text with `***` in place of the secrets, and `…` for all that may quote one in any way."""
+    return Secrets.of(secrets).redact(text)
 
 
 def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
@@ -119,18 +163,31 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
         link.__traceback__ = None
         if isinstance(link, aiohttp.ClientResponseError):
             info = link.request_info
-            link.request_info = aiohttp.RequestInfo(info.url, info.method, _NO_HEADERS, info.real_url)
+            # The path and the query may hold a token.
+            url = info.real_url.origin()
+            link.request_info = aiohttp.RequestInfo(url, info.method, _NO_HEADERS, url)
             link.args = (link.request_info, ())
             link.history = ()
             # A proxy may send back the password that it was sent.
             link.headers = None
-            if isinstance(link, aiohttp.ClientHttpProxyError):
-                link.message = "the proxy refused"
+            is_proxy = isinstance(link, aiohttp.ClientHttpProxyError)
+            # What aiohttp cannot read of a response it quotes in its message.
+            link.message = "the proxy refused" if is_proxy else _words_of(link)
+        elif isinstance(link, HttpProcessingError):
+            link.message, link.args = _words_of(link), ()
+            for name in ("hdr", "headers", "line"):
+                vars(link).pop(name, None)
         elif isinstance(link, UnicodeEncodeError):
             link.object, link.args = "", ()
         elif isinstance(link, UnicodeDecodeError):
             link.object, link.args = b"", ()
+        elif isinstance(link, AttributeError):
+            link.obj = None
     return error
+
+
+def _words_of(link: aiohttp.ClientResponseError | HttpProcessingError) -> str:
+    return only_words(str(getattr(link, "message", ""))[: 4 * MAX_EXCERPT])
 
 
 class SanitizedExceptions:
@@ -150,45 +207,16 @@ class SanitizedExceptions:
             sanitize_exception(error, except_for=self._handled_before)
 
 
-def secrets_of(adapter: object) -> frozenset[str]:
-    """Return the texts in an adapter's attributes that must not be shown: all but labels, URLs and short ones."""
-    names = {*getattr(adapter, "__dict__", {}), *(name for kind in type(adapter).__mro__ for name in _slots(kind))}
-    found: set[str] = set()
-    pending: list[object] = [getattr(adapter, name, None) for name in names - {"account", "provider"}]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, Secret):
-            with contextlib.suppress(TypeError):
-                found |= {part for part in value.reveal().split() if len(part) >= _MIN_SECRET_LENGTH}
-        elif isinstance(value, str | bytes):
-            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            found |= {part for part in text.split() if len(part) >= _MIN_ATTRIBUTE_LENGTH and "://" not in part}
-        elif isinstance(value, Mapping):
-            pending += cast("Mapping[object, object]", value).values()
-        elif isinstance(value, list | tuple):
-            pending += cast("Sequence[object]", value)
-    return frozenset(found)
-
-
-def _slots(kind: type) -> Iterable[str]:
-    slots: str | Iterable[str] = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else slots
-
-
-def _mask_keys(text: str) -> str:
-    """Return text without what looks like a key: an adapter may hold its own where nobody knows it."""
-    return _KEY.sub(lambda run: _MASK if run[1] or not (run[0].isalpha() or run[0].isdigit()) else run[0], text)
-
-
 def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] = ()) -> _Error:
     """Make an adapter's own exception the cause of an error, and its message and place a note and a part of the hint.
 
-    The exception is sanitized; one that quotes a secret is dropped, and its message is redacted.
+    The exception is sanitized, and its message redacted; unless it has only words and numbers, it is dropped.
     """
+    secrets = Secrets.of(secrets)
     frames = traceback.extract_tb(raised.__traceback__)
     own_text = ""
-    with contextlib.suppress(Exception):
-        own_text = excerpt(_mask_keys(redact(str(raised), secrets)[: 4 * MAX_EXCERPT]))
+    with suppress(Exception):
+        own_text = excerpt(secrets.redact(str(raised)))
     # Where the adapter is, rather than where a library is that it has called.
     outside = [frame.filename for frame in frames if not frame.filename.startswith(_PACKAGE)][:1]
     for frame in [frame for frame in frames if not outside or frame.filename in outside][-1:]:
@@ -197,45 +225,79 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] 
         error.add_note(note)
         if isinstance(error, ProviderError):
             error.hint = f"{note}. {error.hint}" if error.hint else note
-    sanitize_exception(raised)
-    error.__cause__ = None if quotes_any(secrets, raised) else raised
+    error.__cause__ = _clean(raised, secrets)
     return error
 
 
 def redact_exception(error: _Error, secrets: Collection[str]) -> _Error:
-    """Sanitize an exception, and redact the text and the attributes of it and of those it came from."""
-    for link in walk_exception_chain(sanitize_exception(error)):
-        # Some cannot be changed; `attach_cause` leaves them out.
-        if _quotes_any(secrets, link):
-            with contextlib.suppress(Exception):
-                link.args = tuple(_redacted(value, secrets) for value in link.args)
-                for name, value in vars(link).items():
-                    setattr(link, name, [] if name == "__notes__" else _redacted(value, secrets))
-                if isinstance(link, SystemExit):
-                    link.code = cast("str | int | None", _redacted(link.code, secrets))
+    """Sanitize an exception, and redact its text and its attributes, of which only texts and numbers stay as they are.
+
+    What it came from is dropped unless it has only words and numbers.
+    """
+    secrets = Secrets.of(secrets)
+    # First, while each is still linked to what it came from.
+    cause, context = (_clean(link, secrets) for link in (error.__cause__, error.__context__))
+    sanitize_exception(error)
+    # Some cannot be changed.
+    with suppress(Exception):
+        error.__cause__, error.__context__ = cause, context
+        if not isinstance(error, BaseExceptionGroup):
+            error.args = tuple(_plain(value, secrets) for value in error.args)
+        for name, value in _attributes_of(error):
+            if name == "__notes__":
+                error.__notes__ = [secrets.redact(str(note)) for note in error.__notes__]
+            elif name in _LABELS and isinstance(value, str):
+                setattr(error, name, secrets.without_quotations(secrets.mask(value)))
+            else:
+                setattr(error, name, _plain(value, secrets))
+        if isinstance(error, SystemExit):
+            error.code = cast("str | int | None", _plain(error.code, secrets))
     return error
 
 
-def _redacted(value: object, secrets: Collection[str]) -> object:
+def _plain(value: object, secrets: Secrets) -> str | float | None:
+    """Return a text or a number, redacted; of anything else its repr."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    return redact(value if isinstance(value, str) else repr(value), secrets)
+    try:
+        return secrets.redact(value if isinstance(value, str) else repr(value))
+    except Exception:  # noqa: BLE001 - an adapter's object may raise anything
+        return NOT_SHOWN
+
+
+def _clean(raised: BaseException | None, secrets: Secrets) -> BaseException | None:
+    """Return an exception sanitized, or None if it or one that it came from has anything but words and numbers."""
+    if raised is None:
+        return None
+    sanitize_exception(raised)
+    return raised if all(_is_clean(link, secrets) for link in walk_exception_chain(raised)) else None
+
+
+def _is_clean(link: BaseException, secrets: Secrets) -> bool:
+    try:
+        values = [str(link), *(value for _, value in _attributes_of(link))]
+        # The members of a group are links themselves.
+        values += link.args if not isinstance(link, BaseExceptionGroup) else ()
+        return all(_is_short(value) and _plain(value, secrets) == value for value in values)
+    except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
+        return False
+
+
+def _is_short(value: object) -> bool:
+    return not isinstance(value, str) or len(value) <= MAX_EXCERPT
 
 
 def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
-    """Whether an exception, or one that it came from, has one of the secrets in its text or its attributes."""
-    return any(_quotes_any(secrets, link) for link in walk_exception_chain(error))
+    """Whether an exception, or one that it came from, quotes one of the secrets in its text or its attributes."""
+    secrets = Secrets.of(secrets)
+    return bool(secrets) and any(_quotes_any(secrets, link) for link in walk_exception_chain(error))
 
 
-def _quotes_any(secrets: Collection[str], link: BaseException) -> bool:
-    if not secrets:
-        return False
+def _quotes_any(secrets: Secrets, link: BaseException) -> bool:
     try:
-        text = f"{link} {link!r} {link.args!r} {vars(link)!r}"
+        return secrets.quoted_in(f"{link} {link!r} {link.args!r} {vars(link)!r}")
     except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
         return True
-    secrets = Secrets.of(secrets)
-    return bool(secrets.in_plain(text)) or secrets.quoted_in(text)
 
 
 def walk_exception_chain(error: BaseException, *, except_for: BaseException | None = None) -> Iterator[BaseException]:

@@ -243,7 +243,7 @@ def transport_error(
             reason = "the proxy was asked for a tunnel, and did not respond as one"
         elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
             reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
-        message = excerpt(redact(f"{type(error).__name__}: {reason}".rstrip(": "), secrets))
+        message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
     # The password of a proxy is not among the secrets.
     failure.__cause__ = None if is_of_proxy or quotes_any(secrets, error) else error

@@ -34,14 +34,11 @@ from balancekit.http.hints import (
     UNSENT_HINT,
 )
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url, origin_of
-from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     attach_cause,
     redact,
     redact_exception,
-    redact_response,
     secrets_of,
-    sensitive_values,
 )
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
@@ -189,7 +186,9 @@ class HttpProvider(ABC):
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
             failure = self._error_for(error, request, response)
         except BaseException as error:  # noqa: BLE001 - the frames of a cancellation hold the headers, too
-            failure = redact_exception(error, self._secrets(request))
+            failure = redact_exception(error, secrets_of(self, request))
+        # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
+        request = response = None
         # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
         raise failure
 
@@ -198,12 +197,8 @@ class HttpProvider(ABC):
         fields = vars(self)
         return f"{type(self).__name__}({fields.get('account')!r}, base_url={fields.get('base_url')!r})"
 
-    def _secrets(self, request: Request | None) -> Secrets:
-        kept = secrets_of(self)
-        return Secrets(kept if request is None else kept | sensitive_values(request, kept))
-
     def _error_for(self, raised: Exception, request: Request | None, response: Response | None) -> BalancekitError:
-        hidden, name = self._secrets(request), type(raised).__name__
+        hidden, name = secrets_of(self, request), type(raised).__name__
         if isinstance(raised, BalancekitError):
             return redact_exception(raised, hidden)
         if request is None:
@@ -239,14 +234,13 @@ class HttpProvider(ABC):
 
     def _error_of(self, request: Request, response: Response) -> ProviderError:
         # A debugging server or a proxy may send back what it was sent.
-        hidden = sensitive_values(request, secrets_of(self))
-        redacted = redact_response(response, hidden)
+        hidden = secrets_of(self, request)
         try:
-            detail = redact_detail(self.read_error(redacted), hidden)
+            detail = redact_detail(self.read_error(response), hidden)
         except ProviderError as own:
             return redact_exception(own, hidden)
         except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
-            detail = error_detail(redacted)
+            detail = redact_detail(error_detail(response), hidden)
         now = self.clock()
         error = error_of(response, detail, account=self.account, provider=self.provider, hints=self.hints, now=now)
         if isinstance(error, AuthenticationError) and self.signs_time and (sent_at := date_of(response)) is not None:

@@ -474,7 +474,7 @@ def test_what_raise_for_status_raises_is_the_error_of_its_status(status, kind, r
     failure = transport_error(error, account="shop", provider="fake", secrets={CANARY})
 
     assert type(failure) is kind
-    assert (failure.message, failure.status, failure.retry_after) == (f"{status}: No ***", status, 40)
+    assert (failure.message, failure.status, failure.retry_after) == (f"{status}: No …", status, 40)
     assert failure.retryable is retryable
     assert CANARY not in everything_shown_by(failure)
 

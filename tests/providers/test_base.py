@@ -204,7 +204,7 @@ async def test_an_adapters_own_message_is_redacted(bank, wire, monkeypatch, ever
         await bank.fetch_balances(None)
 
     shown = everything_shown_by(caught.value)
-    assert "which raised KeyError: '*** *** ***" in str(caught.value)
+    assert "which raised KeyError: '*** *** …'" in str(caught.value)
     assert CANARY not in shown
     assert "another-canary-77" not in shown
     assert "sk_live" not in str(caught.value)
@@ -383,7 +383,8 @@ async def test_a_response_that_quotes_a_credential_in_disguise_is_not_shown(wire
     with pytest.raises(BadRequestError) as caught:
         await bank.fetch_balances(None)
 
-    assert caught.value.message == "402: (not shown: it contains a secret)"
+    assert caught.value.message.startswith("402: no such token: …")
+    assert not any(token[at : at + 6] in caught.value.message for at in range(len(token) - 5))
     assert caught.value.hint == "Pay the bank"
 
 
@@ -459,8 +460,9 @@ async def test_what_an_adapter_reads_of_an_error_is_one_printable_line(bank, wir
         await bank.fetch_balances(None)
 
     assert caught.value.code == "locked ERROR forged"
-    assert caught.value.message.startswith("403 locked ERROR forged: ?[2J *** xxx")
+    assert caught.value.message.startswith("403 locked ERROR forged: ?[… *** …")
     assert len(caught.value.message) < 250
+    assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
