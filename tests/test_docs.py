@@ -57,11 +57,17 @@ def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, cap
 
 
 def test_every_python_block_is_run():
-    """A block is a program with its output, or defines something that a test below uses; none is overlooked."""
+    """A block is a program with its output, or defines something that a test uses; none is overlooked.
+
+    Those of docs/servers.md are run by tests/scenarios/test_servers.py.
+    """
     assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
     assert len(PROGRAMS) == 14
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
+        {"make_aiohttp_app"},
+        {"make_starlette_server"},
+        {"stop_watching_at_signals"},
         {"health"},
         {"make_app"},
     ]

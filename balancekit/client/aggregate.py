@@ -216,6 +216,14 @@ class AggregateClient:
         labels = None if accounts is None else list(self._core.book.select(accounts))
         return self._core.watch(labels, options)
 
+    def stop_watching(self) -> None:
+        """End every watch, and each later one when it begins; all other calls go on.
+
+        For a server that stops: it waits for open responses, and so for the watches that these come from, before it
+        closes a client. Call it in the client's event loop; see docs/servers.md.
+        """
+        self._core.stop_watching()
+
     async def invalidate(self, account: str) -> None:
         """Mark the account's balances as possibly changed: no snapshot from before now counts as fresh.
 

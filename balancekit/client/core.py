@@ -111,6 +111,10 @@ class ClientCore:
         """Make a watch of the accounts of those labels, or of all."""
         return Watch(self._keeper, labels, options)
 
+    def stop_watching(self) -> None:
+        """End every watch, and each later one when it begins."""
+        self._keeper.close()
+
     async def invalidate(self, account: Account) -> None:
         """Note that an account's balances may have changed, for all that share the store."""
         await self._invalidate(await self.ready(), account)

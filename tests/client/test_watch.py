@@ -378,6 +378,19 @@ def test_every_task_that_waits_is_ended_at_once(with_quick_till, after, close):
     with_quick_till(steps, QuickTill(), QuickTill("hung", takes=9))
 
 
+def test_watches_can_be_stopped_before_the_client_is_closed(with_quick_till):
+    """A server that stops ends all watches, also those that begin while it does, and answers other requests."""
+
+    async def steps(client, till):
+        waiting = Seen(client)
+        await asyncio.sleep(1)
+        client.stop_watching()
+        await waiting.task
+        return [merged async for merged in client.watch()], (await client.fetch()).amount("BTC")
+
+    assert with_quick_till(steps) == ([], 1)
+
+
 def test_a_watch_that_begins_after_the_close_ends_at_once(with_quick_till):
     """A watch that was made before the client closed, and is read only afterwards, gives nothing."""
 

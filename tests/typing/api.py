@@ -157,6 +157,7 @@ async def follow(client: AggregateClient, headers: RawHeaders, body: bytes) -> M
         async for latest in states:
             print(latest.complete)
     await watch.aclose()
+    client.stop_watching()
     async for latest in client.watch():
         print(latest.as_of)
     return latest
