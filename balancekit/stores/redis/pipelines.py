@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from balancekit.stores.redis.connection import UNREACHABLE, AnyRedis, NoScriptError, ReadOnlyError, disconnect
+from balancekit.stores.redis.refusals import refusal_of_connection
 
 Argument: TypeAlias = str | bytes | int
 
@@ -93,7 +94,8 @@ class Pipelines:
                 await disconnect(self._redis, in_use=self._own)
         except Exception as error:  # noqa: BLE001 - the callers get it, whatever it is
             # One for each, since an exception that many raise collects the frames of all. A copy has no frames.
-            return [copy.copy(error) for _ in calls]
+            failure = refusal_of_connection(error) or error
+            return [copy.copy(failure) for _ in calls]
         return replies
 
     async def _repeat(self, command: str, calls: Sequence[Call], replies: list[Any], places: Sequence[int]) -> None:

@@ -3,6 +3,9 @@
 import re
 from typing import Final
 
+from redis.exceptions import AuthenticationError, ClusterDownError, RedisClusterException, ResponseError
+
+from balancekit.http.redaction import walk_exception_chain
 from balancekit.stores.base import StoreRefusedError
 
 _REFUSALS: Final = {
@@ -29,6 +32,7 @@ _REFUSALS: Final = {
         "Redis does not permit its user a command: give it the permissions that the documentation of RedisStore lists"
     ),
 }
+_RESPONSES: Final = (ResponseError, AuthenticationError)
 _DENIED_COMMAND: Final = re.compile(r".*no permissions to run the '([a-z|]+)' command")
 
 
@@ -43,3 +47,17 @@ def refusal_of(error: Exception) -> StoreRefusedError | None:
         if re.match(pattern, text):
             return StoreRefusedError(message)
     return None
+
+
+def refusal_of_connection(error: Exception) -> StoreRefusedError | None:
+    """Return what Redis refuses that responds with an error when a connection is opened; None for any other error.
+
+    Its text is never shown: a server that does not know AUTH repeats the user and the password.
+    """
+    # A client of a cluster quotes the errors of its nodes.
+    links = walk_exception_chain(error) if isinstance(error, RedisClusterException) else [error]
+    if isinstance(error, ClusterDownError) or not any(isinstance(link, _RESPONSES) for link in links):
+        return None
+    return refusal_of(error) or StoreRefusedError(
+        "Redis refuses the connection: check the user, the password and the database in its URL, and that it knows AUTH"
+    )

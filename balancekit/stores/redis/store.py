@@ -27,7 +27,7 @@ from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import scripts as lua
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
-from balancekit.stores.redis.refusals import refusal_of
+from balancekit.stores.redis.refusals import refusal_of, refusal_of_connection
 from balancekit.stores.redis.values import (
     ParsedSnapshot,
     ParsedSnapshots,
@@ -254,9 +254,13 @@ class RedisStore:
                 try:
                     async for text in published:
                         yield Change(None) if text is None else parse_change(text)
-                except NoPermissionError as error:
-                    self._report_denied("SUBSCRIBE")
-                    raise refusal_of(error) or error from None
+                except Exception as error:
+                    if isinstance(error, NoPermissionError):
+                        self._report_denied("SUBSCRIBE")
+                    refusal = refusal_of_connection(error)
+                    if refusal is None:
+                        raise
+                    raise refusal from None
 
     def _report_denied(self, command: str) -> None:
         # Everything else works, so nobody would notice but by changes that arrive late.

@@ -8,6 +8,7 @@ import pytest
 from balancekit.stores import RedisStore, StoreRefusedError
 from balancekit.stores.redis.refusals import refusal_of
 from tests.support.stores import known, put
+from tests.support.thread_server import ThreadServer
 
 CANARY = "canary-value-1"
 
@@ -135,3 +136,24 @@ def test_what_redis_responds_is_explained(response, message):
 def test_another_error_is_no_refusal():
     """An outage, for example, ends by itself."""
     assert refusal_of(ConnectionError("Connection closed by server.")) is None
+
+
+@pytest.mark.parametrize("cluster", [False, True], ids=["one server", "cluster"])
+@pytest.mark.parametrize("url", ["redis://user:{}@{}", "redis://:{}@{}"], ids=["user", "password alone"])
+@pytest.mark.parametrize("code", ["ERR unknown command", "WRONGPASS", "NOPERM no permissions to access a channel"])
+async def test_what_redis_responds_to_a_password_is_not_shown(everything_shown_by, code, url, cluster):
+    """A server that does not know AUTH, or what stands before it, may repeat the password."""
+
+    def refuse(command):
+        return b"-%s, with args beginning with: %s\r\n" % (code.encode(), command.replace(b"\r\n", b" "))
+
+    shown = []
+    with ThreadServer(refuse) as server:
+        address = url.format(CANARY, server.url.removeprefix("http://"))
+        async with RedisStore.from_url(address, cluster=cluster) as store:
+            for call in (store.get(["shop"]), anext(store.changes())):
+                with pytest.raises(StoreRefusedError) as caught:
+                    await call
+                shown.append(everything_shown_by(caught.value))
+
+    assert CANARY not in "".join(shown)
