@@ -140,8 +140,9 @@ class FailOpenStore:
             await self._call(lambda: self._store.invalidate(key))
         except _UnavailableError:
             self._pending_invalidations[key] = object()
-            self._unknown_versions.pop(key, None)
             self._ensure_flushing()
+        # Lookups may be refused although this is not.
+        self._unknown_versions.pop(key, None)
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store every process has it."""

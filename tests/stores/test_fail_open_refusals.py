@@ -138,3 +138,18 @@ def test_a_read_from_before_a_change_that_was_heard_of_is_not_joined_after_it(wi
         return before == await known(fail_open)
 
     assert not with_store(steps)
+
+
+def test_an_invalidation_holds_although_lookups_are_refused(with_store):
+    """No read from before it is joined, whether the store takes it or not."""
+
+    async def steps(store, fail_open):
+        store.refused["get"] = "no rights: grant +info"
+        versions = [(await known(fail_open)).version]
+        for refused in ({}, {"invalidate": "full"}):
+            store.refused |= refused
+            await fail_open.invalidate("shop")
+            versions.append((await known(fail_open)).version)
+        return len(set(versions))
+
+    assert with_store(steps) == 3

@@ -7,6 +7,8 @@ deleted.
 
 from typing import Final
 
+from balancekit.http.transport import MAX_RESPONSE_BODY
+
 _TYPES: Final = """
 local function delete_unless(kind)
     local found = redis.call('TYPE', KEYS[1]).ok
@@ -57,6 +59,10 @@ end
 local function end_cooldown()
     redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
 end
+-- What is longer than anything that is written there is not even read.
+local function read_field(field, longest)
+    return redis.call('HSTRLEN', KEYS[1], field) <= longest and redis.call('HGET', KEYS[1], field)
+end
 local function delete_unless_account()
     local deleted = delete_unless('hash')
     local version, sent, mark = unpack(redis.call('HMGET', KEYS[1], 'version', 'sent', 'mark'))
@@ -91,14 +97,18 @@ if not version then
         redis.call('EXPIRE', KEYS[1], expiry)
     end
 end
-local snapshot = mark and mark ~= known_mark and redis.call('HGET', KEYS[1], 'snapshot')
+local snapshot = mark and mark ~= known_mark and read_field('snapshot', MAX_BODY)
+if snapshot == false and mark and mark ~= known_mark or read_at and #read_at > 1024 then
+    deleted = deleted + redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
+    read_at, sent, mark, snapshot = false, false, false, false
+end
 local cools_down = is_moment(failed_at) and is_moment(ends) and tonumber(failed_at) <= now and tonumber(ends) > now
-local failure = cools_down and redis.call('HGET', KEYS[1], 'failure')
-if not failure or #failure > 4096 then
-    failure = false
+local failure = cools_down and read_field('failure', 4096)
+if not failure then
+    failed_at, ends = false, false
 end
 return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, failure, failed_at, ends, format(now), deleted}
-"""
+""".replace("MAX_BODY", str(MAX_RESPONSE_BODY))
 )
 """Return version, read_at, sent, mark, snapshot (unless its mark is known), failure (unless its cooldown is over),
 failed_at, until, time, and whether anything was deleted.
@@ -111,17 +121,21 @@ PUT: Final = (
     + _PUBLISH
     + _ACCOUNT
     + """
-local _, new_version, expiry, version, age, latest_sent, mark, snapshot, channel, change = unpack(ARGV)
+local _, new_version, expiry, version, age, latest_sent, mark, snapshot, channel, change, suspect, set_back =
+    unpack(ARGV)
 local _, replication_id = history()
 delete_unless_account()
 redis.call('HSETNX', KEYS[1], 'version', new_version)
 redis.call('EXPIRE', KEYS[1], expiry)
-local current, known_read_at, known_sent = unpack(redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent'))
+local current, known_read_at, known_sent, known_mark = unpack(
+    redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark'))
 current, known_sent = (replication_id or '') .. ':' .. current, tonumber(known_sent)
 -- If this runs long after it was sent, `age` is too small: then `latest_sent` is the earlier moment.
 local sent = math.min(now - age, tonumber(latest_sent) or now)
 -- A snapshot from the future was put before the clock was set back, so that its age is unknown: it is replaced.
 if known_sent and known_sent <= now then
+    -- That of `suspect` may have been put before the clock was set back, too.
+    known_sent = known_mark == suspect and known_sent - set_back or known_sent
     local valid, known_valid = version == current, known_read_at == current
     if known_valid and not valid or known_valid == valid and known_sent > sent then
         return nil

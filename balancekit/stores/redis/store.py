@@ -19,13 +19,15 @@ from typing import Any, Final, Self
 
 import attrs
 
+from balancekit.errors import ConfigError
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, RedisCluster, connect, listen
+from balancekit.stores.redis.clocks import ServerClocks
+from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
 from balancekit.stores.redis.refusals import refusal_of, refusal_of_connection
 from balancekit.stores.redis.values import (
@@ -63,7 +65,7 @@ class RedisStore:
 
     `redis` is a `redis.asyncio.Redis` or `RedisCluster`. It is used and left open; it should have a `socket_timeout`
     and few retries, since a call may last as long as they allow. `keep` is after how many seconds an account is
-    forgotten that is neither read nor invalidated.
+    forgotten that is neither read nor invalidated. Raises ConfigError for any other object.
 
     Every method raises StoreRefusedError if Redis responds, but is full or does not permit what is needed; otherwise
     the errors of redis-py.
@@ -76,6 +78,10 @@ class RedisStore:
     """Returns seconds of a clock that never goes back; replaced in tests."""
 
     def __init__(self, redis: AnyRedis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
+        if problem := _problem_with(redis):
+            # It may be a URL with a password, which error trackers would collect with this frame.
+            del redis
+            raise ConfigError(problem)
         # None if the store has connections of its own, for each event loop, which `_connect` opens.
         self._lent: AnyRedis | None = redis
         self._connect: Callable[[], AnyRedis] = lambda: redis
@@ -83,9 +89,9 @@ class RedisStore:
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
-        # For each history of the data, of which a cluster has several: by how many microseconds, at most, the clock of
-        # its server is ahead of `monotonic`.
-        self._clock_offsets: dict[str, int] = {}
+        self._clocks = ServerClocks()
+        # The history of the server that was read last.
+        self._last_history: str | None = None
         # The commands that Redis does not permit, each of which is logged once.
         self._denied: set[str] = set()
         self._parsed = ParsedSnapshots()
@@ -115,8 +121,9 @@ class RedisStore:
             )
             for key, parsed in zip(keys, known, strict=True)
         ]
+        asked_at = _microseconds(self.monotonic())
         replies = await self._run(calls)
-        await self._note_clocks(replies)
+        await self._note_servers(replies, asked_at)
         return [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
@@ -134,6 +141,7 @@ class RedisStore:
             write_snapshot(key, snapshot),
             self._channel,
             write_change(Change(key)),
+            *self._clocks.suspect(_history(version), key),
         )
 
     async def invalidate(self, key: str) -> None:
@@ -222,7 +230,8 @@ class RedisStore:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"RedisStore(prefix={self._prefix!r})"
+        # Error trackers call this even while the constructor raises.
+        return f"RedisStore(prefix={vars(self).get('_prefix')!r})"
 
     def _here(self) -> _Connected:
         loop = asyncio.get_running_loop()
@@ -285,18 +294,22 @@ class RedisStore:
             stored = attrs.evolve(stored, failure=shared)
         if parsed is None or parsed.mark != mark or parsed.snapshot is None:
             return stored
-        age = (int(now) - int(sent)) / _IN_MICROSECONDS
+        age = int(now) - int(sent)
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
         valid = read_at == version and age >= 0
-        return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0.0), valid=valid)
+        age += self._clocks.set_back_since(_history(stored.version), key, mark, int(sent))
+        return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0) / _IN_MICROSECONDS, valid=valid)
 
-    async def _note_clocks(self, replies: Sequence[Sequence[Any]]) -> None:
-        known, monotonic = len(self._clock_offsets), _microseconds(self.monotonic())
-        for version, *_, now, _ in replies:
-            # Too small by the time that the response took, so that a moment computed by it is never too late.
-            self._clock_offsets[_history(version.decode())] = int(now) - monotonic
+    async def _note_servers(self, replies: Sequence[Sequence[Any]], asked_at: int) -> None:
+        answered_at = _microseconds(self.monotonic())
+        times = {_history(version.decode()): int(now) for version, *_, now, _ in replies}
+        for history, now in times.items():
+            self._clocks.note(history, now, asked_at=asked_at, answered_at=answered_at)
         connected = self._here()
-        if 0 < known < len(self._clock_offsets) and not isinstance(connected.redis, RedisCluster):
+        if isinstance(connected.redis, RedisCluster) or not times:
+            return
+        earlier, self._last_history = self._last_history, [*times][-1]
+        if earlier not in {None, self._last_history}:
             # The address leads to another server, or to one that was restored: a listener may still be at the former.
             await connected.changes.restart()
 
@@ -312,13 +325,17 @@ class RedisStore:
 
         A Redis that was paused runs commands from before the pause, which must not make a snapshot younger.
         """
-        offset = self._clock_offsets.get(_history(version), min(self._clock_offsets.values(), default=None))
-        if offset is None or self.clock is not None:
-            return ""
-        return str(offset + _microseconds(self.monotonic() - age))
+        latest = self._clocks.at_least(_history(version), _microseconds(self.monotonic() - age))
+        return "" if latest is None or self.clock is not None else str(latest)
 
     def _time_override(self) -> str:
         return "" if self.clock is None else str(_microseconds(self.clock()))
+
+
+def _problem_with(redis: object) -> str:
+    if isinstance(redis, Redis | RedisCluster):
+        return ""
+    return f"redis: expected a redis.asyncio.Redis or RedisCluster, got {type(redis).__name__}; for a URL use from_url"
 
 
 def _history(version: str) -> str:

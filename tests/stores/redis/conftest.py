@@ -15,13 +15,13 @@ class Failover:
 
     def __init__(self, folder, old):
         (folder / "new").mkdir()
-        self._old, self.new = old, RedisServer(folder / "new")
+        self.old, self.new = old, RedisServer(folder / "new")
         self.address = folder / "address"
         self.address.symlink_to(old.socket)
 
     def demote(self):
         """Make the first server a replica, while the address still leads to it."""
-        with self._old.client() as client:
+        with self.old.client() as client:
             client.replicaof("127.0.0.1", 1)
 
     def promote(self):
@@ -30,10 +30,18 @@ class Failover:
         self.address.unlink()
         self.address.symlink_to(self.new.socket)
 
+    def lead_to(self, server):
+        """Let the address lead to a server; the calls, not the listeners, lose their connections to both."""
+        self.address.unlink()
+        self.address.symlink_to(server.socket)
+        for one in (self.old, self.new):
+            with one.client() as client:
+                client.client_kill_filter(_type="normal", skipme=True)
+
     def end(self):
         """Stop the second server, and make the first one a primary again."""
         self.new.stop()
-        with self._old.client() as client:
+        with self.old.client() as client:
             client.replicaof("NO", "ONE")
 
 

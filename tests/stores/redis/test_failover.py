@@ -142,6 +142,21 @@ class TestFailover:
             with failover.new.client() as client:
                 assert len(client.keys("balancekit:account:*")) == 4
 
+    async def test_a_listener_follows_the_calls_back_to_an_earlier_server(self, failover):
+        """Both servers live on, and so does the listener's connection to either."""
+        failover.new.start_empty()
+        async with RedisStore.from_url(f"unix://{failover.address}") as store, aclosing(store.changes()) as changes:
+            await anext(changes)
+            await store.get(["shop"])
+            for server in (failover.new, failover.old, failover.new):
+                failover.lead_to(server)
+                await store.get(["shop"])
+
+                async with asyncio.timeout(5):
+                    assert await anext(changes) == Change(None)
+                    await store.invalidate("shop")
+                    assert await anext(changes) == Change("shop", invalidated=True)
+
     async def test_a_listener_follows_the_calls_to_another_server(self, failover):
         """A connection that is opened late is the first at the new primary; the listener is not left at the former."""
         async with RedisStore.from_url(f"unix://{failover.address}") as store:

@@ -9,6 +9,7 @@ from redis import exceptions
 
 from balancekit import RateLimit
 from balancekit.stores import RedisStore
+from tests.support.clock import Clock
 from tests.support.stores import known, put
 
 # Binary fractions, so that no moment is rounded; few of them, so that moments coincide.
@@ -51,6 +52,36 @@ class TestClock:
             assert not (await known(world.store)).valid
             await put(world.store, snapshot)
             assert (await known(world.store)).valid
+
+    async def test_what_the_clock_was_set_back_is_added_to_ages(self, make_redis_world, make_snapshot, monkeypatch):
+        """A process that has seen it before knows how old a snapshot is; the next one is as old as it is."""
+        old, new = make_snapshot("shop", ("BTC", "1")), make_snapshot("shop", ("BTC", "2"))
+        async with make_redis_world() as world:
+            monkeypatch.setattr(world.store, "monotonic", monotonic := Clock())
+            await put(world.store, old)
+            for clock in (world.time, monotonic):
+                clock.now += 10
+            world.time.now -= 4
+            monotonic.now += 1
+            world.time.now += 1
+            stored = await known(world.store)
+            assert (stored.age, stored.valid) == (pytest.approx(11, abs=0.1), True)
+
+            # Its request was sent at what Redis takes for an earlier moment than that of the old one.
+            await world.store.put("shop", new, version=stored.version, age=7.5)
+            later = await known(world.store)
+            assert (later.snapshot, later.age) == (new, pytest.approx(7.5, abs=0.1))
+
+    async def test_a_response_that_is_late_is_no_clock_that_was_set_back(self, make_redis_world, snapshot, monkeypatch):
+        """Between the call and its response Redis may have run it at any moment."""
+        async with make_redis_world() as world:
+            moments = Clock()
+            monkeypatch.setattr(world.store, "monotonic", moments)
+            await put(world.store, snapshot)
+            readings = iter([moments.now, moments.now + 5])
+            monkeypatch.setattr(world.store, "monotonic", lambda: next(readings))
+
+            assert (await known(world.store)).age == 0
 
     async def test_a_released_permit_is_waited_for_no_longer_than_the_limit(self, make_redis_world):
         """An hour back is no hour's wait."""

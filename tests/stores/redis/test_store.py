@@ -5,9 +5,10 @@ import time
 from contextlib import aclosing, suppress
 
 import pytest
+import redis as sync_redis
 from redis import asyncio as aioredis, exceptions
 
-from balancekit import Clock, RateLimit
+from balancekit import Clock, ConfigError, RateLimit
 from balancekit.stores import Change, RedisStore, StoreRefusedError
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis import values
@@ -67,6 +68,16 @@ class TestReplicas:
         await put(store, snapshot, age=5)
 
         assert 5 <= (await known(store)).age < 60
+
+    @pytest.mark.parametrize("wrong", [f"redis://:{CANARY}@db", sync_redis.Redis(), None], ids=["url", "sync", "none"])
+    def test_it_takes_a_client_of_redis_alone(self, wrong, everything_shown_by):
+        """What it is given by mistake is shown nowhere: a URL may hold a password."""
+        with pytest.raises(
+            ConfigError, match=r"redis: expected a redis\.asyncio\.Redis or RedisCluster, got"
+        ) as caught:
+            RedisStore(wrong)
+
+        assert CANARY not in everything_shown_by(caught.value)
 
 
 class TestManyClients:
@@ -317,6 +328,18 @@ class TestValues:
         (line,) = (record.getMessage() for record in caplog.records)
         assert "canary" not in line
         assert len(line) < 200
+
+    @pytest.mark.parametrize("field", ["snapshot", "read_at", "sent", "mark", "version", "failure", "failed_at"])
+    async def test_what_is_longer_than_is_written_is_never_sent(self, server, store, snapshot, field):
+        """One field of one account would keep all others from being read in time."""
+        await put(store, snapshot)
+        await store.put_failure("shop", "{}", version=None, cooldown=60)
+        with server.client() as client:
+            client.hset("balancekit:account:{shop}", field, b"x" * 11_000_000)
+            before = client.info("stats")["total_net_output_bytes"]
+            async with RedisStore.from_url(server.url) as new:
+                assert (await new.get(["shop", "till"]))[1].snapshot is None
+            assert client.info("stats")["total_net_output_bytes"] - before < 100_000
 
     async def test_a_snapshot_of_another_account_is_absent(self, server, store, snapshot):
         """Wherever a text is moved to, it is the account's for which it was written."""

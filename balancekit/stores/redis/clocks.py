@@ -1,0 +1,58 @@
+"""The clocks of Redis servers as a process sees them: how far ahead of its own they are, and what was set back."""
+
+from typing import Final
+
+import attrs
+
+_TOLERANCE: Final = 100_000
+"""By how many microseconds a clock may go back unnoticed, since no two clocks run alike."""
+
+
+@attrs.define
+class _ServerClock:
+    # How many microseconds it is ahead of the process's monotonic clock, at least and at most.
+    least_ahead: int
+    most_ahead: int
+    # By how much it has been set back, and the last moment that it showed before.
+    set_back: int = 0
+    until: int = 0
+
+
+class ServerClocks:
+    """The clock of each server, known by the history of its data; a cluster has several. All is in microseconds."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[str, _ServerClock] = {}
+        # The marks of snapshots that may have been put before a clock was set back, by key: the first ones seen since.
+        self._suspects: dict[str, bytes] = {}
+
+    def note(self, history: str, now: int, *, asked_at: int, answered_at: int) -> None:
+        """Note the time of a server, which it told some time between two moments of the monotonic clock."""
+        least, most = now - answered_at, now - asked_at
+        known = self._clocks.setdefault(history, _ServerClock(least, most))
+        if most < known.least_ahead - _TOLERANCE:
+            known.until = max(known.until, known.most_ahead + answered_at)
+            known.set_back += known.most_ahead - least
+            self._suspects.clear()
+        known.least_ahead, known.most_ahead = least, most
+
+    def at_least(self, history: str, moment: int) -> int | None:
+        """Return what a server's clock shows at a moment of the monotonic clock, or a little less; None if unknown.
+
+        Of a history that is not known, it is the least of those that are.
+        """
+        known = self._clocks.get(history)
+        ahead = min((clock.least_ahead for clock in self._clocks.values()), default=None)
+        return None if ahead is None else moment + (ahead if known is None else known.least_ahead)
+
+    def set_back_since(self, history: str, key: str, mark: bytes, sent: int) -> int:
+        """Return by how much the clock may have been set back since a snapshot, with that mark, was sent."""
+        known = self._clocks.get(history)
+        if known is None or not known.set_back or sent > known.until:
+            return 0
+        return known.set_back if self._suspects.setdefault(key, mark) == mark else 0
+
+    def suspect(self, history: str, key: str) -> tuple[bytes, int]:
+        """Return the mark of an account's snapshot that may have been put before, and by how much it was set back."""
+        known, mark = self._clocks.get(history), self._suspects.get(key)
+        return (b"", 0) if known is None or mark is None else (mark, known.set_back)
