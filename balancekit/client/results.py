@@ -45,7 +45,7 @@ class Results:
         self._cache: dict[tuple[tuple[str, ...] | None, float], _Cached] = {}
         # What watches alike are shown, and as of when it was merged.
         self._watched: dict[Hashable, tuple[Moment, MergedBalances]] = {}
-        # The last complete result and the snapshots that it was merged from.
+        # The last result and the snapshots that it was merged from.
         self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
 
     def forget(self) -> None:
@@ -87,14 +87,19 @@ class Results:
             last = failure.last_known
             if last is not None and account.state.age(moment) <= stale_for > 0:
                 snapshots.append(last)
-        if failures:
-            return self._merge(snapshots, failures)
-        # Callers that get the same snapshots get the same result, which is merged once.
+        # Callers that get the same snapshots get the same totals, which are merged once, and errors of their own.
         merged, merged_from = self._merged
-        if merged is None or len(merged_from) != len(snapshots) or any(map(is_not, merged_from, snapshots)):
+        own = {failure.account: failure for failure in failures}
+        if (
+            merged is None
+            or len(merged_from) != len(snapshots)
+            or any(map(is_not, merged_from, snapshots))
+            or {failure.account for failure in merged.failures} != own.keys()
+        ):
             merged = self._merge(snapshots, failures)
             self._merged = merged, snapshots
-        return merged
+            return merged
+        return attrs.evolve(merged, failures=tuple(own[one.account] for one in merged.failures)) if own else merged
 
     def of_known(self, accounts: Iterable[Account], moment: Moment) -> MergedBalances:
         """Merge the last that is known of accounts."""

@@ -432,3 +432,17 @@ def test_the_status_says_when_an_account_is_asked_again(with_client):
     assert now.next_attempt is None
     assert (first.next_attempt - first.last_failure).total_seconds() == pytest.approx(7)
     assert (second.next_attempt - second.last_failure).total_seconds() == pytest.approx(60)
+
+
+def test_callers_who_are_given_the_same_failure_share_what_was_merged(with_client):
+    """A thousand callers of a thousand accounts, one of which is down, have the totals merged once."""
+    healthy, down = QuickTill("healthy"), QuickTill("down")
+    down.broken = True
+
+    async def steps(client, *_):
+        return await asyncio.gather(*(client.fetch(max_age=60) for _ in range(10)))
+
+    results = with_client(steps, healthy, down)
+
+    assert len({id(merged.totals) for merged in results}) == 1
+    assert len({id(merged.failures[0].error) for merged in results}) == 10
