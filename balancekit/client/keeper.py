@@ -143,8 +143,12 @@ class Keeper:
         for account in self._select(missed):
             if account.state.failure is not None:
                 self._schedule_retry(account)
-            else:
+            elif not account.state.is_valid:
                 self._schedule_read(account)
+            else:
+                self._read_soon([account])
+        if watch.options.every is not None and watch.timer is None:
+            self._read_slowly(watch)
 
     def end_waiting(self, watch: Watch) -> None:
         """Note that somebody does not wait any more for the next state of a watch."""
@@ -308,7 +312,13 @@ class Keeper:
         watch = reference()
         if watch is None or watch.is_closed:
             return
-        self._read([account for account in watch.select(self._accounts) if self._is_wanted(account)], _JOIN_WINDOW)
+        watch.timer = None
+        # If nobody waits, all are read when somebody does.
+        if watch in self._waiting:
+            self._read_slowly(watch)
+
+    def _read_slowly(self, watch: Watch) -> None:
+        self._read(watch.select(self._accounts), _JOIN_WINDOW)
         self._schedule_slow_refresh(watch)
 
     def _announce(self, account: Account) -> None:

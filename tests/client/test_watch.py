@@ -316,6 +316,21 @@ def test_a_slow_refresh_reads_everything(with_quick_till):
     assert with_quick_till(steps) == ([1, 2], 2)
 
 
+def test_a_slow_refresh_that_nobody_waited_for_is_made_up_for(with_quick_till):
+    """Accounts that were to be read while the consumer was busy are read when it comes back."""
+
+    async def steps(client, till):
+        async with client.watch(every=60) as states:
+            amounts = [(await anext(states)).amount("BTC")]
+            till.held = "2"
+            await asyncio.sleep(600)
+            async with asyncio.timeout(1):
+                amounts.append((await anext(states)).amount("BTC"))
+        return amounts, till.requests
+
+    assert with_quick_till(steps) == ([1, 2], 2)
+
+
 @pytest.mark.parametrize("every", [59.9, 0, -60, float("inf"), float("nan"), "60", True], ids=str)
 def test_nobody_polls(with_quick_till, every):
     """A refresh that is more frequent than once a minute is refused, at the call."""
