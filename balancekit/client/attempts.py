@@ -211,7 +211,8 @@ class Attempts:
                 balances = await account.source.fetch_balances(self._session)
             return account.to_snapshot(balances, fetched_at)
         except Exception as raised:  # noqa: BLE001 - a provider may raise anything, and it is its account's failure alone
-            if timeout.expired:
+            # A 429 is heeded however late it comes.
+            if timeout.expired and not isinstance(raised, RateLimitedError):
                 return account.timeout_error(f"no response within {self._timeout.seconds:g} s")
             return account.to_error(raised)
         finally:

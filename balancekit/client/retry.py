@@ -183,8 +183,8 @@ class OriginCooldown:
 
     def begin(self, *, sent_at: float, now: float, retry_after: float | None) -> None:
         """Begin, or prolong, the cooldown after a 429 to a request that was sent at `sent_at`."""
-        # A response to a request from before the last cooldown says nothing new.
-        if sent_at >= self.until:
+        # A response to a request from before the last cooldown says nothing new, unless that has been forgotten.
+        if sent_at >= self.until or self.times == 0:
             self.times += 1
         # To come back after no time is no answer to too many requests.
         if retry_after is not None and retry_after > 0:

@@ -351,3 +351,21 @@ def test_a_fetch_that_is_given_up_leaves_the_queue(run_virtually):
     banks = [Bank(f"a{number}") for number in range(3)]
 
     assert run_virtually(main()) < 5
+
+
+def test_a_429_is_heeded_that_comes_after_the_timeout(run_virtually):
+    """A provider that is slow to end tells of it all the same: no request follows before its time."""
+
+    async def end_late():
+        try:
+            await asyncio.sleep(9e9)
+        except asyncio.CancelledError:
+            raise RateLimitedError("429", account="shop", provider="scripted", retry_after=60.0) from None
+
+    async def main():
+        shop = Scripted("shop", end_late)
+        async with AggregateClient([shop], timeout=1.0) as client:
+            results = [await client.fetch(), await client.fetch()]
+        return shop.calls, [type(merged.failures[0].error) for merged in results]
+
+    assert run_virtually(main()) == (1, [RateLimitedError] * 2)

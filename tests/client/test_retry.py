@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import RetryPolicy, ServiceUnavailableError
-from balancekit.client.retry import RetryBudget, RetryState
+from balancekit.client.retry import OriginCooldown, RetryBudget, RetryState
 
 POLICY = RetryPolicy(attempts=5)
 
@@ -155,3 +155,14 @@ def test_replacing_a_lost_connection_takes_no_token():
     delays = [_next_delay(RetryState(attempts=1), _error(), budget=budget, is_lost_keepalive=True) for _ in range(60)]
 
     assert delays == [0.0] * 60
+
+
+def test_a_late_429_begins_a_cooldown_that_counts():
+    """One that answers a request from before the last cooldown counts, although a later request has succeeded."""
+    cooldown = OriginCooldown()
+    cooldown.begin(sent_at=0.0, now=1.0, retry_after=1.0)
+    cooldown.succeeded(sent_at=3.0)
+
+    cooldown.begin(sent_at=1.5, now=4.0, retry_after=2.0)
+
+    assert (cooldown.times, cooldown.remaining(4.0)) == (1, 2.0)
