@@ -17,23 +17,23 @@ provider in particular.
 
 import codecs
 import difflib
-import inspect
 import logging
 import os
 import re
 import stat
-import sys
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+import traceback
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace, UnionType
-from typing import Any, Final, TypedDict, Union, cast, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, TypedDict, cast
 
 import attrs
 
 from balancekit.client.aggregate import AggregateClient
 from balancekit.errors import ConfigError
+from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import sanitize_exception
 from balancekit.http.secret import Secret, is_quoted, looks_like_words
 from balancekit.money.aliases import check_aliases
@@ -41,6 +41,7 @@ from balancekit.money.currencies import check_label
 from balancekit.money.exact_json import json_type_name
 from balancekit.providers import provider_class
 from balancekit.providers.base import HttpProvider
+from balancekit.providers.settings import Setting, settings_of
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ CLIENT_SETTINGS: Final = tuple(ClientSettings.__annotations__)
 _TABLES: Final = ("accounts", "aliases", "client")
 _MAX_CONFIG_SIZE: Final = 2**20
 _MAX_SECRET_SIZE: Final = 2**16
+_MIN_SECRET_SIZE: Final = 4
 _NONBLOCK: Final[int] = getattr(os, "O_NONBLOCK", 0)  # Windows has none.
 _OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 _TOML_POSITION: Final = re.compile(r"line [0-9]+, column [0-9]+|end of document")
@@ -149,10 +151,11 @@ def _load(path: Path, environ: Mapping[str, str] | None) -> Config:
 
 @attrs.frozen
 class _SecretResolver:
-    """Finds the secrets that the file names by an environment variable or by a file."""
+    """Finds the secrets that the file names by an environment variable or by a file, and adds them to `resolved`."""
 
     folder: Path
     environ: Mapping[str, str]
+    resolved: list[str] = attrs.field(factory=list[str], init=False)
 
     def resolve(self, reference: Mapping[str, object]) -> str:
         _check_keys(reference, ("env", "file"))
@@ -161,7 +164,9 @@ class _SecretResolver:
         ((kind, name),) = reference.items()
         if not isinstance(name, str):
             raise _ConfigProblem(f"{kind}: expected text, got {_type_name(name)}")
-        return self._resolve_variable(name) if kind == "env" else self._resolve_file(name)
+        secret = self._resolve_variable(name) if kind == "env" else self._resolve_file(name)
+        self.resolved.append(secret)
+        return secret
 
     def _resolve_variable(self, name: str) -> str:
         # The secret itself may stand here by mistake: only words in upper case, as variables usually have, are shown.
@@ -206,33 +211,39 @@ def _warn_of_access(path: Path) -> None:
     _log.warning("the secret in %s can be read or changed by every user of this machine: chmod o= %s", path, path)
 
 
-def _make_provider(label: str, settings: object, resolver: _SecretResolver) -> HttpProvider:
+def _make_provider(label: str, table: object, resolver: _SecretResolver) -> HttpProvider:
     try:
         check_label(label)
     except ValueError as error:
         raise _ConfigProblem(str(error)) from None
-    given = dict(_as_table(settings))
+    given = dict(_as_table(table))
     adapter = _find_provider_class(given.pop("provider", None))
-    parameters = {
-        name: parameter
-        for name, parameter in _signature_of(adapter).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    _check_keys(given, ("provider", *parameters))
-    for key, parameter in parameters.items():
-        if key not in given and parameter.default is parameter.empty:
-            how = f"; give {_REFERENCE_SYNTAX}" if _is_secret(adapter, key) else ""
+    settings = settings_of(adapter)
+    _check_keys(given, ("provider", *settings))
+    for key, setting in settings.items():
+        if key not in given and setting.is_required:
+            how = f"; give {_REFERENCE_SYNTAX}" if setting.is_secret else ""
             raise _ConfigProblem(f"{key}: missing{how}")
-    values = {key: _read_setting(adapter, key, value, resolver) for key, value in given.items()}
+    values = {key: _read_setting(settings[key], key, value, resolver) for key, value in given.items()}
     try:
         return adapter(label, **cast("dict[str, Any]", values))
     except KeyboardInterrupt:
         raise
     except ConfigError as error:
         problem = str(error).removeprefix(f"account {label!r}: ")
+        # A plug-in's own words may quote what it was given.
+        secrets = Secrets(text for text in resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
+        if secrets.quoted_in(problem) or not _is_raised_here(error):
+            problem = secrets.redact(problem)
     except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
         problem = f"{adapter.__name__} rejected the settings with {type(error).__name__}"
     raise _ConfigProblem(problem)
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether an exception was raised in this package, rather than in a plug-in that it called."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] == __name__.partition(".")[0]
 
 
 def _find_provider_class(name: object) -> type[HttpProvider]:
@@ -246,25 +257,26 @@ def _find_provider_class(name: object) -> type[HttpProvider]:
         raise _ConfigProblem(f"provider: {error}") from None
 
 
-def _read_setting(adapter: type[HttpProvider], key: str, value: object, resolver: _SecretResolver) -> object:
-    if not _is_secret(adapter, key) and _accepts_list(adapter, key) and isinstance(value, list):
+def _read_setting(setting: Setting, key: str, value: object, resolver: _SecretResolver) -> object:
+    if setting.takes_lists and isinstance(value, list):
         items = enumerate(cast("list[object]", value))
-        return tuple(_read_value(adapter, key, f"{key}[{index}]", item, resolver) for index, item in items)
-    return _read_value(adapter, key, key, value, resolver)
+        return tuple(_read_value(setting, f"{key}[{index}]", item, resolver) for index, item in items)
+    read = _read_value(setting, key, value, resolver)
+    # A text would be taken for a list of its characters.
+    return (read,) if isinstance(value, dict) and not setting.takes_one else read
 
 
-def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object, resolver: _SecretResolver) -> object:
-    secret = _is_secret(adapter, key)
+def _read_value(setting: Setting, place: str, value: object, resolver: _SecretResolver) -> object:
     if isinstance(value, dict):
         try:
             value = resolver.resolve(cast("dict[str, object]", value))
         except _ConfigProblem as error:
             raise error.prefixed(place) from None
-    elif secret:
+    elif setting.is_secret:
         raise _ConfigProblem(f"{place}: a secret does not belong in this file; give {_REFERENCE_SYNTAX}")
-    if secret:
+    if setting.is_secret:
         return Secret(value)
-    accepted = _accepted_types(adapter, key)
+    accepted = _accepted_types(setting)
     # The exact type, because a bool is an int.
     if accepted and type(value) not in accepted:
         expected = " or ".join(_SETTING_TYPES[kind] for kind in accepted)
@@ -272,42 +284,9 @@ def _read_value(adapter: type[HttpProvider], key: str, place: str, value: object
     return value
 
 
-def _is_secret(adapter: type[HttpProvider], key: str) -> bool:
-    types = _annotated_types(adapter, key)
-    return key in adapter.secret_settings or (Secret in types and str not in types)
-
-
-def _accepted_types(adapter: type[HttpProvider], key: str) -> tuple[type, ...]:
-    kinds = tuple(kind for kind in _annotated_types(adapter, key) if isinstance(kind, type) and kind in _SETTING_TYPES)
+def _accepted_types(setting: Setting) -> tuple[type, ...]:
+    kinds = tuple(kind for kind in setting.types if isinstance(kind, type) and kind in _SETTING_TYPES)
     return (*kinds, int) if float in kinds and int not in kinds else kinds
-
-
-def _accepts_list(adapter: type[HttpProvider], key: str) -> bool:
-    return any(get_origin(hint) in {list, tuple, Sequence} for hint in _annotated_types(adapter, key))
-
-
-def _signature_of(adapter: type[HttpProvider]) -> inspect.Signature:
-    if sys.version_info >= (3, 14):
-        # Annotations are evaluated when they are looked at, and may name what is imported only for type checkers.
-        from annotationlib import Format
-
-        return inspect.signature(adapter, annotation_format=Format.FORWARDREF)
-    return inspect.signature(adapter)
-
-
-def _annotated_types(adapter: type[HttpProvider], key: str) -> tuple[Any, ...]:
-    parameter = _signature_of(adapter).parameters.get(key)
-    if parameter is None or parameter.annotation is parameter.empty:
-        return ()
-    # By itself: that of another parameter may be one that cannot be evaluated.
-    annotated = SimpleNamespace(__annotations__={key: parameter.annotation})
-    try:
-        hint: Any = get_type_hints(annotated, getattr(inspect.unwrap(adapter.__init__), "__globals__", None))[key]
-    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
-        # It may name a type that is imported only for type checkers: the constructor has to check the value.
-        return ()
-    # Only a union is taken apart: the arguments of `list[str]` are the types of its items.
-    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
 def _read_aliases(table: Mapping[str, object]) -> dict[str, str]:

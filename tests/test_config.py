@@ -1,7 +1,10 @@
 """Reading accounts.toml: what is accepted, which error each problem gives, and that none of them shows a secret."""
 
+import base64
 import os
+import re
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -208,6 +211,69 @@ def test_a_wrong_setting_of_a_plugin_is_named(problem, plugin, setting, message)
     text = f'[accounts.a]\nprovider = "token"\ntoken = {{ env = "SHOP_SECRET" }}\n{setting}'
 
     assert problem(text) == f"account 'a': {message}"
+
+
+class QuotingProvider(TokenProvider):
+    """An adapter that quotes what it is given."""
+
+    secret_settings = frozenset()
+    quote = "{}".format
+
+    def __init__(self, account, *, token: Secret, others: Sequence[Secret] = (), names: Sequence[str] = ()) -> None:
+        super().__init__(account, token=token)
+        self.others, self.names = others, names
+        if not (others or names):
+            raise self.config_error("token", f"expected 32 hex digits, got {type(self).quote(token.reveal())}")
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [str, str.upper, lambda token: token.encode().hex(), lambda token: base64.b64encode(token.encode()), list],
+    ids=["plain", "upper case", "hex", "base64", "list"],
+)
+def test_a_secret_that_a_plug_in_quotes_is_not_shown(problem, monkeypatch, tmp_path, quote):
+    """Its message is shown without it."""
+    monkeypatch.setattr(QuotingProvider, "quote", quote)
+    install_plugin(monkeypatch, tmp_path, quoting=QuotingProvider)
+
+    text = problem('[accounts.a]\nprovider = "quoting"\ntoken = { env = "SHOP_SECRET" }')
+
+    assert text.startswith("account 'a': token: expected 32 hex digits, got ")
+    words = {"account", "a", "token", "expected", "32", "hex", "digits", "got"}
+    assert set(re.sub(r"\W", " ", text).split()) <= words
+
+
+@pytest.mark.parametrize(
+    ("value", "revealed"),
+    [('[{ env = "SHOP_SECRET" }, { file = "second" }]', ["s3cret", "2"]), ('{ env = "SHOP_SECRET" }', ["s3cret"])],
+    ids=["list", "one"],
+)
+def test_a_list_of_secrets_may_be_given_by_reference(load, monkeypatch, tmp_path, value, revealed):
+    """By several, or by one."""
+    install_plugin(monkeypatch, tmp_path, quoting=QuotingProvider)
+    (tmp_path / "second").write_text("2")
+
+    (provider,) = load(
+        f'[accounts.a]\nprovider = "quoting"\ntoken = {{ env = "SHOP_SECRET" }}\nothers = {value}'
+    ).providers
+
+    assert [other.reveal() for other in provider.others] == revealed
+
+
+def test_one_reference_for_a_list_of_texts_is_a_list(load, monkeypatch, tmp_path):
+    """A text by itself would be taken for a list of its characters."""
+    install_plugin(monkeypatch, tmp_path, quoting=QuotingProvider)
+    text = '[accounts.a]\nprovider = "quoting"\ntoken = { env = "SHOP_SECRET" }\nnames = { env = "SHOP_SECRET" }'
+
+    assert load(text).providers[0].names == ("s3cret",)
+
+
+def test_a_secret_in_a_list_does_not_belong_in_the_file(problem, monkeypatch, tmp_path):
+    """As one by itself does not."""
+    install_plugin(monkeypatch, tmp_path, quoting=QuotingProvider)
+    text = '[accounts.a]\nprovider = "quoting"\ntoken = { env = "SHOP_SECRET" }\nothers = ["s3cret"]'
+
+    assert problem(text) == f"account 'a': others[0]: a secret does not belong in this file; give {HOW}"
 
 
 def test_an_adapter_that_cannot_be_imported_is_named(problem, plugin):

@@ -4,6 +4,7 @@ To add one: write its module in this package and add its line to `BUILT_IN`; `ac
 adapter in another distribution registers its class under the entry point group `balancekit.providers`.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,6 +29,11 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
 
 ENTRY_POINTS: Final = "balancekit.providers"
 """The entry point group in which other distributions register their adapters."""
+
+_IMPORT_PROBLEM: Final = re.compile(
+    r"No module named '[\w.]+'(?:; '[\w.]+' is not a package)?"
+    r"|cannot import name '\w+' from (?:partially initialized module )?'[\w.]+' \(.*\)"
+)
 
 
 def provider_class(name: str) -> type[HttpProvider]:
@@ -57,8 +63,9 @@ def provider_class(name: str) -> type[HttpProvider]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the module may raise anything, even SystemExit(0)
-        # An ImportError names modules. Any other message may show what the module was reading, such as the environment.
-        shown = repr(error) if isinstance(error, ImportError) else type(error).__name__
+        # Any message but Python's own may show what the module was reading, such as the environment.
+        is_own = isinstance(error, ImportError) and _IMPORT_PROBLEM.fullmatch(str(error))
+        shown = repr(error) if is_own else type(error).__name__
         problem = f"importing {name!r} raised {shown}"
     else:
         if isinstance(loaded, type) and issubclass(loaded, HttpProvider):

@@ -73,12 +73,13 @@ def test_a_distribution_that_registers_a_built_in_name_is_a_config_error(monkeyp
         ("raise SystemExit(0)", "importing 'mybank' raised SystemExit"),
         ("raise GeneratorExit", "importing 'mybank' raised GeneratorExit"),
         ("raise RuntimeError('canary')", "importing 'mybank' raised RuntimeError"),
+        ("raise ImportError('no licence for canary')", "importing 'mybank' raised ImportError"),
         (
             "import no_such_module",
             "importing 'mybank' raised ModuleNotFoundError(\"No module named 'no_such_module'\")",
         ),
     ],
-    ids=["exit", "generator exit", "error", "import"],
+    ids=["exit", "generator exit", "error", "own import error", "import"],
 )
 def test_whatever_importing_an_adapter_raises_is_a_config_error(monkeypatch, tmp_path, statement, message):
     """The text of what is raised is shown only where it is the name of a module."""

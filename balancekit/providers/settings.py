@@ -1,0 +1,103 @@
+"""The settings of an adapter: the keyword-only parameters of its constructor, and what their annotations say."""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace, UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+import attrs
+
+from balancekit.http.secret import Secret
+from balancekit.providers.base import HttpProvider
+
+_LISTS: Final = (list, tuple, Sequence)
+_NAMES_SECRET: Final = re.compile(r"\bSecret\b")
+_NAMES_TEXT: Final = re.compile(r"\bstr\b")
+_NAMES_LIST: Final = re.compile(r"\b(?:[Ll]ist|[Tt]uple|Sequence)\b")
+_NAMES_ONE: Final = re.compile(r"\b(?:Secret|str)\b(?![^\[]*\])")
+
+
+@attrs.frozen
+class Setting:
+    """One setting: whether it has to be given, and which values it takes.
+
+    `types` are those of a single value, as far as they are known. A setting that takes lists may take no single value;
+    whether it `is_secret` holds for the items of a list as well.
+    """
+
+    is_required: bool
+    is_secret: bool
+    types: tuple[object, ...]
+    takes_lists: bool
+    takes_one: bool
+
+
+def settings_of(adapter: type[HttpProvider]) -> dict[str, Setting]:
+    """Return the settings of an adapter by name.
+
+    One is a secret if it is named in `secret_settings`, or annotated with `Secret`. With `str | Secret` it is one
+    unless the class that has the constructor names those that are.
+    """
+    return {
+        name: _setting_of(adapter, name, parameter)
+        for name, parameter in _signature_of(adapter).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def _setting_of(adapter: type[HttpProvider], name: str, parameter: inspect.Parameter) -> Setting:
+    hint = _hint_of(adapter, name, parameter.annotation)
+    if isinstance(hint, str):
+        # It may name a type that is imported only for type checkers: the constructor has to check the value.
+        types: tuple[object, ...] = ()
+        secret, text = _NAMES_SECRET.search(hint) is not None, _NAMES_TEXT.search(hint) is not None
+        takes_lists = _NAMES_LIST.search(hint) is not None
+        takes_one = not takes_lists or _NAMES_ONE.search(hint) is not None
+    else:
+        # Only a union is taken apart: the arguments of `list[str]` are the types of its items.
+        types = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        named = set(_types_in(hint))
+        secret, text = Secret in named, str in named
+        lists = [kind for kind in types if (get_origin(kind) or kind) in _LISTS]
+        takes_lists = bool(lists)
+        takes_one = bool({*types} - {*lists} - {type(None)})
+    is_secret = name in adapter.secret_settings or (secret and not (text and _names_its_secrets(adapter)))
+    return Setting(parameter.default is parameter.empty, is_secret, types, takes_lists, takes_one)
+
+
+def _names_its_secrets(adapter: type[HttpProvider]) -> bool:
+    for kind in adapter.__mro__:
+        if "secret_settings" in vars(kind):
+            return True
+        if "__init__" in vars(kind):
+            break
+    return False
+
+
+def _types_in(hint: object) -> Iterator[object]:
+    yield hint
+    for part in get_args(hint):
+        yield from _types_in(part)
+
+
+def _signature_of(adapter: type[HttpProvider]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        # Annotations are evaluated when they are looked at, and may name what is imported only for type checkers.
+        from annotationlib import Format
+
+        return inspect.signature(adapter, annotation_format=Format.FORWARDREF)
+    return inspect.signature(adapter)
+
+
+def _hint_of(adapter: type[HttpProvider], name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text
+    """Return what a parameter is annotated with; its text if that cannot be resolved."""
+    if annotation is inspect.Parameter.empty:
+        return object
+    # By itself: that of another parameter may be one that cannot be evaluated.
+    annotated = SimpleNamespace(__annotations__={name: annotation})
+    try:
+        return get_type_hints(annotated, getattr(inspect.unwrap(adapter.__init__), "__globals__", None))[name]
+    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
+        return str(getattr(annotation, "__forward_arg__", annotation))
