@@ -96,13 +96,12 @@ class Account:
 
     def to_error(self, raised: BaseException) -> BalancekitError:
         """Return the error that stands for what the account's provider raised, whatever that is."""
-        secrets = secrets_of(self.source)
         # A subclass that does not call its base's constructor has none of an error's attributes.
         if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
-            # An HttpProvider has done so itself.
-            return (
-                raised if isinstance(self.source, HttpProvider) else redact_exception(raised, secrets_of(self.source))
-            )
+            if isinstance(self.source, HttpProvider):
+                # It has done so itself. The frames would keep what it has read.
+                return raised.with_traceback(None)
+            return redact_exception(raised, secrets_of(self.source))
         error: ProviderError | None = None
         secrets = secrets_of(self.source)
         with suppress(Exception):

@@ -78,14 +78,17 @@ class FetchSpan:
             # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
             self._context = set_span_in_context(self._span)
 
-    @property
-    def links(self) -> "Sequence[Link]":
-        """What another span refers to this one by."""
+    def link(self) -> "Link | None":
+        """Return what another span refers to this one by."""
         if self._span is None:
-            return ()
+            return None
         from opentelemetry.trace import Link
 
-        return (Link(self._span.get_span_context()),)
+        return Link(self._span.get_span_context())
+
+    def _links_to(self, fetches: "Sequence[FetchSpan]") -> "list[Link]":
+        others = [fetch.link() for fetch in fetches[: _MAX_LINKS + 1] if fetch is not self]
+        return [link for link in others if link is not None]
 
     def end(self, failures: int) -> None:
         """End the span with the number of accounts that could not be read."""
@@ -97,7 +100,7 @@ class FetchSpan:
     def attempt(
         self, account: str, provider: str, origin: str, number: int, others: "Sequence[FetchSpan]" = ()
     ) -> Generator[AttemptSpan]:
-        """Measure one attempt within a current span; `number` counts from 1, and `others` wait for it as well."""
+        """Measure one attempt within a current span; `number` counts from 1, and `others` are all that wait for it."""
         attempt = AttemptSpan()
         instruments = self._instruments
         if instruments is None:
@@ -115,7 +118,7 @@ class FetchSpan:
             self._context,
             SpanKind.CLIENT,
             attributes={**shared, **own},
-            links=[link for other in others[:_MAX_LINKS] for link in other.links],
+            links=self._links_to(others) if others else None,
         )
         try:
             # The text of an exception may quote a response, so it is not recorded.

@@ -1,5 +1,6 @@
 """Redaction: taking secrets out of text and exceptions, in case a server sends back what it received."""
 
+import json
 import re
 import sys
 import traceback
@@ -155,7 +156,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
-    """Take the frames, request headers and unencodable text from an exception and from those it came from.
+    """Take what holds a request or a response from an exception and from those it came from: frames, headers, bodies.
 
     `except_for`, and what that came from itself, is left as it is.
     """
@@ -183,6 +184,8 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
             link.object, link.args = b"", ()
         elif isinstance(link, AttributeError):
             link.obj = None
+        elif isinstance(link, json.JSONDecodeError):
+            link.doc = ""
     return error
 
 

@@ -190,7 +190,11 @@ class HttpProvider(ABC):
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
         request = response = None
         # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
-        raise failure
+        try:
+            raise failure
+        finally:
+            # An error keeps this frame, and would keep the response.
+            del failure, request, response
 
     def __repr__(self) -> str:
         # Error trackers call this even while the constructor raises, when attributes may be missing.
