@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import aiohttp
 import attrs
@@ -27,6 +27,7 @@ from balancekit.client.options import (
     interval,
     positive_int,
     positive_seconds,
+    without_frames,
 )
 from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
@@ -67,6 +68,7 @@ class AggregateClient:
     Raises ConfigError for settings that cannot work, such as two accounts of one label.
     """
 
+    @without_frames
     def __init__(
         self,
         providers: Iterable[BalanceProvider],
@@ -85,13 +87,9 @@ class AggregateClient:
         clock: Clock | None = None,
         origins: Origins | None = None,
     ) -> None:
-        own = Origins()
-        problem = own.set_limits(rate_limits)
-        if not problem and rate_limits is not None and origins is not None:
-            problem = "rate_limits: give them to Origins, if the client is given one"
-        del rate_limits
-        if problem:
-            raise ConfigError(problem)
+        if rate_limits is not None and origins is not None:
+            raise ConfigError("rate_limits: give them to Origins, if the client is given one")
+        own = Origins(rate_limits)
         time = checked_time(clock)
         book = AccountBook(providers, own if origins is None else checked_origins(origins), time)
         own.check_all_limits_used()
@@ -245,14 +243,16 @@ class AggregateClient:
         from balancekit.webhooks.replay import deduplication_key
         from balancekit.webhooks.verification import verify
 
-        known = self._core.book.get(account)
+        # No account has an empty label; a receiver of one's own may pass anything.
+        label = account if isinstance(cast("object", account), str) else ""
+        known = self._core.book.get(label)
         try:
             self._core.check_open()
-            source = self._core.book.stand_in(account) if known is None else known.source
+            source = self._core.book.stand_in(label) if known is None else known.source
             event = verify(source, headers, body, stands_in=known is None)
             key = "" if known is None else deduplication_key(known.key, event, body)
         except WebhookVerificationError as error:
-            error.account = None if known is None else account
+            error.account = None if known is None else label
             raise
         finally:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
@@ -267,7 +267,13 @@ class AggregateClient:
         Raises ConfigError if it is no provider, or an account with its label or its credentials is there already.
         """
         self._core.check_open()
-        self._core.add(provider)
+        try:
+            return self._core.add(provider)
+        except ConfigError as error:
+            problem = str(error)
+        # As `without_frames` does.
+        del provider
+        raise ConfigError(problem)
 
     async def remove(self, account: str) -> None:
         """Remove an account; what is being read of it is dropped, and callers that wait for it get a failure.

@@ -49,6 +49,37 @@ def test_a_limit_that_limits_nothing_is_refused(limits, reason):
         AggregateClient([Bank("a")], rate_limits=limits)
 
 
+CANARY = "canary-3f9a-hunter2"
+WRONG = {
+    "a URL for a store": {"store": f"redis://:{CANARY}@db"},
+    "settings for a provider": {"providers": [{"key": "k", "secret": CANARY}]},
+    "a mapping of providers": {"providers": {CANARY: 1}},
+    "a session": {"session": CANARY},
+    "a malformed limit": {"rate_limits": {f"https://h:99999999/?k={CANARY}": RateLimit(1, per=1)}},
+    "an unused limit": {"rate_limits": {f"https://h/{CANARY}": RateLimit(1, per=1)}},
+    "a clock": {"clock": CANARY},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_a_client_is_given_by_mistake_is_not_shown(everything_shown_by, wrong):
+    """Error trackers collect the local variables of every frame of an exception, and of those that it came from."""
+    with pytest.raises(ConfigError) as caught:
+        AggregateClient(**{"providers": [Bank("a")], **wrong})
+
+    assert CANARY not in everything_shown_by(caught.value)
+
+
+async def test_what_is_added_by_mistake_is_not_shown(everything_shown_by):
+    """As it is for the constructor; the client goes on with the accounts that it has."""
+    async with AggregateClient([Bank("a")]) as client:
+        with pytest.raises(ConfigError, match="dict is no BalanceProvider") as caught:
+            await client.add({"key": "k", "secret": CANARY})
+        assert client.accounts == ("a",)
+
+    assert CANARY not in everything_shown_by(caught.value)
+
+
 @pytest.mark.parametrize("limit", [RateLimit(1, per=1), 3], ids=["unused", "no limit"])
 @pytest.mark.parametrize("host", ["bonk.example", "bonk.example:port", "[bonk.example"])
 def test_the_password_in_the_url_of_a_limit_is_not_shown(everything_shown_by, host, limit):

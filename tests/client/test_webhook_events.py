@@ -110,6 +110,18 @@ def test_a_delivery_for_nobody_is_refused_like_a_forged_one(with_quick_till):
     with_quick_till(steps, QuickTill(), Scripted("deaf"))
 
 
+@pytest.mark.parametrize("label", [None, 5, ["till"], b"till"], ids=repr)
+def test_a_delivery_for_a_label_that_is_no_text_is_refused(with_quick_till, everything_shown_by, label):
+    """A receiver of one's own may pass anything; the headers, which may hold the account's key, are in no frame."""
+
+    async def steps(client, *_):
+        with pytest.raises(WebhookVerificationError, match="no account of that label") as refused:
+            await client.handle_webhook(label, {"X-Processing-Key": "sk_live_canary"}, b"1")
+        return everything_shown_by(refused.value)
+
+    assert "sk_live_canary" not in with_quick_till(steps, QuickTill())
+
+
 def test_a_closed_client_takes_no_delivery(run_virtually):
     """The sender is to try again later, so that is another error than that of a rejected delivery."""
 
