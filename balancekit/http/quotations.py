@@ -17,6 +17,8 @@ _MIN_QUOTATION: Final = 6
 _MAX_TEXT: Final = 2_000
 """How many characters of a text are read at all."""
 
+_MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
+
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -74,6 +76,9 @@ class Secrets(frozenset[str]):
 
 def _bare(text: str) -> str:
     """Return the letters and digits alone, in lower case."""
+    if text.isascii():
+        # Many times faster.
+        return text.encode().translate(None, _MARKS).decode().lower()
     return "".join(filter(str.isalnum, text.lower()))
 
 
@@ -94,7 +99,7 @@ def _spellings_of(secret: str) -> Iterator[str]:
     for content in contents:
         # What is before it shifts all characters of an encoding.
         yield from (base64.b64encode(content[skipped:]).decode() for skipped in range(3))
-        yield from (base64.b32encode(content[skipped:]).decode() for skipped in range(5))
+    yield from (base64.b32encode(text[skipped:]).decode() for skipped in range(5))
     yield base64.b64encode(base64.b64encode(text)).decode()
     yield base64.b85encode(text).decode()
 

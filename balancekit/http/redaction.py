@@ -67,7 +67,8 @@ def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
-    return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH)
+    labels = {getattr(adapter, name, None) for name in _LABELS}
+    return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 
 
 def _values_of_headers(request: Request) -> Iterator[str]:

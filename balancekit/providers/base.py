@@ -189,12 +189,12 @@ class HttpProvider(ABC):
             failure = redact_exception(error, secrets_of(self, request))
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
         request = response = None
-        # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
         try:
+            # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
             raise failure
         finally:
-            # An error keeps this frame, and would keep the response.
-            del failure, request, response
+            # The traceback keeps this frame, which would keep the error.
+            del failure
 
     def __repr__(self) -> str:
         # Error trackers call this even while the constructor raises, when attributes may be missing.
