@@ -102,6 +102,7 @@ def _spellings_of(secret: str) -> Iterator[str]:
     yield from (base64.b32encode(text[skipped:]).decode() for skipped in range(5))
     yield base64.b64encode(base64.b64encode(text)).decode()
     yield base64.b85encode(text).decode()
+    yield base64.a85encode(text).decode()
 
 
 def decodings(text: str) -> Iterator[bytes]:
