@@ -18,7 +18,6 @@ from balancekit import (
     AuthenticationError,
     BadRequestError,
     HttpProvider,
-    MalformedResponseError,
     ProviderError,
     RateLimitedError,
     Request,
@@ -167,15 +166,19 @@ async def test_an_adapter_that_holds_itself_is_searched_once(wire):
     assert (await failure_of(provider)).message == "500"
 
 
-async def test_an_exception_with_anything_but_words_is_no_cause(wire):
-    """An error of a decoder holds the whole body."""
-    wire.outcome = Response(200, body=b"no JSON " + b"x" * 100_000)
+async def test_an_exception_with_anything_but_words_is_no_cause(monkeypatch):
+    """It may hold a request, a body or a key in an attribute or an argument."""
+    provider = Form()
 
-    failure = await failure_of(Form())
+    def fail(*, now, nonce):
+        raise KeyError({"a": "list"})
 
-    assert type(failure) is MalformedResponseError
+    monkeypatch.setattr(provider, "build_request", fail)
+
+    failure = await failure_of(provider)
+
     assert failure.__cause__ is None
-    assert "which raised JSONDecodeError: Expecting value" in str(failure)
+    assert "which raised KeyError: {'a': 'list'}" in str(failure)
 
 
 @pytest.mark.parametrize("status", [200, 403])
