@@ -19,6 +19,7 @@ from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, merge
+from balancekit.providers import base
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
 from balancekit.webhooks import receiver, replay, standard_webhooks, verification
@@ -50,6 +51,7 @@ QUOTED = {
         *BOUNDS,
         f"more than {transport.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
+        f"for more than {base._MAX_CACHED} s",
     ),
     "docs/client.md": (
         f"`{RETRY}`",

@@ -32,7 +32,7 @@ def count_once(
     """
     # Without a step of Python for each of ten thousands of balances, and with strings alone, so that the garbage
     # collector has nothing to do.
-    ids = list(filter(None, map(_reference_of, chain.from_iterable(map(_balances_of, snapshots)))))
+    ids: list[str] = list(filter(None, map(_reference_of, chain.from_iterable(map(_balances_of, snapshots)))))
     if len(set(ids)) == len(ids):
         return snapshots, failures
     order = {label: number for number, label in enumerate(labels)}

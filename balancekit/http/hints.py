@@ -61,6 +61,11 @@ BYTE_ORDER_MARK_HINT: Final = (
 PAGE_HINT: Final = "The body is a web page. Check base_url; if it is right, the provider may be down: try again later"
 """For a 200 with HTML."""
 
+CACHED_HINT: Final = (
+    "A cache on the way (a proxy, or a content delivery network) answers for the provider: exempt this URL from it"
+)
+"""For a 200 that is older than its request."""
+
 BLOCKED_HINT: Final = (
     "A firewall before the provider (such as Cloudflare), or its list of allowed IP addresses, may be blocking this "
     "machine. Check that before the account's credentials"

@@ -20,6 +20,9 @@ MAX_EXCERPT: Final = 200
 MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error response's body are read at all: more than any message may show."""
 
+_MAX_AGE: Final = 86_400
+"""How many seconds of an `Age` are counted: a day is as wrong as a year."""
+
 _SLASHES: Final = re.compile("/{2,}")
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
@@ -63,6 +66,12 @@ class Response:
         Raises ValueError if the body is not UTF-8 JSON, or has an object with a key twice.
         """
         return exact_json.decode_distinct(self.body)
+
+
+def cached_for(response: Response) -> int:
+    """Return for how many seconds, up to a day, a response has been in a cache; 0 if its `Age` does not say."""
+    age = response.headers.get("Age", "").partition(",")[0].strip()
+    return min(int(age[:10]), _MAX_AGE) if age.isascii() and age.isdigit() else 0
 
 
 def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> str:

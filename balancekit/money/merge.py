@@ -88,7 +88,8 @@ class MergedBalances:
         """Raise IncompleteError, which carries this result as `partial`, if any account could not be read."""
         if self.failures:
             names = ", ".join(failure.account for failure in self.failures)
-            count = len(self.accounts) + len(self.failures)
+            # An account whose last snapshot stands in for it is both.
+            count = len({one.account for one in self.accounts} | {one.account for one in self.failures})
             message = f"{len(self.failures)} of {count} accounts could not be read: {names}"
             raise IncompleteError(message, [failure.error for failure in self.failures], self)
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
 import aiohttp
 
@@ -27,13 +27,14 @@ from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.error_responses import ErrorDetail, error_detail, error_of, redact_detail
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
+    CACHED_HINT,
     ERROR_IN_200_HINT,
     HINTS,
     PAGE_HINT,
     UNCREDIBLE_DATE_HINT,
     UNSENT_HINT,
 )
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, check_base_url, origin_of
+from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, cached_for, check_base_url, origin_of
 from balancekit.http.redaction import (
     attach_cause,
     redact,
@@ -47,6 +48,9 @@ from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.identity import Identity, identify
+
+_MAX_CACHED: Final = 2
+"""For how many seconds a response may have been in a cache: some count their own time as a whole second."""
 
 
 @runtime_checkable
@@ -181,6 +185,8 @@ class HttpProvider(ABC):
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
             if response.status == HTTPStatus.OK:
+                if "Age" in response.headers:
+                    self._check_uncached(response)
                 return self.read_response(response)
             failure: BaseException = self._error_of(request, response)
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
@@ -220,6 +226,12 @@ class HttpProvider(ABC):
         else:
             failure = self._malformed(request, response, f"{name} while reading the response")
         return attach_cause(failure, raised, hidden)
+
+    def _check_uncached(self, response: Response) -> None:
+        seconds = cached_for(response)
+        if seconds > _MAX_CACHED:
+            facts = {"status": HTTPStatus.OK.value, "hint": CACHED_HINT}
+            raise self._error(MalformedResponseError, f"the response comes from a cache, {seconds} s old", **facts)
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
         return kind(message, account=self.account, provider=self.provider, **facts)

@@ -290,6 +290,14 @@ def test_failures_raise_with_what_was_read(make_snapshot):
     assert caught.value.exceptions == tuple(failure.error for failure in merged.failures)
 
 
+def test_an_account_that_an_earlier_snapshot_stands_in_for_is_one_account(make_snapshot):
+    """The message counts accounts, not what is known of them."""
+    merged = merge([make_snapshot("till"), make_snapshot("shop", stale=True)], [_failure("shop")])
+
+    with pytest.raises(IncompleteError, match="1 of 2 accounts could not be read: shop"):
+        merged.raise_for_failures()
+
+
 def test_nothing_is_raised_without_failures(make_snapshot):
     """A complete result raises nothing."""
     merge([make_snapshot("a", ("BTC", "1"))]).raise_for_failures()
