@@ -105,7 +105,8 @@ end
 local cools_down = is_moment(failed_at) and is_moment(ends) and tonumber(failed_at) <= now and tonumber(ends) > now
 local failure = cools_down and read_field('failure', 4096)
 if not failure then
-    failed_at, ends = false, false
+    -- Not nil, at which the array that is returned would end.
+    failure, failed_at, ends = false, false, false
 end
 return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, failure, failed_at, ends, format(now), deleted}
 """.replace("MAX_BODY", str(MAX_RESPONSE_BODY))
