@@ -110,9 +110,13 @@ class Scheduler:
         # First, so that no request follows those that end here.
         self._dispatcher.close()
         moment = self._moment()
+
         # Not logged: that a client is closed says nothing about its accounts. One for all callers, who get their own
         # errors later.
-        failure_of = functools.cache(lambda account: account.to_failure(closed(account), moment))
+        @functools.cache
+        def failure_of(account: Account) -> AccountFailure:
+            return account.to_failure(closed(account), moment)
+
         for waiter in list(self._waiters):
             self._fail_rest(waiter, failure_of)
 
