@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
@@ -30,6 +30,12 @@ USER_AGENT: Final = f"balancekit/{__version__}"
 MAX_RESPONSE_BODY: Final = 10 * 2**20
 """How many bytes the body of a 200 may have, decompressed; of any other, `MAX_ERROR_BODY` are read."""
 
+_MAX_CHUNKS: Final = 100_000
+"""How many chunks a body may have: to read one takes the time of hundreds of bytes, however small it is."""
+
+_MAX_HEADS: Final = 20
+"""How many heads are read for one response."""
+
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
 
@@ -47,7 +53,11 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
 
 
 class BodyTooLargeError(ValueError):
-    """The body of a response is larger than `MAX_RESPONSE_BODY`."""
+    """The body of a response is larger than `MAX_RESPONSE_BODY`, or has more chunks than any should."""
+
+
+class TooManyHeadsError(ValueError):
+    """There are more informational responses (100 to 199) than any server sends before the response."""
 
 
 class LostKeepaliveError(aiohttp.ServerDisconnectedError):
@@ -55,6 +65,28 @@ class LostKeepaliveError(aiohttp.ServerDisconnectedError):
 
     That happens to a request on a kept-alive connection that the server has just closed.
     """
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response before which a server does not send informational ones for ever: they keep the event loop busy."""
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Read the head of the response; raises TooManyHeadsError."""
+        protocol: Any = connection.protocol
+        read, heads = protocol.read, 0
+
+        async def read_head() -> object:
+            nonlocal heads
+            heads += 1
+            if heads > _MAX_HEADS:
+                raise TooManyHeadsError(f"more than {_MAX_HEADS - 1} informational responses came before the response")
+            return await read()
+
+        protocol.read = read_head
+        try:
+            return await super().start(connection)
+        finally:
+            del protocol.read
 
 
 @attrs.frozen
@@ -102,6 +134,7 @@ def _route_over(lent: aiohttp.ClientSession) -> _Route:
             connector=GuardedConnector(lent.connector),
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=_Response,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         )
         # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
@@ -119,7 +152,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     """Send a request exactly as it is over the connections of a session, and read the whole response.
 
     Of the session, its proxy is used for requests over TLS, and its tracing; nothing that it would add to a request.
-    Raises BodyTooLargeError, and whatever aiohttp raises; see `transport_error`.
+    Raises BodyTooLargeError, TooManyHeadsError, and whatever aiohttp raises; see `transport_error`.
     """
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
@@ -147,7 +180,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
             return Response(response.status, response.headers, await _read_body(response.content))
         body = bytearray()
         # The status alone makes the error, even if the body is cut or never arrives.
-        with suppress(aiohttp.ClientError, TimeoutError):
+        with suppress(aiohttp.ClientError, TimeoutError, BodyTooLargeError):
             async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
                 await _read_up_to(MAX_ERROR_BODY, body, response.content)
         return Response(response.status, response.headers, bytes(body[:MAX_ERROR_BODY]))
@@ -172,9 +205,16 @@ async def _read_body(content: aiohttp.StreamReader) -> bytes:
 
 
 async def _read_up_to(limit: int, body: bytearray, content: aiohttp.StreamReader) -> None:
-    """Append to the body until its end, or until it is longer than the limit."""
-    while len(body) <= limit and (chunk := await content.readany()):
-        body += chunk
+    """Append to the body until its end, or until it is longer than the limit; BodyTooLargeError for too many chunks."""
+    chunks = 0
+    while len(body) <= limit:
+        data, ends_chunk = await content.readchunk()
+        if not (data or ends_chunk):
+            return
+        body += data
+        chunks += ends_chunk
+        if chunks > _MAX_CHUNKS:
+            raise BodyTooLargeError(f"the body has more than {_MAX_CHUNKS} chunks")
 
 
 def is_lost_keepalive(error: BaseException) -> bool:
@@ -219,9 +259,9 @@ def transport_error(
     An exception of aiohttp's, or of the sockets below it, becomes the cause, without the headers of the request: they
     are credentials. One that quotes one of the secrets, because the server sent it back, is dropped.
     """
-    if isinstance(error, BodyTooLargeError):
+    if isinstance(error, BodyTooLargeError | TooManyHeadsError):
         hint = HINTS[MalformedResponseError]
-        status = HTTPStatus.OK.value
+        status = HTTPStatus.OK.value if isinstance(error, BodyTooLargeError) else None
         return MalformedResponseError(str(error), account=account, provider=provider, status=status, hint=hint)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:

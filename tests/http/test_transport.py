@@ -296,6 +296,46 @@ async def test_a_body_over_the_limit_is_refused(session, origin, encode):
         await send(session, Request("POST", origin.url))
 
 
+async def test_a_body_of_too_many_chunks_is_refused(session, origin):
+    """Each takes the event loop as long as hundreds of bytes, however few are in it."""
+    origin.response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 200_000
+
+    with pytest.raises(BodyTooLargeError, match="more than 100000 chunks"):
+        await send(session, Request("POST", origin.url))
+
+
+async def test_an_error_response_of_too_many_chunks_keeps_its_status(session, origin):
+    """What is read of its body ends long before."""
+    origin.response = b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 200_000
+
+    assert (await send(session, Request("POST", origin.url))).status == 503
+
+
+async def test_a_body_in_many_chunks_is_read(session, origin):
+    """Servers that write JSON by tokens send each in a chunk."""
+    origin.response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\n1,\r\n" * 90_000 + b"0\r\n\r\n"
+
+    assert (await send(session, Request("POST", origin.url))).body == b"1," * 90_000
+
+
+async def test_informational_responses_come_before_the_response(session, origin):
+    """A few are read over, as HTTP wants it."""
+    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 19 + OK
+
+    assert (await send(session, Request("POST", origin.url))).body == b"{}"
+
+
+async def test_informational_responses_for_ever_are_refused(session, origin):
+    """They would keep the event loop busy until the attempt's timeout; another attempt would read the same."""
+    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 20 + OK
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is MalformedResponseError
+    assert failure.message == "more than 19 informational responses came before the response"
+    assert (failure.status, failure.retryable) == (None, False)
+
+
 @pytest.mark.parametrize("status", [200, 503])
 async def test_a_decompression_bomb_takes_little_memory(session, origin, status):
     """64 KiB that would be 64 MiB are never inflated beyond the limit; aiohttp before 3.14.1 inflates all at once."""

@@ -121,7 +121,7 @@ TABLE = [
     Case("switched protocols", Fault(raw=SWITCH), MalformedResponseError, ONCE),
     Case("100 first", Fault(raw=b"HTTP/1.1 100 Continue\r\n\r\n" + WHOLE), None, ONCE, NOTHING),
     Case("103 first", Fault(raw=b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + WHOLE), None, ONCE, NOTHING),
-    Case("100 for ever", Fault(raw=b"", endless=b"HTTP/1.1 100 Continue\r\n\r\n"), ProviderTimeoutError, RETRIED),
+    Case("100 for ever", Fault(raw=b"", endless=b"HTTP/1.1 100 Continue\r\n\r\n"), MalformedResponseError, ONCE),
     Case("a huge header", Fault(raw=b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n"), TransportError, RETRIED),
     Case("headers for ever", Fault(raw=b"HTTP/1.1 200 OK\r\n", endless=b"X: y\r\n" * 1000), TransportError, RETRIED),
     Case("one header for ever", Fault(raw=b"HTTP/1.1 200 OK\r\nX: ", endless=b"x" * 1000), TransportError, RETRIED),
