@@ -3,6 +3,7 @@
 import asyncio
 import select
 from contextvars import ContextVar
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -13,6 +14,14 @@ from balancekit.http.messages import is_loopback
 
 _opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
 _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default=False)
+
+
+_MAX_INFORMATIONAL: Final = 20
+"""How many informational responses (100 to 199) may come before a response."""
+
+
+class TooManyHeadsError(ValueError):
+    """A server sent more informational responses in a row than any should."""
 
 
 def open_connections(*, is_on: bool) -> None:
@@ -63,6 +72,26 @@ def _has_unread_data(transport: asyncio.Transport | None) -> bool:
     return bool(poll.poll(0))
 
 
+def _bound_heads(protocol: Any) -> None:  # noqa: ANN401 - one of its methods is replaced
+    """Have a connection end after too many informational responses, which aiohttp reads for ever and all at once."""
+    feed, informational = protocol.feed_data, 0
+
+    def feed_head(data: tuple[Any, object], size: int = 0) -> None:
+        nonlocal informational
+        if informational > _MAX_INFORMATIONAL:
+            # What else has arrived with them.
+            return
+        informational = informational + 1 if data[0].code < HTTPStatus.OK else 0
+        if informational <= _MAX_INFORMATIONAL:
+            feed(data, size)
+        else:
+            problem = f"more than {_MAX_INFORMATIONAL} informational responses came before the response"
+            protocol.set_exception(TooManyHeadsError(problem))
+            protocol.transport.close()
+
+    protocol.feed_data = feed_head
+
+
 class GuardedConnector(aiohttp.BaseConnector):
     """The connections of another connector, but for those on which the server has sent unsolicited data.
 
@@ -101,6 +130,8 @@ class GuardedConnector(aiohttp.BaseConnector):
         if protocol is None or protocol.should_close or (_is_reused.get() and _has_unread_data(connection.transport)):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
+        if not _is_reused.get():
+            _bound_heads(protocol)
         if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
             # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
             peer: object = connection.transport and connection.transport.get_extra_info("peername")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
@@ -17,7 +17,7 @@ from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.connections import GuardedConnector, is_reused_connection
+from balancekit.http.connections import GuardedConnector, TooManyHeadsError, is_reused_connection
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
@@ -32,9 +32,6 @@ MAX_RESPONSE_BODY: Final = 10 * 2**20
 
 _MAX_CHUNKS: Final = 100_000
 """How many chunks a body may have: to read one takes the time of hundreds of bytes, however small it is."""
-
-_MAX_HEADS: Final = 20
-"""How many heads are read for one response."""
 
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
@@ -56,37 +53,11 @@ class BodyTooLargeError(ValueError):
     """The body of a response is larger than `MAX_RESPONSE_BODY`, or has more chunks than any should."""
 
 
-class TooManyHeadsError(ValueError):
-    """There are more informational responses (100 to 199) than any server sends before the response."""
-
-
 class LostKeepaliveError(aiohttp.ServerDisconnectedError):
     """A connection that had carried a request before ended before any of the response to this one came.
 
     That happens to a request on a kept-alive connection that the server has just closed.
     """
-
-
-class _Response(aiohttp.ClientResponse):
-    """A response before which a server does not send informational ones for ever: they keep the event loop busy."""
-
-    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Read the head of the response; raises TooManyHeadsError."""
-        protocol: Any = connection.protocol
-        read, heads = protocol.read, 0
-
-        async def read_head() -> object:
-            nonlocal heads
-            heads += 1
-            if heads > _MAX_HEADS:
-                raise TooManyHeadsError(f"more than {_MAX_HEADS - 1} informational responses came before the response")
-            return await read()
-
-        protocol.read = read_head
-        try:
-            return await super().start(connection)
-        finally:
-            del protocol.read
 
 
 @attrs.frozen
@@ -99,10 +70,7 @@ class _Route:
     uses_environment: bool
 
     def proxy_for(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
-        """Return the proxy for a URL, and the headers with its password: no message or frame shows those."""
-        # A proxy would see the credentials of a request that is not encrypted. Those are for this machine alone.
-        if url.scheme != "https":
-            return None, None
+        """Return the proxy for a URL with TLS, and the headers with its password: no message or frame shows those."""
         address = self.proxy
         if address is None and self.uses_environment and not proxy_bypass(url.host or ""):
             address = getproxies().get("https")
@@ -134,7 +102,6 @@ def _route_over(lent: aiohttp.ClientSession) -> _Route:
             connector=GuardedConnector(lent.connector),
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            response_class=_Response,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         )
         # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
@@ -157,7 +124,8 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
     route = _route_over(session)
-    proxy, proxy_headers = route.proxy_for(url)
+    # A proxy would see the credentials of a request that is not encrypted. Those are for this machine alone.
+    proxy, proxy_headers = route.proxy_for(url) if url.scheme == "https" else (None, None)
     try:
         response = await route.session.request(
             request.method,

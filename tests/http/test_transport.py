@@ -320,19 +320,19 @@ async def test_a_body_in_many_chunks_is_read(session, origin):
 
 async def test_informational_responses_come_before_the_response(session, origin):
     """A few are read over, as HTTP wants it."""
-    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 19 + OK
+    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 20 + OK
 
     assert (await send(session, Request("POST", origin.url))).body == b"{}"
 
 
 async def test_informational_responses_for_ever_are_refused(session, origin):
     """They would keep the event loop busy until the attempt's timeout; another attempt would read the same."""
-    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 20 + OK
+    origin.response = b"HTTP/1.1 102 Processing\r\n\r\n" * 21 + OK
 
     failure = await failure_of(session, origin.url)
 
     assert type(failure) is MalformedResponseError
-    assert failure.message == "more than 19 informational responses came before the response"
+    assert failure.message == "more than 20 informational responses came before the response"
     assert (failure.status, failure.retryable) == (None, False)
 
 
