@@ -25,7 +25,7 @@ class Counted(HttpProvider):
         """Count and pass on."""
         Counted.attempts += 1
         self.running += 1
-        self.requests.begin(self.origin, time.monotonic())
+        task = self.requests.begin(self.origin, self.account, time.monotonic())
         try:
             return await super().fetch_balances(session)
         except BaseException as error:
@@ -33,7 +33,7 @@ class Counted(HttpProvider):
             raise
         finally:
             self.running -= 1
-            self.requests.end()
+            self.requests.end(self.account, task)
 
 
 class CountedCryptoprocessing(Counted, CryptoprocessingProvider):

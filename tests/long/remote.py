@@ -64,9 +64,12 @@ WEIGHTS = [0.2 if name in COSTLY else 1.0 for name in FAULTS]
 
 
 class Server:
-    """The sandboxes, and the commands that they take; `places` are the origins of the accounts that are elsewhere."""
+    """The sandboxes, and the commands that they take; `places` are the origins of the accounts that are elsewhere.
 
-    def __init__(self, holdings, places):
+    With `signed` no account is behind a gateway, where nothing distinguishes it from others.
+    """
+
+    def __init__(self, holdings, places, *, signed):
         self.sandboxes = {name: Sandbox() for name in ["main", *sorted(set(places.values()))]}
         self.places = places
         self.accounts = {}
@@ -77,7 +80,7 @@ class Server:
             amounts = {code: plain(units) for code, units in held.items()}
             sandbox = self._of(label)
             if number % 2:
-                self.accounts[label] = sandbox.add_getmany(label, amounts, signed=number % 10 != 1)
+                self.accounts[label] = sandbox.add_getmany(label, amounts, signed=signed or number % 10 != 1)
             else:
                 as_numbers = number % 10 == 0
                 self.accounts[label] = sandbox.add_cryptoprocessing(label, amounts, balances_as_numbers=as_numbers)
@@ -133,21 +136,21 @@ class Server:
                 pipe.send(await getattr(self, name)(*arguments))
 
 
-def serve(pipe, holdings, places):
+def serve(pipe, holdings, places, signed):
     """Run the server's process."""
     # A client that goes away in the middle is part of the plan.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(Server(holdings, places).run(pipe))
+        asyncio.run(Server(holdings, places, signed=signed).run(pipe))
 
 
 class Remote:
     """The server, as the client's process commands it."""
 
-    def __init__(self, holdings, places=None):
+    def __init__(self, holdings, places=None, *, signed=False):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, holdings, places or {}), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, holdings, places or {}, signed), daemon=True)
         self._process.start()
         theirs.close()
         self._turn = asyncio.Lock()

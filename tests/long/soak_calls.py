@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 
@@ -35,7 +36,7 @@ class Calls(ModelLaws):
         # When each account was last invalidated, or added: of the wall clock, and of the monotonic one.
         self.invalidated = dict.fromkeys(self.model.now, (0.0, 0.0))
         # The last of each account that a fetch has returned: its `fetched_at`, and when it was known.
-        self.returned = dict.fromkeys(self.model.now, (0.0, 0.0))
+        self.returned = dict.fromkeys(self.model.now, (-math.inf, -math.inf))
 
     async def fetch(self, accounts):
         """Fetch, perhaps what need not be read anew or in less time, and check all that comes."""
@@ -67,6 +68,7 @@ class Calls(ModelLaws):
                 # A failure may be one of the deadline, which comes after the last request.
                 now=time.monotonic() - DEADLINE - self.slack,
                 accepts_earlier=max_age > 0 or stale_for > 0,
+                is_revalidated=stale_for > 0,
                 invalidated_at=invalidated[failure.account][1] - DEADLINE - self.slack,
             )
         self.check_latest(merged, invalidated)
@@ -78,10 +80,11 @@ class Calls(ModelLaws):
         labels = [label for label in self.client.accounts if invalidated[label] == self.invalidated[label]]
         fresh = {one.account: one.fetched_at for one in merged.accounts if not one.stale}
 
-        def is_young_enough(label, snapshot):
+        def is_young(label, snapshot):
             return label not in fresh or (snapshot is not None and snapshot.fetched_at >= fresh[label])
 
-        self.check_known(labels, self.client.latest(labels), self.client.status(), least=is_young_enough)
+        latest, status = self.client.latest(labels), self.client.status()
+        self.check_known(labels, latest, status, is_young=is_young)
         for label in fresh.keys() & set(labels):
             sent = fresh[label].timestamp()
             if sent > self.returned[label][0]:
@@ -156,11 +159,10 @@ class Calls(ModelLaws):
         """Watch for some seconds, with waits that end early, and perhaps with breaks between the states."""
         self.done["watches"] += 1
         labels, ends_at = self.present(accounts), time.monotonic() + self.chance.uniform(0, 4)
-        laws = WatchLaws(self, "watch", shows=lambda snapshot: snapshot.fetched_at.timestamp())
         is_slow = self.chance.random() < 0.3
         watched = None if accounts is None else labels
         async with self.client.watch(watched, min_interval=self.chance.choice([0.0, 0.2, 1.0])) as states:
-            laws.waiting_since = time.monotonic()
+            laws = WatchLaws(self, "watch", shows=lambda one: one.fetched_at.timestamp(), begun=time.monotonic())
             while time.monotonic() < ends_at:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.chance.choice([0.0, 0.01, 0.5])):
@@ -185,7 +187,7 @@ class Calls(ModelLaws):
         await asyncio.sleep(self.chance.choice([0, self.chance.uniform(0, 1)]))
         self.invalidated[label] = time.time(), time.monotonic()
         await self.client.add(self.providers[label])
-        self.returned[label] = 0.0, 0.0
+        self.returned[label] = -math.inf, -math.inf
 
     def present(self, accounts):
         """Return those of the labels, or of all, that have not been removed."""

@@ -85,7 +85,8 @@ class SharedSoak(ModelLaws):
         sys.unraisablehook = lambda raised: self.problem(f"unraisable: {raised.exc_value!r}")
         logging.getLogger("balancekit").addHandler(self.lines)
         logging.getLogger("balancekit").setLevel(logging.INFO)
-        self.remote = Remote(self.model.now)
+        # Replicas share what can be distinguished.
+        self.remote = Remote(self.model.now, signed=True)
         try:
             with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:
                 self.pair = Pair(folder, self.chance)

@@ -133,22 +133,27 @@ class Laws:
         if requested_at < oldest - EPSILON:
             self.problem(f"{what} of {label} is {oldest - requested_at:.3f} s too old")
 
-    def check_earlier_failure(self, failure, history, *, now, accepts_earlier, invalidated_at):
-        """Check a failure that may be of an earlier read against the account's `History`."""
+    def check_earlier_failure(self, failure, history, *, now, accepts_earlier, invalidated_at, is_revalidated=False):
+        """Check a failure that may be of an earlier read against the account's `History`.
+
+        One that is given with a stale snapshot, while the account `is_revalidated`, may be of any time.
+        """
         if not is_earlier(failure.error):
             return
         self.checked["earlier failure"] += 1
         if not accepts_earlier:
             self.problem(f"an earlier failure of {failure.account} for a caller that accepts nothing earlier")
-        if now > history.failed_at + history.longest_cooldown + EPSILON:
+        if is_revalidated or history.under_way:
+            return
+        if now > history.until + EPSILON:
             self.problem(f"a failure of {failure.account} after its cooldown")
         if history.failed_at < invalidated_at:
             self.problem(f"a failure of {failure.account} from before an invalidation")
 
-    def check_known(self, labels, latest, status, *, least):
-        """Check `latest` and `status` of the labels, `least` being the earliest moment that each may show.
+    def check_known(self, labels, latest, status, *, is_young):
+        """Check `latest` and `status` of the labels.
 
-        `least` is a function of a snapshot or None, which returns whether that is young enough.
+        `is_young` returns of a label and the last snapshot, or None, whether that is no older than what was returned.
         """
         self.checked["known"] += 1
         self.check_result("latest", labels, latest, may_be_stale=True, may_be_pending=True)
@@ -168,7 +173,7 @@ class Laws:
                 self.problem(f"status and latest disagree about {label}")
             if (one.down_since is None) != (one.up is not False):
                 self.problem(f"{label} is down since no moment, or up since one")
-            if not least(label, snapshot):
+            if not is_young(label, snapshot if failure is None else failure.last_known):
                 self.problem(f"latest shows what is older than what was returned of {label}")
 
     def check_removed(self, label, latest, status):
@@ -186,28 +191,25 @@ class Laws:
 
 @attrs.define
 class History:
-    """How requests for one account ended: what may be remembered of it, and for how long."""
+    """How requests for one account failed: what may be remembered of that, and for how long."""
 
     failed_at: float = float("-inf")
     times: int = 0
-    retry_after: float = 0.0
+    asked_until: float = float("-inf")
+    under_way: int = 0
 
-    def succeeded(self):
-        """Note a success."""
-        self.times, self.retry_after = 0, 0.0
-
-    def failed(self, now, retry_after=None, *, rejected=False):
+    def failed(self, now, retry_after, *, rejected):
         """Note a failure; a rejected key is left alone for a minute."""
-        self.failed_at, self.times = now, self.times + 1
         least = _LONGEST_COOLDOWN if rejected else 0.0
-        self.retry_after = max(self.retry_after, retry_after or 0.0, least)
+        self.failed_at, self.times = now, self.times + 1
+        self.asked_until = max(self.asked_until, now + max(retry_after or 0.0, least))
 
     @property
-    def longest_cooldown(self):
-        """For how many seconds after the last failure the account may be left alone."""
+    def until(self):
+        """Until when the account may be left alone."""
         # No more reads have failed in a row than requests.
         doubled = min(_FIRST_COOLDOWN * 2 ** min(max(self.times - 1, 0), 16), _LONGEST_COOLDOWN)
-        return max(doubled * _JITTER, self.retry_after)
+        return max(self.failed_at + doubled * _JITTER, self.asked_until)
 
 
 class Requests:
@@ -221,9 +223,12 @@ class Requests:
         self.times = defaultdict(list)
         self.histories = defaultdict(History)
 
-    def begin(self, origin, now):
-        """Note a request."""
-        self._under_way.add(asyncio.current_task())
+    def begin(self, origin, label, now):
+        """Note a request of this task, which is returned."""
+        self.histories[label].under_way += 1
+        task = asyncio.current_task()
+        # What an event loop that has ended in the middle has left is dropped with it.
+        self._under_way = {other for other in self._under_way if not other.get_loop().is_closed()} | {task}
         self.times[origin].append(now)
         # One that is cancelled does not count: it may never end.
         at_once = sum(not task.cancelling() for task in self._under_way)
@@ -231,16 +236,15 @@ class Requests:
             self._laws.problem(f"{at_once} requests under way with a concurrency of {self._concurrency}")
         if now < self.quiet_until[origin] - EPSILON:
             self._laws.problem(f"a request to {origin} {self.quiet_until[origin] - now:.3f} s before a 429 allows it")
+        return task
 
-    def end(self):
-        """Note that the request of this task has ended."""
-        self._under_way.discard(asyncio.current_task())
+    def end(self, label, task):
+        """Note that the request of a task has ended."""
+        self.histories[label].under_way -= 1
+        self._under_way.discard(task)
 
     def note(self, origin, label, now, error):
-        """Note what a request ended with; None if it succeeded."""
-        if error is None:
-            self.histories[label].succeeded()
-            return
+        """Note what a request failed with."""
         retry_after = getattr(error, "retry_after", None)
         self.histories[label].failed(now, retry_after, rejected=getattr(error, "status", None) in {401, 403})
         if isinstance(error, RateLimitedError):
@@ -264,13 +268,14 @@ class Requests:
 class WatchLaws:
     """Holds the states of one watch against the laws; `shows` returns when the request of a snapshot was sent."""
 
-    def __init__(self, laws, name, *, shows):
+    def __init__(self, laws, name, *, shows, begun):
         self._laws = laws
         self._name = name
         self._shows = shows
         self._shown = defaultdict(lambda: float("-inf"))
+        self.begun = begun
         # Since when the consumer waits without a break.
-        self.waiting_since = float("inf")
+        self.waiting_since = begun
 
     def state(self, labels, merged):
         """Check one state."""
@@ -280,8 +285,11 @@ class WatchLaws:
                 self._shown[snapshot.account] = max(self._shown[snapshot.account], self._shows(snapshot))
 
     def is_behind(self, label, requested_at, known_at, *, within, now):
-        """Check that what was requested then, and known then, is shown by now, if the consumer has waited for it."""
-        if now > max(known_at, self.waiting_since) + within + self._laws.slack:
+        """Check that what was requested then, and known then, is shown by now, if the consumer has waited for it.
+
+        What was known before the watch began is to be read first.
+        """
+        if known_at >= self.begun and now > max(known_at, self.waiting_since) + within + self._laws.slack:
             self._laws.checked["watched change"] += 1
             if self._shown[label] < requested_at - EPSILON:
                 self._laws.problem(f"a watch does not show what is known of {label} for {now - known_at:.3f} s")
