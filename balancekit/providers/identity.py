@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import attrs
@@ -44,34 +45,36 @@ def identify(adapter: object, build: Callable[[int, str], Request]) -> Identity:
     """
     try:
         first, second = build(_MOMENT, _NONCE), build(_MOMENT, _NONCE)
-        parts = _parts(first)
-        fixed = [part for part, other in zip(parts, _parts(second), strict=True) if part == other]
+        parts = fixed = _parts(first)
+        if first != second:
+            fixed = [part for part, other in zip(parts, _parts(second), strict=True) if part == other]
     except Exception:  # noqa: BLE001 - an adapter may raise anything; it does so again at the first fetch, and is shown
         return Identity()
-    secrets = list(_secrets_of(adapter))
     if fixed == parts:
-        has_name = any(_CREDENTIAL.search(name) and value and _NONCE not in value for name, value in parts)
-        texts = [value for _, value in parts]
-        carries = has_name or any(secret in text for secret in secrets for text in texts)
+        carries = any(_names_a_credential(name) and value and _NONCE not in value for name, value in parts) or any(
+            secret in value for secret in _secrets_of(adapter) for _, value in parts
+        )
     else:
-        secrets += _public_keys_of(adapter)
-        if not secrets:
+        keys = [("", secret) for secret in (*_secrets_of(adapter), *_public_keys_of(adapter))]
+        if not keys:
             return Identity()
         carries = True
-        fixed += [("", secret) for secret in secrets]
+        fixed += keys
     text = json.dumps(sorted(fixed))
     return Identity(hashlib.sha256(text.encode()).hexdigest()[:32], carries)
 
 
+@lru_cache(maxsize=256)
+def _names_a_credential(name: str) -> bool:
+    return _CREDENTIAL.search(name) is not None
+
+
 def _parts(request: Request) -> list[tuple[str, str]]:
     """Return the names and values that a request consists of; only headers and parameters have a name of their own."""
-    url = URL(request.url, encoded=True)
-    parts = [
-        ("", request.method),
-        ("", str(url.with_query(None))),
-        ("", request.body.decode("utf-8", "surrogateescape")),
-    ]
-    parts += [(f"?{name}", value) for name, value in sorted(url.query.items())]
+    path, _, query = request.url.partition("?")
+    parts = [("", request.method), ("", path), ("", request.body.decode("utf-8", "surrogateescape"))]
+    if query:
+        parts += sorted(URL(request.url, encoded=True).query.items())
     return parts + sorted((name.lower(), value) for name, value in request.headers.items())
 
 
