@@ -1,11 +1,11 @@
 """Reading the fields of a response: what each kind of field may hold, and the path of the one that is wrong."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from balancekit.money.currencies import (
     MAX_CODE_LENGTH,
-    MAX_LABEL_LENGTH,
     AssetType,
     check_chain,
     check_code,
@@ -27,6 +27,9 @@ Entries = Sequence[Mapping[str, Any]]
 """The entries of a decoded list. Each should be an object, but that is not checked yet."""
 
 _MAX_CACHED: Final = 2048
+
+_USUAL_REFERENCE: Final = 36
+"""How long a UUID is."""
 
 _Row = TypeVar("_Row")
 _Value = TypeVar("_Value")
@@ -131,6 +134,29 @@ def read_text(value: object) -> str:
     raise TypeError(f"expected a string, got {json_type_name(value)}")
 
 
+class _Unseen(threading.local):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+
+unseen: Final = _Unseen()
+"""The texts that this thread has read for the first time, and that may repeat a credential of the request."""
+
+
+def forget_unseen() -> None:
+    """Read the texts as if for the first time, should they come again."""
+    for cache in _caches:
+        for text in unseen.texts:
+            cache.pop(text, None)
+    unseen.texts.clear()
+
+
+def _note(text: str) -> None:
+    if len(unseen.texts) >= _MAX_CACHED:
+        unseen.texts.clear()
+    unseen.texts.append(text)
+
+
 class _Cache(dict[object, _Value]):
     """The results of a function by the text it was given; bounded, since responses may hold any number of texts."""
 
@@ -141,6 +167,7 @@ class _Cache(dict[object, _Value]):
     def __missing__(self, value: object) -> _Value:
         text = read_text(value)
         result = self._read(text)
+        _note(text)
         if len(self) >= _MAX_CACHED:
             self.clear()
         # A JsonNumber equals its text and would find the result for it, so no text that could be a number is cached.
@@ -149,10 +176,15 @@ class _Cache(dict[object, _Value]):
         return result
 
 
+_caches: Final[list[_Cache[Any]]] = []
+
+
 def _cached(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
     """Make a reader that takes strings only and calls the function once for each of them."""
     # A dict finds a cached text without calling a Python function, which would make reading a response 2 % slower.
-    return _Cache(read).__getitem__
+    cache = _Cache(read)
+    _caches.append(cache)
+    return cache.__getitem__
 
 
 @_cached
@@ -179,10 +211,14 @@ def read_reference(value: object) -> str | None:
     if (
         type(value) is str
         and value
-        and len(value) <= MAX_LABEL_LENGTH
+        and len(value) <= _USUAL_REFERENCE
         and value.isascii()
         and value.isprintable()
         and " " not in value
     ):
         return value
-    return None if value is None else check_label(read_text(value))
+    if value is None:
+        return None
+    text = check_label(read_text(value))
+    _note(text)
+    return text

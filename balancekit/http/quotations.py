@@ -14,6 +14,9 @@ _MASK: Final = "***"
 _MIN_QUOTATION: Final = 6
 """How many letters and digits of a secret in a row count as a quotation."""
 
+_MIN_REPETITION: Final = 12
+_MIN_SECRET: Final = 8
+
 _MAX_TEXT: Final = 2_000
 """How many characters of a text are read at all."""
 
@@ -63,6 +66,14 @@ class Secrets(frozenset[str]):
             if not hidden.isdisjoint(range(start, start + len(_bare(word[0])))):
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
+
+    def repeated_in(self, text: str) -> bool:
+        """Return whether a name, such as that of a currency, can only come from a secret: a dozen characters of one."""
+        bare = _bare(text)
+        starts = range(len(bare) - _MIN_REPETITION + 1)
+        return any(bare[at : at + _MIN_REPETITION] in self._spelled for at in starts) or any(
+            len(secret) >= _MIN_SECRET and secret in text for secret in self
+        )
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""

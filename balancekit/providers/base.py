@@ -25,6 +25,7 @@ from balancekit.errors import (
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.error_responses import ErrorDetail, error_detail, error_of, redact_detail
+from balancekit.http.fields import forget_unseen, unseen
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
     CACHED_HINT,
@@ -181,20 +182,26 @@ class HttpProvider(ABC):
         """Send one request and read its response; raises a ProviderError if anything is wrong."""
         request: Request | None = None
         response: Response | None = None
+        balances: Sequence[Balance] = ()
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
             if response.status == HTTPStatus.OK:
                 if "Age" in response.headers:
                     self._check_uncached(response)
-                return self.read_response(response)
+                balances = self.read_response(response)
+                # Rarely is there one.
+                if unseen.texts:
+                    self._check_unseen(request)
+                return balances
             failure: BaseException = self._error_of(request, response)
         except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+            forget_unseen()
             failure = self._error_for(error, request, response)
         except BaseException as error:  # noqa: BLE001 - the frames of a cancellation hold the headers, too
             failure = redact_exception(error, secrets_of(self, request))
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
-        request = response = None
+        request, response, balances = None, None, ()
         try:
             # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
             raise failure
@@ -206,6 +213,13 @@ class HttpProvider(ABC):
         # Error trackers call this even while the constructor raises, when attributes may be missing.
         fields = vars(self)
         return f"{type(self).__name__}({fields.get('account')!r}, base_url={fields.get('base_url')!r})"
+
+    def _check_unseen(self, request: Request) -> None:
+        """Raise ShapeError if a text that was read for the first time repeats a credential of the request."""
+        hidden = secrets_of(self, request)
+        if any(map(hidden.repeated_in, unseen.texts)):
+            raise ShapeError("the response repeats a credential of the request")
+        unseen.texts.clear()
 
     def _error_for(self, raised: Exception, request: Request | None, response: Response | None) -> BalancekitError:
         hidden, name = secrets_of(self, request), type(raised).__name__
