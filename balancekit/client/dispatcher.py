@@ -75,7 +75,9 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether nothing at all is left to do: no flight, no task and no timer."""
         tasks = self._workers or self._cancelling
-        return not (self._queue.has_work or tasks or self._awaiting_lease) and self._attempts.idle
+        # Once this is closed, nothing that is queued is begun, or taken out.
+        has_work = self._queue.has_work and not self._closed
+        return not (has_work or tasks or self._awaiting_lease) and self._attempts.idle
 
     def enqueue(self, waiter: Waiter, origin: Origin, accounts: Iterable[Account]) -> None:
         """Queue accounts at one origin for a caller; under a rate limit those that wait longest are first."""
