@@ -4,7 +4,7 @@ import asyncio
 import functools
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence, Sized
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sized
 from contextlib import asynccontextmanager
 from itertools import chain
 from operator import attrgetter
@@ -17,14 +17,14 @@ from balancekit.client.accounts import Account, Outcome
 from balancekit.client.admission import in_order, known_outcome, late_permits
 from balancekit.client.dispatcher import Dispatcher
 from balancekit.client.flights import CallOptions, Flight, Flights, Waiter
-from balancekit.client.instrumentation import log_transition
+from balancekit.client.lookups import Lookups
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
+from balancekit.client.recorder import Recorder
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
-from balancekit.errors import BalancekitError, RateLimitedError
+from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
 
 # How many seconds a caller that leaves waits for the requests that this cancels: a provider may ignore cancellation.
@@ -50,19 +50,20 @@ class Scheduler:
     ) -> None:
         self._options = options
         self._clock = options.clock
-        self._store = store
         self._on_read = on_read
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
-        self._failures: SharedFailures | None = None
+        failures: SharedFailures | None = None
         if store is not None and store.shares_failures:
-            self._failures = SharedFailures(store, options.clock, on_cooldown=self._on_cooldown)
+            failures = SharedFailures(store, options.clock, on_cooldown=self._on_cooldown)
+        self._lookups = None if store is None else Lookups(store, failures, options.clock, on_read)
+        self._recorder = Recorder(store, failures, on_read)
         self._dispatcher = Dispatcher(
             options,
             session,
             store,
-            self._failures,
+            failures,
             origins,
             begin=self._begin_flight,
             finish=self._finish,
@@ -99,7 +100,7 @@ class Scheduler:
         # Without a deadline: it waits for as long as a rate limit or a cooldown wants.
         options = CallOptions(max_age=max_age, deadline=math.inf, background=True)
         waiter = self._new_waiter(len(accounts), options)
-        if self._store is None:
+        if self._lookups is None:
             self._admit_known(waiter, accounts)
         else:
             self._dispatcher.run_in_background(self._admit(waiter, accounts))
@@ -158,45 +159,19 @@ class Scheduler:
 
     async def _admit(self, waiter: Waiter, accounts: Collection[Account]) -> None:
         """Give a caller what is known of its accounts, and have it wait for the rest."""
-        if self._store is None:
+        if self._lookups is None:
             self._admit_known(waiter, accounts)
             return
-        asked_at = self._clock.monotonic()
-        stored = await self._look_up(waiter, self._store, accounts)
-        moment = self._moment()
-        unknown: list[tuple[Account, str]] = []
-        for account, known in zip(accounts, stored, strict=True):
-            state, snapshot = account.state, account.accept(known.snapshot)
-            state.learn_version(known.version, asked_at=asked_at)
-            if self._failures is not None and self._failures.learn(account, known, moment):
-                self._on_read(account)
-            age = known.age + moment.now - asked_at
-            if snapshot is None or state.is_newer(snapshot, known.version, age=age, moment=moment):
-                unknown.append((account, known.version))
-                continue
-            if waiter.options.store_result:
-                version = known.version if known.valid else None
-                state.keep_stored(snapshot, age=age, version=version, moment=moment)
-            if known.valid and 0 < waiter.options.max_age >= age:
-                self._set_known(waiter, account, snapshot)
-            else:
-                unknown.append((account, known.version))
-        # Not kept while the caller waits: it may hold thousands of snapshots.
-        del stored
-        self._begin(waiter, unknown, moment)
+        fresh, others = await self._lookups.look_up(accounts, waiter.options, ends_at=waiter.deadline.at)
+        for account, snapshot in fresh:
+            self._set_known(waiter, account, snapshot)
+        # Not kept while the caller waits: there may be thousands of snapshots.
+        del fresh
+        self._begin(waiter, others, self._moment())
 
     def _admit_known(self, waiter: Waiter, accounts: Collection[Account]) -> None:
         # Without a tuple for each of ten thousand accounts.
         self._begin(waiter, zip(accounts, map(_version, accounts), strict=True), self._moment())
-
-    async def _look_up(self, waiter: Waiter, store: FailOpenStore, accounts: Collection[Account]) -> Sequence[Stored]:
-        try:
-            async with self._clock.timeout(max(0.0, waiter.deadline.at - self._clock.monotonic())):
-                if self._failures is not None:
-                    return await self._failures.get(accounts)
-                return await store.get([account.key for account in accounts])
-        except TimeoutError:
-            return [Stored(account.state.version) for account in accounts]
 
     def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
         refresh: list[Account] = []
@@ -327,7 +302,7 @@ class Scheduler:
                 seconds = sent_at + self._options.deadline - moment.now
                 goes_on = is_short and seconds > 0 and not waiter.options.background
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
-                    self._record_failure(flight, error, sent_at=sent_at, moment=moment)
+                    self._recorder.failed(flight, error, sent_at=sent_at, moment=moment)
                 if goes_on and len(flight.waiters) == 1:
                     self._continue_in_background(flight, seconds)
             self._fail(waiter, account, account.to_failure(error, moment))
@@ -390,44 +365,11 @@ class Scheduler:
         if isinstance(result, BalancekitError):
             moment = self._moment()
             if flight.first_sent_at is not None:
-                self._record_failure(flight, result, sent_at=flight.first_sent_at, moment=moment)
+                self._recorder.failed(flight, result, sent_at=flight.first_sent_at, moment=moment)
             self._flights.land(flight, account.to_failure(result, moment))
             return
-        moment = flight.sent or self._moment()
-        sent_at = moment.now if flight.sent_at is None else flight.sent_at
-        # Where one is kept already, the newer one takes its place.
-        if flight.store_result or account.state.last is not None:
-            # Without a version of the store's own nobody could find out whether the snapshot is still valid.
-            is_known = self._store is None or self._store.is_known(flight.version)
-            if flight.is_own:
-                account.state.keep(result, sent_at=sent_at, version=flight.version, is_reusable=is_known)
-            else:
-                account.state.keep_stored(result, age=moment.now - sent_at, version=flight.version, moment=moment)
-        if account.state.failure is None:
-            account.state.succeeded(sent_at=sent_at, moment=moment)
-            self._on_read(account)
-        else:
-            self._record(account, None, sent_at=sent_at, moment=moment)
+        self._recorder.succeeded(flight, result, flight.sent or self._moment())
         self._flights.land(flight, result)
-
-    def _record_failure(self, flight: Flight, error: BalancekitError, *, sent_at: float, moment: Moment) -> None:
-        account = flight.account
-        self._record(account, error, sent_at=sent_at, moment=moment)
-        # What another process has found out is in the store already.
-        if self._failures is not None and flight.is_own and account.state.failure is error:
-            cooldown = account.state.cooldown.remaining(moment.now)
-            self._failures.share(account, error, version=flight.version, cooldown=cooldown)
-
-    def _record(self, account: Account, error: BalancekitError | None, *, sent_at: float, moment: Moment) -> None:
-        state, was_up = account.state, account.state.failure is None
-        if error is None:
-            state.succeeded(sent_at=sent_at, moment=moment)
-        else:
-            # After a 429 the whole origin is in a cooldown.
-            state.failed(error, sent_at=sent_at, moment=moment, cools_down=not isinstance(error, RateLimitedError))
-        if was_up != (state.failure is None):
-            log_transition(account, error)
-        self._on_read(account)
 
 
 _version: Final = attrgetter("state.version")
