@@ -1,7 +1,7 @@
 """The tracing of a lent session: it sees requests, and cannot change them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import ref
 
 import aiohttp
@@ -20,7 +20,7 @@ def observers_of(lent: aiohttp.ClientSession) -> list[aiohttp.TraceConfig]:
     session = ref(lent)
     observers: list[aiohttp.TraceConfig] = []
     for config in lent.trace_configs:
-        observer = aiohttp.TraceConfig(config.trace_config_ctx)  # type: ignore[arg-type] # a factory, as any class is
+        observer = aiohttp.TraceConfig(cast("Any", config.trace_config_ctx))
         for name in _HOOKS:
             getattr(observer, name).extend(_observing(hook, session) for hook in getattr(config, name))
         observer.freeze()
