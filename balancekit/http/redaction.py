@@ -88,7 +88,8 @@ def _values_of_url(request: Request) -> Iterator[str]:
 
 
 def _values_of_body(request: Request) -> Iterator[str]:
-    content: object = request.body
+    # An adapter may have forgotten to encode it.
+    content = cast("object", request.body)
     body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
     return (word for word in _VALUE.findall(body) if _is_token(word) or word == body)
 
@@ -245,8 +246,8 @@ def redact_exception(error: _Error, secrets: Collection[str]) -> _Error:
     # Some cannot be changed.
     with suppress(Exception):
         error.__cause__, error.__context__ = cause, context
-        if not isinstance(error, BaseExceptionGroup):
-            error.args = tuple(_plain(value, secrets) for value in error.args)
+        arguments = [_plain(value, secrets) for value in _arguments_of(error)]
+        error.args = (*arguments, *error.args[len(arguments) :])
         for name, value in _attributes_of(error):
             if name == "__notes__":
                 error.__notes__ = [secrets.redact(str(note)) for note in error.__notes__]
@@ -257,6 +258,11 @@ def redact_exception(error: _Error, secrets: Collection[str]) -> _Error:
         if isinstance(error, SystemExit):
             error.code = cast("str | int | None", _plain(error.code, secrets))
     return error
+
+
+def _arguments_of(error: BaseException) -> tuple[object, ...]:
+    # The members of a group, which are among its arguments, are links themselves.
+    return error.args[:1] if isinstance(error, BaseExceptionGroup) else error.args
 
 
 def _plain(value: object, secrets: Secrets) -> str | float | None:
@@ -279,9 +285,7 @@ def _clean(raised: BaseException | None, secrets: Secrets) -> BaseException | No
 
 def _is_clean(link: BaseException, secrets: Secrets) -> bool:
     try:
-        values = [str(link), *(value for _, value in _attributes_of(link))]
-        # The members of a group are links themselves.
-        values += link.args if not isinstance(link, BaseExceptionGroup) else ()
+        values = [str(link), *(value for _, value in _attributes_of(link)), *_arguments_of(link)]
         return all(_is_short(value) and _plain(value, secrets) == value for value in values)
     except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
         return False
