@@ -63,10 +63,13 @@ class AccountBook(Mapping[str, Account]):
         if account.identity is not None:
             other = self._by_identity.setdefault(account.identity, account)
             if other is not account:
-                raise ConfigError(
+                message = (
                     f"{place}: {label!r} would be counted twice: it has the same credentials at the same base URL as "
                     f"{other.label!r}"
                 )
+                if not account.fingerprint:
+                    message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
+                raise ConfigError(message)
         self._own()[label] = self._by_key[account.key] = account
         self.origins[account.origin] += 1
         account.origin.users.add(self._user)

@@ -141,6 +141,18 @@ async def test_an_account_whose_request_carries_no_credentials_is_not_shared(gat
 
 
 @pytest.mark.parametrize("kind", ["getmany", "mtls"])
+def test_two_accounts_whose_requests_are_alike_have_to_be_named(kind):
+    """They may be one; the error says how to tell the client that they are not."""
+    first, other = (unsigned(kind, "https://gateway.example") for _ in range(2))
+    other.account = "other"
+
+    with pytest.raises(ConfigError, match="If they are two, set the `fingerprint` of each"):
+        AggregateClient([first, other])
+    first.fingerprint, other.fingerprint = "alice", "bob"
+    assert AggregateClient([first, other]).accounts == ("main", "other")
+
+
+@pytest.mark.parametrize("kind", ["getmany", "mtls"])
 async def test_an_account_whose_adapter_names_it_is_shared(gateway, store, caplog, kind):
     """A fingerprint that is set stands for the credentials that the request lacks."""
     read = []
