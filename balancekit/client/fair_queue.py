@@ -97,8 +97,6 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         return line.caller, item
 
     def _push(self, line: _Line[_CallerT, _ItemT]) -> None:
-        if not line.items:
-            return
         self._tickets += 1
         self.waiting += 1
         line.ticket = self._tickets

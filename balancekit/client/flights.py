@@ -262,12 +262,10 @@ class Flights:
         self._latest[account.label] = flight
         return flight
 
-    def leave_queue(self, waiter: Waiter) -> list[Account]:
-        """Forget all that a caller has queued, and return it."""
-        accounts = list(waiter.queued)
-        for account in accounts:
+    def leave_queue(self, waiter: Waiter) -> None:
+        """Forget all that a caller has queued."""
+        for account in list(waiter.queued):
             self._dequeue(waiter, account)
-        return accounts
 
     def drop(self, waiter: Waiter, account: Account) -> None:
         """Forget an account that a caller has queued, if it has."""

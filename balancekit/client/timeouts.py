@@ -18,7 +18,7 @@ _LATE: Final = 0.05
 
 
 class SharedTimeout:
-    """Cancels attempts that take longer than `seconds`: `with shared.start():` raises TimeoutError then."""
+    """Cancels attempts that take longer than `seconds`: `with shared.start(now):` raises TimeoutError then."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds = seconds

@@ -21,7 +21,7 @@ _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
 
 _TIMEOUT_GRACE: Final = 0.05
-"""The last of these seconds. They begin when the event loop is free, since a busy loop is not a slow store."""
+"""The last part of these. It begins once the event loop is free, so that a busy loop is not taken for a slow store."""
 
 _BATCH_SIZE: Final = 100
 """How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
@@ -273,7 +273,6 @@ class FailOpenStore:
 
     @asynccontextmanager
     async def _call_timeout(self) -> AsyncGenerator[None]:
-        # The grace begins when the loop gets round to it, so that a busy loop is not taken for a slow store.
         async with asyncio.timeout(None) as timeout:
             timers: list[Timer] = []
 
