@@ -91,7 +91,7 @@ class Account:
         raise MalformedResponseError(reason, account=self.label, provider=self.provider)
 
     def to_failure(self, error: BalancekitError, moment: Moment) -> AccountFailure:
-        """Make the outcome of a read that ended with an error, which becomes one of its own."""
+        """Make the outcome of a read that ended with an error, of which it has a copy."""
         return AccountFailure(self.label, self.provider, own_copy(error), self.state.stale(moment))
 
     def to_error(self, raised: BaseException) -> BalancekitError:
