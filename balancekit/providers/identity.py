@@ -80,8 +80,13 @@ def _parts(request: Request) -> list[tuple[str, str]]:
 
 def _values_of(adapter: object) -> Iterator[object]:
     pending = list(cast("Mapping[str, object]", getattr(adapter, "__dict__", {})).values())
+    seen: set[int] = set()
     while pending:
         value = pending.pop()
+        # A list may hold itself.
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, list | tuple):

@@ -330,3 +330,18 @@ def test_one_account_under_two_labels_is_refused_in_a_file(tmp_path):
 
     with pytest.raises(ConfigError, match=r"'other' would be counted twice: .* same base URL as 'shop'"):
         load_config(path, environ={"SECRET": "of-both"})
+
+
+def test_an_adapter_may_hold_what_refers_back_to_it():
+    """A list of its own that it is in, by some way, is searched for credentials once."""
+
+    class Circular(MyBankProvider):
+        def __init__(self, account):
+            super().__init__(account, token="alice", base_url="https://bank.example")
+            self.pages = [{"all": []}]
+            self.pages[0]["all"].append(self.pages)
+
+        def build_request(self, *, now, nonce):
+            return Request("GET", f"{self.base_url}/balances", {"X-Via": "a gateway"})
+
+    assert AggregateClient([Circular("main")]).accounts == ("main",)
