@@ -84,12 +84,11 @@ class Pipelines:
                 # A node of a cluster is gone, and others have, or will have, its keys.
                 await disconnect(self._redis, in_use=self._own)
                 await self._repeat("EVALSHA", calls, replies, lost)
-            await self._repeat(
-                "EVAL",
-                calls,
-                replies,
-                [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)],
-            )
+            # With the source for the first call of each script, after which Redis has it; a node of a cluster has only
+            # what was called there, so that a second time all go with their source.
+            for command in ("EVAL once", "EVAL"):
+                unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+                await self._repeat(command, calls, replies, unknown)
             if any(isinstance(reply, ReadOnlyError) for reply in replies):
                 await disconnect(self._redis, in_use=self._own)
         except Exception as error:  # noqa: BLE001 - the callers get it, whatever it is
@@ -108,9 +107,12 @@ class Pipelines:
         if not calls:
             return []
         pipeline: Any = self._redis.pipeline(transaction=False)
+        sent: set[str] = set()
         for call in calls:
-            script = call.source if command == "EVAL" else _digest(call.source)
-            pipeline.execute_command(command, script, 1, call.key, *call.args, NEVER_DECODE=True)
+            has_source = command == "EVAL" or (command == "EVAL once" and call.source not in sent)
+            sent.add(call.source)
+            script = ("EVAL", call.source) if has_source else ("EVALSHA", _digest(call.source))
+            pipeline.execute_command(*script, 1, call.key, *call.args, NEVER_DECODE=True)
         return cast("list[Any]", await pipeline.execute(raise_on_error=False))
 
 
