@@ -11,7 +11,9 @@ from balancekit.clock import Clock, Timer, expire
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError
+from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
+from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -31,12 +33,6 @@ _BATCHES_AT_ONCE: Final = 10
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
-
-_LOG_INTERVAL: Final = 3600.0
-"""For how many seconds a refusal must not occur before it is logged again."""
-
-_UNKNOWN: Final = "unknown "
-"""What the versions of accounts begin with of which the store says nothing."""
 
 
 class _UnavailableError(Exception):
@@ -73,12 +69,8 @@ class FailOpenStore:
         self._reachable = True
         self._retry_at = 0.0
         self._answered_at = 0.0
-        # When there was last reason for each message that is not repeated.
-        self._noted_at: dict[str, float] = {}
-        # The version that stands for each account since the store last said something of it, so that no flight is
-        # joined that was begun before: other processes may invalidate what they see in between.
-        self._unknown_versions: dict[str, str] = {}
-        self._unknown_count = 0
+        self._messages = QuietLog(_log, clock)
+        self._unknown = UnknownVersions()
         # By key, a new object for every invalidation: one that follows while an earlier one is being sent is not lost.
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
         # Also kept in the store; here for when the store is unavailable.
@@ -106,7 +98,7 @@ class FailOpenStore:
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; concurrent calls are joined into one of the store."""
         if not self._looks_up:
-            return [self._unknown(key) for key in keys]
+            return [Stored(self._unknown.version_of(key)) for key in keys]
         known: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
         self._unanswered[known] = lookup = keys, known
         self._lookups.append(lookup)
@@ -121,7 +113,7 @@ class FailOpenStore:
     @staticmethod
     def is_known(version: str) -> bool:
         """Whether the store itself said that version: a snapshot of another is of no use to later callers."""
-        return not version.startswith(_UNKNOWN)
+        return is_known(version)
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot, unless the store is unavailable."""
@@ -142,7 +134,7 @@ class FailOpenStore:
             self._pending_invalidations[key] = object()
             self._ensure_flushing()
         # Lookups may be refused although this is not.
-        self._unknown_versions.pop(key, None)
+        self._unknown.forget(key)
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store every process has it."""
@@ -195,7 +187,7 @@ class FailOpenStore:
 
     def forget(self, key: str) -> None:
         """Forget an account that is not read any more; what other processes are to know of it is still sent."""
-        self._unknown_versions.pop(key, None)
+        self._unknown.forget(key)
 
     def run_in_background(self, call: Coroutine[Any, Any, None]) -> None:
         """Run a call without waiting for it; none is started once this is closed."""
@@ -256,7 +248,7 @@ class FailOpenStore:
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
-            self._log_once(f"the store refuses a call: {refusal}")
+            self._messages.warn(f"the store refuses a call: {refusal}")
             raise _UnavailableError from None
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
@@ -264,7 +256,7 @@ class FailOpenStore:
                 # Our caller was cancelled. Otherwise the store raised it: a store may raise anything.
                 raise
             if isinstance(error, TimeoutError) and self._answered_at > called_at:
-                self._log_once(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
+                self._messages.warn(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
             else:
                 self._fail(error)
             raise _UnavailableError from None
@@ -294,18 +286,11 @@ class FailOpenStore:
             self._reachable = True
             _log.info("the store is back")
 
-    def _log_once(self, message: str) -> None:
-        now = self._clock.monotonic()
-        if now - self._noted_at.get(message, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            self._noted_at = {other: at for other, at in self._noted_at.items() if now - at < _LOG_INTERVAL}
-            _log.warning("%s", message)
-        self._noted_at[message] = now
-
     def _fail(self, error: BaseException) -> None:
         self._retry_at = self._clock.monotonic() + _COOLDOWN
         if self._reachable:
             self._reachable = False
-            self._unknown_versions.clear()
+            self._unknown.forget_all()
             # Only the name of the error, whose text may hold an address with a password.
             _log.warning("the store is out of reach (%s): accounts are read without it", type(error).__name__)
 
@@ -370,7 +355,7 @@ class FailOpenStore:
     def _resolve(self, lookups: Iterable[_Lookup], known: Mapping[str, Stored]) -> None:
         for keys, waiting in lookups:
             if not waiting.done():
-                waiting.set_result([known.get(key) or self._unknown(key) for key in keys])
+                waiting.set_result([known.get(key) or Stored(self._unknown.version_of(key)) for key in keys])
 
     async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
         async def get() -> dict[str, Stored]:
@@ -381,18 +366,10 @@ class FailOpenStore:
         try:
             known = await self._call(get)
         except _UnavailableError:
-            return {key: self._unknown(key) for key in keys}
-        for key in self._unknown_versions.keys() & known.keys() - pending:
-            del self._unknown_versions[key]
+            return {key: Stored(self._unknown.version_of(key)) for key in keys}
+        self._unknown.forget(*(known.keys() - pending))
         # Another version after each invalidation, whichever process made it.
-        return known | {key: Stored(f"{self._unknown(key).version} {known[key].version}") for key in pending}
-
-    def _unknown(self, key: str) -> Stored:
-        version = self._unknown_versions.get(key)
-        if version is None:
-            self._unknown_count += 1
-            version = self._unknown_versions[key] = f"{_UNKNOWN}{self._unknown_count}"
-        return Stored(version)
+        return known | {key: Stored(f"{self._unknown.version_of(key)} {known[key].version}") for key in pending}
 
     async def _listen(self) -> None:
         while True:
@@ -405,15 +382,9 @@ class FailOpenStore:
                             if self._closed:
                                 return
                             self._listening.set()
-                            self._forget_unknown(change)
+                            self._unknown.on_change(change)
                             self._on_change(change)
                 except StoreRefusedError as refusal:
-                    self._log_once(f"the store refuses a call: {refusal}")
+                    self._messages.warn(f"the store refuses a call: {refusal}")
             self._listening.set()
             await self._clock.sleep(_COOLDOWN)
-
-    def _forget_unknown(self, change: Change) -> None:
-        if change.key is None:
-            self._unknown_versions.clear()
-        elif change.invalidated:
-            self._unknown_versions.pop(change.key, None)

@@ -1,0 +1,26 @@
+"""Warnings that are logged once, and again only if there was no reason for them for an hour."""
+
+import logging
+from typing import Final
+
+from balancekit.clock import Clock
+
+_INTERVAL: Final = 3600.0
+
+
+class QuietLog:
+    """Logs each message once for as long as there is reason for it."""
+
+    def __init__(self, log: logging.Logger, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        # When there was last reason for each message.
+        self._noted_at: dict[str, float] = {}
+
+    def warn(self, message: str) -> None:
+        """Log a warning, unless there was reason for it within the last hour."""
+        now = self._clock.monotonic()
+        if now - self._noted_at.get(message, -_INTERVAL) >= _INTERVAL:
+            self._noted_at = {other: at for other, at in self._noted_at.items() if now - at < _INTERVAL}
+            self._log.warning("%s", message)
+        self._noted_at[message] = now
