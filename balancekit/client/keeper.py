@@ -122,7 +122,7 @@ class Keeper:
         watch.since = self._clock.monotonic() - watch.options.max_age
         watch.pending.update(account.label for account in accounts)
         if not accounts:
-            watch.notify(())
+            watch.notify(None)
         self._read(accounts, watch.options.max_age)
         self._schedule_slow_refresh(watch)
 

@@ -142,9 +142,9 @@ class Watch:
         """Return whether an account is watched."""
         return self._labels is None or label in self._labels
 
-    def notify(self, labels: Collection[str]) -> None:
-        """Note that something new is known of accounts."""
-        if self._labels is None or not self._labels.keys().isdisjoint(labels):
+    def notify(self, labels: Collection[str] | None) -> None:
+        """Note that something new is known of accounts; with None, that there is a state to give in any case."""
+        if labels is None or self._labels is None or not self._labels.keys().isdisjoint(labels):
             self._has_news = True
             self._wake()
 

@@ -35,6 +35,18 @@ def test_a_watch_begins_with_the_state_now(with_quick_till):
     assert with_quick_till(steps) == ([1], 1)
 
 
+@pytest.mark.parametrize("labels", [[], ["till"]], ids=["of no account", "of one that is removed"])
+def test_a_watch_without_accounts_begins_with_an_empty_state(with_quick_till, labels):
+    """As `fetch` of no accounts gives an empty result, rather than waiting for what never comes."""
+
+    async def steps(client, till):
+        states = client.watch(labels)
+        await client.remove("till")
+        return await asyncio.wait_for(anext(states), 60)
+
+    assert with_quick_till(steps).accounts == ()
+
+
 def test_a_change_is_seen(with_quick_till):
     """After an invalidation the account is read again, and no other."""
 
