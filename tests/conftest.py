@@ -51,7 +51,7 @@ def with_client(run_virtually) -> Callable[..., Any]:
     def run(steps: Callable[..., Coroutine[Any, Any, Any]], *providers: Any, **settings: Any) -> Any:
         async def main() -> Any:
             sources = providers or (Till(),)
-            async with AggregateClient(sources, clock=LoopClock(), **settings) as client:
+            async with AggregateClient(sources, **{"clock": LoopClock(), **settings}) as client:
                 result = await steps(client, *sources)
             for _ in range(5):
                 await asyncio.sleep(0)

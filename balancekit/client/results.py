@@ -24,7 +24,8 @@ class _Cached:
     """A result of what is known.
 
     `sent_at` is when the oldest request was sent, `ahead` how far ahead of the monotonic clock the wall clock was then,
-    at least, and `most_ahead` at most. At `until` the first cooldown ends.
+    at least, and `most_ahead` at most. At `until` the first cooldown ends. `stale_sent_at` and `stale_ahead` are the
+    same of the snapshots that are shown after a failure.
     """
 
     merged: MergedBalances
@@ -32,6 +33,8 @@ class _Cached:
     ahead: float
     most_ahead: float
     until: float
+    stale_sent_at: float
+    stale_ahead: float
 
 
 class Results:
@@ -67,6 +70,8 @@ class Results:
             return None
         if not known.merged.failures:
             return known.merged
+        if elapsed(known.stale_sent_at, known.stale_ahead, moment) > stale_for:
+            return None
         # Each caller gets errors of its own, which say how old they are.
         failures = [last_of(self._accounts[failure.account], moment)[1] for failure in known.merged.failures]
         return attrs.evolve(known.merged, failures=tuple(failure for failure in failures if failure is not None))
@@ -125,6 +130,7 @@ class Results:
     ) -> None:
         """Keep a result for callers to come, if it shows the last that is known of all its accounts."""
         until, sent_at, ahead, most_ahead = math.inf, math.inf, math.inf, -math.inf
+        stale_sent_at, stale_ahead = math.inf, math.inf
         failed = {failure.account for failure in merged.failures}
         shown = {snapshot.account: snapshot for snapshot in merged.accounts}
         for account in accounts:
@@ -133,6 +139,9 @@ class Results:
                 if state.failure is None:
                     return
                 until = min(until, state.cooldown.until)
+                if account.label in shown:
+                    stale_sent_at, stale_ahead = min(stale_sent_at, state.sent_at), min(stale_ahead, state.ahead)
+                    most_ahead = max(most_ahead, state.ahead)
             elif not state.is_valid or shown.get(account.label) is not state.last:
                 return
             else:
@@ -142,7 +151,7 @@ class Results:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
             key = labels, stale_for
-            self._cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until)
+            self._cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until, stale_sent_at, stale_ahead)
 
     def _of_pairs(self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]]) -> MergedBalances:
         known = list(pairs)

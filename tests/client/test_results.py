@@ -1,0 +1,42 @@
+"""What a client's callers are shown of results that are known already."""
+
+import asyncio
+
+import pytest
+
+from tests.support.clock import LoopClock
+from tests.support.providers import QuickTill
+
+
+class SuspendedClock(LoopClock):
+    """A clock that goes on for so many seconds while the machine is suspended."""
+
+    suspended = 0.0
+
+    def time(self):
+        """Return the time on the wall in seconds."""
+        return super().time() + self.suspended
+
+
+@pytest.mark.parametrize("is_suspended", [False, True], ids=["awake", "suspended"])
+def test_a_result_for_later_callers_shows_no_snapshot_beyond_the_limit(with_client, is_suspended):
+    """One that was counted in after a failure is left out as soon as it is older than `stale_if_error`."""
+    clock = SuspendedClock()
+
+    async def steps(client, till, other):
+        await client.fetch()
+        await asyncio.sleep(50)
+        till.broken, till.retry_after = True, 60.0
+        await client.fetch()
+        options = {"max_age": 30, "stale_if_error": 60}
+        before = await client.fetch(**options)
+        if is_suspended:
+            clock.suspended = 20.0
+        else:
+            await asyncio.sleep(20)
+        after = await client.fetch(**options)
+        return [sorted(snapshot.account for snapshot in merged.accounts) for merged in (before, after)]
+
+    shown = with_client(steps, QuickTill(), QuickTill("other"), clock=clock)
+
+    assert shown == [["other", "till"], ["other"]]
