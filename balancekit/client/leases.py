@@ -61,7 +61,7 @@ class Leases:
         if self._failures is not None:
             self._failures.learn_cooldown(account.origin, of_origin[0], moment)
             if self._failures.learn(account, stored, moment):
-                return account.state.remembered_failure(moment), 0.0
+                return account.state.remembered_failure(moment), wait
         return None, wait
 
     def release(self, flight: Flight) -> None:

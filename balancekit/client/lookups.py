@@ -1,6 +1,6 @@
 """Looking accounts up in a shared store: what other processes have read, and how their reads ended."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from balancekit.client.account_state import Moment
@@ -17,18 +17,15 @@ _Others: TypeAlias = list[tuple[Account, str]]
 
 
 class Lookups:
-    """Looks accounts up in a store, and keeps what is new; `on_read` is called with each account that has failed there.
+    """Looks accounts up in a store, and keeps what is new.
 
     `failures` is None if the store does not share them.
     """
 
-    def __init__(
-        self, store: FailOpenStore, failures: SharedFailures | None, clock: Clock, on_read: Callable[[Account], None]
-    ) -> None:
+    def __init__(self, store: FailOpenStore, failures: SharedFailures | None, clock: Clock) -> None:
         self._store = store
         self._failures = failures
         self._clock = clock
-        self._on_read = on_read
 
     async def look_up(
         self, accounts: Collection[Account], options: CallOptions, *, ends_at: float
@@ -45,8 +42,8 @@ class Lookups:
         for account, known in zip(accounts, stored, strict=True):
             state, snapshot = account.state, account.accept(known.snapshot)
             state.learn_version(known.version, asked_at=asked_at)
-            if self._failures is not None and self._failures.learn(account, known, moment):
-                self._on_read(account)
+            if self._failures is not None:
+                self._failures.learn(account, known, moment)
             age = known.age + moment.now - asked_at
             if snapshot is None or state.is_newer(snapshot, known.version, age=age, moment=moment):
                 others.append((account, known.version))

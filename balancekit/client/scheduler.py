@@ -56,8 +56,8 @@ class Scheduler:
         self._flights = Flights()
         failures: SharedFailures | None = None
         if store is not None and store.shares_failures:
-            failures = SharedFailures(store, options.clock, on_cooldown=self._on_cooldown)
-        self._lookups = None if store is None else Lookups(store, failures, options.clock, on_read)
+            failures = SharedFailures(store, options.clock, on_read=on_read, on_cooldown=self._on_cooldown)
+        self._lookups = None if store is None else Lookups(store, failures, options.clock)
         self._recorder = Recorder(store, failures, on_read)
         self._dispatcher = Dispatcher(
             options,

@@ -68,21 +68,33 @@ def read_failure(text: str, account: Account) -> ProviderError | None:
 class SharedFailures:
     """The failures of accounts, and the cooldowns of origins, that are shared through a store.
 
-    `on_cooldown` is called with an origin for which another process has begun a cooldown.
+    `on_read` is called with each account of which another process has had a failure that this one did not know, and
+    `on_cooldown` with an origin for which another process has begun a cooldown.
     """
 
-    def __init__(self, store: FailOpenStore, clock: Clock, on_cooldown: Callable[[Origin], None]) -> None:
+    def __init__(
+        self,
+        store: FailOpenStore,
+        clock: Clock,
+        *,
+        on_read: Callable[[Account], None],
+        on_cooldown: Callable[[Origin], None],
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._on_read = on_read
         self._on_cooldown = on_cooldown
 
     def learn(self, account: Account, stored: Stored, moment: Moment) -> bool:
-        """Take what is stored of the last read of an account; returns whether that is news."""
+        """Take what is stored of the last read of an account; returns whether that is a failure that was not known."""
         failure = stored.failure
         error = None if failure is None else read_failure(failure.text, account)
         if failure is None or error is None:
             return False
-        return account.state.learn_failure(error, age=failure.age, cooldown=failure.cooldown, moment=moment)
+        if not account.state.learn_failure(error, age=failure.age, cooldown=failure.cooldown, moment=moment):
+            return False
+        self._on_read(account)
+        return True
 
     def learn_cooldown(self, origin: Origin, stored: Stored, moment: Moment) -> None:
         """Take what is stored of an origin."""

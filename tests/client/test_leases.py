@@ -11,10 +11,11 @@ from balancekit.client.flights import Flight
 from balancekit.client.instrumentation import FetchSpan
 from balancekit.client.leases import Leases
 from balancekit.client.origins import Origins
+from balancekit.client.shared_failures import SharedFailures, write_failure
 from balancekit.clock import Clock
 from balancekit.stores import MemoryStore
 from balancekit.stores.fail_open import FailOpenStore
-from tests.support.providers import Till
+from tests.support.providers import Till, outage
 
 LIMIT = RateLimit(1, per=60)
 
@@ -130,3 +131,21 @@ def test_a_permit_is_free_again_after_its_request(with_leases):
         return wait, early > 0, late
 
     assert with_leases(steps) == (0.0, True, 0.0)
+
+
+def test_a_failure_without_a_cooldown_leaves_the_lease_with_its_holder(run_virtually):
+    """The account is to be read again, by the process that has the lease: this one waits for it."""
+
+    async def main():
+        store = FailOpenStore(MemoryStore(), lambda change: None, Clock())
+        failures = SharedFailures(store, Clock(), on_read=lambda account: None, on_cooldown=lambda origin: None)
+        one, other = (Leases(store, Clock(), failures, attempt_seconds=10.0) for _ in range(2))
+        held = flight()
+        await one.acquire(held)
+        text = write_failure(outage("till"))
+        await store.put_failure(held.account.key, text, version=held.version, cooldown=0.0)
+        known = await other.acquire(flight())
+        await store.aclose()
+        return known
+
+    assert run_virtually(main()) == (None, 10.5)

@@ -12,7 +12,7 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import read_failure, write_failure
 from balancekit.stores import FailureStore, MemoryStore, RedisStore
 from tests.support.clock import LoopClock
-from tests.support.providers import Scripted, outage
+from tests.support.providers import Scripted, Till, outage
 
 
 class Known(Scripted):
@@ -209,6 +209,31 @@ def account(label="shop"):
 def test_anything_else_in_the_place_of_a_failure_counts_as_absent(text):
     """Whatever wrote it."""
     assert read_failure(text.encode(errors="replace").decode(), account()) is None
+
+
+class Deaf(MemoryStore):
+    """A store whose messages never come."""
+
+    async def changes(self):
+        """Give no change."""
+        await asyncio.Event().wait()
+        yield
+
+
+def test_a_watch_shows_a_failure_that_its_read_finds_once_it_has_the_lease(with_replicas):
+    """Another process was reading the account: how that ended is shown, and the account is tried again later."""
+    first, second = Till(takes=0.5), Till(takes=0.5)
+    first.broken = True
+
+    async def steps(one, two):
+        reading = asyncio.create_task(one.fetch(max_age=1))
+        await asyncio.sleep(0.2)
+        async with two.watch() as states, asyncio.timeout(60):
+            complete = [(await anext(states)).complete for _ in range(2)]
+        await reading
+        return complete, second.requests
+
+    assert with_replicas(steps, first, second, make_store=lambda: Deaf(clock=LoopClock())) == ([False, True], 1)
 
 
 def test_a_failure_in_a_store_is_short_and_in_one_line():
