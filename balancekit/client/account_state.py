@@ -70,6 +70,8 @@ class AccountState:
     last_failure: float | None = None
     down_since: float | None = None
     _failed_at: float = -math.inf
+    # When the last request that failed here was sent.
+    _failure_sent_at: float = -math.inf
     # The version that the last snapshot was read at.
     _last_version: str | None = None
     # Whether later callers may be given it.
@@ -146,10 +148,10 @@ class AccountState:
             self.cooldown.end()
 
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
-        """Note that a request that was sent at `sent_at` succeeded."""
+        """Note that a request that was sent at `sent_at` succeeded; a failure of a later one remains."""
         if sent_at >= self._succeeded_at:
             self._succeeded_at, self.last_success = sent_at, sent_at + moment.ahead
-        if self.failure is not None:
+        if self.failure is not None and sent_at >= self._failure_sent_at:
             self.failure = self.down_since = None
             self.cooldown.end()
 
@@ -160,9 +162,11 @@ class AccountState:
         """
         if sent_at < self._succeeded_at:
             return
-        if cools_down:
+        # A failure from before the balances may have changed does not keep anybody from looking now.
+        if cools_down and sent_at >= self._invalidated_at:
             self.cooldown.begin(error, sent_at=sent_at, now=moment.now)
         self._failed_at, self.last_failure = moment.now, moment.wall
+        self._failure_sent_at = max(self._failure_sent_at, sent_at)
         if self.down_since is None:
             self.down_since = moment.wall
         self.failure = error

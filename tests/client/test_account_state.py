@@ -177,3 +177,26 @@ def test_what_a_store_has_from_before_an_invalidation_is_not_taken(state, snapsh
 
     assert state.is_newer(snapshot(0), "1", age=10, moment=at(10))
     assert not state.is_newer(snapshot(6), "1", age=4, moment=at(10))
+
+
+def test_a_failure_of_a_request_from_before_a_change_begins_no_cooldown(state):
+    """The account may be read again at once; a failure of a request that was sent since then is remembered."""
+    state.invalidate(at(5))
+    state.failed(outage(), sent_at=4, moment=at(6))
+    early = state.remembered_failure(at(6))
+    state.failed(outage(), sent_at=6, moment=at(7))
+
+    assert early is None
+    assert state.remembered_failure(at(7)) is not None
+
+
+def test_a_success_of_an_earlier_request_than_a_failure_does_not_end_it(state):
+    """A slow response from before the key was revoked does not put the account up; that of a later request does."""
+    state.failed(outage(), sent_at=2, moment=at(3))
+    state.succeeded(sent_at=1, moment=at(3.5))
+    early = state.failure, state.remembered_failure(at(3.5)) is not None
+    state.succeeded(sent_at=2, moment=at(4))
+
+    assert early[0] is not None
+    assert early[1]
+    assert (state.failure, state.down_since) == (None, None)
