@@ -1,6 +1,5 @@
 """One attempt to read an account, and what it needs first: a lease in a shared store, and a permit that all share."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -45,8 +44,7 @@ class Attempts:
     """Makes the attempts of flights over a session, and puts what they read into the store.
 
     With a store, which other processes may share, a lease keeps them from reading an account at the same time, and rate
-    limits hold for all of them together. A flight has this process's permit when it comes here. `on_cooldown` is called
-    with each origin that has responded 429.
+    limits hold for all of them together. A flight has this process's permit when it comes here.
     """
 
     def __init__(
@@ -55,10 +53,8 @@ class Attempts:
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
         failures: SharedFailures | None,
-        on_cooldown: Callable[[Origin], None],
     ) -> None:
         self._options = options
-        self._on_cooldown = on_cooldown
         self._session = session
         self._store = store
         self._failures = failures
@@ -185,7 +181,7 @@ class Attempts:
         origin.cooldown.begin(sent_at=moment.now, now=self._clock.monotonic(), retry_after=error.retry_after)
         if self._failures is not None:
             self._failures.share_cooldown(origin)
-        self._on_cooldown(origin)
+        origin.announce_cooldown()
 
     async def _observe_attempt(
         self, flight: Flight, clock_offset: float, moment: Moment

@@ -35,7 +35,7 @@ class Dispatcher:
     """Runs flights in the event loop in which it was made, and puts what they read into the store, if there is one.
 
     `begin` makes the flight of an account that is next, or None if nobody waits for it any more; `finish` is called
-    with what a flight has ended with, and `on_cooldown` with an origin that has responded 429.
+    with what a flight has ended with.
     """
 
     def __init__(
@@ -48,11 +48,10 @@ class Dispatcher:
         *,
         begin: Callable[[Waiter, Account], Flight | None],
         finish: Callable[[Flight, AccountBalances | BalancekitError], None],
-        on_cooldown: Callable[[Origin], None],
     ) -> None:
         self._clock = options.clock
         self._stores = store is not None
-        self._attempts = Attempts(options, session, store, failures, on_cooldown)
+        self._attempts = Attempts(options, session, store, failures)
         self._begin = begin
         self._finish = finish
         self._loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, Protocol, cast
 from weakref import WeakSet
 
 import attrs
@@ -21,6 +21,14 @@ class OriginUser:
     """The accounts of one client: an origin at which one of them is, is not forgotten as long as this exists."""
 
 
+class CooldownListener(Protocol):
+    """What is to know of the cooldowns of origins."""
+
+    def on_cooldown(self, origin: "Origin") -> None:
+        """Act on a cooldown that an origin has begun."""
+        ...
+
+
 @attrs.define(eq=False)
 class Origin:
     """What all accounts at one origin (scheme, host and port) share; `name` is the origin.
@@ -35,6 +43,8 @@ class Origin:
     cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     clock: OriginClock = attrs.field(factory=OriginClock)
     users: WeakSet[OriginUser] = attrs.field(factory=WeakSet[OriginUser])
+    # The schedulers that have queued accounts here, of all clients that share it.
+    listeners: WeakSet[CooldownListener] = attrs.field(factory=WeakSet[CooldownListener])
     # When its cooldown was last looked up in a store that is shared.
     looked_up_at: float = -math.inf
 
@@ -42,6 +52,11 @@ class Origin:
     def key(self) -> str:
         """Its name in a store, which is no account's."""
         return f"origin {self.name}"
+
+    def announce_cooldown(self) -> None:
+        """Call `on_cooldown` of every listener: the cooldown has begun, or lasts longer than was known."""
+        for listener in list(self.listeners):
+            listener.on_cooldown(self)
 
     def is_over(self, now: float) -> bool:
         """Whether it has no account any more, and nothing of it would count for one that comes later."""

@@ -50,13 +50,14 @@ class Scheduler:
     ) -> None:
         self._options = options
         self._clock = options.clock
+        self._loop = asyncio.get_running_loop()
         self._on_read = on_read
         self._closed = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
         failures: SharedFailures | None = None
         if store is not None and store.shares_failures:
-            failures = SharedFailures(store, options.clock, on_read=on_read, on_cooldown=self._on_cooldown)
+            failures = SharedFailures(store, options.clock, on_read)
         self._lookups = None if store is None else Lookups(store, failures, options.clock)
         self._recorder = Recorder(store, failures, on_read)
         self._dispatcher = Dispatcher(
@@ -67,7 +68,6 @@ class Scheduler:
             origins,
             begin=self._begin_flight,
             finish=self._finish,
-            on_cooldown=self._on_cooldown,
         )
 
     @property
@@ -207,6 +207,7 @@ class Scheduler:
 
     def _queue_all(self, waiter: Waiter, queued: dict[Origin, deque[Account]], moment: Moment) -> None:
         for origin, at_origin in queued.items():
+            origin.listeners.add(self)
             if waiter.options.buffer is None:
                 self._enqueue(waiter, origin, list(at_origin), moment)
             else:
@@ -314,9 +315,13 @@ class Scheduler:
 
         self._fail_rest(waiter, failure_of)
 
-    def _on_cooldown(self, origin: Origin) -> None:
-        # Once the flight that has found this out has ended, or waits to try again.
-        asyncio.get_running_loop().call_soon(self._fail_too_late, origin)
+    def on_cooldown(self, origin: Origin) -> None:
+        """Fail what an origin's cooldown keeps from being read in time, whichever client has met the 429."""
+        loop = asyncio.get_running_loop()
+        # One that was left in another event loop has no callers here.
+        if loop is self._loop:
+            # Once the flight that has found this out has ended, or waits to try again.
+            loop.call_soon(self._fail_too_late, origin)
 
     def _fail_too_late(self, origin: Origin) -> None:
         """Fail what is still to be sent to an origin for callers whose deadline comes before it may be."""

@@ -68,22 +68,13 @@ def read_failure(text: str, account: Account) -> ProviderError | None:
 class SharedFailures:
     """The failures of accounts, and the cooldowns of origins, that are shared through a store.
 
-    `on_read` is called with each account of which another process has had a failure that this one did not know, and
-    `on_cooldown` with an origin for which another process has begun a cooldown.
+    `on_read` is called with each account of which another process has had a failure that this one did not know.
     """
 
-    def __init__(
-        self,
-        store: FailOpenStore,
-        clock: Clock,
-        *,
-        on_read: Callable[[Account], None],
-        on_cooldown: Callable[[Origin], None],
-    ) -> None:
+    def __init__(self, store: FailOpenStore, clock: Clock, on_read: Callable[[Account], None]) -> None:
         self._store = store
         self._clock = clock
         self._on_read = on_read
-        self._on_cooldown = on_cooldown
 
     def learn(self, account: Account, stored: Stored, moment: Moment) -> bool:
         """Take what is stored of the last read of an account; returns whether that is a failure that was not known."""
@@ -101,7 +92,7 @@ class SharedFailures:
         origin.looked_up_at = moment.now
         if stored.failure is not None and stored.failure.cooldown > origin.cooldown.remaining(moment.now):
             origin.cooldown.learn(stored.failure.cooldown, moment.now)
-            self._on_cooldown(origin)
+            origin.announce_cooldown()
 
     async def get(self, accounts: Collection[Account]) -> Sequence[Stored]:
         """Look up accounts, and the cooldowns of their origins with them."""

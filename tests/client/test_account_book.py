@@ -1,6 +1,7 @@
 """Accounts that come and go while the client is used: nothing of one that was removed is shown, kept or waited for."""
 
 import asyncio
+import contextlib
 import gc
 import tracemalloc
 import weakref
@@ -502,6 +503,29 @@ class TestSeveralClients:
             return type(merged.failures[0].error), len(other.calls)
 
         assert run_virtually(main()) == (RateLimitedError, 1)
+
+    def test_a_429_to_one_fails_at_once_what_is_queued_in_another(self, run_virtually):
+        """As it does within one client: what cannot be read before the deadline is not waited for until then."""
+
+        class Limited(Bank):
+            async def fetch_balances(self, session):
+                await super().fetch_balances(session)
+                raise RateLimitedError("429", account=self.account, provider="bank", status=429, retry_after=60)
+
+        async def main():
+            origins, others, loop = Origins(), [Bank("sent", takes=5), Bank("queued")], asyncio.get_running_loop()
+            began = loop.time()
+            async with (
+                AggregateClient([Limited("limited", takes=1)], origins=origins) as first,
+                AggregateClient(others, origins=origins, concurrency=1) as second,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(first.fetch())
+                async with contextlib.aclosing(second.stream()) as outcomes:
+                    outcome = await anext(outcomes)
+                    return outcome.account, type(outcome.error), loop.time() - began
+
+        assert run_virtually(main()) == ("queued", RateLimitedError, 1)
 
     def test_a_client_that_was_dropped_takes_its_origins_along(self, run_virtually):
         """Not everybody closes a client, or removes its accounts first."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 
+import attrs
 import pytest
 
 from balancekit import RateLimit
@@ -13,7 +14,7 @@ from balancekit.client.leases import Leases
 from balancekit.client.origins import Origins
 from balancekit.client.shared_failures import SharedFailures, write_failure
 from balancekit.clock import Clock
-from balancekit.stores import MemoryStore
+from balancekit.stores import MemoryStore, StoredFailure
 from balancekit.stores.fail_open import FailOpenStore
 from tests.support.providers import Till, outage
 
@@ -136,14 +137,19 @@ def test_a_permit_is_free_again_after_its_request(with_leases):
 def test_a_failure_without_a_cooldown_leaves_the_lease_with_its_holder(run_virtually):
     """The account is to be read again, by the process that has the lease: this one waits for it."""
 
+    class Late(MemoryStore):
+        """A store that gives a failure whose cooldown is just over."""
+
+        async def get(self, keys):
+            """Give the failure for every key."""
+            failure = StoredFailure(write_failure(outage("till")), 1.0, 0.0)
+            return [attrs.evolve(stored, failure=failure) for stored in await super().get(keys)]
+
     async def main():
-        store = FailOpenStore(MemoryStore(), lambda change: None, Clock())
-        failures = SharedFailures(store, Clock(), on_read=lambda account: None, on_cooldown=lambda origin: None)
+        store = FailOpenStore(Late(), lambda change: None, Clock())
+        failures = SharedFailures(store, Clock(), lambda account: None)
         one, other = (Leases(store, Clock(), failures, attempt_seconds=10.0) for _ in range(2))
-        held = flight()
-        await one.acquire(held)
-        text = write_failure(outage("till"))
-        await store.put_failure(held.account.key, text, version=held.version, cooldown=0.0)
+        await one.acquire(flight())
         known = await other.acquire(flight())
         await store.aclose()
         return known
