@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from balancekit.client.retry import AccountCooldown
+from balancekit.client.retry import AccountCooldown, OriginCooldown
 from balancekit.clock import Clock
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.balances import AccountBalances
@@ -63,6 +63,7 @@ class AccountState:
     last: AccountBalances | None = None
     failure: BalancekitError | None = None
     cooldown: AccountCooldown = attrs.field(factory=AccountCooldown)
+    origin_cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     waiting_since: float | None = None
     requested_at: float = -math.inf
     # Of the wall clock, in Unix seconds.
@@ -199,8 +200,12 @@ class AccountState:
         error = own_copy(failure)
         if isinstance(error, ProviderError):
             error.args = (f"{error.message} ({max(0.0, moment.now - self._failed_at):.0f} s ago)", *error.args[1:])
-            error.retry_after = self.cooldown.remaining(moment.now) or None
+            error.retry_after = self.next_attempt_in(moment) or None
         return error
+
+    def next_attempt_in(self, moment: Moment) -> float:
+        """Return the seconds until the cooldowns of the account and of its origin are over."""
+        return max(self.cooldown.remaining(moment.now), self.origin_cooldown.remaining(moment.now))
 
     def stale(self, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot as it is to be shown, marked as stale."""

@@ -34,7 +34,10 @@ class Account:
     provider: str
     source: BalanceProvider
     origin: Origin
-    state: AccountState = attrs.field(factory=AccountState, init=False)
+    state: AccountState = attrs.field(
+        default=attrs.Factory(lambda self: AccountState(origin_cooldown=self.origin.cooldown), takes_self=True),
+        init=False,
+    )
     is_removed: bool = attrs.field(default=False, init=False)
 
     @property

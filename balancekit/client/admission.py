@@ -35,7 +35,7 @@ def known_outcome(
     if state.last is not None and 0 < options.stale_while_revalidate >= state.age(moment):
         stale, error = state.stale(moment), state.aged_failure(moment)
         outcome = stale if error is None else AccountFailure(account.label, account.provider, error, stale)
-        return outcome, remaining <= 0 and state.cooldown.remaining(moment.now) <= 0
+        return outcome, state.next_attempt_in(moment) <= 0
     if remaining > 0 and moment.now + remaining >= ends_at:
         return account.to_failure(in_cooldown(account, remaining), moment), False
     return None, False

@@ -34,7 +34,7 @@ def status_of(account: Account, moment: Moment) -> AccountStatus:
     state = account.state
     error = state.aged_failure(moment)
     is_known = state.last_success is not None
-    remaining = max(state.cooldown.remaining(moment.now), account.origin.cooldown.remaining(moment.now))
+    remaining = state.next_attempt_in(moment)
     return AccountStatus(
         account=account.label,
         provider=account.provider,

@@ -22,7 +22,7 @@ from balancekit.sandbox import Fault
 from balancekit.stores import MemoryStore
 from balancekit.testing import ManualClock
 from tests.support.clock import NEW_YEAR, LoopClock
-from tests.support.providers import QuickTill, Till, bitcoin
+from tests.support.providers import QuickTill, Scripted, Till, bitcoin
 from tests.support.watching import Seen
 
 START = NEW_YEAR + 1000
@@ -273,6 +273,17 @@ class TestStatus:
 
         assert [one.up for one in status.values()] == [True, False]
         assert [moments(one)[3] for one in status.values()] == [pytest.approx(60.1)] * 2
+
+    def test_the_error_of_a_429_says_how_long_its_origin_is_left_alone(self, with_client):
+        """As what the read itself ended with did, less the time since."""
+        refused = RateLimitedError("429", account="shop", provider="scripted", status=429, retry_after=60.0)
+
+        async def steps(client, _):
+            await client.fetch()
+            await asyncio.sleep(20)
+            return client.status()["shop"].error.retry_after, client.latest().failures[0].error.retry_after
+
+        assert with_client(steps, Scripted("shop", refused)) == (pytest.approx(40), pytest.approx(40))
 
     def test_the_failure_of_another_cooldown_is_over(self, with_client):
         """There is no next attempt to wait for once the cooldown is over."""
