@@ -140,7 +140,7 @@ class ClientCore:
     def remove(self, label: str) -> None:
         """Remove an account; callers that wait for it get a failure."""
         account = self.book.remove(label)
-        self._results.forget()
+        self._results.forget_all()
         if self.runtime is not None:
             self.runtime.scheduler.forget(account)
             self.runtime.second_looks.forget(label)

@@ -56,6 +56,11 @@ class Results:
         self._cache.clear()
         self._watched.clear()
 
+    def forget_all(self) -> None:
+        """Keep nothing that was merged before: an account was removed, and what was read of it is to go with it."""
+        self.forget()
+        self._merged = None, []
+
     def cached(
         self, labels: tuple[str, ...] | None, stale_for: float, max_age: float, moment: Moment
     ) -> MergedBalances | None:

@@ -1,6 +1,8 @@
 """What a client's callers are shown of results that are known already."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -40,3 +42,17 @@ def test_a_result_for_later_callers_shows_no_snapshot_beyond_the_limit(with_clie
     shown = with_client(steps, QuickTill(), QuickTill("other"), clock=clock)
 
     assert shown == [["other", "till"], ["other"]]
+
+
+def test_nothing_is_kept_of_an_account_that_was_removed(with_client):
+    """Its snapshot can be collected although no later call has made another result."""
+
+    async def steps(client, till, other):
+        await client.fetch()
+        snapshot = weakref.ref(client.latest(["till"]).accounts[0])
+        before = snapshot() is not None
+        await client.remove("till")
+        gc.collect()
+        return before, snapshot()
+
+    assert with_client(steps, QuickTill(), QuickTill("other")) == (True, None)
