@@ -45,9 +45,12 @@ class Account:
         """Whether its requests are signed with the time, so that an accepted one shows that the clock is right."""
         return bool(getattr(self.source, "signs_time", False))
 
-    @property
+    @cached_property
     def identity(self) -> tuple[str, ...] | None:
-        """What tells the account from every other of a client, whatever its label; None if that is not known."""
+        """What tells the account from every other of a client, whatever its label; None if that is not known.
+
+        Later changes of the provider's settings do not change it.
+        """
         source = self.source
         if not isinstance(source, HttpProvider):
             return (self.provider, "", self.fingerprint) if self.fingerprint else None

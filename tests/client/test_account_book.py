@@ -278,6 +278,17 @@ class TestRemove:
 
         assert with_client(steps) == ("till",)
 
+    def test_one_whose_credentials_were_changed_meanwhile_is_removed(self, with_client):
+        """What distinguishes it is what did so when it was added, and its credentials may be used again."""
+
+        async def steps(client, till):
+            till.fingerprint = "till rotated"
+            await client.remove("till")
+            await client.add(Keyed())
+            return client.accounts
+
+        assert with_client(steps, Keyed()) == ("till",)
+
     def test_a_removed_account_is_unknown_to_every_call(self, with_client):
         """As one that never was."""
 
