@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import shutil
+import time
 from pathlib import Path
+
+from redis.exceptions import ResponseError
 
 from tests.support.redis_server import RedisServer, free_port
 
@@ -84,8 +87,18 @@ class Node(RedisServer):
     def copy_dump(self):
         """Copy all that it holds now."""
         with self.client() as client:
-            client.save()
+            # While a replica synchronizes, a save is under way already, and no other can begin.
+            while not self._save(client):
+                time.sleep(0.1)
         shutil.copy(self._dump, self._copy)
+
+    @staticmethod
+    def _save(client):
+        try:
+            client.save()
+        except ResponseError:
+            return False
+        return True
 
     def restart(self, *, from_copy):
         """Start it after a crash, with what was copied or with nothing."""
