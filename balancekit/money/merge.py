@@ -63,6 +63,10 @@ class MergedBalances:
     def __len__(self) -> int:
         return len(self.totals)
 
+    def __str__(self) -> str:
+        """Return `to_text()`: what is old or missing shows wherever the result is printed."""
+        return self.to_text()
+
     def __or__(self, other: object) -> "MergedBalances":
         """Merge two results; ValueError if an account is in both, since it would be counted twice."""
         if not isinstance(other, MergedBalances):

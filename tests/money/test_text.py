@@ -22,6 +22,13 @@ def test_a_complete_result_is_a_line_for_each_currency(make_snapshot):
     assert merged.to_text(now=NOW) == "BTC 2.00000001\nEUR 10.50"
 
 
+def test_a_result_that_is_printed_says_what_is_missing(make_snapshot):
+    """`str(merged)` is `merged.to_text()`, so that no log line or f-string drops the notice."""
+    merged = merge([make_snapshot("a", ("BTC", "1"))], [_failure("b")])
+
+    assert f"{merged}" == str(merged) == merged.to_text()
+
+
 def test_an_old_amount_says_how_old_it_is(make_snapshot):
     """The age is on the amount's line and on that of its account; the last line names the account."""
     fresh = make_snapshot("a", ("EUR", "5", "fiat"), fetched_at=NOW)
