@@ -88,7 +88,10 @@ class ClientCore:
         async with runtime.scheduler.wait_for(accounts.values(), options) as waiter:
             outcomes = await waiter.all()
         merged = self._results.of_outcomes(outcomes, accounts, stale_for, self.moment())
-        if may_be_cached and self.book.revision == revision:
+        if self.book.revision != revision:
+            # One of them may have been removed.
+            self._results.forget_all()
+        elif may_be_cached:
             self._results.remember(labels, list(accounts.values()), stale_for, merged)
         return merged
 

@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from balancekit import AccountBalances
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill
 
@@ -56,3 +57,21 @@ def test_nothing_is_kept_of_an_account_that_was_removed(with_client):
         return before, snapshot()
 
     assert with_client(steps, QuickTill(), QuickTill("other")) == (True, None)
+
+
+def test_a_call_that_goes_on_keeps_nothing_of_an_account_that_was_removed_meanwhile(with_client):
+    """The failure that it gives holds the last snapshot, which goes with the caller's result."""
+
+    async def steps(client, till, other):
+        await client.fetch()
+        fetching = asyncio.create_task(client.fetch())
+        await asyncio.sleep(0.05)
+        await client.remove("closing")
+        failed = [failure.account for failure in (await fetching).failures]
+        del fetching
+        # The event loop lets go of the task that it has woken this one for.
+        await asyncio.sleep(0)
+        gc.collect()
+        return failed, [one for one in gc.get_objects() if isinstance(one, AccountBalances) and one.account in failed]
+
+    assert with_client(steps, QuickTill("closing"), QuickTill("other")) == (["closing"], [])
