@@ -104,13 +104,14 @@ class AccountState:
     def is_newer(self, stored: AccountBalances, version: str, *, age: float, moment: Moment) -> bool:
         """Return whether the last snapshot is to be preferred to one that a store has at that version.
 
-        A store may have refused the last one, or its clock may have been set: `age` is what it says. The same snapshot
-        is as old as this process knows.
+        A store may have refused the last one: `age` is that of the other, as the store says. The same snapshot is as
+        old as this process knows.
         """
         if self.last is None or self._last_version != version:
             # Something may have changed that the store has forgotten, such as one that is restored.
             return moment.now - age < self._invalidated_at - _TRANSIT
-        return self.last.fetched_at >= stored.fetched_at or self.age(moment) <= age
+        # The wall clocks of two machines say nothing of which is the later one.
+        return self.last.fetched_at == stored.fetched_at or self.age(moment) <= age
 
     def invalidate(self, moment: Moment) -> None:
         """Note that the balances may have changed: no snapshot from before now is valid."""

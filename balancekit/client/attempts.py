@@ -7,7 +7,7 @@ import aiohttp
 import attrs
 
 from balancekit.client import instrumentation
-from balancekit.client.account_state import Moment
+from balancekit.client.account_state import Moment, elapsed
 from balancekit.client.flights import Flight
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
@@ -102,7 +102,10 @@ class Attempts:
         try:
             # What another process has read is in the store already.
             if flight.is_own:
-                age = 0.0 if flight.sent_at is None else self._clock.monotonic() - flight.sent_at
+                moment, age = Moment.of(self._clock), 0.0
+                if flight.sent_at is not None:
+                    ahead = moment.ahead if flight.sent is None else flight.sent.ahead
+                    age = elapsed(flight.sent_at, ahead, moment)
                 await self._store.put(flight.account.key, snapshot, version=flight.version, age=age)
         finally:
             # Release the lease after storing the snapshot: its next holder looks for that first.

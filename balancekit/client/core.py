@@ -78,7 +78,9 @@ class ClientCore:
     ) -> MergedBalances:
         """Read accounts and merge what they hold; after a failure with a snapshot of up to `stale_for` seconds."""
         labels = None if is_all else tuple(accounts)
-        may_be_cached = self._given_store is None and options.max_age > 0
+        # In another event loop, or none yet, what an earlier one has left undone comes first.
+        is_here = self.runtime is not None and self.runtime.loop is asyncio.get_running_loop()
+        may_be_cached = self._given_store is None and options.max_age > 0 and is_here
         if may_be_cached:
             merged = self._results.cached(labels, stale_for, options.max_age, self.moment())
             if merged is not None:
@@ -213,9 +215,12 @@ class ClientCore:
             )
 
     async def _invalidate(self, runtime: Runtime, account: Account) -> None:
-        if runtime.store is not None:
-            await runtime.store.invalidate(account.key)
-        self._on_change(Change(account.key, invalidated=True))
+        try:
+            if runtime.store is not None:
+                await runtime.store.invalidate(account.key)
+        finally:
+            # Also if the caller has not waited for the store, which is then given it later.
+            self._on_change(Change(account.key, invalidated=True))
 
     def _merge_watched(self, watch: Watch) -> MergedBalances:
         return self._results.of_watched(watch, self.moment())

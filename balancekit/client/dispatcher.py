@@ -15,6 +15,7 @@ from balancekit.client.admission import waiting_since
 from balancekit.client.attempts import Attempts, RetryAfter
 from balancekit.client.fair_queue import FairQueue
 from balancekit.client.flights import Flight, Waiter
+from balancekit.client.leases import PERMIT_MARGIN
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
@@ -50,6 +51,8 @@ class Dispatcher:
         finish: Callable[[Flight, AccountBalances | BalancekitError], None],
     ) -> None:
         self._clock = options.clock
+        # An adapter may ignore the end of its attempt, and never give its permit back.
+        self._hold = options.timeout + PERMIT_MARGIN
         self._stores = store is not None
         self._attempts = Attempts(options, session, store, failures)
         self._begin = begin
@@ -177,7 +180,7 @@ class Dispatcher:
                 continue
             flight.has_slot = True
             if origin.limit is not None:
-                origin.permits.acquire(origin.limit, flight, self._clock.monotonic())
+                origin.permits.acquire(origin.limit, flight, self._clock.monotonic(), hold=self._hold)
             return flight
         return None
 

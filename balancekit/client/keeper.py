@@ -121,7 +121,9 @@ class Keeper:
         self._watches.add(watch)
         watch.since = self._clock.monotonic() - watch.options.max_age
         watch.pending.update(account.label for account in accounts)
-        if not accounts:
+        now = self._clock.monotonic()
+        if not accounts or any(account.origin.cooldown.remaining(now) > 0 for account in accounts):
+            # There is nothing to wait for, or for long.
             watch.notify(None)
         self._read(accounts, watch.options.max_age)
         self._schedule_slow_refresh(watch)

@@ -13,7 +13,7 @@ from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 
 # How many seconds longer than an attempt a lease and a permit are held: a request may end a little after its timeout.
-_MARGIN: Final = 0.5
+PERMIT_MARGIN: Final = 0.5
 
 
 class Leases:
@@ -25,7 +25,7 @@ class Leases:
         self._store = store
         self._failures = failures
         self._clock = clock
-        self._hold = attempt_seconds + _MARGIN
+        self._hold = attempt_seconds + PERMIT_MARGIN
         self._owner = secrets.token_hex(8)
         self._permits = 0
         # The process holds a lease for all of its flights, so it is released with the last of them.

@@ -36,6 +36,10 @@ class Lookups:
         """
         asked_at = self._clock.monotonic()
         stored = await self._get(accounts, ends_at - asked_at)
+        if stored is None:
+            # Nobody could find out in time whether what is known is still valid.
+            unknown = self._store.unknown([account.key for account in accounts])
+            return [], [(account, known.version) for account, known in zip(accounts, unknown, strict=True)]
         moment = Moment.of(self._clock)
         fresh: _Fresh = []
         others: _Others = []
@@ -51,17 +55,17 @@ class Lookups:
             if options.store_result:
                 version = known.version if known.valid else None
                 state.keep_stored(snapshot, age=age, version=version, moment=moment)
-            if known.valid and 0 < options.max_age >= age:
+            if known.valid and not account.is_removed and 0 < options.max_age >= age:
                 fresh.append((account, snapshot))
             else:
                 others.append((account, known.version))
         return fresh, others
 
-    async def _get(self, accounts: Collection[Account], seconds: float) -> Sequence[Stored]:
+    async def _get(self, accounts: Collection[Account], seconds: float) -> Sequence[Stored] | None:
         try:
             async with self._clock.timeout(max(0.0, seconds)):
                 if self._failures is not None:
                     return await self._failures.get(accounts)
                 return await self._store.get([account.key for account in accounts])
         except TimeoutError:
-            return [Stored(account.state.version) for account in accounts]
+            return None

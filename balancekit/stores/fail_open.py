@@ -98,7 +98,7 @@ class FailOpenStore:
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; concurrent calls are joined into one of the store."""
         if not self._looks_up:
-            return [Stored(self._unknown.version_of(key)) for key in keys]
+            return self.unknown(keys)
         known: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
         self._unanswered[known] = lookup = keys, known
         self._lookups.append(lookup)
@@ -109,6 +109,10 @@ class FailOpenStore:
             return await known
         finally:
             del self._unanswered[known]
+
+    def unknown(self, keys: Sequence[str]) -> Sequence[Stored]:
+        """Return what is known of accounts as long as the store says nothing of them."""
+        return [Stored(self._unknown.version_of(key)) for key in keys]
 
     @staticmethod
     def is_known(version: str) -> bool:
@@ -130,9 +134,11 @@ class FailOpenStore:
         """Note that the balances may have changed, now or as soon as the store is available."""
         try:
             await self._call(lambda: self._store.invalidate(key))
-        except _UnavailableError:
+        except (_UnavailableError, asyncio.CancelledError) as error:
             self._pending_invalidations[key] = object()
             self._ensure_flushing()
+            if isinstance(error, asyncio.CancelledError):
+                raise
         # Lookups may be refused although this is not.
         self._unknown.forget(key)
 

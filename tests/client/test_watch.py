@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from balancekit import AggregateClient, ConfigError
+from balancekit import AggregateClient, ConfigError, RateLimitedError
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill
 from tests.support.stores import HANGS, FlakyStore
@@ -474,3 +474,26 @@ def test_changes_of_one_account_do_not_put_off_the_slow_refresh_of_others(with_q
         return quiet.requests
 
     assert 5 <= with_quick_till(steps, QuickTill("busy"), QuickTill("quiet")) <= 7
+
+
+class Limited(QuickTill):
+    """A till whose origin responds 429 from the second request on."""
+
+    async def fetch_balances(self, session):
+        """Respond once."""
+        if self.requests:
+            raise RateLimitedError("429", account="till", provider="till", status=429, retry_after=3600)
+        return await super().fetch_balances(session)
+
+
+def test_a_watch_begins_at_once_while_its_origin_is_in_a_cooldown(with_client):
+    """What is known is shown with its failure, rather than nothing for an hour."""
+
+    async def steps(client, till):
+        await client.fetch()
+        await client.fetch()
+        async with asyncio.timeout(2):
+            merged = await anext(client.watch(stale_if_error=600))
+        return merged.amount("BTC"), [type(failure.error).__name__ for failure in merged.failures]
+
+    assert with_client(steps, Limited()) == (1, ["RateLimitedError"])

@@ -8,6 +8,7 @@ import pytest
 from balancekit import AccountBalances, AggregateClient, Clock, RateLimit
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
+from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
 from tests.support.providers import Till
 from tests.support.stores import FAULTS, HANGS, FlakyStore
@@ -358,3 +359,77 @@ def test_a_client_that_is_closed_while_it_asks_the_store_reads_nothing(with_clie
 
     assert "the client was closed" in error
     assert requests == [0, 0]
+
+
+class SlowStore(MemoryStore):
+    """A store whose calls take a while once it is `slow`."""
+
+    slow = 0.0
+
+    async def get(self, keys):
+        """Return what is known, later."""
+        stored = await super().get(keys)
+        await asyncio.sleep(self.slow)
+        return stored
+
+    async def invalidate(self, key):
+        """Invalidate, later."""
+        await asyncio.sleep(self.slow)
+        await super().invalidate(key)
+
+
+@pytest.fixture
+def with_slow_store(run_virtually):
+    """Run a test's steps with a client of two tills on a store that another client has filled."""
+
+    def run(steps):
+        async def main():
+            store = SlowStore(clock=LoopClock())
+            tills = {label: Till(label, takes=0.1, held=held) for label, held in (("a", "1"), ("b", "10"))}
+            async with AggregateClient(tills.values(), store=store, clock=LoopClock()) as client:
+                await client.fetch()
+                await asyncio.sleep(0.1)
+                return await steps(client, store, tills)
+
+        return run_virtually(main())
+
+    return run
+
+
+def test_an_account_that_is_removed_during_a_lookup_is_in_no_result(with_slow_store):
+    """What the store had of it is dropped, and the result says so."""
+
+    async def steps(client, store, tills):
+        store.slow = 0.3
+        fetching = asyncio.create_task(client.fetch(max_age=60))
+        await asyncio.sleep(0.1)
+        await client.remove("a")
+        merged = await fetching
+        return merged.amount("BTC"), [failure.account for failure in merged.failures]
+
+    assert with_slow_store(steps) == (10, ["a"])
+
+
+def test_an_invalidation_whose_caller_does_not_wait_for_the_store_holds_all_the_same(with_slow_store):
+    """A webhook's handler may be cancelled while the store hangs."""
+
+    async def steps(client, store, tills):
+        store.slow, tills["a"].held = 0.3, "2"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.invalidate("a"), 0.1)
+        store.slow = 0.0
+        return (await client.fetch(max_age=3600)).amount("BTC")
+
+    assert with_slow_store(steps) == 12
+
+
+def test_a_lookup_that_is_cut_off_by_the_deadline_confirms_nothing(with_slow_store):
+    """Nobody knows whether another process has invalidated what this one holds, so it is asked for again."""
+
+    async def steps(client, store, tills):
+        await store.invalidate(client._core.book["a"].key)
+        store.slow, tills["a"].held = 10.0, "2"
+        merged = await client.fetch(max_age=3600, deadline=0.3)
+        return [snapshot.account for snapshot in merged.accounts if not snapshot.stale]
+
+    assert with_slow_store(steps) == []
