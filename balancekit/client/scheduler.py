@@ -144,6 +144,8 @@ class Scheduler:
                 waiter.set_outcome(account.to_failure(removed(account), moment))
             if account in waiter.queued or (flight is not None and flight.account is account):
                 self._fail(waiter, account, account.to_failure(removed(account), moment))
+        # With an origin less, fewer slots are reserved.
+        self._dispatcher.dispatch()
 
     def resume_awaiting_lease(self, key: str | None) -> None:
         """Resume the flights that wait for another process: those of the account with that key, or all."""
@@ -215,14 +217,18 @@ class Scheduler:
                 self._queue_rest(waiter, origin, moment)
 
     def _queue_rest(self, waiter: Waiter, origin: Origin, moment: Moment) -> None:
-        """Queue some more accounts at an origin for a caller that may have given very many."""
-        rest = waiter.rest[origin]
-        some = [rest.popleft() for _ in range(min(len(rest), 2 * self._options.concurrency))]
-        if not rest:
-            del waiter.rest[origin]
-        for account in some:
-            waiter.queued[account] = account.state.version
-        self._enqueue(waiter, origin, some, moment)
+        """Queue some more accounts at an origin for a caller that may have given very many, unless enough are."""
+        few = self._options.concurrency
+        while origin in waiter.rest and not waiter.is_full and self._dispatcher.queued_at(origin, waiter) < few:
+            rest = waiter.rest[origin]
+            some = [rest.popleft() for _ in range(min(len(rest), 2 * few))]
+            if not rest:
+                del waiter.rest[origin]
+            for account in some:
+                waiter.queued[account] = account.state.version
+            self._enqueue(waiter, origin, some, moment)
+        if waiter.is_full:
+            self._dispatcher.pause(waiter)
 
     def _begin_flight(self, waiter: Waiter, account: Account) -> Flight | None:
         flight = self._flights.begin(waiter, account)
@@ -263,6 +269,9 @@ class Scheduler:
             self._dispatcher.pause(waiter)
         elif waiter.options.buffer is not None:
             self._dispatcher.unpause(waiter)
+            for origin in list(waiter.rest):
+                self._queue_rest(waiter, origin, self._moment())
+            self._dispatcher.dispatch()
 
     async def _leave(self, waiter: Waiter) -> None:
         waiter.close()
@@ -294,9 +303,13 @@ class Scheduler:
     def _expire(self, waiter: Waiter) -> None:
         """End what has not arrived for a caller by its deadline.
 
-        A request that was sent goes on until the client's own deadline, so that the next caller has what it brings.
+        A request that was sent goes on until the client's own deadline, so that the next caller has what it brings:
+        one of each account, lest an account that hangs use a slot for each call.
         """
+        # First, so that the slots of what ends here are not given to this caller.
+        self._dispatcher.discard(waiter)
         moment, is_short = self._moment(), waiter.options.deadline < self._options.deadline
+        going_on = {label for other in self._waiters if other.options.background for label in other.pending}
         for flight in list(waiter.pending.values()):
             account, error, sent_at = flight.account, self._deadline_error(waiter, flight, moment), flight.first_sent_at
             if sent_at is not None:
@@ -304,7 +317,7 @@ class Scheduler:
                 goes_on = is_short and seconds > 0 and not waiter.options.background
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
                     self._recorder.failed(flight, error, sent_at=sent_at, moment=moment)
-                if goes_on and len(flight.waiters) == 1:
+                if goes_on and len(flight.waiters) == 1 and account.label not in going_on:
                     self._continue_in_background(flight, seconds)
             self._fail(waiter, account, account.to_failure(error, moment))
 
@@ -336,7 +349,7 @@ class Scheduler:
                     self._fail(waiter, account, account.to_failure(in_cooldown(account, remaining), moment))
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
-        options = CallOptions(max_age=0.0, deadline=seconds, background=True)
+        options = CallOptions(max_age=0.0, deadline=seconds, store_result=flight.store_result, background=True)
         background = self._new_waiter(1, options)
         background.admitted = True
         background.since = flight.since

@@ -65,6 +65,60 @@ def test_a_request_goes_on_for_the_callers_to_come(with_client):
     assert slow.calls == 1
 
 
+def test_an_account_that_hangs_uses_one_slot_however_many_calls_leave_it(with_client):
+    """Of its requests that outlive their calls one goes on, so that the other accounts get their turn."""
+    hung, healthy = Scripted("hung", *[9e9] * 50), Scripted("healthy")
+
+    async def steps(client, *_):
+        for _ in range(25):
+            await client.fetch(["hung"], deadline=0.1)
+        return hung.running.now, (await client.fetch(["healthy"], deadline=1)).complete
+
+    assert with_client(steps, hung, healthy, concurrency=20, timeout=60, deadline=60) == (1, True)
+
+
+def test_an_account_that_is_slow_is_read_although_each_call_leaves_early(with_client):
+    """The request that goes on is the first, so that one comes to its end."""
+    slow = Scripted("slow", *[1.0] * 50)
+
+    async def steps(client, _):
+        for _ in range(12):
+            await client.fetch(deadline=0.1)
+        return client.latest().complete
+
+    assert with_client(steps, slow)
+
+
+def test_a_request_that_outlives_a_stream_keeps_no_snapshot(with_client):
+    """What a stream without ages reads is not kept, at its deadline as before."""
+    slow = Scripted("slow", 1.0)
+
+    async def steps(client, _):
+        async for _ in client.stream(deadline=0.5):
+            pass
+        await asyncio.sleep(1)
+        return client.status()["slow"].up, client.latest().accounts
+
+    assert with_client(steps, slow) == (True, ())
+
+
+def test_no_account_that_is_queued_is_begun_at_the_deadline(with_client):
+    """What ends there gives its slots to others, not to the accounts that end next."""
+    tasks = []
+
+    async def hang():
+        try:
+            await asyncio.sleep(9e9)
+        finally:
+            tasks.append(len(asyncio.all_tasks()))
+
+    accounts = [Scripted(f"hung-{number}", hang) for number in range(200)]
+
+    with_client(lambda client, *_: client.fetch(), *accounts, concurrency=5, timeout=9.0, deadline=1.0)
+
+    assert max(tasks) < 20
+
+
 def test_a_request_ends_with_the_deadline_of_the_client(with_client):
     """Nobody's request goes on for longer than that, even if nobody waits for it."""
     slow = Scripted("slow", *[9e9] * 9)

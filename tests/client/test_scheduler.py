@@ -15,7 +15,7 @@ from balancekit import (
     RetryPolicy,
     ServiceUnavailableError,
 )
-from tests.support.providers import Running, Scripted, outage
+from tests.support.providers import Bank, Running, Scripted, outage
 
 
 def test_many_accounts_take_the_time_of_the_slowest(fetch):
@@ -347,3 +347,25 @@ if sys.version_info >= (3, 12):
 
         assert run_virtually(main()) == (9, ["a1", "a2"], 9)
         assert {account.calls for account in accounts} == {1}
+
+
+def test_a_slot_that_was_reserved_for_a_removed_account_is_used_at_once(run_virtually):
+    """The other origin has it without waiting for one of its own requests to end."""
+
+    async def main():
+        hung, waiting, other = (
+            [Bank(f"hung-{number}", takes=9) for number in range(3)],
+            Bank("waiting"),
+            Scripted("other"),
+        )
+        async with AggregateClient([*hung, waiting, other], concurrency=4) as client:
+            call = asyncio.create_task(client.fetch([account.account for account in [*hung, waiting]]))
+            await asyncio.sleep(1)
+            before = len(waiting.calls)
+            await client.remove("other")
+            await asyncio.sleep(1)
+            after = len(waiting.calls)
+            await call
+        return before, after
+
+    assert run_virtually(main()) == (0, 1)

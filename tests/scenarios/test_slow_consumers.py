@@ -6,9 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
-from balancekit import AccountFailure, AggregateClient, ProviderTimeoutError
+from balancekit import AccountFailure, AggregateClient, ProviderTimeoutError, RateLimit
 from tests.support.clock import LoopClock
-from tests.support.providers import QuickTill
+from tests.support.providers import Bank, QuickTill
 
 CONCURRENCY = 10
 MOST_WAITING = 3 * CONCURRENCY
@@ -192,3 +192,33 @@ def test_a_stream_that_is_dropped_is_ended(run_virtually):
 
     assert later == 0
     assert before <= MOST_WAITING
+
+
+def test_failures_for_want_of_a_permit_are_given_at_once(with_client):
+    """However many accounts there are, and whatever of them was queued before."""
+    accounts = [Bank(f"bank-{number}") for number in range(300)]
+
+    async def steps(client, *_):
+        await client.fetch(["bank-0"])
+        started = asyncio.get_running_loop().time()
+        return [asyncio.get_running_loop().time() - started async for _ in client.stream()]
+
+    limits = {"https://bank.example": RateLimit(1, per=100.0)}
+    times = with_client(steps, *accounts, concurrency=10, rate_limits=limits)
+
+    assert len(times) == 300
+    assert max(times) < 1
+
+
+def test_nothing_is_read_while_failures_wait_for_the_consumer(with_client):
+    """What is queued while as many outcomes wait as may is read when there is room."""
+    accounts = [Bank(f"bank-{number}") for number in range(300)]
+
+    async def steps(client, *_):
+        async with aclosing(client.stream()) as outcomes:
+            await anext(outcomes)
+            await asyncio.sleep(15)
+            return sum(len(account.calls) for account in accounts)
+
+    limits = {"https://bank.example": RateLimit(1, per=1.0)}
+    assert with_client(steps, *accounts, concurrency=10, rate_limits=limits) <= MOST_WAITING
