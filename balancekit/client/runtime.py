@@ -101,6 +101,9 @@ class Runtime:
         if self.is_inherited:
             _inherited.append(self)
             return
+        if self.loop.is_closed():
+            await self.leave()
+            return
         if self.store is not None:
             self.store.stop_looking_up()
         self.scheduler.close()

@@ -154,6 +154,25 @@ def test_callers_of_a_loop_that_was_closed_cost_nobody_anything(make_loop, caplo
         task._log_destroy_pending = False
 
 
+def test_a_client_whose_loop_was_closed_is_closed_in_another():
+    """Its session ends, with nothing to warn of."""
+    client = AggregateClient([Scripted("shop", 9e9)])
+    loop = asyncio.new_event_loop()
+    call = loop.create_task(client.fetch())
+    call._log_destroy_pending = False
+    loop.run_until_complete(asyncio.wait([call], timeout=0.2))
+    loop.close()
+
+    for _ in range(2):
+        run(client.aclose())
+
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        run(client.fetch())
+    client = call = None
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False
+
+
 def test_callers_of_a_loop_that_was_stopped_are_given_a_failure_when_it_runs_again(make_client, till, hung):
     """Their requests ended when another loop took the client."""
     client = make_client(till, hung)
