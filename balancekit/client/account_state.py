@@ -22,7 +22,7 @@ CLOCK_DRIFT: Final = 1.0
 """How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
 
 _TRANSIT: Final = 0.05
-"""How many seconds the age of a snapshot in a store may be off, since its call took a while."""
+"""How many seconds it may take until this process hears of a change that another has made known."""
 
 
 @attrs.define
@@ -85,6 +85,8 @@ class AccountState:
     _redated: AccountBalances | None = None
     _invalidations: int = 0
     _invalidated_at: float = -math.inf
+    # Since when no snapshot of a store counts that was requested earlier.
+    _changed_at: float = -math.inf
 
     @property
     def is_valid(self) -> bool:
@@ -109,12 +111,16 @@ class AccountState:
         """
         if self.last is None or self._last_version != version:
             # Something may have changed that the store has forgotten, such as one that is restored.
-            return moment.now - age < self._invalidated_at - _TRANSIT
+            return moment.now - age < self._changed_at
         # The wall clocks of two machines say nothing of which is the later one.
         return self.last.fetched_at == stored.fetched_at or self.age(moment) <= age
 
-    def invalidate(self, moment: Moment) -> None:
-        """Note that the balances may have changed: no snapshot from before now is valid."""
+    def invalidate(self, moment: Moment, *, since: float | None = None) -> None:
+        """Note that the balances may have changed `since` then: no snapshot from before is valid.
+
+        Without that, it was another process that has found out, a moment ago.
+        """
+        self._changed_at = max(self._changed_at, moment.now - _TRANSIT if since is None else since)
         self._invalidations += 1
         self._invalidated_at = moment.now
         self.version = f"local {self._invalidations}"

@@ -215,12 +215,13 @@ class ClientCore:
             )
 
     async def _invalidate(self, runtime: Runtime, account: Account) -> None:
+        since = self._clock.monotonic()
         try:
             if runtime.store is not None:
                 await runtime.store.invalidate(account.key)
         finally:
             # Also if the caller has not waited for the store, which is then given it later.
-            self._on_change(Change(account.key, invalidated=True))
+            self._on_change(Change(account.key, invalidated=True), since=since)
 
     def _merge_watched(self, watch: Watch) -> MergedBalances:
         return self._results.of_watched(watch, self.moment())
@@ -240,8 +241,8 @@ class ClientCore:
         if self._keeper.has_watches:
             self._keeper.on_read(account)
 
-    def _on_change(self, change: Change) -> None:
-        """Act on a change of what is stored, here or in another process."""
+    def _on_change(self, change: Change, *, since: float | None = None) -> None:
+        """Act on a change of what is stored, here (then `since` is given) or in another process."""
         if self.runtime is not None:
             self.runtime.scheduler.resume_awaiting_lease(change.key)
         if change.key is None:
@@ -251,7 +252,7 @@ class ClientCore:
         if account is None:
             return
         if change.invalidated:
-            account.state.invalidate(self.moment())
+            account.state.invalidate(self.moment(), since=since)
             self._results.forget()
             self._keeper.on_invalidated(account)
         else:

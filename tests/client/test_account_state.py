@@ -173,10 +173,10 @@ def test_a_snapshot_that_a_store_could_not_take_is_preferred_to_the_one_that_it_
 
 def test_what_a_store_has_from_before_an_invalidation_is_not_taken(state, snapshot):
     """A store that leads back to an earlier server has forgotten the change; what was sent since then is good."""
-    state.invalidate(at(5))
+    state.invalidate(at(5.2), since=5)
 
-    assert state.is_newer(snapshot(0), "1", age=10, moment=at(10))
-    assert not state.is_newer(snapshot(6), "1", age=4, moment=at(10))
+    assert state.is_newer(snapshot(0), "1", age=5.01, moment=at(10))
+    assert not state.is_newer(snapshot(6), "1", age=4.99, moment=at(10))
 
 
 def test_a_failure_of_a_request_from_before_a_change_begins_no_cooldown(state):
