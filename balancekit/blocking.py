@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.known import AccountStatus
+from balancekit.client.options import without_frames
 from balancekit.client.retry import RetryPolicy
 from balancekit.client.settling import SETTLE_DELAY
 from balancekit.client.watch import Watch
@@ -67,6 +68,7 @@ class Client:
     an adapter.
     """
 
+    @without_frames
     def __init__(
         self,
         providers: Iterable[BalanceProvider],
@@ -170,11 +172,17 @@ class Client:
 
     def handle_webhook(self, account: str, headers: "RawHeaders", body: bytes) -> "WebhookEvent":
         """Verify the delivery of a webhook and act on it: see `AggregateClient.handle_webhook`."""
-        return self._wait(self._client.handle_webhook(account, headers, body))
+        call = self._client.handle_webhook(account, headers, body)
+        # Not for the frame of a traceback to keep: the headers hold a valid signature.
+        del headers, body
+        return self._wait(call)
 
     def add(self, provider: BalanceProvider) -> None:
         """Add an account: see `AggregateClient.add`."""
-        self._wait(self._client.add(provider))
+        call = self._client.add(provider)
+        # As in `handle_webhook`: what was passed by mistake may be a secret.
+        del provider
+        self._wait(call)
 
     def remove(self, account: str) -> None:
         """Remove an account: see `AggregateClient.remove`."""
@@ -208,7 +216,14 @@ class Client:
 
     def _iterate(self, begin: Callable[[], AsyncIterator[_T]], *, ends_with_client: bool) -> "Iteration[_T]":
         source = self._wait(_call(begin))
-        return Iteration(source, self._submit, self._wait, ends_with_client=ends_with_client)
+        return Iteration(source, self._discard, self._wait, ends_with_client=ends_with_client)
+
+    def _discard(self, source: object) -> None:
+        """Close what is not used any more, unless that ended with its thread; does not wait, and starts no thread."""
+        with _lock:
+            thread = self._thread
+            if thread is not None and thread.is_running:
+                asyncio.run_coroutine_threadsafe(_close(source), thread.loop)
 
     def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Start a coroutine in the thread, in the context of the caller."""
@@ -257,13 +272,13 @@ class Iteration(Iterator[_T], Generic[_T]):
     def __init__(
         self,
         source: AsyncIterator[_T],
-        submit: Callable[[Coroutine[Any, Any, None]], Future[None]],
+        discard: Callable[[object], None],
         wait: Callable[[Coroutine[Any, Any, Any]], Any],
         *,
         ends_with_client: bool,
     ) -> None:
         self._source = source
-        self._submit = submit
+        self._discard = discard
         self._wait = wait
         self._ends_with_client = ends_with_client
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -299,9 +314,8 @@ class Iteration(Iterator[_T], Generic[_T]):
 
     def __del__(self) -> None:
         if not self._closed:
-            # Any thread may find it unused, that of the event loop, too: not waited for.
-            with suppress(RuntimeError):
-                self._submit(_close(self._source))
+            # Any thread may find it unused, that of the event loop, too; so may the end of the program.
+            self._discard(self._source)
 
     async def _next(self) -> object:
         task = cast("asyncio.Task[Any]", asyncio.current_task())

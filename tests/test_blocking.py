@@ -3,8 +3,10 @@
 import asyncio
 import contextvars
 import gc
+import hmac
 import inspect
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +26,8 @@ from balancekit import (
 from balancekit.blocking import Client
 from balancekit.sandbox import Fault
 from tests.support.providers import Scripted
+
+CANARY = "canary-password-1"
 
 
 def getmany(account):
@@ -123,6 +127,52 @@ def test_leaving_a_stream_early_ends_its_requests(client):
     del outcome
     gc.collect()
     assert not gate.started.is_set() or gate.ended.wait(5)
+
+
+@pytest.mark.parametrize("begin", ["client.watch()", "client.stream()"])
+@pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "os.fork() or sys.exit(0)"])
+def test_a_program_ends_although_an_iteration_is_still_there(begin, end):
+    """Nothing is closed after the thread has ended, and no thread is begun for it."""
+    program = f"""
+import os, sys
+from balancekit.blocking import Client
+class Shop:
+    account, provider = "shop", "shop"
+    async def fetch_balances(self, session):
+        return []
+client = Client([Shop()])
+changes = {begin}
+next(changes)
+{end}
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+
+    assert ran.returncode == (3 if "3" in end else 0)
+
+
+@pytest.mark.parametrize(
+    "given", [{"store": f"redis://:{CANARY}@host"}, {"clock": CANARY}, {"aliases": CANARY}], ids=str
+)
+def test_what_was_passed_by_mistake_is_not_shown(given, everything_shown_by):
+    """Not by the frames of the error either."""
+    with pytest.raises(ConfigError) as caught:
+        Client([], **given)
+
+    assert CANARY not in everything_shown_by(caught.value)
+
+
+def test_a_rejected_webhook_leaves_no_signature_in_the_frames(everything_shown_by):
+    """A signature of `{}` also reads the balances."""
+    secret = "a-secret-of-the-shop"
+    signature = hmac.new(secret.encode(), b"{}", "sha512").hexdigest()
+    headers = {"X-Processing-Key": "key-of-the-shop", "X-Processing-Signature": signature}
+    provider = CryptoprocessingProvider("shop", key="key-of-the-shop", secret=secret)
+
+    with Client([provider]) as client, pytest.raises(WebhookVerificationError) as caught:
+        client.handle_webhook("shop", headers, b"{}")
+
+    del headers
+    assert signature not in everything_shown_by(caught.value)
 
 
 def test_an_invalid_argument_is_an_error_at_the_call(client):
