@@ -18,7 +18,6 @@ try:
         NoPermissionError,
         NoScriptError,
         ReadOnlyError,
-        RedisClusterException,
         TimeoutError as RedisTimeoutError,
     )
 except ImportError as _missing:
@@ -59,7 +58,7 @@ def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
         kind = cast("Any", BlockingConnectionPool)
         limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
         return Redis.from_pool(kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts))
-    except (TypeError, ValueError, RedisClusterException):
+    except Exception:  # noqa: BLE001, S110 - redis-py raises anything for the options of a URL, which frames hold
         pass
     kinds = "redis://[[user]:[password]@]host[:port][/db], rediss://… or unix://…"
     if cluster:

@@ -43,7 +43,16 @@ def test_without_the_extra_the_error_names_it():
 
 
 @pytest.mark.parametrize(
-    "url", [f"redis://:{CANARY}@host:no-port/0", f"http://:{CANARY}@host", CANARY, None, b"x"], ids=str
+    "url",
+    [
+        f"redis://:{CANARY}@host:no-port/0",
+        f"redis://:{CANARY}@host?maint_notifications_config=enabled",
+        f"http://:{CANARY}@host",
+        CANARY,
+        None,
+        b"x",
+    ],
+    ids=str,
 )
 def test_an_impossible_url_is_an_error_that_does_not_show_it(url, everything_shown_by):
     """A misspelt URL may hold a password."""
