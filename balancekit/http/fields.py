@@ -1,6 +1,7 @@
 """Reading the fields of a response: what each kind of field may hold, and the path of the one that is wrong."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
@@ -13,6 +14,7 @@ from balancekit.money.currencies import (
     normalize_code,
 )
 from balancekit.money.exact_json import (
+    MAX_VALUES,
     ShapeError,
     decode_counted,
     is_text,
@@ -136,7 +138,8 @@ def read_text(value: object) -> str:
 
 class _Unseen(threading.local):
     def __init__(self) -> None:
-        self.texts: list[str] = []
+        # No response has more values, so those of the latest are all there.
+        self.texts: deque[str] = deque(maxlen=MAX_VALUES)
 
 
 unseen: Final = _Unseen()
@@ -151,12 +154,6 @@ def forget_unseen() -> None:
     unseen.texts.clear()
 
 
-def _note(text: str) -> None:
-    if len(unseen.texts) >= _MAX_CACHED:
-        unseen.texts.clear()
-    unseen.texts.append(text)
-
-
 class _Cache(dict[object, _Value]):
     """The results of a function by the text it was given; bounded, since responses may hold any number of texts."""
 
@@ -167,7 +164,7 @@ class _Cache(dict[object, _Value]):
     def __missing__(self, value: object) -> _Value:
         text = read_text(value)
         result = self._read(text)
-        _note(text)
+        unseen.texts.append(text)
         if len(self) >= _MAX_CACHED:
             self.clear()
         # A JsonNumber equals its text and would find the result for it, so no text that could be a number is cached.
@@ -220,5 +217,5 @@ def read_reference(value: object) -> str | None:
     if value is None:
         return None
     text = check_label(read_text(value))
-    _note(text)
+    unseen.texts.append(text)
     return text

@@ -67,17 +67,24 @@ class Secrets(frozenset[str]):
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def repeated_in(self, text: str) -> bool:
-        """Return whether a name, such as that of a currency, can only come from a secret: a dozen characters of one."""
+    def repeated_in(self, texts: Iterable[str]) -> bool:
+        """Return whether names, such as those of currencies, can only come from a secret: a dozen characters of one."""
+        text = "\n".join(texts)
         bare = _bare(text)
         starts = range(len(bare) - _MIN_REPETITION + 1)
-        return any(bare[at : at + _MIN_REPETITION] in self._spelled for at in starts) or any(
+        return any(bare[at : at + _MIN_REPETITION] in self._pieces for at in starts) or any(
             len(secret) >= _MIN_SECRET and secret in text for secret in self
         )
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""
         return self.mask(text) != text or self.without_quotations(text) != text
+
+    @cached_property
+    def _pieces(self) -> frozenset[str]:
+        """The pieces of a dozen characters of all secrets."""
+        text = self._spelled
+        return frozenset(text[at : at + _MIN_REPETITION] for at in range(len(text) - _MIN_REPETITION + 1))
 
     @cached_property
     def _spelled(self) -> str:

@@ -326,6 +326,16 @@ async def test_a_200_that_repeats_credentials_is_malformed_each_time(wire, every
         assert not [code for code in codes if len(code) > 3 and code in everything_shown_by(failure)]
 
 
+async def test_a_credential_before_thousands_of_new_codes_is_malformed(wire):
+    """However many texts a response has, each is compared."""
+    lines = [{"currency": code, "type": "crypto", "balance": "1"} for code in (KEY, *(f"C{n}" for n in range(4_000)))]
+    wire.outcome = Response(200, body=json.dumps({"data": lines}).encode())
+
+    failure = await failure_of(CryptoprocessingProvider("shop", key=KEY, secret="a-secret-of-the-shop"))
+
+    assert failure.message == "the response repeats a credential of the request"
+
+
 @pytest.mark.parametrize("field", ["code", "chain", "id"])
 async def test_no_field_of_a_balance_repeats_a_signature(monkeypatch, field):
     """The fields are names, and a name may be anything."""
