@@ -25,7 +25,7 @@ class AccountBook(Mapping[str, Account]):
         if not isinstance(providers, Iterable):
             raise ConfigError(f"providers: expected a list of providers, got {type(providers).__name__}")
         # Changes whenever an account comes or goes.
-        self.revision = 0
+        self.revision: int = 0
         # How many accounts are at each origin.
         self.origins: Counter[Origin] = Counter()
         self._all_origins = origins

@@ -44,7 +44,7 @@ class ClientCore:
         settle_delay: float,
     ) -> None:
         self.book = book
-        self.closed = False
+        self.closed: bool = False
         self.runtime: Runtime | None = None
         self._options = options
         self._clock = options.clock

@@ -69,7 +69,7 @@ class Watch:
         # What the keeper notes: the accounts that the watch has not seen read yet, by requests sent since `since`; and
         # when all are read again.
         self.pending: set[str] = set()
-        self.since = 0.0
+        self.since: float = 0.0
         self.timer: Timer | None = None
 
     def __aiter__(self) -> Self:

@@ -63,7 +63,7 @@ class FailOpenStore:
         pending_invalidations: Mapping[str, object] | None = None,
     ) -> None:
         self._store = store
-        self.shares_failures = isinstance(store, FailureStore)
+        self.shares_failures: bool = isinstance(store, FailureStore)
         self._on_change = on_change
         self._clock = clock
         self._reachable = True
