@@ -463,10 +463,12 @@ class TestOrigins:
             tracemalloc.start()
             for number in range(3_000):
                 if number == 500:
+                    gc.collect()
                     before = tracemalloc.get_traced_memory()[0]
                 await client.add(QuickTill(f"till-{number}", takes=0.0))
                 await client.fetch([f"till-{number}"])
                 await client.remove(f"till-{number}")
+            gc.collect()
             grown = tracemalloc.get_traced_memory()[0] - before
             tracemalloc.stop()
             return grown

@@ -169,16 +169,13 @@ def test_a_rejected_key_is_tried_by_one_replica_alone(with_replicas):
     assert second.calls == 0
 
 
-class OldStore:
+class OldStore(MemoryStore):
     """A store of a third party, which knows nothing of failures."""
 
-    def __init__(self):
-        self._store = MemoryStore(clock=LoopClock())
+    put_failure = None
 
-    def __getattr__(self, name):
-        if name == "put_failure":
-            raise AttributeError(name)
-        return getattr(self._store, name)
+    def __init__(self):
+        super().__init__(clock=LoopClock())
 
 
 def test_a_store_that_does_not_share_failures_works_as_before(with_replicas):
