@@ -91,6 +91,7 @@ class Keeper:
         # Accounts of which watches have not been told yet; since when they have been, and what merging has taken since.
         self._news: set[str] = set()
         self._news_timer: Timer | None = None
+        self._news_at = 0.0
         self._told_at = -math.inf
         self._merge_seconds = 0.0
 
@@ -328,11 +329,15 @@ class Keeper:
         if not self._watches:
             return
         self._news.add(account.label)
+        pause = max(DEBOUNCE, self._merge_seconds / _MERGE_SHARE)
+        # Others may be read in the same moment. Once all have been, there is nothing to wait for.
+        wait = DEBOUNCE if self._expected else 0.0
+        at = max(self._clock.monotonic() + wait, self._told_at + pause)
+        if self._news_timer is not None and at < self._news_at:
+            self._news_timer.cancel()
+            self._news_timer = None
         if self._news_timer is None:
-            pause = max(DEBOUNCE, self._merge_seconds / _MERGE_SHARE)
-            # Others may be read in the same moment.
-            wait = DEBOUNCE if self._expected else 0.0
-            at = max(self._clock.monotonic() + wait, self._told_at + pause)
+            self._news_at = at
             self._news_timer = self._clock.call_at(at, self._tell)
 
     def _tell(self) -> None:
