@@ -47,7 +47,7 @@ class Account:
 
     @cached_property
     def identity(self) -> tuple[str, ...] | None:
-        """What tells the account from every other of a client, whatever its label; None if that is not known.
+        """What distinguishes the account from every other of a client, whatever its label; None if that is not known.
 
         Later changes of the provider's settings do not change it.
         """
@@ -59,7 +59,7 @@ class Account:
 
     @property
     def fingerprint(self) -> str:
-        """What tells the account from those of all other processes, so that it can be shared; empty if nothing does."""
+        """What distinguishes the account in all processes, so that it can be shared; empty if nothing does."""
         fingerprint: object = getattr(self.source, "fingerprint", "")
         return fingerprint if isinstance(fingerprint, str) else ""
 

@@ -88,7 +88,7 @@ def late_permits(
 def waiting_since(account: Account) -> float:
     """Return since when an account waits for a request."""
     state = account.state
-    # One that was read for another call meanwhile has waited since then.
+    # An account that was read for another call in the meantime has waited only since that request.
     return state.requested_at if state.waiting_since is None else state.waiting_since
 
 

@@ -1,4 +1,4 @@
-"""Keeping accounts up to date while somebody watches them: what is read again and when, and when watches are told."""
+"""Keeping accounts up to date while they are watched: what is read again and when, and when watches are notified."""
 
 import math
 import random
@@ -88,11 +88,12 @@ class Keeper:
         self._due: set[str] = set()
         self._due_timer: Timer | None = None
         self._expected: set[str] = set()
-        # Accounts of which watches have not been told yet; since when they have been, and what merging has taken since.
+        # Accounts with news of which watches have not been notified, and when they will be. When watches were notified
+        # last, and how many seconds merging has taken since then.
         self._news: set[str] = set()
         self._news_timer: Timer | None = None
         self._news_at = 0.0
-        self._told_at = -math.inf
+        self._notified_at = -math.inf
         self._merge_seconds = 0.0
 
     @property
@@ -115,7 +116,7 @@ class Keeper:
             return
         # What changes before that has begun is looked up then: `on_lost`.
         await self._listen()
-        # Others may have come here meanwhile.
+        # During the wait, another task may have begun it.
         if self._has_begun(watch):
             return
         accounts = watch.select(self._accounts)
@@ -325,25 +326,25 @@ class Keeper:
         self._schedule_slow_refresh(watch)
 
     def _announce(self, account: Account) -> None:
-        """Tell watches that something new is known of an account, together with what else is learned at that time."""
+        """Notify watches that something new is known of an account, together with what else is learned at that time."""
         if not self._watches:
             return
         self._news.add(account.label)
         pause = max(DEBOUNCE, self._merge_seconds / _MERGE_SHARE)
         # Others may be read in the same moment. Once all have been, there is nothing to wait for.
         wait = DEBOUNCE if self._expected else 0.0
-        at = max(self._clock.monotonic() + wait, self._told_at + pause)
+        at = max(self._clock.monotonic() + wait, self._notified_at + pause)
         if self._news_timer is not None and at < self._news_at:
             self._news_timer.cancel()
             self._news_timer = None
         if self._news_timer is None:
             self._news_at = at
-            self._news_timer = self._clock.call_at(at, self._tell)
+            self._news_timer = self._clock.call_at(at, self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._news_timer = None
         news, self._news = self._news, set()
-        self._told_at, self._merge_seconds = self._clock.monotonic(), 0.0
+        self._notified_at, self._merge_seconds = self._clock.monotonic(), 0.0
         for watch in list(self._watches):
             if watch.pending:
                 watch.pending -= {label for label in watch.pending & news if self._is_read(label, watch.since)}

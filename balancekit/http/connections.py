@@ -39,7 +39,7 @@ def is_reused_connection() -> bool:
 
 
 class _ReuseTrace(Trace):
-    """Learns where a connection comes from; a connector tells that to tracing alone."""
+    """Learns where a connection comes from; a connector reports that to tracing alone."""
 
     async def send_connection_reuseconn(self) -> None:
         """Note that it comes from the pool."""

@@ -27,7 +27,7 @@ class ServerClocks:
         self._suspects: dict[str, bytes] = {}
 
     def note(self, history: str, now: int, *, asked_at: int, answered_at: int) -> None:
-        """Note the time of a server, which it told some time between two moments of the monotonic clock."""
+        """Note the time of a server, which it returned between two moments of the monotonic clock."""
         least, most = now - answered_at, now - asked_at
         known = self._clocks.setdefault(history, _ServerClock(least, most))
         if most < known.least_ahead - _TOLERANCE:
