@@ -254,7 +254,7 @@ class FailOpenStore:
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
-            self._messages.warn(f"the store refuses a call: {refusal}")
+            self._log_refusal(refusal)
             raise _UnavailableError from None
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
@@ -292,6 +292,9 @@ class FailOpenStore:
             self._reachable = True
             _log.info("the store is back")
 
+    def _log_refusal(self, refusal: StoreRefusedError) -> None:
+        self._messages.warn(f"the store refuses a call: {refusal}")
+
     def _fail(self, error: BaseException) -> None:
         self._retry_at = self._clock.monotonic() + _COOLDOWN
         if self._reachable:
@@ -322,7 +325,7 @@ class FailOpenStore:
                 await self._call(partial(self._send_invalidations, pending[start : start + at_once]))
 
     async def _send_invalidations(self, pending: Sequence[tuple[str, object]]) -> None:
-        """Send invalidations all at once; raises what went wrong with one of them, rather an outage than a refusal."""
+        """Send invalidations all at once; raise the error of one that failed, that of an outage before a refusal."""
         results = await asyncio.gather(*(self._send(*one) for one in pending), return_exceptions=True)
         errors = [result for result in results if result is not None]
         if errors:
@@ -353,7 +356,7 @@ class FailOpenStore:
             self._resolve(lookups, known)
 
     def _look_up_next(self) -> None:
-        # What came meanwhile waits no longer, however many accounts are still to be looked up.
+        # Lookups that came in the meantime wait no longer, however many accounts are still to be looked up.
         self._looking_up = bool(self._lookups)
         if self._looking_up:
             self._start(self._look_up())
@@ -372,7 +375,7 @@ class FailOpenStore:
         try:
             known = await self._call(get)
         except _UnavailableError:
-            return {key: Stored(self._unknown.version_of(key)) for key in keys}
+            return dict(zip(keys, self.unknown(keys), strict=True))
         self._unknown.forget(*(known.keys() - pending))
         # Another version after each invalidation, whichever process made it.
         return known | {key: Stored(f"{self._unknown.version_of(key)} {known[key].version}") for key in pending}
@@ -391,6 +394,6 @@ class FailOpenStore:
                             self._unknown.on_change(change)
                             self._on_change(change)
                 except StoreRefusedError as refusal:
-                    self._messages.warn(f"the store refuses a call: {refusal}")
+                    self._log_refusal(refusal)
             self._listening.set()
             await self._clock.sleep(_COOLDOWN)
