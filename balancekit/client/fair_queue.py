@@ -5,7 +5,7 @@ does, shares the *starts* of requests: an origin whose requests hang would hold 
 the slots is reserved for origins that use none, so that one that hangs can never use up all of them.
 
 At one origin the callers take turns, so that a caller with one account does not wait behind one with a thousand. Under
-a rate limit the account that has waited longest is next, whoever wants it. Decisions only, nothing here waits.
+a rate limit the account that has waited longest is next, for any caller. Decisions only, nothing here waits.
 """
 
 import heapq
@@ -195,8 +195,7 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
                 return None
             seconds = wait(queue.origin)
             if seconds > 0:
-                self._leave_ready(queue)
-                queue.blocked = True
+                self.block(queue.origin)
                 block(queue.origin, seconds)
                 continue
             caller, item = queue.pop()
