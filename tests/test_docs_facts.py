@@ -18,7 +18,7 @@ from balancekit.client import aggregate, keeper, settling
 from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
-from balancekit.money import amounts, exact_json, merge
+from balancekit.money import amounts, exact_json, repeated
 from balancekit.providers import base
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
@@ -58,13 +58,13 @@ QUOTED = {
         f"up to {RETRY.first:g} s before the second attempt",
         f"up to {2 * RETRY.first:g} s before the third",
         f"never more than {RETRY.cap:g} s",
-        f"{merge.MIN_UNIQUE_LENGTH} characters or more",
+        f"{repeated.MIN_UNIQUE_LENGTH} characters or more",
         "no more than 30 requests to that origin in any 60 seconds",  # of the example
     ),
     "docs/command-line.md": ("{}, {}, {} and {}".format(*(f"`{name}`" for name in CLIENT_SETTINGS)),),
     "docs/freshness.md": (),
     "docs/replicas.md": (f"({fail_open._CALL_TIMEOUT:g} s for a call)",),
-    "docs/results.md": (f"{merge.MIN_UNIQUE_LENGTH} characters or more",),
+    "docs/results.md": (f"{repeated.MIN_UNIQUE_LENGTH} characters or more",),
     "docs/rules.md": (
         f"{amounts.MAX_DIGITS} digits",
         f"within ±{amounts.MAX_EXPONENT}",

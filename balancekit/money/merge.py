@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Self
 
@@ -17,6 +16,7 @@ from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO, add_exactly
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import AssetType, normalize_code
+from balancekit.money.repeated import has_repeated_ids, repeated_balances
 
 
 @attrs.frozen
@@ -195,7 +195,10 @@ def merge(
     number), or if an alias leads to another alias.
     """
     counted = tuple(snapshots)
-    _check_counted_once(counted)
+    if has_repeated_ids(counted):
+        # A short id says nothing beyond its own account.
+        for label, repeated in repeated_balances(counted, attrgetter("account")).items():
+            raise ValueError(f"{label!r}: {repeated}")
     return merge_counted(counted, failures, aliases=aliases)
 
 
@@ -238,32 +241,6 @@ def _check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[Acco
             raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")
 
 
-def is_unique(reference: str) -> bool:
-    """Whether an id is long enough to be that of one balance alone; a short one may be a mere number."""
-    return len(reference) >= MIN_UNIQUE_LENGTH
-
-
-def _check_counted_once(accounts: Sequence[AccountBalances]) -> None:
-    # The usual case without a step of Python for each of many balances.
-    references = [*filter(None, map(_reference_of, chain.from_iterable(map(_balances_of, accounts))))]
-    if len({*references}) == len(references):
-        return
-    first: dict[tuple[str, str, str, str | None], str] = {}
-    for snapshot in accounts:
-        listed = [
-            (one.provider, one.reference, one.code, one.chain) for one in snapshot.balances if one.reference is not None
-        ]
-        for key, count in Counter(listed).items():
-            other = first.get(key, snapshot.account) if is_unique(key[1]) else snapshot.account
-            if count > 1 or other != snapshot.account:
-                where = f"in account {other!r} too" if other != snapshot.account else "listed twice"
-                raise ValueError(
-                    f"{snapshot.account!r}: the {key[2]} balance with the id {key[1]!r} is {where}, "
-                    "and would be counted twice"
-                )
-            first[key] = snapshot.account
-
-
 def _check_totals(merged: MergedBalances) -> None:
     """Raise ValueError unless the totals are those of the accounts; a view may lack totals that are zero."""
     expected = {(total.currency, total.asset_type): total for total in _totals(merged.accounts)}
@@ -286,11 +263,6 @@ def _check_totals(merged: MergedBalances) -> None:
             raise ValueError(f"not a merged result: the total of {missing.currency} is missing")
 
 
-MIN_UNIQUE_LENGTH: Final = 16
-"""How many characters an id has that is given out once."""
-
-_balances_of: Final = attrgetter("balances")
-_reference_of: Final = attrgetter("reference")
 _amount_of: Final = attrgetter("amount")
 _asset_type_of: Final = attrgetter("asset_type")
 

@@ -1,0 +1,68 @@
+"""Balances that are listed twice, mostly by two accounts: they are one balance, and must not be added twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import chain
+from operator import attrgetter
+from typing import Final
+
+import attrs
+
+from balancekit.money.balances import AccountBalances
+
+MIN_UNIQUE_LENGTH: Final = 16
+"""How many characters an id has that is given out once; a shorter one may be a mere number."""
+
+_balances_of: Final = attrgetter("balances")
+_reference_of: Final = attrgetter("reference")
+
+
+@attrs.frozen
+class RepeatedBalance:
+    """A balance that is listed again; `other` is the account that lists it first, None if that is the same one."""
+
+    code: str
+    reference: str
+    other: str | None
+
+    def __str__(self) -> str:
+        place = "listed twice" if self.other is None else f"in account {self.other!r} too"
+        return f"the {self.code} balance with the id {self.reference!r} is {place}, and would be counted twice"
+
+
+def has_repeated_ids(snapshots: Iterable[AccountBalances]) -> bool:
+    """Return whether any id occurs twice; only then may a balance be listed twice."""
+    # Without a step of Python for each of ten thousands of balances, and with strings alone, so that the garbage
+    # collector has nothing to do.
+    ids: list[str] = list(filter(None, map(_reference_of, chain.from_iterable(map(_balances_of, snapshots)))))
+    return len(set(ids)) != len(ids)
+
+
+def repeated_balances(
+    snapshots: Iterable[AccountBalances], scope_of: Callable[[AccountBalances], str]
+) -> dict[str, RepeatedBalance]:
+    """Return, by label, the first balance that an account lists twice, or that an earlier account lists as well.
+
+    Balances are the same if provider, id, code and chain are, and, for an id that is too short to be unique, the scope
+    of the snapshot within which it is.
+    """
+    first: dict[tuple[str, str, str, str, str | None], str] = {}
+    repeated: dict[str, RepeatedBalance] = {}
+    for snapshot in snapshots:
+        label, scope = snapshot.account, scope_of(snapshot)
+        listed = [
+            (snapshot.provider, "" if _is_unique(one.reference) else scope, one.reference, one.code, one.chain)
+            for one in snapshot.balances
+            if one.reference
+        ]
+        counts = Counter(listed)
+        again = next((key for key in counts if counts[key] > 1 or first.get(key, label) != label), None)
+        if again is None:
+            first |= dict.fromkeys(listed, label)
+        else:
+            repeated[label] = RepeatedBalance(again[3], again[2], first.get(again))
+    return repeated
+
+
+def _is_unique(reference: str) -> bool:
+    return len(reference) >= MIN_UNIQUE_LENGTH
