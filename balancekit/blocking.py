@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.known import AccountStatus
-from balancekit.client.options import without_frames
 from balancekit.client.retry import RetryPolicy
 from balancekit.client.settling import SETTLE_DELAY
 from balancekit.client.watch import Watch
 from balancekit.clock import Clock
+from balancekit.errors import without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.merge import MergedBalances
 from balancekit.providers.base import BalanceProvider

@@ -20,8 +20,12 @@
 The facts of an error are its attributes; its message is for people and ends with what to do. All errors pickle.
 """
 
+import functools
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
 class BalancekitError(Exception):
@@ -153,3 +157,23 @@ def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str
     error = cls.__new__(cls, *args)
     error.__dict__.update(facts)
     return error
+
+
+def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Have a call raise a ConfigError without the frames that it came from.
+
+    Their local variables are what was passed by mistake, such as a URL with a password or a key that is not hidden, and
+    error trackers collect them.
+    """
+
+    @functools.wraps(call)
+    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return call(*args, **kwargs)
+        except ConfigError as error:
+            problem = str(error)
+        # Outside the handler, so that the new error does not lead to the first one.
+        del args, kwargs
+        raise ConfigError(problem)
+
+    return checked

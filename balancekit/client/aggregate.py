@@ -27,14 +27,13 @@ from balancekit.client.options import (
     interval,
     positive_int,
     positive_seconds,
-    without_frames,
 )
 from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
 from balancekit.client.settling import SETTLE_DELAY
 from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import Clock
-from balancekit.errors import ConfigError, WebhookVerificationError
+from balancekit.errors import ConfigError, WebhookVerificationError, without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.merge import MergedBalances
 from balancekit.providers.base import BalanceProvider

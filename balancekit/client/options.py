@@ -1,10 +1,9 @@
 """The arguments of a client, checked: a setting that cannot work is a ConfigError that says what, where and why."""
 
-import functools
 import math
 import sys
-from collections.abc import Callable, Mapping
-from typing import ParamSpec, TypeGuard, TypeVar
+from collections.abc import Mapping
+from typing import TypeGuard
 
 import aiohttp
 import attrs
@@ -15,29 +14,6 @@ from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
 from balancekit.stores.base import SnapshotStore
-
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
-
-
-def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Have a call raise a ConfigError without the frames that it came from.
-
-    Their local variables are what was passed by mistake, such as a URL with a password or a key that is not hidden, and
-    error trackers collect them.
-    """
-
-    @functools.wraps(call)
-    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        try:
-            return call(*args, **kwargs)
-        except ConfigError as error:
-            problem = str(error)
-        # Outside the handler, so that the new error does not lead to the first one.
-        del args, kwargs
-        raise ConfigError(problem)
-
-    return checked
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import attrs
 
 from balancekit.client.retry import OriginCooldown, RetryBudget
-from balancekit.errors import ConfigError
+from balancekit.errors import ConfigError, without_frames
 from balancekit.http.clock_skew import OriginClock
 from balancekit.http.messages import origin_of
 from balancekit.http.rate_limit import Permits, RateLimit
@@ -73,25 +73,18 @@ class Origins:
     is remembered as long as a 429 or the window of its limit counts. Raises ConfigError for what cannot be a limit.
     """
 
+    @without_frames
     def __init__(self, rate_limits: Mapping[str, RateLimit] | None = None) -> None:
         self._limits: dict[str, RateLimit] = {}
         self._by_name: dict[str, Origin] = {}
-        problem = self.set_limits(rate_limits)
-        del rate_limits
-        if problem:
-            raise ConfigError(problem)
-
-    def set_limits(self, rate_limits: object) -> str:
-        """Set the limits; return what is wrong with them, since a URL in the frames of an error may hold a password."""
-        limits: object = {} if rate_limits is None else rate_limits
+        limits = cast("object", {} if rate_limits is None else rate_limits)
         if not isinstance(limits, Mapping):
-            return f"rate_limits: expected limits by URL, got {type(limits).__name__}"
+            raise ConfigError(f"rate_limits: expected limits by URL, got {type(limits).__name__}")
         for url, limit in cast("Mapping[str, object]", limits).items():
             name = _origin_of(url)
             if not isinstance(limit, RateLimit):
-                return f"rate_limits: {name}: expected a RateLimit, got {type(limit).__name__}"
+                raise ConfigError(f"rate_limits: {name}: expected a RateLimit, got {type(limit).__name__}")
             self._limits[name] = limit
-        return ""
 
     def of(self, source: BalanceProvider, now: float) -> Origin:
         """Return the origin that a provider sends its requests to; `now` is of the monotonic clock."""

@@ -15,11 +15,11 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 
-from balancekit.errors import ConfigError
+from balancekit.errors import ConfigError, without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
@@ -77,11 +77,12 @@ class RedisStore:
     monotonic: Callable[[], float] = staticmethod(time.monotonic)
     """Returns seconds of a clock that never goes back; replaced in tests."""
 
+    @without_frames
     def __init__(self, redis: AnyRedis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
-        if problem := _problem_with(redis):
-            # It may be a URL with a password, which error trackers would collect with this frame.
-            del redis
-            raise ConfigError(problem)
+        given = cast("object", redis)
+        if not isinstance(given, Redis | RedisCluster):
+            found = f"got {type(given).__name__}; for a URL use from_url"
+            raise ConfigError(f"redis: expected a redis.asyncio.Redis or RedisCluster, {found}")
         # None if the store has connections of its own, for each event loop, which `_connect` opens.
         self._lent: AnyRedis | None = redis
         self._connect: Callable[[], AnyRedis] = lambda: redis
@@ -330,12 +331,6 @@ class RedisStore:
 
     def _time_override(self) -> str:
         return "" if self.clock is None else str(_microseconds(self.clock()))
-
-
-def _problem_with(redis: object) -> str:
-    if isinstance(redis, Redis | RedisCluster):
-        return ""
-    return f"redis: expected a redis.asyncio.Redis or RedisCluster, got {type(redis).__name__}; for a URL use from_url"
 
 
 def _history(version: str) -> str:
