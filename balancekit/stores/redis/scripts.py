@@ -44,7 +44,15 @@ end
 # the history of the data in front. A Redis that is restored from an older dump, or a lagging replica that is promoted,
 # has lost invalidations, but has another history, in which no earlier snapshot is valid.
 
-_ACCOUNT: Final = """
+_COOLDOWN: Final = """
+local function end_cooldown()
+    redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
+end
+"""
+
+_ACCOUNT: Final = (
+    _COOLDOWN
+    + """
 local function history()
     local info = redis.pcall('INFO', 'replication')
     info = type(info) == 'string' and info or ''
@@ -56,12 +64,12 @@ end
 local function is_moment(text)
     return text and #text <= 16 and string.find(text, '^%d+$')
 end
-local function end_cooldown()
-    redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
-end
 -- What is longer than anything that is written there is not even read.
 local function read_field(field, longest)
     return redis.call('HSTRLEN', KEYS[1], field) <= longest and redis.call('HGET', KEYS[1], field)
+end
+local function delete_snapshot()
+    return redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
 end
 local function delete_unless_account()
     local deleted = delete_unless('hash')
@@ -70,11 +78,20 @@ local function delete_unless_account()
         return redis.call('DEL', KEYS[1])
     end
     if (sent or mark) and not (is_moment(sent) and mark and is_hex(mark, 64)) then
-        return deleted + redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
+        return deleted + delete_snapshot()
     end
     return deleted
 end
+-- The version that clients see; an account without one is given the new one.
+local function current_version(new_version, expiry)
+    local _, replication_id = history()
+    delete_unless_account()
+    redis.call('HSETNX', KEYS[1], 'version', new_version)
+    redis.call('EXPIRE', KEYS[1], expiry)
+    return (replication_id or '') .. ':' .. redis.call('HGET', KEYS[1], 'version')
+end
 """
+)
 
 READ: Final = (
     _TIME
@@ -99,7 +116,7 @@ if not version then
 end
 local snapshot = mark and mark ~= known_mark and read_field('snapshot', MAX_BODY)
 if snapshot == false and mark and mark ~= known_mark or read_at and #read_at > 1024 then
-    deleted = deleted + redis.call('HDEL', KEYS[1], 'snapshot', 'mark', 'read_at', 'sent')
+    deleted = deleted + delete_snapshot()
     read_at, sent, mark, snapshot = false, false, false, false
 end
 local cools_down = is_moment(failed_at) and is_moment(ends) and tonumber(failed_at) <= now and tonumber(ends) > now
@@ -124,13 +141,9 @@ PUT: Final = (
     + """
 local _, new_version, expiry, version, age, latest_sent, mark, snapshot, channel, change, suspect, set_back =
     unpack(ARGV)
-local _, replication_id = history()
-delete_unless_account()
-redis.call('HSETNX', KEYS[1], 'version', new_version)
-redis.call('EXPIRE', KEYS[1], expiry)
-local current, known_read_at, known_sent, known_mark = unpack(
-    redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark'))
-current, known_sent = (replication_id or '') .. ':' .. current, tonumber(known_sent)
+local current = current_version(new_version, expiry)
+local known_read_at, known_sent, known_mark = unpack(redis.call('HMGET', KEYS[1], 'read_at', 'sent', 'mark'))
+known_sent = tonumber(known_sent)
 -- If this runs long after it was sent, `age` is too small: then `latest_sent` is the earlier moment.
 local sent = math.min(now - age, tonumber(latest_sent) or now)
 -- A snapshot from the future was put before the clock was set back, so that its age is unknown: it is replaced.
@@ -154,14 +167,11 @@ PUT_FAILURE: Final = (
     + _ACCOUNT
     + """
 local _, new_version, expiry, version, cooldown, failure = unpack(ARGV)
-local _, replication_id = history()
-delete_unless_account()
-redis.call('HSETNX', KEYS[1], 'version', new_version)
-redis.call('EXPIRE', KEYS[1], expiry)
-local current, known_failure, known = unpack(redis.call('HMGET', KEYS[1], 'version', 'failure', 'until'))
-if version ~= '' and version ~= (replication_id or '') .. ':' .. current then
+local current = current_version(new_version, expiry)
+if version ~= '' and version ~= current then
     return
 end
+local known_failure, known = unpack(redis.call('HMGET', KEYS[1], 'failure', 'until'))
 local ends = now + cooldown
 -- What is more than a day ahead is no cooldown.
 local is_known = known_failure == failure and is_moment(known) and tonumber(known) <= now + 86400000000
@@ -174,6 +184,7 @@ redis.call('HSET', KEYS[1], 'failure', failure, 'failed_at', format(now), 'until
 INVALIDATE: Final = (
     _TYPES
     + _PUBLISH
+    + _COOLDOWN
     + """
 local new_version, expiry, channel, change = unpack(ARGV)
 delete_unless('hash')
@@ -181,7 +192,7 @@ if type(redis.pcall('HSET', KEYS[1], 'version', new_version)) == 'table' then
     -- A Redis that is full still deletes.
     redis.call('DEL', KEYS[1])
 end
-redis.call('HDEL', KEYS[1], 'failure', 'failed_at', 'until')
+end_cooldown()
 redis.call('EXPIRE', KEYS[1], expiry)
 return publish(channel, change)
 """
