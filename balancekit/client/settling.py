@@ -42,18 +42,20 @@ class SecondLooks:
 
     def schedule_at(self, at: float, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Look at the account of that label at a moment of the monotonic clock."""
-        self._cancel(label)
+        self.forget(label)
         self._due[label] = at
         self._timers[label] = self._clock.call_at(at, self._start, label, look)
 
     def forget(self, label: str) -> None:
         """Drop what has not begun for an account."""
-        self._cancel(label)
+        self._due.pop(label, None)
+        if (timer := self._timers.pop(label, None)) is not None:
+            timer.cancel()
 
     def cancel(self) -> None:
         """Drop all that has not begun."""
         for label in list(self._timers):
-            self._cancel(label)
+            self.forget(label)
 
     async def aclose(self, seconds: float) -> None:
         """Drop all that has not begun, and wait for the rest, no longer than that."""
@@ -62,11 +64,6 @@ class SecondLooks:
             _, running = await asyncio.wait(self._tasks, timeout=seconds)
             for task in running:
                 task.cancel()
-
-    def _cancel(self, label: str) -> None:
-        self._due.pop(label, None)
-        if (timer := self._timers.pop(label, None)) is not None:
-            timer.cancel()
 
     def _start(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         del self._timers[label]
