@@ -110,16 +110,7 @@ class Scheduler:
         self._closed = True
         # First, so that no request follows those that end here.
         self._dispatcher.close()
-        moment = self._moment()
-
-        # Not logged: that a client is closed says nothing about its accounts. One for all callers, who get their own
-        # errors later.
-        @functools.cache
-        def failure_of(account: Account) -> AccountFailure:
-            return account.to_failure(closed(account), moment)
-
-        for waiter in list(self._waiters):
-            self._fail_rest(waiter, failure_of)
+        self._fail_closed(list(self._waiters))
 
     def abandon(self) -> None:
         """Give back what the flights hold of that which outlives the event loop, which does not run any more."""
@@ -195,7 +186,7 @@ class Scheduler:
         self._queue_all(waiter, queued, moment)
         waiter.admitted = True
         if self._closed:
-            self._fail_rest(waiter, lambda account: account.to_failure(closed(account), moment))
+            self._fail_closed([waiter])
         elif waiter.deadline.passed:
             self._expire(waiter)
         self._on_change(waiter)
@@ -283,6 +274,18 @@ class Scheduler:
             self._detach(waiter, flight)
         if waiter.cancelled:
             await asyncio.wait(waiter.cancelled, timeout=_CANCEL_TIMEOUT)
+
+    def _fail_closed(self, waiters: Iterable[Waiter]) -> None:
+        moment = self._moment()
+
+        # Not logged: that a client is closed says nothing about its accounts. One for all callers, who get their own
+        # errors later.
+        @functools.cache
+        def failure_of(account: Account) -> AccountFailure:
+            return account.to_failure(closed(account), moment)
+
+        for waiter in waiters:
+            self._fail_rest(waiter, failure_of)
 
     def _fail_rest(self, waiter: Waiter, failure_of: Callable[[Account], AccountFailure]) -> None:
         rest = chain.from_iterable(waiter.rest.values())
