@@ -239,15 +239,16 @@ class Dispatcher:
                 if self._blocked and flight.account.origin in self._blocked and not flight.is_own:
                     # It has given back a permit with which it sent no request.
                     self._unblock(flight.account.origin)
-                retry_after = result if isinstance(result, RetryAfter) else None
-                if not isinstance(result, RetryAfter):
+                if isinstance(result, RetryAfter):
+                    retry_after = result
+                else:
                     self._finish(flight, result)
-                    # The next process with the lease looks for the failure first.
+                    # The waiters have what was read by now, and do not wait for the store.
                     if isinstance(result, BalancekitError):
+                        # The next process with the lease looks for the failure first.
                         self._attempts.release(flight)
-                    # The waiters have the snapshot by now and do not wait for the store. What no caller waits for any
-                    # more is not stored.
-                    if self._stores and isinstance(result, AccountBalances) and worker in self._workers:
+                    elif self._stores and worker in self._workers:
+                        # Still a worker, so that some caller has waited: what none waits for any more is not stored.
                         await self._attempts.store(flight, result)
             except BaseException as raised:
                 self._fail(flight, raised)
@@ -255,6 +256,7 @@ class Dispatcher:
                     raise
             finally:
                 flight.worker, flight.is_running = None, False
+                # As `_release_slot` does, but without the call: this is done for every request.
                 if flight.has_slot:
                     flight.has_slot = False
                     self._queue.release(flight.account.origin)
