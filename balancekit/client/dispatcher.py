@@ -239,9 +239,8 @@ class Dispatcher:
                 if self._blocked and flight.account.origin in self._blocked and not flight.is_own:
                     # It has given back a permit with which it sent no request.
                     self._unblock(flight.account.origin)
-                if isinstance(result, RetryAfter):
-                    retry_after = result
-                else:
+                retry_after = result if isinstance(result, RetryAfter) else None
+                if not isinstance(result, RetryAfter):
                     self._finish(flight, result)
                     # The waiters have what was read by now, and do not wait for the store.
                     if isinstance(result, BalancekitError):
