@@ -1,22 +1,22 @@
 """Merging the snapshots of many accounts by currency: pure and exact, in any order and in any parts."""
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import attrs
 
 from balancekit.errors import AmbiguousCurrencyError, BalancekitError
 from balancekit.money import serialization, text
 from balancekit.money.aliases import check_aliases
-from balancekit.money.amounts import ZERO, add_exactly
-from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
+from balancekit.money.amounts import ZERO
+from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
+from balancekit.money.totals import check_totals, sum_by_currency
 
 
 @attrs.frozen
@@ -118,7 +118,7 @@ class MergedBalances:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""
         merged = serialization.from_dict(data, cls, "a merged result")
-        _check_totals(merged)
+        check_totals(merged.totals, merged.accounts)
         return merged
 
     @classmethod
@@ -213,7 +213,7 @@ def merge_counted(
     renamed = (_apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
     accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
     failed = tuple(sorted(failures, key=lambda failure: failure.account))
-    return MergedBalances(_totals(accounts), accounts, failed)
+    return MergedBalances(sum_by_currency(accounts), accounts, failed)
 
 
 def _apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:
@@ -239,61 +239,3 @@ def _check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[Acco
         # An earlier snapshot may stand in for one that could not be read, but then it is marked as stale.
         if failure.account in read and not read[failure.account].stale:
             raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")
-
-
-def _check_totals(merged: MergedBalances) -> None:
-    """Raise ValueError unless the totals are those of the accounts; a view may lack totals that are zero."""
-    expected = {(total.currency, total.asset_type): total for total in _totals(merged.accounts)}
-    for total in merged.totals:
-        whole = expected.pop((total.currency, total.asset_type), None)
-        if add_exactly(balance.amount for balance in total.balances) != total.amount:
-            problem = "do not add up to its total"
-        elif whole is not None and Counter(total.balances) == Counter(whole.balances):
-            continue
-        elif any(
-            balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
-            for balance in total.balances
-        ):
-            problem = "are of another currency or type"
-        else:
-            problem = "are not those of the accounts"
-        raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
-    for missing in expected.values():
-        if missing.amount:
-            raise ValueError(f"not a merged result: the total of {missing.currency} is missing")
-
-
-_amount_of: Final = attrgetter("amount")
-_asset_type_of: Final = attrgetter("asset_type")
-
-
-def _totals(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
-    # By code first: one look-up for each balance, of which there are many, and types only for each code.
-    held: defaultdict[str, list[Balance]] = defaultdict(list)
-    for snapshot in accounts:
-        for balance in snapshot.balances:
-            held[balance.currency].append(balance)
-    return tuple(
-        CurrencyTotal(currency, asset_type, add_exactly([*map(_amount_of, balances)]), tuple(balances))
-        for currency, together in sorted(held.items())
-        for asset_type, balances in sorted(_by_type(together).items())
-    )
-
-
-def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:
-    types = [*map(_asset_type_of, together)]
-    if types.count(types[0]) == len(types):
-        return {types[0]: together}
-    by_type: defaultdict[AssetType, list[Balance]] = defaultdict(list)
-    for balance in together:
-        by_type[balance.asset_type].append(balance)
-    return _place_unknown(by_type)
-
-
-def _place_unknown(by_type: dict[AssetType, list[Balance]]) -> dict[AssetType, list[Balance]]:
-    known = [asset_type for asset_type in by_type if asset_type is not AssetType.UNKNOWN]
-    if AssetType.UNKNOWN not in by_type or len(known) != 1:
-        return by_type
-    # Every total's balances are in the order of the accounts.
-    together = sorted(by_type[known[0]] + by_type[AssetType.UNKNOWN], key=lambda balance: balance.account)
-    return {known[0]: together}
