@@ -1,11 +1,9 @@
 """Sentences about a result: which accounts it covers, which it lacks, and why."""
 
-from datetime import UTC, datetime
-
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountFailure
 from balancekit.money.merge import MergedBalances
-from balancekit.money.text import count_accounts, describe_age, stale_accounts
+from balancekit.money.notice import count_accounts
 
 
 def pluralize(count: int, noun: str) -> str:
@@ -34,28 +32,6 @@ def describe_failure(failure: AccountFailure) -> str:
 def describe_hidden_zeros(count: int, remedy: str = "") -> str:
     """Return how many zeros are hidden, followed by the remedy; empty text if none is."""
     return f"{pluralize(count, 'zero')} not shown{remedy}" if count else ""
-
-
-def incomplete_notice(merged: MergedBalances, now: datetime | None = None) -> str | None:
-    """Return one line that says which accounts a result lacks and which are stale; None if it is complete."""
-    if merged.complete:
-        return None
-    moment = datetime.now(UTC) if now is None else now
-    stale = stale_accounts(merged.accounts)
-    failed = {failure.account for failure in merged.failures}
-    lacking = [failure.account for failure in merged.failures if failure.account not in stale]
-    count = count_accounts(merged.accounts, merged.failures)
-    if not merged.accounts:
-        return f"NOTHING READ: {_share(count, count)} could not be read"
-    parts: list[str] = []
-    if lacking:
-        parts.append(f"{_share(len(lacking), count)} could not be read; the totals lack {', '.join(lacking)}")
-    for is_failure, what in ((True, "could not be read anew"), (False, "may have changed since")):
-        old = [snapshot for label, snapshot in stale.items() if (label in failed) is is_failure]
-        if old:
-            held = ", ".join(f"{snapshot.account} ({describe_age(snapshot, moment)})" for snapshot in old)
-            parts.append(f"{_share(len(old), count)} {what}; the totals hold an earlier {held}")
-    return f"INCOMPLETE: {'; '.join(parts)}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from balancekit.cli.messages import describe_coverage, incomplete_notice
+from balancekit.cli.messages import describe_coverage
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
@@ -54,7 +54,7 @@ def render_totals(
         accounts = Text(", ".join(holders) or _EMPTY)
         changed = bool(changes and changes[index])
         table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
-    return _with_heading("Totals of", merged, table, note, moment)
+    return _with_heading("Totals of", merged, table, note)
 
 
 def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | None = None) -> "Group":
@@ -89,7 +89,7 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     for failure in merged.failures:
         if failure.account not in stale:
             table.add_row(Text(failure.account, ERROR_STYLE), Text(failure.provider), Text("not read", ERROR_STYLE))
-    return _with_heading("Balances of", merged, table, note, moment)
+    return _with_heading("Balances of", merged, table, note)
 
 
 def _make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
@@ -109,11 +109,11 @@ def _make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
     return table
 
 
-def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str, now: datetime) -> "Group":
+def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    notice = incomplete_notice(merged, now)
+    notice = merged.notice
     above = (Text(f"{what} {describe_coverage(merged)}", "bold"), *([Text(notice, ERROR_STYLE)] if notice else []))
     return Group(*above, table, *([Text(note, "dim")] if note else []))
 

@@ -15,6 +15,7 @@ from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.currencies import AssetType, normalize_code
+from balancekit.money.notice import describe_notice
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
 from balancekit.money.totals import check_totals, sum_by_currency
 
@@ -43,6 +44,14 @@ class MergedBalances:
     def as_of(self) -> datetime | None:
         """The moment of the oldest snapshot, so that no total is older than this; None without any snapshot."""
         return min((snapshot.fetched_at for snapshot in self.accounts), default=None)
+
+    @property
+    def notice(self) -> str | None:
+        """One line that says which accounts are missing and which balances are old, by account; None if complete.
+
+        It begins with INCOMPLETE, or with NOTHING READ where there is no snapshot at all.
+        """
+        return describe_notice(self.accounts, self.failures)
 
     def __getitem__(self, key: str | tuple[str, AssetType]) -> CurrencyTotal:
         """Return the total of a currency by its code, or by code and type of asset.

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from balancekit.errors import NotReadError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
+from balancekit.money.notice import describe_notice
 
 # For each unit of an age: the seconds from which on it is used, its own seconds, and its name. An age is shown as two
 # units or more, since "1 day" could be nearly two.
@@ -35,8 +35,9 @@ def to_text(
         lines.append("Nothing held" if accounts else "No accounts")
     lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
     lines += (f"{failure.account}: not read" for failure in failures if failure.account not in stale)
-    if stale or failures:
-        lines.append(_describe_missing(accounts, failures, stale))
+    notice = describe_notice(accounts, failures)
+    if notice is not None:
+        lines.append(notice)
     return "\n".join(lines)
 
 
@@ -56,30 +57,6 @@ def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances])
     """Return the oldest of the stale snapshots that balances are from, zeros included; None if all are fresh."""
     found = [stale[balance.account] for balance in balances if balance.account in stale]
     return min(found, key=lambda snapshot: snapshot.fetched_at, default=None)
-
-
-def count_accounts(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> int:
-    """Return how many accounts a result is about; one that failed may have an earlier snapshot as well."""
-    read = {snapshot.account for snapshot in accounts}
-    return len(read | {failure.account for failure in failures})
-
-
-def _describe_missing(
-    accounts: Collection[AccountBalances], failures: Collection[AccountFailure], stale: dict[str, AccountBalances]
-) -> str:
-    unread = {failure.account for failure in failures if isinstance(failure.error, NotReadError)}
-    failed = {failure.account for failure in failures} - unread
-    count = count_accounts(accounts, failures)
-    parts = (
-        f"{len(labels)} of {count} account{'' if count == 1 else 's'} {what}: {', '.join(sorted(labels))}"
-        for what, labels in (
-            ("could not be read now", failed),
-            ("not read yet", unread),
-            ("may have changed since", stale.keys() - failed),
-        )
-        if labels
-    )
-    return f"{'INCOMPLETE' if accounts else 'NOTHING READ'}: {'; '.join(parts)}"
 
 
 def _duration(seconds: float) -> str:

@@ -236,7 +236,7 @@ def test_an_incomplete_result_ends_with_3_and_a_notice(run, accounts_toml, wrong
     failed, gap = result.stderr.splitlines()
     assert failed.startswith("shop-eu (cryptoprocessing): 403 bad_header_signature: ")
     assert failed.endswith(HINT)
-    assert gap == "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack shop-eu"
+    assert gap == "INCOMPLETE: 1 of 3 accounts could not be read: shop-eu"
     assert "Totals of 2 of 3 accounts" in result.stdout
     assert gap in result.stdout
     assert "1.50000001" in result.stdout
@@ -259,7 +259,9 @@ def test_nothing_read_ends_with_1(run, accounts_toml, stand_in, form):
     result = run("balances", "--config", accounts_toml, "--format", form)
 
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "NOTHING READ: 3 of 3 accounts could not be read"
+    assert (
+        result.stderr.splitlines()[-1] == "NOTHING READ: 3 of 3 accounts could not be read: shop-eu, shop-us, treasury"
+    )
     expected = {"table": "", "csv": "currency,asset_type,amount\n"}
     if form == "json":
         assert len(MergedBalances.from_json(result.stdout).failures) == 3
@@ -310,7 +312,7 @@ def test_a_balance_that_two_accounts_list_is_counted_once(run, same_balance):
     assert [(row["currency"], row["amount"]) for row in _rows(result.stdout)] == [("USDC", "1.50")]
     failed, gap = result.stderr.splitlines()
     assert failed.startswith("again (getmany): the USDC balance with the id 'b-1' is in account 'treasury' too")
-    assert gap == "INCOMPLETE: 1 of 2 accounts could not be read; the totals lack again"
+    assert gap == "INCOMPLETE: 1 of 2 accounts could not be read: again"
 
 
 def test_balances_of_two_origins_may_have_the_same_id(run, same_balance):

@@ -1,13 +1,9 @@
 """Sentences about a result."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from balancekit import AccountFailure, BadRequestError, ConfigError, ServiceUnavailableError, merge
-from balancekit.cli.messages import describe_coverage, describe_failure, describe_hidden_zeros, incomplete_notice
-
-NOW = datetime(2026, 1, 1, 3, 4, tzinfo=UTC)
+from balancekit.cli.messages import describe_coverage, describe_failure, describe_hidden_zeros
 
 
 def _failure(account, error=None):
@@ -15,65 +11,13 @@ def _failure(account, error=None):
     return AccountFailure(account, "fake", error)
 
 
-def test_a_complete_result_has_no_notice(make_snapshot):
-    """A complete result has no notice."""
-    merged = merge([make_snapshot("a", ("BTC", "1"))])
+def test_the_coverage_counts_what_was_read(make_snapshot):
+    """It has the moment of the oldest snapshot, if there is one."""
+    whole, part = make_snapshot("a", ("BTC", "1")), [make_snapshot("a")]
 
-    assert incomplete_notice(merged) is None
-    assert describe_coverage(merged) == "1 account, as of 2026-01-01 00:00:00 UTC"
-
-
-def test_the_notice_names_every_missing_account(make_snapshot):
-    """The notice of an incomplete result names every account that is missing."""
-    merged = merge([make_snapshot("a")], [_failure("b"), _failure("c")])
-
-    assert incomplete_notice(merged) == "INCOMPLETE: 2 of 3 accounts could not be read; the totals lack b, c"
-    assert describe_coverage(merged) == "1 of 3 accounts, as of 2026-01-01 00:00:00 UTC"
-
-
-def test_the_notice_names_every_stale_account(make_snapshot):
-    """A stale account is named with the age of its snapshot, apart from the missing ones."""
-    merged = merge([make_snapshot("a"), make_snapshot("b", stale=True)], [_failure("b"), _failure("c")])
-
-    assert incomplete_notice(merged, NOW) == (
-        "INCOMPLETE: 1 of 3 accounts could not be read; the totals lack c; "
-        "1 of 3 accounts could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old)"
-    )
-
-
-def test_a_notice_may_be_of_stale_accounts_only(make_snapshot):
-    """If no account is missing, the notice names only the stale ones."""
-    merged = merge([make_snapshot("b", stale=True)], [_failure("b")])
-
-    assert incomplete_notice(merged, NOW) == (
-        "INCOMPLETE: 1 of 1 account could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old)"
-    )
-
-
-def test_a_notice_tells_what_may_have_changed_from_what_failed(make_snapshot):
-    """An account that was to be read again, and has not failed, is not said to have."""
-    merged = merge([make_snapshot("a", stale=True), make_snapshot("b", stale=True)], [_failure("b")])
-
-    assert incomplete_notice(merged, NOW) == (
-        "INCOMPLETE: 1 of 2 accounts could not be read anew; the totals hold an earlier b (as of 00:00 UTC, 3 h old); "
-        "1 of 2 accounts may have changed since; the totals hold an earlier a (as of 00:00 UTC, 3 h old)"
-    )
-
-
-def test_ages_are_as_of_now_by_default(make_snapshot):
-    """Ages are as of the present unless a time is given."""
-    minutes = datetime.now(UTC) - timedelta(minutes=5, seconds=1)
-    merged = merge([make_snapshot("b", stale=True, fetched_at=minutes)])
-
-    assert incomplete_notice(merged).endswith(", 5 min old)")
-
-
-def test_nothing_read_has_its_own_notice():
-    """A result without any snapshot has a notice of its own, and no time."""
-    merged = merge([], [_failure("a")])
-
-    assert incomplete_notice(merged) == "NOTHING READ: 1 of 1 account could not be read"
-    assert describe_coverage(merged) == "0 of 1 account"
+    assert describe_coverage(merge([whole])) == "1 account, as of 2026-01-01 00:00:00 UTC"
+    assert describe_coverage(merge(part, [_failure("b")])) == "1 of 2 accounts, as of 2026-01-01 00:00:00 UTC"
+    assert describe_coverage(merge([], [_failure("a")])) == "0 of 1 account"
 
 
 @pytest.mark.parametrize(

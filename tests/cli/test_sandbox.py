@@ -118,4 +118,4 @@ def test_what_it_writes_is_all_that_the_other_terminal_needs(start, tmp_path):
     assert whole.startswith(CSV)
     assert part.startswith("currency,asset_type,amount\nBTC,crypto,0.04\n")
     assert process.returncode == 3
-    assert stderr.splitlines()[-1].endswith("the totals lack shop-us")
+    assert stderr.splitlines()[-1].endswith("could not be read: shop-us")

@@ -40,7 +40,7 @@ def test_an_old_amount_says_how_old_it_is(make_snapshot):
         "BTC 2.5 (as of 14:02 UTC, 3 h old)",
         "EUR 5",
         "b: as of 14:02 UTC, 3 h old",
-        "INCOMPLETE: 1 of 2 accounts could not be read now: b",
+        "INCOMPLETE: 1 of 2 accounts could not be read anew: b",
     ]
 
 
@@ -62,7 +62,7 @@ def test_an_account_that_is_missing_is_named(make_snapshot):
 
     text = merge([make_snapshot("a", ("BTC", "1"))], [failure]).to_text(now=NOW)
 
-    assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"
+    assert text == "BTC 1\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read: b"
 
 
 def test_why_an_account_is_lacking_is_said(make_snapshot):
@@ -72,7 +72,7 @@ def test_why_an_account_is_lacking_is_said(make_snapshot):
     merged = merge(snapshots, [_failure("b"), AccountFailure("d", "fake", not_read)])
 
     assert merged.to_text(now=NOW).splitlines()[-1] == (
-        "INCOMPLETE: 1 of 4 accounts could not be read now: b; 1 of 4 accounts not read yet: d; "
+        "INCOMPLETE: 1 of 4 accounts not read yet: d; 1 of 4 accounts could not be read anew: b; "
         "1 of 4 accounts may have changed since: c"
     )
 
@@ -81,8 +81,8 @@ def test_why_an_account_is_lacking_is_said(make_snapshot):
     ("held", "failed", "expected"),
     [
         (["a"], [], "Nothing held"),
-        (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read now: b"),
-        ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read now: b"),
+        (["a"], ["b"], "Nothing held\nb: not read\nINCOMPLETE: 1 of 2 accounts could not be read: b"),
+        ([], ["b"], "b: not read\nNOTHING READ: 1 of 1 account could not be read: b"),
         ([], [], "No accounts"),
     ],
     ids=["nothing", "nothing that is known of", "nothing read", "no accounts"],
