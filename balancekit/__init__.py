@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         AccountFailure as AccountFailure,
         Balance as Balance,
         CurrencyTotal as CurrencyTotal,
+        ReportedBalances as ReportedBalances,
     )
     from balancekit.money.currencies import AssetType as AssetType
     from balancekit.money.merge import (
@@ -88,6 +89,7 @@ _HOMES = {
     "ProviderTimeoutError": "errors",
     "RateLimit": "http.rate_limit",
     "RateLimitedError": "errors",
+    "ReportedBalances": "money.balances",
     "Request": "http.messages",
     "Response": "http.messages",
     "RetryPolicy": "client.retry",

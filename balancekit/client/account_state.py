@@ -54,8 +54,9 @@ class AccountState:
     """What is known of one account.
 
     `last` is the latest snapshot, and `failure` what the last read ended with, None if it succeeded. `version` changes
-    whenever the balances may have changed. `sent_at` is when the request of the last snapshot was sent, and `ahead` how
-    far ahead of the monotonic clock the wall clock then was by its `fetched_at`. `waiting_since` is since when the
+    whenever the balances may have changed. `sent_at` is when the request of the last snapshot was sent, `as_of` of when
+    its balances are (earlier where the provider says so), and `ahead` how far ahead of the monotonic clock the wall
+    clock then was by its `fetched_at`. `waiting_since` is since when the
     account waits to be read, and `requested_at` when the last request was sent for it.
     """
 
@@ -78,6 +79,7 @@ class AccountState:
     # Whether later callers may be given it.
     _is_reusable: bool = True
     sent_at: float = -math.inf
+    as_of: float = -math.inf
     ahead: float = 0.0
     # When the last request that succeeded was sent, although its snapshot may not have been kept.
     _succeeded_at: float = -math.inf
@@ -94,8 +96,8 @@ class AccountState:
         return self.last is not None and self._last_version == self.version
 
     def age(self, moment: Moment) -> float:
-        """Return how many seconds ago the request of the last snapshot was sent."""
-        return elapsed(self.sent_at, self.ahead, moment)
+        """Return how many seconds old the balances of the last snapshot are."""
+        return elapsed(self.as_of, self.ahead, moment)
 
     def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
@@ -106,14 +108,14 @@ class AccountState:
     def is_newer(self, stored: AccountBalances, version: str, *, age: float, moment: Moment) -> bool:
         """Return whether the last snapshot is to be preferred to one that a store has at that version.
 
-        A store may have refused the last one: `age` is that of the other, as the store says. The same snapshot is as
-        old as this process knows.
+        A store may have refused the last one: `age` is how long ago the other was requested, as the store says. The
+        same snapshot is as old as this process knows.
         """
         if self.last is None or self._last_version != version:
             # Something may have changed that the store has forgotten, such as one that is restored.
             return moment.now - age < self._changed_at
         # The wall clocks of two machines say nothing of which is the later one.
-        return self.last.fetched_at == stored.fetched_at or self.age(moment) <= age
+        return self.last.fetched_at == stored.fetched_at or elapsed(self.sent_at, self.ahead, moment) <= age
 
     def invalidate(self, moment: Moment, *, since: float | None = None) -> None:
         """Note that the balances may have changed `since` then: no snapshot from before is valid.
@@ -135,15 +137,16 @@ class AccountState:
         if sent_at >= self.sent_at:
             self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
             self._is_reusable = is_reusable
+            self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
             self.ahead = snapshot.fetched_at.timestamp() - sent_at
 
     def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> None:
-        """Keep a snapshot of another process that is `age` seconds old, as a store says, unless a younger one is known.
+        """Keep a snapshot that another process requested `age` seconds ago, unless a later one is known.
 
-        The store counts the time in which this machine is suspended.
+        The store says how long ago that is: it counts the time in which this machine is suspended.
         """
         age = max(0.0, age)
-        if age <= self.age(moment):
+        if age <= elapsed(self.sent_at, self.ahead, moment):
             self.sent_at = -math.inf
             self.keep(snapshot, sent_at=moment.now - age, version=version)
             if moment.now - age > self._failed_at:
@@ -222,18 +225,25 @@ class AccountState:
     def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
         """Return a snapshot as it is to be shown now.
 
-        If the wall clock has been set back, or that of another process is ahead, its `fetched_at` is earlier by that:
-        no snapshot is shown as younger than it is.
+        If the wall clock has been set back, or that of another process is ahead, its moments are earlier by that: no
+        snapshot is shown as younger than it is.
         """
         too_late = self.ahead - moment.ahead
         if too_late <= CLOCK_DRIFT or snapshot is not self.last:
             return snapshot
-        fetched_at = snapshot.fetched_at - timedelta(seconds=too_late)
+        shift = timedelta(seconds=too_late)
+        fetched_at = snapshot.fetched_at - shift
         # The same object each time, so that callers share one result.
         redated = self._redated
         if redated is None or abs((redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
-            redated = self._redated = attrs.evolve(snapshot, fetched_at=fetched_at)
+            reported_at = None if snapshot.reported_at is None else snapshot.reported_at - shift
+            redated = self._redated = attrs.evolve(snapshot, fetched_at=fetched_at, reported_at=reported_at)
         return redated
+
+
+def delay_of(snapshot: AccountBalances) -> float:
+    """Return by how many seconds the balances of a snapshot are older than its request."""
+    return (snapshot.fetched_at - snapshot.as_of).total_seconds()
 
 
 def own_copy(error: BalancekitError) -> BalancekitError:

@@ -16,7 +16,7 @@ from balancekit.errors import BalancekitError, MalformedResponseError, ProviderE
 from balancekit.http.hints import HINTS
 from balancekit.http.redaction import attach_cause, redact_exception, secrets_of
 from balancekit.http.transport import transport_error
-from balancekit.money.balances import AccountBalances, AccountFailure, Balance
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.providers.base import BalanceProvider, HttpProvider
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -90,8 +90,10 @@ class Account:
         else:
             # Outside the `try`: an exception of the adapter's own generator may have any text, so it is not shown here.
             listed = tuple(cast("Iterable[object]", balances))
+            reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
             try:
-                return AccountBalances(self.label, self.provider, cast("tuple[Balance, ...]", listed), fetched_at)
+                held = cast("tuple[Balance, ...]", listed)
+                return AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
             except (TypeError, ValueError) as error:
                 reason = str(error)
         raise MalformedResponseError(reason, account=self.label, provider=self.provider)

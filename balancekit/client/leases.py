@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from balancekit.client.account_state import Moment
+from balancekit.client.account_state import Moment, delay_of
 from balancekit.client.flights import Flight
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.clock import Clock
@@ -55,7 +55,7 @@ class Leases:
         flight.version = stored.version
         account.state.learn_version(stored.version, asked_at=called_at)
         snapshot, moment = account.accept(stored.snapshot), Moment.of(self._clock)
-        if stored.valid and snapshot is not None and sent_at >= flight.since:
+        if stored.valid and snapshot is not None and sent_at - delay_of(snapshot) >= flight.since:
             flight.mark_sent(sent_at, moment)
             return snapshot, 0.0
         if self._failures is not None:

@@ -23,17 +23,17 @@ _MAX_CACHED: Final = 100
 class _Cached:
     """A result of what is known.
 
-    `sent_at` is when the oldest request was sent, `ahead` how far ahead of the monotonic clock the wall clock was then,
-    at least, and `most_ahead` at most. At `until` the first cooldown ends. `stale_sent_at` and `stale_ahead` are the
+    `as_of` is of when the oldest balances are, `ahead` how far ahead of the monotonic clock the wall clock was then,
+    at least, and `most_ahead` at most. At `until` the first cooldown ends. `stale_as_of` and `stale_ahead` are the
     same of the snapshots that are shown after a failure.
     """
 
     merged: MergedBalances
-    sent_at: float
+    as_of: float
     ahead: float
     most_ahead: float
     until: float
-    stale_sent_at: float
+    stale_as_of: float
     stale_ahead: float
 
 
@@ -71,11 +71,11 @@ class Results:
         known = self._cache.get((labels, stale_for))
         if known is None or moment.now >= known.until or known.most_ahead - moment.ahead > CLOCK_DRIFT:
             return None
-        if elapsed(known.sent_at, known.ahead, moment) > max_age:
+        if elapsed(known.as_of, known.ahead, moment) > max_age:
             return None
         if not known.merged.failures:
             return known.merged
-        if elapsed(known.stale_sent_at, known.stale_ahead, moment) > stale_for:
+        if elapsed(known.stale_as_of, known.stale_ahead, moment) > stale_for:
             return None
         # Each caller gets errors of its own, which say how old they are.
         failures = [last_of(self._accounts[failure.account], moment)[1] for failure in known.merged.failures]
@@ -134,8 +134,8 @@ class Results:
         self, labels: tuple[str, ...] | None, accounts: Sequence[Account], stale_for: float, merged: MergedBalances
     ) -> None:
         """Keep a result for callers to come, if it shows the last that is known of all its accounts."""
-        until, sent_at, ahead, most_ahead = math.inf, math.inf, math.inf, -math.inf
-        stale_sent_at, stale_ahead = math.inf, math.inf
+        until, as_of, ahead, most_ahead = math.inf, math.inf, math.inf, -math.inf
+        stale_as_of, stale_ahead = math.inf, math.inf
         failed = {failure.account for failure in merged.failures}
         shown = {snapshot.account: snapshot for snapshot in merged.accounts}
         for account in accounts:
@@ -145,18 +145,18 @@ class Results:
                     return
                 until = min(until, state.cooldown.until)
                 if account.label in shown:
-                    stale_sent_at, stale_ahead = min(stale_sent_at, state.sent_at), min(stale_ahead, state.ahead)
+                    stale_as_of, stale_ahead = min(stale_as_of, state.as_of), min(stale_ahead, state.ahead)
                     most_ahead = max(most_ahead, state.ahead)
             elif not state.is_valid or shown.get(account.label) is not state.last:
                 return
             else:
-                sent_at, ahead = min(sent_at, state.sent_at), min(ahead, state.ahead)
+                as_of, ahead = min(as_of, state.as_of), min(ahead, state.ahead)
                 most_ahead = max(most_ahead, state.ahead)
-        if sent_at < math.inf:
+        if as_of < math.inf:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
             key = labels, stale_for
-            self._cache[key] = _Cached(merged, sent_at, ahead, most_ahead, until, stale_sent_at, stale_ahead)
+            self._cache[key] = _Cached(merged, as_of, ahead, most_ahead, until, stale_as_of, stale_ahead)
 
     def _of_pairs(self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]]) -> MergedBalances:
         known = list(pairs)

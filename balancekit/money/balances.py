@@ -1,16 +1,17 @@
 """What accounts hold, as frozen values that are checked when made: balances, snapshots, failures and totals."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 import attrs
 
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.amounts import check_amount, check_total
+from balancekit.money.amounts import add_exactly, check_amount, check_total, format_amount
 from balancekit.money.currencies import AssetType, check_chain, check_code, check_label, normalize_code
 
 
@@ -32,7 +33,13 @@ def _optional_label(value: str | None) -> str | None:
     return None if value is None else check_label(value)
 
 
+def _optional_amount(value: Decimal | None) -> Decimal | None:
+    return None if value is None else check_amount(value)
+
+
 def _moment(value: datetime) -> datetime:
+    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - an adapter may return anything
+        raise TypeError(f"a moment must be a datetime, not {type(value).__name__}")
     if value.tzinfo is None:
         raise ValueError("a moment must say its time zone")
     return value if value.tzinfo is UTC else value.astimezone(UTC)
@@ -45,6 +52,9 @@ class Balance:
     `currency` is the code in upper case, after aliases; `code` is the code as it was sent. `amount` is in units of the
     currency (never in cents or satoshi), at the scale that the provider reported. `chain` names the blockchain where
     the provider says it, and `reference` is the provider's own id of the balance.
+
+    `amount` is what the ledger holds. `available` is what can be used of it now, and `pending` what is on its way and
+    not in `amount` yet; each is None where the provider does not say it.
     """
 
     currency: str = attrs.field(converter=_currency)
@@ -55,10 +65,20 @@ class Balance:
     code: str = attrs.field(converter=check_code)
     chain: str | None = attrs.field(default=None, converter=_optional_chain)
     reference: str | None = attrs.field(default=None, converter=_optional_label)
+    available: Decimal | None = attrs.field(default=None, converter=_optional_amount)
+    pending: Decimal | None = attrs.field(default=None, converter=_optional_amount)
+
+    @property
+    def plain(self) -> str:
+        """The amount as text with all its decimals, never with an exponent."""
+        return format_amount(self.amount)
 
 
-Row = tuple[str, Decimal, AssetType, str, str | None, str | None]
+ShortRow = tuple[str, Decimal, AssetType, str, str | None, str | None]
 """The fields of a balance that a provider reports: currency, amount, asset type, code, chain, reference."""
+
+Row = ShortRow | tuple[str, Decimal, AssetType, str, str | None, str | None, Decimal | None, Decimal | None]
+"""The same with available and pending, which a `ShortRow` leaves out."""
 
 # An object with the slots of a balance, which can be set. Only a class with exactly the same slots can be assigned to
 # its `__class__`: therefore `Balance` is made with `weakref_slot=False`.
@@ -70,6 +90,7 @@ _UnfrozenBalance: Final[Any] = type(
 # The same few labels are checked for each response.
 _checked_label: Final = lru_cache(maxsize=512)(check_label)
 
+_SHORT: Final = 6
 _BALANCE: Final = frozenset({Balance})
 _owner_of: Final = attrgetter("account", "provider")
 
@@ -91,27 +112,58 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
     """
     account, provider = _checked_label(account), _checked_label(provider)
     balances: list[Balance] = []
-    for currency, amount, asset_type, code, chain, reference in rows:
+    for row in rows:
         # Setting the slots and then the class takes less than half the time of setting the fields of a frozen object.
         balance = _UnfrozenBalance()
-        balance.currency = currency
-        balance.amount = amount
-        balance.asset_type = asset_type
+        if len(row) == _SHORT:
+            balance.currency, balance.amount, balance.asset_type, balance.code, balance.chain, balance.reference = row
+            balance.available = balance.pending = None
+        else:
+            (
+                balance.currency,
+                balance.amount,
+                balance.asset_type,
+                balance.code,
+                balance.chain,
+                balance.reference,
+                balance.available,
+                balance.pending,
+            ) = row
         balance.account = account
         balance.provider = provider
-        balance.code = code
-        balance.chain = chain
-        balance.reference = reference
         balance.__class__ = Balance
         balances.append(balance)
     return tuple(balances)
+
+
+class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with attributes has no slots
+    """Balances of one account with the moment of which the provider reports them; an adapter may return them.
+
+    `reported_at` has a time zone; ValueError if it has none.
+    """
+
+    reported_at: datetime
+
+    def __new__(cls, balances: Iterable[Balance], *, reported_at: datetime) -> Self:
+        """Make them of balances in any iterable."""
+        self = super().__new__(cls, balances)
+        self.reported_at = _moment(reported_at)
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _with_moment, (tuple(self), self.reported_at)
+
+
+def _with_moment(balances: tuple[Balance, ...], reported_at: datetime) -> ReportedBalances:
+    return ReportedBalances(balances, reported_at=reported_at)
 
 
 @attrs.frozen
 class AccountBalances:
     """All balances of one account, read at one moment.
 
-    `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than that. A
+    `fetched_at` is the moment (in UTC) at which the request was sent, so that the balances are never older than that,
+    unless the provider says so: `reported_at` is the moment of which it reports them, None where it says none. A
     `stale` snapshot is an earlier one, shown because a newer one could not be read, or is still to be.
     """
 
@@ -120,12 +172,21 @@ class AccountBalances:
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
     stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    reported_at: datetime | None = None
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment of the balances: the older of `fetched_at` and `reported_at`."""
+        return self.fetched_at if self.reported_at is None else min(self.fetched_at, self.reported_at)
 
     def age(self, now: datetime | None = None) -> float:
-        """Return how many seconds ago the request was sent; `now` is this moment by default. It is never negative."""
-        return max(0.0, ((datetime.now(UTC) if now is None else now) - self.fetched_at).total_seconds())
+        """Return how many seconds ago `as_of` was; `now` is this moment by default. It is never negative."""
+        return max(0.0, ((datetime.now(UTC) if now is None else now) - self.as_of).total_seconds())
 
     def __attrs_post_init__(self) -> None:
+        # Few providers say it. A converter would be called for each of many accounts.
+        if self.reported_at is not None:
+            object.__setattr__(self, "reported_at", _moment(self.reported_at))
         # The usual case without a step of Python for each of many balances.
         if {*map(type, self.balances)} <= _BALANCE and {*map(_owner_of, self.balances)} <= {
             (self.account, self.provider)
@@ -161,11 +222,66 @@ class AccountFailure:
     last_known: AccountBalances | None = None
 
 
+_NO_SNAPSHOTS: Final[Mapping[str, AccountBalances]] = MappingProxyType({})
+
+
 @attrs.frozen
 class CurrencyTotal:
-    """One currency summed over accounts, with the balances it was summed from."""
+    """One currency summed over accounts, with the balances it was summed from.
+
+    `snapshots`, by account, are what the balances are from; the total's age is theirs.
+    """
 
     currency: str = attrs.field(converter=check_code)
     asset_type: AssetType = attrs.field(converter=_asset_type)
     amount: Decimal = attrs.field(converter=check_total)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
+    _snapshots: Mapping[str, AccountBalances] = attrs.field(default=_NO_SNAPSHOTS, eq=False, repr=False)
+
+    @property
+    def plain(self) -> str:
+        """The amount as text with all its decimals, never with an exponent."""
+        return format_amount(self.amount)
+
+    @property
+    def available(self) -> Decimal | None:
+        """What can be used of the amount now, exactly summed; None unless the provider says it of every balance."""
+        return _sum_if_all([balance.available for balance in self.balances])
+
+    @property
+    def pending(self) -> Decimal | None:
+        """What is on its way and not in the amount; None unless the provider says it of every balance."""
+        return _sum_if_all([balance.pending for balance in self.balances])
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The moment of the oldest balance in it; None if there is none, or in a total that `merge` has not made."""
+        return min((snapshot.as_of for snapshot in self._sources()), default=None)
+
+    @property
+    def stale(self) -> bool:
+        """Whether a balance in it is from a stale snapshot."""
+        return any(snapshot.stale for snapshot in self._sources())
+
+    def _sources(self) -> Iterator[AccountBalances]:
+        accounts = {balance.account for balance in self.balances}
+        return (self._snapshots[account] for account in accounts if account in self._snapshots)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A total that is sent elsewhere takes along its age, but nothing that its accounts hold of other currencies.
+        age = None if self.as_of is None else (self.as_of, self.stale)
+        return _total_as_of, ((self.currency, self.asset_type, self.amount, self.balances), age)
+
+
+def _total_as_of(
+    total: tuple[str, AssetType, Decimal, tuple[Balance, ...]], age: tuple[datetime, bool] | None
+) -> CurrencyTotal:
+    if age is None:
+        return CurrencyTotal(*total)
+    first = total[3][0]
+    return CurrencyTotal(*total, {first.account: AccountBalances(first.account, first.provider, (), *age)})
+
+
+def _sum_if_all(parts: list[Decimal | None]) -> Decimal | None:
+    reported = [part for part in parts if part is not None]
+    return add_exactly(reported) if reported and len(reported) == len(parts) else None

@@ -43,7 +43,7 @@ class MergedBalances:
     @property
     def as_of(self) -> datetime | None:
         """The moment of the oldest snapshot, so that no total is older than this; None without any snapshot."""
-        return min((snapshot.fetched_at for snapshot in self.accounts), default=None)
+        return min((snapshot.as_of for snapshot in self.accounts), default=None)
 
     @property
     def notice(self) -> str | None:

@@ -12,7 +12,7 @@ import attrs
 from balancekit import errors
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import format_amount, parse_amount
-from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import json_type_name
 
@@ -88,10 +88,22 @@ def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
 @cache
 def _unstructurer() -> "cattrs.Converter":
     import cattrs
+    from cattrs.gen import make_dict_unstructure_fn, override
 
     converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
     converter.register_unstructure_hook(Decimal, format_amount)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
+    # What few providers report takes no place where it is not reported. A snapshot is written by the hook of balances.
+    absent = override(omit_if_default=True)
+    converter.register_unstructure_hook(
+        Balance, make_dict_unstructure_fn(Balance, converter, available=absent, pending=absent)
+    )
+    converter.register_unstructure_hook(
+        AccountBalances, make_dict_unstructure_fn(AccountBalances, converter, reported_at=absent)
+    )
+    converter.register_unstructure_hook(
+        CurrencyTotal, make_dict_unstructure_fn(CurrencyTotal, converter, _snapshots=override(omit=True))
+    )
     converter.register_unstructure_hook(
         AccountFailure, lambda failure: converter.unstructure(_from_failure(failure), _WrittenFailure)
     )

@@ -43,7 +43,7 @@ def to_text(
 
 def describe_age(snapshot: AccountBalances, now: datetime) -> str:
     """Return the moment of a snapshot and how long ago that is: `as of 14:02 UTC, 3 h old`."""
-    then, today = snapshot.fetched_at, now.astimezone(UTC).date()
+    then, today = snapshot.as_of, now.astimezone(UTC).date()
     date = "" if then.date() == today else f"{then:%Y-%m-%d} "
     return f"as of {date}{then:%H:%M} UTC, {_duration(snapshot.age(now))} old"
 
@@ -56,7 +56,7 @@ def stale_accounts(accounts: Iterable[AccountBalances]) -> dict[str, AccountBala
 def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances]) -> AccountBalances | None:
     """Return the oldest of the stale snapshots that balances are from, zeros included; None if all are fresh."""
     found = [stale[balance.account] for balance in balances if balance.account in stale]
-    return min(found, key=lambda snapshot: snapshot.fetched_at, default=None)
+    return min(found, key=lambda snapshot: snapshot.as_of, default=None)
 
 
 def _duration(seconds: float) -> str:

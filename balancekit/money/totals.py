@@ -17,11 +17,13 @@ def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal,
     """Return the totals of all accounts, sorted by currency, each with its balances in the order of the accounts."""
     # By code first: one look-up for each balance, of which there are many, and types only for each code.
     held: defaultdict[str, list[Balance]] = defaultdict(list)
+    snapshots: dict[str, AccountBalances] = {}
     for snapshot in accounts:
+        snapshots[snapshot.account] = snapshot
         for balance in snapshot.balances:
             held[balance.currency].append(balance)
     return tuple(
-        CurrencyTotal(currency, asset_type, add_exactly([*map(_amount_of, balances)]), tuple(balances))
+        CurrencyTotal(currency, asset_type, add_exactly([*map(_amount_of, balances)]), tuple(balances), snapshots)
         for currency, together in sorted(held.items())
         for asset_type, balances in sorted(_by_type(together).items())
     )

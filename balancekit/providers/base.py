@@ -162,20 +162,24 @@ class HttpProvider(ABC):
         asset_type: AssetType = AssetType.UNKNOWN,
         chain: str | None = None,
         reference: str | None = None,
+        available: Decimal | int | str | None = None,
+        pending: Decimal | int | str | None = None,
     ) -> Balance:
-        """Make a balance of this account; the amount is a `Decimal`, an `int` or decimal text, read exactly.
+        """Make a balance of this account; each amount is a `Decimal`, an `int` or decimal text, read exactly.
 
         Raises ValueError or TypeError for an amount or a code that is not valid.
         """
         return Balance(
             currency=code,
-            amount=amount if isinstance(amount, Decimal) else parse_amount(amount),
+            amount=_to_amount(amount),
             asset_type=asset_type,
             account=self.account,
             provider=self.provider,
             code=code,
             chain=chain,
             reference=reference,
+            available=None if available is None else _to_amount(available),
+            pending=None if pending is None else _to_amount(pending),
         )
 
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
@@ -278,6 +282,10 @@ class HttpProvider(ABC):
             if abs(error.clock_offset) > MAX_OFFSET:
                 error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
         return error
+
+
+def _to_amount(amount: Decimal | int | str) -> Decimal:
+    return amount if isinstance(amount, Decimal) else parse_amount(amount)
 
 
 def _reports_error(response: Response) -> bool:

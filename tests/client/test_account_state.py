@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 
 from balancekit import AuthenticationError, ServiceUnavailableError
@@ -64,6 +65,34 @@ def test_a_snapshot_is_fresh_for_those_who_accept_its_age(state, snapshot):
     assert state.fresh(state.version, 10.0, at(10)) is kept
     assert state.fresh(state.version, 10.0, at(10.5)) is None
     assert state.fresh("another", 10.0, at(5)) is None
+
+
+def test_a_snapshot_is_as_old_as_its_provider_reports(state, snapshot):
+    """What the provider held a minute before the request is a minute older for those who accept an age."""
+    reported = attrs.evolve(snapshot(0), reported_at=START - timedelta(seconds=60))
+    state.keep(reported, sent_at=0.0, version="1")
+
+    assert state.fresh("1", 70.0, at(10)) is reported
+    assert state.fresh("1", 69.0, at(10)) is None
+
+
+def test_a_later_request_is_kept_however_old_its_balances_are(state, snapshot):
+    """The order is that of the requests: what the provider reported last is what it reports now."""
+    delayed = attrs.evolve(snapshot(10), reported_at=START - timedelta(seconds=60))
+    state.keep(snapshot(0), sent_at=0.0, version="1")
+
+    state.keep_stored(delayed, age=5.0, version="1", moment=at(15))
+
+    assert state.last is delayed
+
+
+def test_the_providers_moment_is_shown_as_no_younger_after_the_clock_is_set_back(state, snapshot):
+    """Both moments move with the clock, so that the balances stay as old as they are."""
+    state.keep(attrs.evolve(snapshot(0), reported_at=START - timedelta(seconds=60)), sent_at=0.0, version="1")
+
+    shown = state.redate(state.last, at(10, wall=-3600))
+
+    assert shown.as_of <= START - timedelta(seconds=3600 + 60)
 
 
 def test_the_time_of_a_suspension_counts(state, snapshot):

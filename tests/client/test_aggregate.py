@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import aiohttp
@@ -11,6 +12,7 @@ from balancekit import (
     AggregateClient,
     ConfigError,
     IncompleteError,
+    ReportedBalances,
 )
 from balancekit.client import runtime
 from tests.support.providers import Scripted
@@ -222,3 +224,17 @@ async def test_accounts_are_listed():
     async with AggregateClient([Scripted("b"), Scripted("a")]) as client:
         assert client.accounts == ("b", "a")
         assert repr(client) == "AggregateClient(2 accounts)"
+
+
+def test_a_snapshot_has_the_moment_that_its_provider_reports(run_virtually):
+    """What was held an hour before the request is too old for a caller who accepts a minute."""
+    reported_at = datetime(2026, 1, 1, tzinfo=UTC)
+    provider = Scripted("shop")
+    provider.script = [ReportedBalances(provider.balances(amount), reported_at=reported_at) for amount in "12"]
+
+    async def main():
+        async with AggregateClient([provider]) as client:
+            first, again = await client.fetch(), await client.fetch(max_age=60)
+            return first.accounts[0].reported_at, first.as_of, str(again.amount("BTC")), provider.calls
+
+    assert run_virtually(main()) == (reported_at, reported_at, "2", 2)

@@ -15,6 +15,8 @@ from balancekit import (
     CurrencyTotal,
     ProviderError,
     RateLimitedError,
+    ReportedBalances,
+    merge,
 )
 from balancekit.money.balances import construct_balances
 
@@ -58,6 +60,41 @@ def test_an_unchecked_balance_is_a_balance_like_any_other():
     assert pickle.loads(pickle.dumps(balance)) == attrs.evolve(balance) == made
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         balance.amount = Decimal(2)
+
+
+def test_an_unchecked_balance_may_have_parts():
+    """A row may go on with what is available and what is pending."""
+    made = Balance(
+        "USD", Decimal(5), AssetType.FIAT, "shop", "fake", "usd", None, "b-1", available=Decimal(3), pending=None
+    )
+
+    rows = [("USD", Decimal(5), AssetType.FIAT, "usd", None, "b-1", Decimal(3), None)]
+
+    assert construct_balances("shop", "fake", rows) == (made,)
+
+
+@pytest.mark.parametrize("part", ["available", "pending"])
+@pytest.mark.parametrize("value", [1.5, "1.5", 1, True, Decimal("NaN"), Decimal("Inf"), Decimal("1e500")], ids=repr)
+def test_the_parts_of_a_balance_are_amounts(make_balance, part, value):
+    """What is available or pending is checked as the amount is; a float is rejected."""
+    with pytest.raises((TypeError, ValueError), match=r"an amount must|places from the point"):
+        make_balance("USD", "5", **{part: value})
+
+
+def test_balances_differ_if_a_part_does(make_balance):
+    """Nothing available is another fact than an unknown amount available."""
+    known = make_balance("USD", "5", available=Decimal(0))
+
+    assert known != make_balance("USD", "5")
+    assert known == make_balance("USD", "5", available=Decimal("-0.0"))
+    assert "available=Decimal('0.0')" in repr(make_balance("USD", "5", available=Decimal("-0.0")))
+    assert pickle.loads(pickle.dumps(known)) == known
+
+
+def test_an_amount_in_plain_text_has_no_exponent(make_balance):
+    """Decimal alone would write one hundred-millionth as 1E-8."""
+    assert make_balance("BTC", "1e-8").plain == "0.00000001"
+    assert merge([AccountBalances("shop", "fake", (make_balance("BTC", "1E+2"),), NOW)])["BTC"].plain == "100"
 
 
 def test_unchecked_balances_belong_to_an_account_with_a_valid_label():
@@ -189,3 +226,105 @@ def test_a_total_is_a_finite_decimal(amount, kind):
     """A total made by hand cannot be a float either."""
     with pytest.raises(kind, match="an amount must be"):
         CurrencyTotal("BTC", AssetType.CRYPTO, amount, ())
+
+
+@pytest.mark.parametrize(
+    ("reported_at", "as_of"),
+    [
+        (None, NOW),
+        (NOW - timedelta(hours=1), NOW - timedelta(hours=1)),
+        (NOW + timedelta(hours=1), NOW),
+        (datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), NOW - timedelta(hours=1)),
+    ],
+    ids=["unknown", "earlier", "later", "elsewhere"],
+)
+def test_a_snapshot_is_as_old_as_the_older_of_its_moments(reported_at, as_of):
+    """A provider may show what it held an hour ago; that its clock is ahead makes nothing younger."""
+    snapshot = AccountBalances("shop", "fake", (), NOW, reported_at=reported_at)
+
+    assert snapshot.as_of == merge([snapshot]).as_of == as_of
+    assert snapshot.as_of.tzinfo is UTC
+    assert snapshot.age(NOW + timedelta(seconds=30)) == (NOW - as_of).total_seconds() + 30
+    assert pickle.loads(pickle.dumps(snapshot)) == snapshot
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [datetime(2026, 1, 1), 1767225600, 1767225600.0, "2026-01-01T00:00:00Z"],  # noqa: DTZ001 - the point of the test
+    ids=["naive", "int", "float", "text"],
+)
+def test_a_providers_moment_is_one_with_a_time_zone(moment):
+    """Neither a number nor text is a moment, and one without a zone could be any of twenty-four."""
+    with pytest.raises((TypeError, ValueError), match="a moment must"):
+        AccountBalances("shop", "fake", (), NOW, reported_at=moment)
+    with pytest.raises((TypeError, ValueError), match="a moment must"):
+        ReportedBalances((), reported_at=moment)
+
+
+def test_snapshots_differ_if_the_providers_moment_does():
+    """Two readings of the same balances are equal only if both moments are."""
+    assert AccountBalances("shop", "fake", (), NOW) != AccountBalances("shop", "fake", (), NOW, reported_at=NOW)
+
+
+def test_reported_balances_are_a_tuple_with_a_moment(make_balance):
+    """An adapter returns them like any balances, and processes can exchange them."""
+    there = timezone(timedelta(hours=2))
+    reported = ReportedBalances([make_balance("BTC", "1")], reported_at=datetime(2026, 1, 1, 2, tzinfo=there))
+
+    copy = pickle.loads(pickle.dumps(reported))
+
+    assert reported == copy == (make_balance("BTC", "1"),)
+    assert reported.reported_at == copy.reported_at == NOW
+    assert copy.reported_at.tzinfo is UTC
+
+
+def _held(account, *balances, **more):
+    return AccountBalances(
+        account, "fake", tuple(attrs.evolve(balance, account=account) for balance in balances), NOW, **more
+    )
+
+
+def test_a_total_sums_a_part_that_every_balance_has(make_balance):
+    """The part of a total is exact; where one balance lacks it, the sum of the others would be too small."""
+    first = make_balance("USD", "5", "fiat", available=Decimal("1.1"), pending=Decimal("1e-30"))
+    second = make_balance("USD", "7", "fiat", available=Decimal(2) * 10**30)
+
+    total = merge([_held("a", first), _held("b", second)])["USD"]
+
+    assert total.amount == Decimal(12)
+    assert total.available == Decimal("2000000000000000000000000000001.1")
+    assert total.pending is None
+    assert merge([_held("a", first)])["USD"].pending == Decimal("1e-30")
+
+
+def test_a_total_is_as_old_as_the_oldest_account_in_it(make_balance):
+    """An account that holds none of the currency says nothing of its age."""
+    btc, eur = make_balance("BTC", "1"), make_balance("EUR", "1", "fiat")
+    old = NOW - timedelta(hours=1)
+
+    merged = merge([_held("a", btc), _held("b", btc, eur, reported_at=old, stale=True)])
+
+    assert (merged["BTC"].as_of, merged["BTC"].stale) == (old, True)
+    assert (merged["EUR"].as_of, merged["EUR"].stale) == (old, True)
+    merged = merge([_held("a", btc), _held("b", eur, reported_at=old, stale=True)])
+    assert (merged["BTC"].as_of, merged["BTC"].stale) == (NOW, False)
+
+
+def test_a_total_that_is_sent_elsewhere_takes_nothing_of_other_currencies(make_balance):
+    """It keeps its age, and not what its accounts hold besides."""
+    snapshot = _held("a", make_balance("BTC", "1"), make_balance("SECRETCOIN", "1"), stale=True)
+    total = merge([snapshot])["BTC"]
+
+    written = pickle.dumps(total)
+
+    copy = pickle.loads(written)
+    assert (copy, copy.as_of, copy.stale) == (total, NOW, True)
+    assert b"SECRETCOIN" not in written
+
+
+def test_a_total_made_by_hand_has_no_age(make_balance):
+    """Its balances alone do not say when they were read."""
+    total = CurrencyTotal("BTC", AssetType.CRYPTO, Decimal(1), (make_balance("BTC", "1"),))
+
+    assert (total.as_of, total.stale) == (None, False)
+    assert pickle.loads(pickle.dumps(total)) == total

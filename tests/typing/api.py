@@ -1,7 +1,7 @@
 """Every way to call the public surface; it is type-checked, strictly, and never run."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import aiohttp
@@ -41,6 +41,7 @@ from balancekit import (
     ProviderTimeoutError,
     RateLimit,
     RateLimitedError,
+    ReportedBalances,
     Request,
     Response,
     RetryPolicy,
@@ -87,9 +88,9 @@ class Ledger:
     provider = "memory"
 
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
-        """Read nothing."""
+        """Read nothing, as of a moment."""
         assert not session.closed
-        return ()
+        return ReportedBalances((), reported_at=datetime.now(UTC))
 
 
 def providers() -> list[BalanceProvider]:

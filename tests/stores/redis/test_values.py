@@ -2,7 +2,8 @@
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import attrs
 import pytest
@@ -41,6 +42,48 @@ def test_amounts_are_text(snapshot):
 def test_a_snapshot_is_parsed_as_it_was_written(parsed, snapshot):
     """Nothing is lost on the way."""
     assert parsed.parse("shop", b"mark", write_snapshot("shop", snapshot)).snapshot == snapshot
+
+
+def test_a_snapshot_keeps_the_parts_and_the_moment_that_the_provider_reported(parsed, snapshot):
+    """What another process is given is as much, and as old, as it was for the one that read it."""
+    held = tuple(attrs.evolve(one, available=Decimal("1e-30"), pending=Decimal("-2.50")) for one in snapshot.balances)
+    reported_at = snapshot.fetched_at - timedelta(hours=1)
+    snapshot = attrs.evolve(snapshot, balances=held, reported_at=reported_at)
+
+    assert parsed.parse("shop", b"mark", write_snapshot("shop", snapshot)).snapshot == snapshot
+
+
+def test_what_a_provider_does_not_report_takes_no_place(snapshot):
+    """Most report neither parts nor a moment."""
+    written = write_snapshot("shop", snapshot)
+
+    assert not any(name in written for name in (b"available", b"pending", b"reported_at"))
+
+
+def test_a_snapshot_of_an_earlier_release_is_parsed(parsed, snapshot):
+    """Replicas are replaced one after another, and the earlier release writes all of its fields."""
+    fields = json.dumps(
+        {
+            "account": "shop",
+            "provider": "fake",
+            "balances": [
+                {
+                    "currency": "BTC",
+                    "amount": "1.50",
+                    "asset_type": "crypto",
+                    "account": "shop",
+                    "provider": "fake",
+                    "code": "BTC",
+                    "chain": None,
+                    "reference": None,
+                }
+            ],
+            "fetched_at": snapshot.fetched_at.isoformat(),
+            "stale": False,
+        }
+    )
+
+    assert parsed.parse("shop", b"mark", seal("shop", fields[1:].encode())).snapshot == snapshot
 
 
 def test_the_last_snapshot_of_an_account_is_kept(parsed, snapshot, make_snapshot):
