@@ -1,5 +1,6 @@
 """Several tenants, with a client each, on one store: none is ever given the balances of another."""
 
+import json
 import logging
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from balancekit.config import load_config
 from balancekit.stores import MemoryStore, RedisStore
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.providers import Scripted
+from tests.support.thread_server import ThreadServer
 
 
 class MyBankProvider(HttpProvider):
@@ -255,6 +257,38 @@ async def test_accounts_behind_a_gateway_are_known_by_their_path(sandbox, store)
     assert read == [100, 5]
 
 
+SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+ONE_KEY = {
+    "documented": (
+        lambda url: MyBankProvider("main", token="of-both", base_url=url),
+        {"balances": [{"currency": "EUR", "available": "%s"}]},
+    ),
+    "cryptoprocessing": (
+        lambda url: CryptoprocessingProvider("main", key="of-both", secret="of-both", base_url=url),
+        {"data": [{"currency": "EUR", "type": "fiat", "balance": "%s"}]},
+    ),
+    "getmany": (
+        lambda url: GetManyProvider("main", key_id="of-both", signing_key=SIGNING_KEY, base_url=url),
+        {"data": [{"balance": {"value": "%s", "code": "EUR", "decimals": 0}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_KEY)
+async def test_accounts_with_one_key_are_known_by_their_path(store, kind):
+    """A gateway may lead each path to another account, whichever adapter sends the request."""
+    make, body = ONE_KEY[kind]
+
+    def respond(request):
+        held = b"100" if request.split()[1].startswith(b"/a/") else b"5"
+        return raw_response(200, json.dumps(body).encode().replace(b"%s", held))
+
+    with ThreadServer(respond) as server:
+        read = [await amount(make(f"{server.url}/{path}"), "EUR", store) for path in ("a", "b", "a")]
+
+    assert read == [100, 5, 100]
+
+
 async def test_accounts_of_different_key_pairs_are_different(sandbox, store):
     """For both built-in adapters, with one label and one origin."""
     shops = [sandbox.add_cryptoprocessing(name, {"BTC": held}) for name, held in (("a", "1"), ("b", "2"))]
@@ -286,6 +320,25 @@ async def test_no_label_makes_one_account_pass_for_another(bank):
             await client.fetch(max_age=30)
 
     assert len({key for key in keys if not key.startswith("origin ")}) == 2 * len(labels)
+
+
+async def test_no_fingerprint_of_an_adapter_runs_into_its_label():
+    """The key of an account is of no other, wherever a fingerprint that an adapter sets has the marks of a key."""
+    keys = set()
+
+    class Recording(MemoryStore):
+        async def get(self, asked):
+            keys.update(asked)
+            return await super().get(asked)
+
+    named = [("a", "b|c"), ("a|b", "c"), ("a", "b%7Cc"), ("a%7Cb", "c"), ("a/b", "c"), ("a", "b/c")]
+    for label, fingerprint in named:
+        source = Scripted(label)
+        source.fingerprint = fingerprint
+        async with AggregateClient([source], store=Recording()) as client:
+            await client.fetch(max_age=30)
+
+    assert len({key for key in keys if not key.startswith("origin ")}) == len(named)
 
 
 async def test_an_account_that_cannot_be_distinguished_is_not_shared(store, caplog):
