@@ -128,7 +128,8 @@ async def test_a_connection_with_unsolicited_data_is_not_used(data):
     host, port = server.sockets[0].getsockname()
     async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
-            await send(session, Request("POST", f"http://{host}:{port}"))
+            async with asyncio.timeout(5):
+                await send(session, Request("POST", f"http://{host}:{port}"))
     server.close()
     for writer in connected:
         writer.close()

@@ -366,14 +366,16 @@ async def test_a_second_response_is_not_that_of_the_next_request(sandbox, provid
     assert merged.amount("ETH") == Decimal(EXACT)
 
 
-async def test_an_unsolicited_response_is_not_that_of_the_next_request(sandbox, provider):
+@pytest.mark.parametrize("is_lent", [False, True], ids=["own session", "lent session"])
+async def test_an_unsolicited_response_is_not_that_of_the_next_request(sandbox, provider, is_lent):
     """What comes on an idle connection is never taken for balances, and its connection is not used again."""
     stricken = add(sandbox, provider, "stricken", "ETH")
 
-    async with relay_to(sandbox) as (origin, writers):
+    async with relay_to(sandbox) as (origin, writers), aiohttp.ClientSession() as session:
         base_url = stricken.settings["base_url"].replace(sandbox.address, origin)
         source = PROVIDERS[provider]("stricken", **stricken.settings | {"base_url": base_url})
-        async with AggregateClient([source]) as client, asyncio.timeout(BOUND):
+        lent = session if is_lent else None
+        async with AggregateClient([source], session=lent) as client, asyncio.timeout(BOUND):
             await client.fetch(strict=True)
             writers[0].write(WHOLE)
             for _ in range(10):
