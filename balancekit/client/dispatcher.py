@@ -22,6 +22,7 @@ from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
+from balancekit.stores.tasks import end_tasks
 
 if TYPE_CHECKING:
     from balancekit.clock import Timer
@@ -36,7 +37,7 @@ class Dispatcher:
     """Runs flights in the event loop in which it was made, and puts what they read into the store, if there is one.
 
     `begin` makes the flight of an account that is next, or None if nobody waits for it any more; `finish` is called
-    with what a flight has ended with.
+    with what a flight has ended with, and `end` when the event loop ends.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Dispatcher:
         *,
         begin: Callable[[Waiter, Account], Flight | None],
         finish: Callable[[Flight, AccountBalances | BalancekitError], None],
+        end: Callable[[], None],
     ) -> None:
         self._clock = options.clock
         # An adapter may ignore the end of its attempt, and never give its permit back.
@@ -57,6 +59,7 @@ class Dispatcher:
         self._attempts = Attempts(options, session, store, failures)
         self._begin = begin
         self._finish = finish
+        self._end = end
         self._loop = asyncio.get_running_loop()
         self._closed = False
         # Accounts wait here for the connections of a session, rather than there, where it would count as their time.
@@ -158,12 +161,7 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Wait, no longer than that, for what is still being put into the store, and end the rest."""
-        running = set(self._workers)
-        for timeout in (seconds, _CANCEL_TIMEOUT):
-            if running:
-                _, running = await asyncio.wait(running, timeout=timeout)
-            for worker in running:
-                worker.cancel()
+        await end_tasks(self._workers, seconds, _CANCEL_TIMEOUT)
 
     def _next(self) -> Flight | None:
         """Take a slot for the flight that is next."""
@@ -272,9 +270,14 @@ class Dispatcher:
 
     def _fail(self, flight: Flight, raised: BaseException) -> None:
         # When the event loop is closed, tasks that have not ended are thrown away, and so are the callers.
-        if not self._loop.is_closed():
-            self._finish(flight, flight.account.to_error(raised))
-            self._attempts.release(flight)
+        if self._loop.is_closed():
+            return
+        is_cancelled = flight.waiters and flight.worker is not None and flight.worker.cancelling()
+        if is_cancelled and all(task.cancelling() for task in asyncio.all_tasks()):
+            # The loop ends, which says nothing about the account.
+            self._end()
+        self._finish(flight, flight.account.to_error(raised))
+        self._attempts.release(flight)
 
     def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
         if not flight.waiters:

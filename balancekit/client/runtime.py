@@ -29,7 +29,7 @@ _DRAIN_TIMEOUT: Final = 0.3
 class Runtime:
     """One event loop's part of a client; `owned` is the session, if it is the client's own.
 
-    It `has_ended` when it was closed, or its loop was: `on_end` is called then.
+    `on_end` is called when it was closed, or its loop is.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -38,7 +38,7 @@ class Runtime:
     scheduler: Scheduler
     second_looks: SecondLooks
     on_end: Callable[[], None]
-    has_ended: bool = False
+    _released: bool = attrs.field(default=False, init=False)
     _process: int = attrs.field(factory=os.getpid, init=False)
     _hold: AsyncGenerator[None] | None = attrs.field(default=None, init=False)
 
@@ -78,6 +78,11 @@ class Runtime:
     def is_inherited(self) -> bool:
         """Whether it is that of a parent process, and this is the copy of a fork."""
         return self._process != os.getpid()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was closed, or its event loop is, or is about to be."""
+        return self._released or self.scheduler.closed
 
     @property
     def is_open(self) -> bool:
@@ -129,6 +134,7 @@ class Runtime:
         await self._release()
 
     async def _release(self) -> None:
+        self._released = True
         if self._hold is not None:
             # If it raises, it is being closed by another caller.
             with suppress(RuntimeError):
@@ -139,7 +145,16 @@ class Runtime:
         try:
             yield
         finally:
-            self.has_ended = True
+            if not self._released:
+                await self._end_with_loop()
             self.on_end()
             if self.owned is not None:
                 await self.owned.close()
+
+    async def _end_with_loop(self) -> None:
+        # Of the tasks that were cancelled some have begun others, which would be thrown away with the loop.
+        self._released = True
+        self.scheduler.close()
+        await asyncio.gather(self.scheduler.drain(0.0), self.second_looks.drain(0.0))
+        if self.store is not None:
+            await self.store.aclose()

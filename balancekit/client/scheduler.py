@@ -52,7 +52,7 @@ class Scheduler:
         self._clock = options.clock
         self._loop = asyncio.get_running_loop()
         self._on_read = on_read
-        self._closed = False
+        self.closed: bool = False
         self._waiters: set[Waiter] = set()
         self._flights = Flights()
         failures: SharedFailures | None = None
@@ -61,13 +61,7 @@ class Scheduler:
         self._lookups = None if store is None else Lookups(store, failures, options.clock)
         self._recorder = Recorder(store, failures, on_read)
         self._dispatcher = Dispatcher(
-            options,
-            session,
-            store,
-            failures,
-            origins,
-            begin=self._begin_flight,
-            finish=self._finish,
+            options, session, store, failures, origins, begin=self._begin_flight, finish=self._finish, end=self.close
         )
 
     @property
@@ -95,7 +89,7 @@ class Scheduler:
 
     def refresh(self, accounts: Collection[Account], *, max_age: float) -> None:
         """Read accounts in the background, unless they are being read, are in a cooldown, or are fresh enough."""
-        if self._closed or not accounts:
+        if self.closed or not accounts:
             return
         # Without a deadline: it waits for as long as a rate limit or a cooldown wants.
         options = CallOptions(max_age=max_age, deadline=math.inf, background=True)
@@ -107,7 +101,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Fail everything that has not arrived, now."""
-        self._closed = True
+        self.closed = True
         # First, so that no request follows those that end here.
         self._dispatcher.close()
         self._fail_closed(list(self._waiters))
@@ -185,7 +179,7 @@ class Scheduler:
                     waiter.queued[account] = version
         self._queue_all(waiter, queued, moment)
         waiter.admitted = True
-        if self._closed:
+        if self.closed:
             self._fail_closed([waiter])
         elif waiter.deadline.passed:
             self._expire(waiter)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from balancekit.clock import Clock, Timer
+from balancekit.stores.tasks import end_tasks
 
 SETTLE_DELAY: Final = 5.0
 """How many seconds after an event the account is looked at again: ten times the longest delay that was reported."""
@@ -60,10 +61,11 @@ class SecondLooks:
     async def aclose(self, seconds: float) -> None:
         """Drop all that has not begun, and wait for the rest, no longer than that."""
         self.cancel()
-        if self._tasks:
-            _, running = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in running:
-                task.cancel()
+        await self.drain(seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what has begun, no longer than that, and end the rest."""
+        await end_tasks(self._tasks, seconds)
 
     def _start(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         del self._timers[label]

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -13,6 +13,7 @@ from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
+from balancekit.stores.tasks import end_tasks
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class FailOpenStore:
     async def listen(self) -> None:
         """Call `on_change` from now on; returns when that has begun, or if the store is unavailable."""
         if self._listen_task is None:
-            self._listen_task = asyncio.get_running_loop().create_task(self._listen())
+            self._listen_task = self._start(self._listen())
         with suppress(TimeoutError):
             async with self._clock.timeout(_CALL_TIMEOUT):
                 await self._listening.wait()
@@ -205,7 +206,7 @@ class FailOpenStore:
     def abandon(self) -> None:
         """Start no call any more: the event loop does not run. Should it run again, calls under way are cancelled."""
         self._closed = True
-        for task in [*self._tasks, *filter(None, (self._listen_task, self._flush_task))]:
+        for task in self._tasks:
             # Which needs a loop that is not closed.
             with suppress(RuntimeError):
                 task.cancel()
@@ -222,16 +223,10 @@ class FailOpenStore:
         for endless in (self._listen_task, self._flush_task):
             if endless is not None:
                 endless.cancel()
-                self._tasks.add(endless)
         if self._pending_invalidations:
             self._start(self._send_pending())
-        running = set(self._tasks)
         # So many seconds to end in, and then to end in after they were cancelled.
-        for timeout in (0.4, 0.1):
-            if running:
-                _, running = await asyncio.wait(running, timeout=timeout)
-            for task in running:
-                task.cancel()
+        await end_tasks(self._tasks, 0.4, 0.1)
         if self._pending_invalidations:
             _log.warning("the store does not know that %d accounts may have changed", len(self._pending_invalidations))
 
@@ -249,8 +244,10 @@ class FailOpenStore:
                 raise _UnavailableError
             # This call tries whether the store is back; during the next cooldown no other does.
             self._retry_at = called_at + _COOLDOWN
+        timers: list[Timer] = []
         try:
-            async with self._call_timeout():
+            async with asyncio.timeout(None) as timeout:
+                self._start_timers(timers, timeout)
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
@@ -266,24 +263,18 @@ class FailOpenStore:
             else:
                 self._fail(error)
             raise _UnavailableError from None
+        finally:
+            for timer in timers:
+                timer.cancel()
         self._note_answer(was_reachable=was_reachable)
         return result
 
-    @asynccontextmanager
-    async def _call_timeout(self) -> AsyncGenerator[None]:
-        async with asyncio.timeout(None) as timeout:
-            timers: list[Timer] = []
+    def _start_timers(self, timers: list[Timer], timeout: asyncio.Timeout) -> None:
+        def begin_grace() -> None:
+            timers.append(self._clock.timeout_at(self._clock.monotonic() + _TIMEOUT_GRACE, expire, timeout))
 
-            def begin_grace() -> None:
-                timers.append(self._clock.timeout_at(self._clock.monotonic() + _TIMEOUT_GRACE, expire, timeout))
-
-            at = self._clock.monotonic() + _CALL_TIMEOUT - _TIMEOUT_GRACE
-            timers.append(self._clock.timeout_at(at, begin_grace))
-            try:
-                yield
-            finally:
-                for timer in timers:
-                    timer.cancel()
+        at = self._clock.monotonic() + _CALL_TIMEOUT - _TIMEOUT_GRACE
+        timers.append(self._clock.timeout_at(at, begin_grace))
 
     def _note_answer(self, *, was_reachable: bool) -> None:
         self._answered_at = self._clock.monotonic()
@@ -350,6 +341,9 @@ class FailOpenStore:
                     known |= found
                 if start == 0:
                     self._look_up_next()
+        except asyncio.CancelledError:
+            self.stop_looking_up()
+            raise
         finally:
             if not known:
                 self._look_up_next()

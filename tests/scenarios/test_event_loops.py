@@ -14,8 +14,18 @@ import pytest
 
 from balancekit import AggregateClient, GetManyProvider, RateLimit
 from balancekit.sandbox import Fault
+from balancekit.stores import MemoryStore
 from balancekit.testing import ManualClock
 from tests.support.providers import Scripted, Till
+
+
+class SlowStore(MemoryStore):
+    """A store whose lookups take a while."""
+
+    async def get(self, keys):
+        """Look up in a tenth of a second."""
+        await asyncio.sleep(0.1)
+        return await super().get(keys)
 
 
 def eager_loop():
@@ -152,6 +162,29 @@ def test_callers_of_a_loop_that_was_closed_cost_nobody_anything(make_loop, caplo
     client = call = None
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("make_store", [lambda: None, SlowStore], ids=["alone", "shared"])
+@pytest.mark.parametrize("seconds", [0.01, 0.2], ids=["looking up", "reading"])
+def test_what_is_under_way_when_a_loop_ends_ends_with_it(make_loop, make_store, seconds, caplog):
+    """No task is left of what a watch and a caller still wait for, nothing more is read, and no account is down."""
+    caplog.set_level("INFO")
+    tills = [Till(f"till {number}", takes=9e9) for number in range(5)]
+    client = AggregateClient(tills, concurrency=1, store=make_store())
+
+    async def leave_watch():
+        calls = [client.fetch(max_age=60), anext(client.watch(["till 0"])), anext(client.watch())]
+        await asyncio.wait([asyncio.ensure_future(call) for call in calls], timeout=seconds)
+        return sum(till.requests for till in tills)
+
+    requests = run(leave_watch(), make_loop)
+    states = client.status().values()
+    run(client.aclose(), make_loop)
+
+    assert sum(till.requests for till in tills) == requests
+    assert [state.up for state in states] == [None] * 5
+    assert [record.message for record in caplog.records if record.name.startswith(("asyncio", "balancekit"))] == []
 
 
 def test_a_client_whose_loop_was_closed_is_closed_in_another():
