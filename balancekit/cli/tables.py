@@ -1,8 +1,7 @@
 """Results as tables. Pure; a provider's text is never read as markup, and no digit is dropped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_coverage
@@ -10,6 +9,7 @@ from balancekit.cli.output import ERROR_STYLE
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
+from balancekit.money.layout import align_decimal_points
 from balancekit.money.merge import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
 _AGE_COLUMN: Final = "Not fresh"
-
-
-def align_decimal_points(amounts: Iterable[Decimal]) -> list[str]:
-    """Write amounts in plain notation with every digit, padded so that their decimal points stand in one column."""
-    halves = [format_amount(amount).partition(".") for amount in amounts]
-    before = max((len(whole) for whole, _, _ in halves), default=0)
-    after = max((len(point + rest) for _, point, rest in halves), default=0)
-    return [f"{whole:>{before}}{point + rest:<{after}}" for whole, point, rest in halves]
 
 
 def render_totals(

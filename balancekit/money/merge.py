@@ -14,6 +14,7 @@ from balancekit.money import serialization, text
 from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.notice import describe_notice
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
@@ -115,13 +116,54 @@ class MergedBalances:
         """Return the result as JSON text; amounts are strings in plain notation."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
-    def to_text(self, *, now: datetime | None = None) -> str:
+    def to_text(
+        self,
+        *,
+        keep: Iterable[str] = (),
+        align: bool = False,
+        max_lines: int | None = None,
+        now: datetime | None = None,
+    ) -> str:
         """Return the result as a few plain lines, for a chat: `BTC 1.5`, `EUR 20 (as of 14:02 UTC, 3 h old)`.
 
-        A total with a `stale` balance in it shows the age of the oldest. A line for each account that is old or missing
-        follows, and a last one that says INCOMPLETE, unless the result is `complete`. `now` is this moment by default.
+        A total with a `stale` balance in it shows the age of the oldest. Lines on the accounts that are old or missing
+        follow, and a last one that says INCOMPLETE, unless the result is `complete`. `now` is this moment by default.
+        The other parameters are those of `to_texts`; where it is to be sent to a chat, use that.
         """
-        return text.to_text(self.totals, self.accounts, self.failures, now)
+        bounds = Bounds(max_lines=max_lines)
+        (message,) = text.to_texts(self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, now=now)
+        return message
+
+    def to_texts(
+        self,
+        limit: int | None = None,
+        *,
+        style: TextStyle = "plain",
+        keep: Iterable[str] = (),
+        align: bool | None = None,
+        max_parts: int | None = None,
+        max_total: int | None = None,
+        max_lines: int | None = None,
+        now: datetime | None = None,
+    ) -> list[str]:
+        """Return the result as messages for a chat: the lines of `to_text`, each whole, in texts of at most `limit`.
+
+        `style` is "plain" for a text without mark-up, "telegram" for HTML, "discord" for a block of code, and
+        "discord_embed" for a block of code in an embed's description. Their limits are 4096, 2000 and 4096 unless one
+        is given; plain text has none. Lengths are in UTF-16 units, mark-up included, and never less than `len` is.
+        Codes and labels are escaped. Amounts are aligned, by default in the styles whose letters all have one width.
+
+        An incomplete result has its notice in each message, with numbers of accounts where there is no room for names.
+
+        Every currency is in one of the messages unless there is a bound for all of them: `max_parts` messages,
+        `max_total` UTF-16 units, or `max_lines` lines about currencies. Then there are as many as there is room for,
+        and a line such as `and 97 more currencies`; those in `keep`, such as `("EUR", "USDC")`, are never left out.
+
+        Raises ConfigError, which says the least that is possible, if a bound has no room for a line or for `keep`.
+        """
+        bounds = Bounds(style, limit, max_parts, max_total, max_lines)
+        align = style != "plain" if align is None else align
+        return text.to_texts(self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, now=now)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

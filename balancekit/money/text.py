@@ -1,44 +1,52 @@
 """Results as a few plain lines, for a chat: amounts, and which of them are old or missing. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
-from balancekit.money.amounts import format_amount
+from balancekit.errors import ConfigError
+from balancekit.money.amounts import ZERO, format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
+from balancekit.money.chat import Bounds, Row, make_messages
+from balancekit.money.currencies import AssetType, check_code, normalize_code
+from balancekit.money.layout import align_decimal_points, align_names, isolate
 from balancekit.money.notice import describe_notice
+from balancekit.money.reasons import describe_reasons
+
+CurrencyKey = tuple[str, AssetType]
+
+# More accounts than these are counted instead of named: in lines of their own, and in the notice.
+_MAX_LISTED: Final = 5
+_MAX_NAMED: Final = 20
+
+# A longer name, or more digits on one side of the point, may stand out, so that one does not make all lines long.
+_MAX_ALIGNED: Final = 12
 
 # For each unit of an age: the seconds from which on it is used, its own seconds, and its name. An age is shown as two
 # units or more, since "1 day" could be nearly two.
 _UNITS: Final = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"))
 
 
-def to_text(
+def to_texts(
     totals: Iterable[CurrencyTotal],
     accounts: Collection[AccountBalances],
     failures: Collection[AccountFailure],
+    bounds: Bounds,
+    *,
+    keep: Iterable[str] = (),
+    values: Mapping[CurrencyKey, Decimal] | None = None,
+    align: bool = False,
     now: datetime | None = None,
-) -> str:
-    """Write a result as plain lines; see `MergedBalances.to_text`."""
+) -> list[str]:
+    """Write a result as messages; see `MergedBalances.to_texts`. With `values` the largest comes first."""
     moment = datetime.now(UTC) if now is None else now
-    totals = tuple(totals)
     stale = stale_accounts(accounts)
-    codes = Counter(total.currency for total in totals)
-    lines: list[str] = []
-    for total in totals:
-        name = total.currency if codes[total.currency] == 1 else f"{total.currency} ({total.asset_type})"
-        oldest = oldest_stale(total.balances, stale)
-        age = "" if oldest is None else f" ({describe_age(oldest, moment)})"
-        lines.append(f"{name} {format_amount(total.amount)}{age}")
-    if not lines and (accounts or not failures):
-        lines.append("Nothing held" if accounts else "No accounts")
-    lines += (f"{label}: {describe_age(snapshot, moment)}" for label, snapshot in stale.items())
-    lines += (f"{failure.account}: not read" for failure in failures if failure.account not in stale)
-    notice = describe_notice(accounts, failures)
-    if notice is not None:
-        lines.append(notice)
-    return "\n".join(lines)
+    rows = _rows(_in_order(totals, values), stale, _check_codes(keep), moment, align=align)
+    if not rows and (accounts or not failures):
+        rows = [Row("Nothing held" if accounts else "No accounts", kept=True)]
+    return make_messages(rows, _details(failures, stale, moment), _notices(accounts, failures, stale), bounds)
 
 
 def describe_age(snapshot: AccountBalances, now: datetime) -> str:
@@ -57,6 +65,65 @@ def oldest_stale(balances: Iterable[Balance], stale: dict[str, AccountBalances])
     """Return the oldest of the stale snapshots that balances are from, zeros included; None if all are fresh."""
     found = [stale[balance.account] for balance in balances if balance.account in stale]
     return min(found, key=lambda snapshot: snapshot.as_of, default=None)
+
+
+def _check_codes(keep: Iterable[str]) -> set[str]:
+    if isinstance(keep, str):
+        raise ConfigError(f"keep must be a collection of codes such as ({keep!r},), not a text")
+    return {normalize_code(check_code(code)) for code in keep}
+
+
+def _in_order(totals: Iterable[CurrencyTotal], values: Mapping[CurrencyKey, Decimal] | None) -> Sequence[CurrencyTotal]:
+    def rank(total: CurrencyTotal) -> tuple[bool, Decimal]:
+        value = (values or {}).get((total.currency, total.asset_type))
+        # A debt is as large as what is held.
+        return (False, ZERO) if value is None else (True, value.copy_abs())
+
+    # In reverse, equal ones stay in the order of their currencies.
+    return sorted(totals, key=rank, reverse=True)
+
+
+def _rows(
+    totals: Sequence[CurrencyTotal],
+    stale: dict[str, AccountBalances],
+    keep: Collection[str],
+    now: datetime,
+    *,
+    align: bool,
+) -> list[Row]:
+    codes = Counter(total.currency for total in totals)
+    names = [
+        isolate(total.currency) + ("" if codes[total.currency] == 1 else f" ({total.asset_type})") for total in totals
+    ]
+    amounts = [format_amount(total.amount) for total in totals]
+    if align:
+        names = align_names(names, _MAX_ALIGNED)
+        amounts = align_decimal_points((total.amount for total in totals), _MAX_ALIGNED)
+    rows: list[Row] = []
+    for total, name, amount in zip(totals, names, amounts, strict=True):
+        oldest = oldest_stale(total.balances, stale)
+        age = "" if oldest is None else f" ({describe_age(oldest, now)})"
+        rows.append(Row(f"{name} {amount}{age}".rstrip(), total.currency in keep))
+    return rows
+
+
+def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalances], now: datetime) -> list[list[str]]:
+    listed = [f"{isolate(label)}: {describe_age(snapshot, now)}" for label, snapshot in stale.items()]
+    listed += [f"{isolate(failure.account)}: not read" for failure in failures if failure.account not in stale]
+    grouped = [describe_reasons(failures)] if failures else []
+    if stale:
+        oldest = min(stale.values(), key=lambda snapshot: snapshot.fetched_at)
+        noun = "account is" if len(stale) == 1 else "accounts are"
+        grouped.append(f"{len(stale)} {noun} not fresh: the oldest {describe_age(oldest, now)}")
+    return [grouped, []] if len(listed) > _MAX_LISTED else [listed, grouped, []]
+
+
+def _notices(
+    accounts: Collection[AccountBalances], failures: Collection[AccountFailure], stale: Collection[str]
+) -> list[str]:
+    named, counted = (describe_notice(accounts, failures, names=names) or "" for names in (True, False))
+    notices = [counted, counted.partition(":")[0]]
+    return notices if len({*stale, *(one.account for one in failures)}) > _MAX_NAMED else [named, *notices]
 
 
 def _duration(seconds: float) -> str:

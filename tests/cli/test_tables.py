@@ -3,14 +3,13 @@
 import io
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 from rich.console import Console
 
 from balancekit import merge
 from balancekit.cli import output
-from balancekit.cli.tables import align_decimal_points, render_accounts, render_totals
+from balancekit.cli.tables import render_accounts, render_totals
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -31,22 +30,6 @@ def shown(monkeypatch):
         return out.getvalue()
 
     return shown
-
-
-@pytest.mark.parametrize(
-    ("amounts", "expected"),
-    [
-        ([], []),
-        (["1", "250"], ["  1", "250"]),
-        (["1.50", "250", "0.125"], ["  1.50 ", "250    ", "  0.125"]),
-        (["-3.5", "10"], ["-3.5", "10  "]),
-        (["1E+3", "1E-3"], ["1000    ", "   0.001"]),
-    ],
-    ids=["none", "whole", "decimals", "negative", "exponents"],
-)
-def test_decimal_points_stand_in_one_column(amounts, expected):
-    """Amounts are in plain notation, padded on both sides."""
-    assert align_decimal_points(map(Decimal, amounts)) == expected
 
 
 @pytest.mark.parametrize("attached", [True, False], ids=["terminal", "pipe"])

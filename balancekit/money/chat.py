@@ -1,0 +1,209 @@
+"""Lines as messages of a chat: each within the chat's limit, and each with the notice of what is missing. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal
+
+import attrs
+
+from balancekit.errors import ConfigError
+
+TextStyle = Literal["plain", "telegram", "discord", "discord_embed"]
+"""How messages are marked up: not at all, as HTML for Telegram, or as a block of code for Discord."""
+
+# Where currencies may be left out, or messages are many, what is not a currency may take a quarter of a message, and a
+# notice this many UTF-16 units in any case.
+_SHARE: Final = 4
+_SHORT_NOTICE: Final = 200
+
+
+def _escape_html(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escape_discord(line: str) -> str:
+    # With a blank of no width, no three backticks end the block, and no mention reaches anybody.
+    return line.replace("`", "`\u200b").replace("@", "@\u200b")
+
+
+@attrs.frozen
+class _Style:
+    limit: int | None
+    before: str
+    after: str
+    escape: Callable[[str], str]
+
+
+_STYLES: Final[dict[str, _Style]] = {
+    "plain": _Style(None, "", "", str),
+    "telegram": _Style(4096, "<pre>", "</pre>", _escape_html),
+    "discord": _Style(2000, "```\n", "\n```", _escape_discord),
+    "discord_embed": _Style(4096, "```\n", "\n```", _escape_discord),
+}
+
+
+@attrs.frozen
+class Row:
+    """A line about a currency; one that is `kept` is never left out."""
+
+    line: str
+    kept: bool = False
+
+
+@attrs.frozen
+class Bounds:
+    """What messages must keep to: each of them its `limit` in UTF-16 units, and the rest all of them together.
+
+    Raises ConfigError for an unknown style, and for a bound that is not a whole number from 1. Without a limit it is
+    that of the style.
+    """
+
+    style: str = "plain"
+    limit: int | None = None
+    max_parts: int | None = None
+    max_total: int | None = None
+    max_lines: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.style not in _STYLES:
+            raise ConfigError(f"style must be one of {', '.join(_STYLES)}, not {self.style!r}")
+        for name in ("limit", "max_parts", "max_total", "max_lines"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
+
+    @property
+    def room(self) -> float:
+        """How long the text within the mark-up of one message may be."""
+        limit = _STYLES[self.style].limit if self.limit is None else self.limit
+        return float("inf") if limit is None else limit - self.markup
+
+    @property
+    def markup(self) -> int:
+        """How long the mark-up around the text of one message is."""
+        return len(_STYLES[self.style].before) + len(_STYLES[self.style].after)
+
+    @property
+    def may_omit(self) -> bool:
+        """Whether there is a bound for which currencies may be left out."""
+        return (self.max_parts, self.max_total, self.max_lines) != (None, None, None)
+
+    def escape(self, line: str) -> str:
+        """Return a line so that it cannot end the mark-up around it."""
+        return _STYLES[self.style].escape(line)
+
+    def check_limit(self, lines: Iterable[str], notice: str) -> None:
+        """Raise ConfigError unless each line fits into a message, together with the notice."""
+        least = max(map(count_units, lines), default=-1) + (1 + count_units(notice) if notice else 0)
+        if least > self.room:
+            raise ConfigError(
+                f"limit must be at least {least + self.markup}, not {self.room + self.markup}: the longest line and "
+                "the notice need as much"
+            )
+
+    def admit(self, messages: Sequence[str], lines: int) -> bool:
+        """Return whether messages with so many lines about currencies keep to the bounds on all of them."""
+        return (
+            (self.max_parts is None or len(messages) <= self.max_parts)
+            and (self.max_total is None or sum(map(count_units, messages)) <= self.max_total)
+            and (self.max_lines is None or lines <= self.max_lines)
+        )
+
+    def pack(self, lines: Iterable[str], notice: str) -> list[str] | None:
+        """Return the fewest messages that have the lines, in order, and each the notice; None if a line is too long."""
+        style = _STYLES[self.style]
+        room = self.room - (count_units(notice) + 1 if notice else 0)
+        packed: list[list[str]] = [[]]
+        used = -1
+        for line in lines:
+            length = count_units(line)
+            if length > room:
+                return None
+            if used + 1 + length > room:
+                packed.append([])
+                used = -1
+            packed[-1].append(line)
+            used += 1 + length
+        end = [notice] if notice else []
+        return [style.before + "\n".join([*part, *end]) + style.after for part in packed]
+
+
+def count_units(text: str) -> int:
+    """Return the length of a text in UTF-16 units, as Telegram counts it; it is never less than `len(text)`."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def make_messages(
+    rows: Sequence[Row], details: Sequence[Sequence[str]], notices: Sequence[str], bounds: Bounds
+) -> list[str]:
+    """Return messages with the rows in order, then the details, and each with the notice as its last line.
+
+    `details` and `notices` are alternatives, the longest first; an empty notice is none. Only where there is a bound on
+    all messages together, rows that are not kept give way to a line that says how many.
+
+    Raises ConfigError if the bounds have no room for what must be there.
+    """
+    escape = bounds.escape
+    rows = [attrs.evolve(row, line=escape(row.line)) for row in rows]
+    details = [[*map(escape, lines)] for lines in details]
+    notices = [*map(escape, notices)]
+
+    whole = bounds.pack([*_lines(rows), *details[0]], notices[0])
+    if whole is not None and len(whole) == 1 and bounds.admit(whole, len(rows)):
+        return whole
+    bounds.check_limit(_lines(rows), notices[-1])
+    longest = max(map(count_units, _lines(rows)), default=-1)
+    for notice in notices:
+        length = count_units(notice)
+        if notice != notices[-1] and (
+            length > max(bounds.room // _SHARE, _SHORT_NOTICE) or longest + 1 + length > bounds.room
+        ):
+            continue
+        for lines in details:
+            if bounds.may_omit and count_units("\n".join(lines)) > bounds.room // _SHARE:
+                continue
+            messages = _with_most(rows, lines, notice, bounds)
+            if messages is not None:
+                return messages
+    raise _too_small(rows, notices[-1], bounds)
+
+
+def _with_most(rows: Sequence[Row], details: Sequence[str], notice: str, bounds: Bounds) -> list[str] | None:
+    """Return messages with as many rows as there is room for; None if there is none for those that are kept."""
+    others = [index for index, row in enumerate(rows) if not row.kept]
+
+    def attempt(count: int) -> list[str] | None:
+        lines = _choose(rows, {*others[count:]})
+        messages = bounds.pack([*lines, *details], notice)
+        return messages if messages is not None and bounds.admit(messages, len(lines)) else None
+
+    best = attempt(len(others))
+    if best is not None or not bounds.may_omit:
+        return best
+    least, most = 0, len(others) - 1
+    while least <= most:
+        middle = (least + most) // 2
+        messages = attempt(middle)
+        if messages is None:
+            most = middle - 1
+        else:
+            best, least = messages, middle + 1
+    return best
+
+
+def _choose(rows: Sequence[Row], omitted: set[int]) -> list[str]:
+    lines = [row.line for index, row in enumerate(rows) if index not in omitted]
+    return [*lines, f"and {len(omitted)} more currenc{'y' if len(omitted) == 1 else 'ies'}"] if omitted else lines
+
+
+def _lines(rows: Iterable[Row]) -> list[str]:
+    return [row.line for row in rows]
+
+
+def _too_small(rows: Sequence[Row], notice: str, bounds: Bounds) -> ConfigError:
+    lines = _choose(rows, {index for index, row in enumerate(rows) if not row.kept})
+    bounds.check_limit(lines, notice)
+    messages = bounds.pack(lines, notice) or []
+    return ConfigError(
+        f"the currencies that are kept need max_parts={len(messages)}, max_total={sum(map(count_units, messages))} and "
+        f"max_lines={len(lines)}: allow more, or keep fewer"
+    )

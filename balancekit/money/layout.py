@@ -1,0 +1,51 @@
+"""Where names and amounts stand in a line: in columns, and so that no name moves what is around it. Pure."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+from balancekit.money.amounts import format_amount
+
+_RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
+_WITHOUT_WIDTH: Final = frozenset({"Mn", "Me", "Cf"})
+
+
+def align_decimal_points(amounts: Iterable[Decimal], most: int | None = None) -> list[str]:
+    """Write amounts in plain notation with every digit, padded so that their decimal points stand in one column.
+
+    With `most`, amounts with more characters than that before or after the point stand out.
+    """
+    halves = [format_amount(amount).partition(".") for amount in amounts]
+    before = _greatest((len(whole) for whole, _, _ in halves), most)
+    after = _greatest((len(point + rest) for _, point, rest in halves), most)
+    return [f"{whole:>{before}}{point + rest:<{after}}" for whole, point, rest in halves]
+
+
+def align_names(names: Sequence[str], most: int | None = None) -> list[str]:
+    """Return names padded to one width; with `most`, those that are wider than that stand out."""
+    widths = [*map(_columns, names)]
+    width = _greatest(widths, most)
+    return [name + " " * (width - own) for name, own in zip(names, widths, strict=True)]
+
+
+def isolate(name: str) -> str:
+    """Return a code or a label so that it neither reorders nor moves what is around it.
+
+    Letters that are written from right to left would reorder it, and many blanks would move it to another line.
+    """
+    name = " ".join(name.split())
+    if name.isascii() or not any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in name):
+        return name
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def _greatest(lengths: Iterable[int], most: int | None) -> int:
+    return max((length for length in lengths if most is None or length <= most), default=0)
+
+
+def _columns(name: str) -> int:
+    if name.isascii():
+        return len(name)
+    wide = sum(unicodedata.east_asian_width(character) in {"F", "W"} for character in name)
+    return len(name) + wide - sum(unicodedata.category(character) in _WITHOUT_WIDTH for character in name)
