@@ -11,9 +11,9 @@ TextStyle = Literal["plain", "telegram", "discord", "discord_embed"]
 """How messages are marked up: not at all, as HTML for Telegram, or as a block of code for Discord."""
 
 # Where currencies may be left out, or messages are many, what is not a currency may take a quarter of a message, and a
-# notice this many UTF-16 units in any case.
+# frame this many UTF-16 units in any case.
 _SHARE: Final = 4
-_SHORT_NOTICE: Final = 200
+_SHORT_FRAME: Final = 200
 
 
 def _escape_html(line: str) -> str:
@@ -47,6 +47,19 @@ class Row:
 
     line: str
     kept: bool = False
+
+
+@attrs.frozen
+class Frame:
+    """What each message has around its lines: what a view is of, and the notice. An empty text is none."""
+
+    scope: str = ""
+    notice: str = ""
+
+    @property
+    def length(self) -> int:
+        """How many UTF-16 units it adds to a message with other lines."""
+        return sum(1 + count_units(line) for line in (self.scope, self.notice) if line)
 
 
 @attrs.frozen
@@ -91,9 +104,9 @@ class Bounds:
         """Return a line so that it cannot end the mark-up around it."""
         return _STYLES[self.style].escape(line)
 
-    def check_limit(self, lines: Iterable[str], notice: str) -> None:
-        """Raise ConfigError unless each line fits into a message, together with the notice."""
-        least = max(map(count_units, lines), default=-1) + (1 + count_units(notice) if notice else 0)
+    def check_limit(self, lines: Iterable[str], frame: Frame) -> None:
+        """Raise ConfigError unless each line fits into a message, together with the frame."""
+        least = max(map(count_units, lines), default=-1) + frame.length
         if least > self.room:
             raise ConfigError(
                 f"limit must be at least {least + self.markup}, not {self.room + self.markup}: the longest line and "
@@ -108,10 +121,10 @@ class Bounds:
             and (self.max_lines is None or lines <= self.max_lines)
         )
 
-    def pack(self, lines: Iterable[str], notice: str) -> list[str] | None:
-        """Return the fewest messages that have the lines, in order, and each the notice; None if a line is too long."""
+    def pack(self, lines: Iterable[str], frame: Frame) -> list[str] | None:
+        """Return the fewest messages that have the lines, in order, each in the frame; None if a line is too long."""
         style = _STYLES[self.style]
-        room = self.room - (count_units(notice) + 1 if notice else 0)
+        room = self.room - frame.length
         packed: list[list[str]] = [[]]
         used = -1
         for line in lines:
@@ -123,8 +136,9 @@ class Bounds:
                 used = -1
             packed[-1].append(line)
             used += 1 + length
-        end = [notice] if notice else []
-        return [style.before + "\n".join([*part, *end]) + style.after for part in packed]
+        return [
+            style.before + "\n".join(filter(None, (frame.scope, *part, frame.notice))) + style.after for part in packed
+        ]
 
 
 def count_units(text: str) -> int:
@@ -133,47 +147,46 @@ def count_units(text: str) -> int:
 
 
 def make_messages(
-    rows: Sequence[Row], details: Sequence[Sequence[str]], notices: Sequence[str], bounds: Bounds
+    rows: Sequence[Row], details: Sequence[Sequence[str]], frames: Sequence[Frame], bounds: Bounds
 ) -> list[str]:
-    """Return messages with the rows in order, then the details, and each with the notice as its last line.
+    """Return messages with the rows in order, then the details, and each in a frame.
 
-    `details` and `notices` are alternatives, the longest first; an empty notice is none. Only where there is a bound on
-    all messages together, rows that are not kept give way to a line that says how many.
+    `details` and `frames` are alternatives, the longest first. Only where there is a bound on all messages together,
+    rows that are not kept give way to a line that says how many.
 
     Raises ConfigError if the bounds have no room for what must be there.
     """
     escape = bounds.escape
     rows = [attrs.evolve(row, line=escape(row.line)) for row in rows]
     details = [[*map(escape, lines)] for lines in details]
-    notices = [*map(escape, notices)]
+    frames = [Frame(escape(frame.scope), escape(frame.notice)) for frame in frames]
 
-    whole = bounds.pack([*_lines(rows), *details[0]], notices[0])
+    whole = bounds.pack([*_lines(rows), *details[0]], frames[0])
     if whole is not None and len(whole) == 1 and bounds.admit(whole, len(rows)):
         return whole
-    bounds.check_limit(_lines(rows), notices[-1])
+    bounds.check_limit(_lines(rows), frames[-1])
     longest = max(map(count_units, _lines(rows)), default=-1)
-    for notice in notices:
-        length = count_units(notice)
-        if notice != notices[-1] and (
-            length > max(bounds.room // _SHARE, _SHORT_NOTICE) or longest + 1 + length > bounds.room
+    for frame in frames:
+        if frame != frames[-1] and (
+            frame.length > max(bounds.room // _SHARE, _SHORT_FRAME) or longest + frame.length > bounds.room
         ):
             continue
         for lines in details:
             if bounds.may_omit and count_units("\n".join(lines)) > bounds.room // _SHARE:
                 continue
-            messages = _with_most(rows, lines, notice, bounds)
+            messages = _with_most(rows, lines, frame, bounds)
             if messages is not None:
                 return messages
-    raise _too_small(rows, notices[-1], bounds)
+    raise _too_small(rows, frames[-1], bounds)
 
 
-def _with_most(rows: Sequence[Row], details: Sequence[str], notice: str, bounds: Bounds) -> list[str] | None:
+def _with_most(rows: Sequence[Row], details: Sequence[str], frame: Frame, bounds: Bounds) -> list[str] | None:
     """Return messages with as many rows as there is room for; None if there is none for those that are kept."""
     others = [index for index, row in enumerate(rows) if not row.kept]
 
     def attempt(count: int) -> list[str] | None:
         lines = _choose(rows, {*others[count:]})
-        messages = bounds.pack([*lines, *details], notice)
+        messages = bounds.pack([*lines, *details], frame)
         return messages if messages is not None and bounds.admit(messages, len(lines)) else None
 
     best = attempt(len(others))
@@ -199,10 +212,10 @@ def _lines(rows: Iterable[Row]) -> list[str]:
     return [row.line for row in rows]
 
 
-def _too_small(rows: Sequence[Row], notice: str, bounds: Bounds) -> ConfigError:
+def _too_small(rows: Sequence[Row], frame: Frame, bounds: Bounds) -> ConfigError:
     lines = _choose(rows, {index for index, row in enumerate(rows) if not row.kept})
-    bounds.check_limit(lines, notice)
-    messages = bounds.pack(lines, notice) or []
+    bounds.check_limit(lines, frame)
+    messages = bounds.pack(lines, frame) or []
     return ConfigError(
         f"the currencies that are kept need max_parts={len(messages)}, max_total={sum(map(count_units, messages))} and "
         f"max_lines={len(lines)}: allow more, or keep fewer"

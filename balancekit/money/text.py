@@ -9,7 +9,7 @@ from typing import Final
 from balancekit.errors import ConfigError
 from balancekit.money.amounts import ZERO, format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.chat import Bounds, Row, make_messages
+from balancekit.money.chat import Bounds, Frame, Row, make_messages
 from balancekit.money.currencies import AssetType, check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate
 from balancekit.money.notice import describe_notice
@@ -38,15 +38,19 @@ def to_texts(
     keep: Iterable[str] = (),
     values: Mapping[CurrencyKey, Decimal] | None = None,
     align: bool = False,
+    scope: str | None = None,
     now: datetime | None = None,
 ) -> list[str]:
-    """Write a result as messages; see `MergedBalances.to_texts`. With `values` the largest comes first."""
+    """Write a result as messages; see `MergedBalances.to_texts`.
+
+    With `values` the largest comes first. `scope` says what a view is of, and is the first line of each message.
+    """
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(accounts)
     rows = _rows(_in_order(totals, values), stale, _check_codes(keep), moment, align=align)
     if not rows and (accounts or not failures):
         rows = [Row("Nothing held" if accounts else "No accounts", kept=True)]
-    return make_messages(rows, _details(failures, stale, moment), _notices(accounts, failures, stale), bounds)
+    return make_messages(rows, _details(failures, stale, moment), _frames(accounts, failures, scope or ""), bounds)
 
 
 def describe_age(snapshot: AccountBalances, now: datetime) -> str:
@@ -118,12 +122,12 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
     return [grouped, []] if len(listed) > _MAX_LISTED else [listed, grouped, []]
 
 
-def _notices(
-    accounts: Collection[AccountBalances], failures: Collection[AccountFailure], stale: Collection[str]
-) -> list[str]:
+def _frames(accounts: Collection[AccountBalances], failures: Collection[AccountFailure], scope: str) -> list[Frame]:
     named, counted = (describe_notice(accounts, failures, names=names) or "" for names in (True, False))
-    notices = [counted, counted.partition(":")[0]]
-    return notices if len({*stale, *(one.account for one in failures)}) > _MAX_NAMED else [named, *notices]
+    word = counted.partition(":")[0]
+    frames = [Frame(scope, counted), Frame(scope and "Only a part", word)]
+    affected = len(stale_accounts(accounts).keys() | {failure.account for failure in failures})
+    return frames if affected > _MAX_NAMED else [Frame(scope, named), *frames]
 
 
 def _duration(seconds: float) -> str:
