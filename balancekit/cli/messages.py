@@ -1,9 +1,12 @@
 """Sentences about a result: which accounts it covers, which it lacks, and why."""
 
+from collections.abc import Collection, Sequence
+
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountFailure
 from balancekit.money.merge import MergedBalances
 from balancekit.money.notice import count_accounts
+from balancekit.money.reasons import MAX_LISTED, group_by_reason
 
 
 def pluralize(count: int, noun: str) -> str:
@@ -27,6 +30,22 @@ def describe_failure(failure: AccountFailure) -> str:
     code = f"{error.code}: " if error.code and error.code not in error.message else ""
     hint = f". {error.hint}" if error.hint else ""
     return f"{head}: {code}{error.message}{hint}"
+
+
+def describe_failures(failures: Sequence[AccountFailure]) -> list[str]:
+    """Return a line for each failure; of more than five, one for each reason, with the first account as its example."""
+    if len(failures) <= MAX_LISTED:
+        return [*map(describe_failure, failures)]
+    lines: list[str] = []
+    for reason, group in group_by_reason(failures).items():
+        head = "" if len(group) == 1 else f"{len(group)} accounts: {reason}. First "
+        lines.append(head + describe_failure(group[0]))
+    return lines
+
+
+def name_or_count(labels: Collection[str]) -> str:
+    """Return the labels of accounts, or how many they are if they are more than five."""
+    return ", ".join(labels) if len(labels) <= MAX_LISTED else pluralize(len(labels), "account")
 
 
 def describe_hidden_zeros(count: int, remedy: str = "") -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
-from balancekit.cli.messages import describe_failure
+from balancekit.cli.messages import describe_failures
 from balancekit.cli.stream_errors import silence_broken_pipes
 from balancekit.http.messages import excerpt
 
@@ -73,8 +73,8 @@ def echo_error(message: str, style: str = "") -> None:
 
 def echo_failures(merged: "MergedBalances") -> None:
     """Write to stderr which accounts could not be read and why; the last line says which ones the totals lack."""
-    for failure in merged.failures:
-        echo_error(describe_failure(failure))
+    for line in describe_failures(merged.failures):
+        echo_error(line)
     notice = merged.notice
     if notice is not None:
         echo_error(notice, ERROR_STYLE)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from balancekit.cli.messages import describe_coverage
+from balancekit.cli.messages import describe_coverage, name_or_count
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
@@ -43,7 +43,7 @@ def render_totals(
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
         cells = map(Text, (total.asset_type, amount, *changes[index : index + 1]))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
-        accounts = Text(", ".join(holders) or _EMPTY)
+        accounts = Text(name_or_count(holders) or _EMPTY)
         changed = bool(changes and changes[index])
         table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
     return _with_heading("Totals of", merged, table, note)

@@ -18,6 +18,9 @@ from balancekit.errors import (
 )
 from balancekit.money.balances import AccountFailure
 
+MAX_LISTED: Final = 5
+"""More accounts than these are counted and grouped instead of listed."""
+
 # An error of a class of one's own has the reason of the class that it derives from.
 _REASONS: Final[dict[type[BaseException], str]] = {
     AuthenticationError: "key refused",

@@ -13,12 +13,11 @@ from balancekit.money.chat import Bounds, Frame, Row, make_messages
 from balancekit.money.currencies import AssetType, check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate
 from balancekit.money.notice import describe_notice
-from balancekit.money.reasons import describe_reasons
+from balancekit.money.reasons import MAX_LISTED, describe_reasons
 
 CurrencyKey = tuple[str, AssetType]
 
-# More accounts than these are counted instead of named: in lines of their own, and in the notice.
-_MAX_LISTED: Final = 5
+# More accounts than these are not named in the notice.
 _MAX_NAMED: Final = 20
 
 # A longer name, or more digits on one side of the point, may stand out, so that one does not make all lines long.
@@ -119,7 +118,7 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
         oldest = min(stale.values(), key=lambda snapshot: snapshot.fetched_at)
         noun = "account is" if len(stale) == 1 else "accounts are"
         grouped.append(f"{len(stale)} {noun} not fresh: the oldest {describe_age(oldest, now)}")
-    return [grouped, []] if len(listed) > _MAX_LISTED else [listed, grouped, []]
+    return [grouped, []] if len(listed) > MAX_LISTED else [listed, grouped, []]
 
 
 def _frames(accounts: Collection[AccountBalances], failures: Collection[AccountFailure], scope: str) -> list[Frame]:

@@ -2,8 +2,21 @@
 
 import pytest
 
-from balancekit import AccountFailure, BadRequestError, ConfigError, ServiceUnavailableError, merge
-from balancekit.cli.messages import describe_coverage, describe_failure, describe_hidden_zeros
+from balancekit import (
+    AccountFailure,
+    BadRequestError,
+    ConfigError,
+    ProviderTimeoutError,
+    ServiceUnavailableError,
+    merge,
+)
+from balancekit.cli.messages import (
+    describe_coverage,
+    describe_failure,
+    describe_failures,
+    describe_hidden_zeros,
+    name_or_count,
+)
 
 
 def _failure(account, error=None):
@@ -42,3 +55,23 @@ def test_a_failure_has_its_code_and_hint(error, expected):
 def test_hidden_zeros_are_counted(count, expected):
     """The number of hidden zeros is stated with the remedy; none is an empty text."""
     assert describe_hidden_zeros(count, "!") == expected
+
+
+def test_few_failures_are_listed_and_many_are_grouped_by_reason():
+    """Of more than five, each reason has one line, with its first account as the example."""
+    timed_out = [
+        _failure(f"b{number}", ProviderTimeoutError("no response", account=f"b{number}", provider="fake"))
+        for number in range(5)
+    ]
+
+    assert len(describe_failures(timed_out)) == 5
+    assert describe_failures([_failure("a"), *timed_out]) == [
+        "5 accounts: timed out. First b0 (fake): no response",
+        "a (fake): 503",
+    ]
+
+
+def test_few_accounts_are_named_and_many_are_counted():
+    """A cell with three hundred labels would be longer than the table."""
+    assert name_or_count("abcde") == "a, b, c, d, e"
+    assert name_or_count("abcdef") == "6 accounts"
