@@ -10,7 +10,7 @@ from typing import Any, Self
 import attrs
 
 from balancekit.errors import AmbiguousCurrencyError, BalancekitError
-from balancekit.money import serialization, text
+from balancekit.money import json_format, text
 from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
@@ -18,7 +18,7 @@ from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.notice import describe_notice
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
-from balancekit.money.totals import check_totals, sum_by_currency
+from balancekit.money.totals import check_distinct, sum_by_currency
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class MergedBalances:
     failures: tuple[AccountFailure, ...] = attrs.field(default=(), converter=tuple[AccountFailure, ...])
 
     def __attrs_post_init__(self) -> None:
-        _check_distinct(self.accounts, self.failures)
+        check_distinct(self.accounts, self.failures)
 
     @property
     def complete(self) -> bool:
@@ -109,12 +109,11 @@ class MergedBalances:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""
-        # These two follow from the rest; they are for readers of the JSON that do not use balancekit.
-        return serialization.to_dict(self, complete=self.complete, as_of=self.as_of)
+        return json_format.write_result(self.totals, self.accounts, self.failures)
 
     def to_json(self) -> str:
         """Return the result as JSON text; amounts are strings in plain notation."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
     def to_text(
         self,
@@ -168,9 +167,7 @@ class MergedBalances:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""
-        merged = serialization.from_dict(data, cls, "a merged result")
-        check_totals(merged.totals, merged.accounts)
-        return merged
+        return cls(*json_format.read_result(data))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -274,19 +271,3 @@ def _apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> Acc
         attrs.evolve(balance, currency=aliases.get(balance.currency, balance.currency)) for balance in snapshot.balances
     )
     return attrs.evolve(snapshot, balances=balances)
-
-
-def _check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> None:
-    read: dict[str, AccountBalances] = {}
-    for snapshot in accounts:
-        if snapshot.account in read:
-            raise ValueError(f"account {snapshot.account!r} would be counted twice")
-        read[snapshot.account] = snapshot
-    failed: set[str] = set()
-    for failure in failures:
-        if failure.account in failed:
-            raise ValueError(f"account {failure.account!r} failed twice: merge each account once")
-        failed.add(failure.account)
-        # An earlier snapshot may stand in for one that could not be read, but then it is marked as stale.
-        if failure.account in read and not read[failure.account].stale:
-            raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")

@@ -1,4 +1,4 @@
-"""Results as JSON and back, with amounts as strings in plain notation."""
+"""Turning dicts, lists and strings back into values, with the path of what does not fit."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origi
 
 import attrs
 
-from balancekit import errors
-from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.amounts import format_amount, parse_amount
-from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.currencies import AssetType, check_label
+from balancekit.money.amounts import parse_amount
+from balancekit.money.balances import AccountBalances
+from balancekit.money.currencies import AssetType
 from balancekit.money.exact_json import json_type_name
 
 if TYPE_CHECKING:
@@ -24,42 +22,6 @@ _Hook = Callable[[Any, Any], Any]
 
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
-
-# The names that are read as a class of error; any other is read as ProviderError.
-_ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, BalancekitError)
-}
-
-
-def _label(value: str | None) -> str | None:
-    return check_label(value) if value else None
-
-
-@attrs.frozen
-class _WrittenError:
-    type: str
-    message: str
-    status: int | None = None
-    code: str | None = None
-    retryable: bool = False
-    hint: str | None = None
-    retry_after: float | None = None
-    account: str | None = attrs.field(default=None, converter=_label)
-    provider: str | None = attrs.field(default=None, converter=_label)
-
-
-@attrs.frozen
-class _WrittenFailure:
-    account: str
-    provider: str
-    error: _WrittenError
-    last_known: AccountBalances | None = None
-
-
-def to_dict(value: attrs.AttrsInstance, **derived: object) -> dict[str, Any]:
-    """Turn a value of an attrs class into dicts, lists and strings ready for JSON; `derived` come before its fields."""
-    unstructure = _unstructurer().unstructure
-    return cast("dict[str, Any]", unstructure(derived) | unstructure(value))
 
 
 class StructureError(ValueError):
@@ -83,31 +45,6 @@ def from_dict(data: object, cls: type[_Value], name: str) -> _Value:
     except Exception as error:  # noqa: BLE001 - whatever data makes a constructor raise
         path, reason = _first_fault(error)
     raise StructureError(name, path, reason)
-
-
-@cache
-def _unstructurer() -> "cattrs.Converter":
-    import cattrs
-    from cattrs.gen import make_dict_unstructure_fn, override
-
-    converter = cattrs.Converter(unstruct_collection_overrides={tuple: list})
-    converter.register_unstructure_hook(Decimal, format_amount)
-    converter.register_unstructure_hook(datetime, datetime.isoformat)
-    # What few providers report takes no place where it is not reported. A snapshot is written by the hook of balances.
-    absent = override(omit_if_default=True)
-    converter.register_unstructure_hook(
-        Balance, make_dict_unstructure_fn(Balance, converter, available=absent, pending=absent)
-    )
-    converter.register_unstructure_hook(
-        AccountBalances, make_dict_unstructure_fn(AccountBalances, converter, reported_at=absent)
-    )
-    converter.register_unstructure_hook(
-        CurrencyTotal, make_dict_unstructure_fn(CurrencyTotal, converter, _snapshots=override(omit=True))
-    )
-    converter.register_unstructure_hook(
-        AccountFailure, lambda failure: converter.unstructure(_from_failure(failure), _WrittenFailure)
-    )
-    return converter
 
 
 @cache
@@ -136,10 +73,21 @@ def _structurer() -> "cattrs.Converter":
 
     converter.register_structure_hook_factory(attrs.has, object_hook)
     converter.register_structure_hook_factory(_is_tuple, tuple_hook)
+    structure_snapshot = make_dict_structure_fn(AccountBalances, converter)
     converter.register_structure_hook(
-        AccountFailure, lambda data, _: _to_failure(converter.structure(data, _WrittenFailure))
+        AccountBalances, _object_hook(lambda data, kind: structure_snapshot(_with_owners(data), kind))
     )
     return converter
+
+
+def _with_owners(data: Mapping[str, object]) -> Mapping[str, object]:
+    """Add an account and its provider to its balances, which need not name them."""
+    balances = data.get("balances")
+    if not isinstance(balances, list):
+        return data
+    owner = {name: data[name] for name in ("account", "provider") if name in data}
+    named = [owner | one if isinstance(one, dict) else one for one in cast("list[object]", balances)]
+    return {**data, "balances": named}
 
 
 def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - a type form, such as tuple[X, ...]
@@ -224,45 +172,3 @@ def _first_fault(error: BaseException) -> tuple[str, str]:
                 return path.lstrip("."), "missing"
             case _:
                 return path.lstrip("."), str(error)
-
-
-def _from_failure(failure: AccountFailure) -> _WrittenFailure:
-    error = failure.error
-    kind = type(error).__name__
-    if isinstance(error, ProviderError):
-        written = _WrittenError(
-            kind,
-            error.message,
-            error.status,
-            error.code,
-            error.retryable,
-            error.hint,
-            error.retry_after,
-            error.account,
-            error.provider,
-        )
-    else:
-        written = _WrittenError(kind, str(error))
-    return _WrittenFailure(failure.account, failure.provider, written, failure.last_known)
-
-
-def _to_failure(written: _WrittenFailure) -> AccountFailure:
-    error = _to_error(written.error, written.account, written.provider)
-    return AccountFailure(written.account, written.provider, error, written.last_known)
-
-
-def _to_error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
-    # The writer may have a class of its own, which is not known here.
-    kind = _ERRORS.get(written.type, ProviderError)
-    if not issubclass(kind, ProviderError):
-        return kind(written.message)
-    return kind(
-        written.message,
-        account=written.account or account,
-        provider=written.provider or provider,
-        status=written.status,
-        code=written.code,
-        retryable=written.retryable,
-        hint=written.hint,
-        retry_after=written.retry_after,
-    )

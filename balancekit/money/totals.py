@@ -2,11 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
+import attrs
+
 from balancekit.money.amounts import add_exactly
-from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import AssetType
 
 _amount_of: Final = attrgetter("amount")
@@ -29,26 +32,62 @@ def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal,
     )
 
 
-def check_totals(totals: Iterable[CurrencyTotal], accounts: Iterable[AccountBalances]) -> None:
-    """Raise ValueError unless the totals are those of the accounts; a view may lack totals that are zero."""
-    expected = {(total.currency, total.asset_type): total for total in sum_by_currency(accounts)}
-    for total in totals:
-        whole = expected.pop((total.currency, total.asset_type), None)
-        if add_exactly(balance.amount for balance in total.balances) != total.amount:
+def check_distinct(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> None:
+    """Raise ValueError if an account is in a result twice."""
+    read: dict[str, AccountBalances] = {}
+    for snapshot in accounts:
+        if snapshot.account in read:
+            raise ValueError(f"account {snapshot.account!r} would be counted twice")
+        read[snapshot.account] = snapshot
+    failed: set[str] = set()
+    for failure in failures:
+        if failure.account in failed:
+            raise ValueError(f"account {failure.account!r} failed twice: merge each account once")
+        failed.add(failure.account)
+        # An earlier snapshot may stand in for one that could not be read, but then it is marked as stale.
+        if failure.account in read and not read[failure.account].stale:
+            raise ValueError(f"account {failure.account!r} was both read and failed: merge each account once")
+
+
+@attrs.frozen
+class WrittenTotal:
+    """What was written of a total, which need not be true; `balances` are None where they were not written."""
+
+    currency: str
+    asset_type: AssetType
+    amount: Decimal
+    available: Decimal | None = None
+    pending: Decimal | None = None
+    balances: tuple[Balance, ...] | None = None
+
+
+def restore_totals(written: Iterable[WrittenTotal], accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
+    """Return the totals that were written, summed anew; a view may lack totals that are zero.
+
+    Raises ValueError unless they are those of the accounts.
+    """
+    summed = {(total.currency, total.asset_type): total for total in sum_by_currency(accounts)}
+    restored: list[CurrencyTotal] = []
+    for total in written:
+        whole = summed.pop((total.currency, total.asset_type), None)
+        if whole is None:
+            problem = "are not those of the accounts, or are of another currency or type"
+        elif _parts_of(whole) != _parts_of(total):
             problem = "do not add up to its total"
-        elif whole is not None and Counter(total.balances) == Counter(whole.balances):
-            continue
-        elif any(
-            balance.currency != total.currency or balance.asset_type not in {total.asset_type, AssetType.UNKNOWN}
-            for balance in total.balances
-        ):
-            problem = "are of another currency or type"
-        else:
+        elif total.balances is not None and Counter(total.balances) != Counter(whole.balances):
             problem = "are not those of the accounts"
+        else:
+            restored.append(whole)
+            continue
         raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
-    for missing in expected.values():
+    for missing in summed.values():
         if missing.amount:
             raise ValueError(f"not a merged result: the total of {missing.currency} is missing")
+    return tuple(restored)
+
+
+def _parts_of(total: CurrencyTotal | WrittenTotal) -> tuple[Decimal | None, ...]:
+    return total.amount, total.available, total.pending
 
 
 def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:

@@ -118,7 +118,7 @@ def test_a_kept_balance_is_itself_its_amount_and_its_reference(provider, line, m
 
 @pytest.mark.parametrize(
     ("provider", "line", "most"),
-    [(SHOP, crypto_line, 230), (TILL, getmany_line, 320)],
+    [(SHOP, crypto_line, 240), (TILL, getmany_line, 320)],
     ids=["cryptoprocessing", "getmany"],
 )
 def test_the_memory_of_a_kept_balance_is_bounded(provider, line, most):

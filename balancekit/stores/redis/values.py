@@ -14,9 +14,10 @@ import attrs
 
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.transport import MAX_RESPONSE_BODY
+from balancekit.money import json_format
 from balancekit.money.balances import AccountBalances
 from balancekit.money.exact_json import ShapeError, decode_json
-from balancekit.money.serialization import StructureError, from_dict, to_dict
+from balancekit.money.serialization import StructureError, from_dict
 from balancekit.stores.base import Change
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,11 @@ class ParsedSnapshot:
 
 def write_snapshot(key: str, snapshot: AccountBalances) -> bytes:
     """Write the snapshot of an account as JSON text."""
-    return seal(key, json.dumps(to_dict(snapshot), ensure_ascii=False, separators=(",", ":"))[1:].encode())
+    fields = json_format.write_snapshot(snapshot)
+    # The first release reads only balances that name their account and provider.
+    owner = {"account": fields["account"], "provider": fields["provider"]}
+    fields["balances"] = [balance | owner for balance in fields["balances"]]
+    return seal(key, json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:].encode())
 
 
 def seal(key: str, fields: bytes) -> bytes:

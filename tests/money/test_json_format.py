@@ -1,8 +1,10 @@
-"""Results as JSON and back."""
+"""The format of results as JSON: what is written, and what is read."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
+from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
@@ -19,7 +21,7 @@ from balancekit import (
     RateLimitedError,
     merge,
 )
-from balancekit.money import serialization
+from balancekit.money import json_format, serialization
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AMOUNTS = st.builds("{}{}e{}".format, st.sampled_from(["", "-"]), st.integers(0, 10**99), st.integers(-100, 100)).map(
@@ -69,9 +71,126 @@ def test_the_dict_has_what_a_reader_without_the_library_needs(merged):
     assert written["failures"][0]["error"]["type"] == "RateLimitedError"
 
 
-def test_the_dict_is_made_of_what_json_has(merged):
-    """The dict can be handed to any JSON encoder."""
-    assert json.loads(json.dumps(merged.to_dict())) == merged.to_dict()
+def test_the_format_names_itself_and_its_version(merged):
+    """A reader knows before anything else what it reads."""
+    assert list(merged.to_dict().items())[:2] == [("format", "balancekit.balances"), ("version", 1)]
+
+
+class Text(str):
+    """A string of a class of its own."""
+
+    __slots__ = ()
+
+
+def _of_plain_types(value):
+    match value:
+        case dict():
+            return type(value) is dict and all(type(key) is str and _of_plain_types(one) for key, one in value.items())
+        case list():
+            return type(value) is list and all(map(_of_plain_types, value))
+        case _:
+            return type(value) in {str, int, float, bool, type(None)}
+
+
+def test_the_dict_is_of_plain_types(make_balance):
+    """Any encoder can be given it, such as one of YAML, which knows no members of enumerations."""
+    error = RateLimitedError(
+        Text("429"), account=Text("c"), provider=Text("fake"), status=HTTPStatus.TOO_MANY_REQUESTS, code=Text("odd")
+    )
+    held = Balance(Text("btc"), Decimal(1), AssetType.CRYPTO, Text("shop"), Text("fake"), Text("btc"), Text("base"))
+    snapshot = AccountBalances(Text("shop"), Text("fake"), (held,), NOW)
+
+    written = merge([snapshot], [AccountFailure(Text("c"), Text("fake"), error)]).to_dict()
+
+    assert _of_plain_types(written)
+    assert json.loads(json.dumps(written)) == written
+
+
+def test_a_balance_is_written_once(make_snapshot):
+    """Totals do not repeat their balances, and a failure not the snapshot that stands in for it."""
+    stale = make_snapshot("b", ("USDC", "8125"), stale=True)
+    error = ProviderError("odd", account="b", provider="fake")
+    merged = merge([make_snapshot("a", ("BTC", "7250")), stale], [AccountFailure("b", "fake", error, stale)])
+
+    text = merged.to_json()
+
+    assert (text.count("7250"), text.count("8125")) == (2, 2)
+    assert (text.count('"a"'), MergedBalances.from_json(text)) == (1, merged)
+
+
+def test_three_hundred_accounts_of_ten_currencies_are_small(make_snapshot):
+    """Somebody who keeps a result each minute has room for it."""
+    held = [(f"CODE{number}", f"{number}123456.12345678") for number in range(10)]
+    merged = merge(make_snapshot(f"merchant-account-{number:03}", *held) for number in range(300))
+
+    assert len(merged.to_json().encode()) < 450_000
+
+
+def test_the_parts_of_a_balance_and_the_moment_of_its_provider_come_back(make_balance):
+    """They are in the total, too, where every balance has the part."""
+    held = make_balance("USD", "5.00", "fiat", available=Decimal("3.10"), pending=Decimal("1e-8"))
+    merged = merge([AccountBalances("shop", "fake", (held,), NOW, reported_at=NOW - timedelta(hours=1))])
+
+    written = merged.to_dict()
+
+    parts = {"available": "3.10", "pending": "0.00000001"}
+    assert parts.items() <= written["accounts"][0]["balances"][0].items()
+    assert parts.items() <= written["totals"][0].items()
+    assert written["accounts"][0]["reported_at"] == written["as_of"] == "2025-12-31T23:00:00+00:00"
+    assert MergedBalances.from_dict(written) == merged
+
+
+def test_what_is_not_reported_is_left_out(merged):
+    """No reader can take a missing part for a zero."""
+    assert merged.to_dict()["accounts"][0]["balances"] == [
+        {"currency": "BTC", "asset_type": "crypto", "amount": "0.10", "code": "BTC"}
+    ]
+
+
+def test_a_total_that_was_read_is_as_old_as_its_accounts(make_snapshot):
+    """Its age does not get lost on the way."""
+    merged = merge([make_snapshot("a", ("BTC", "1"), stale=True), make_snapshot("b", ("EUR", "1", "fiat"))])
+
+    read = MergedBalances.from_json(merged.to_json())
+
+    assert [(total.as_of, total.stale) for total in read] == [(NOW, True), (NOW, False)]
+
+
+WITHOUT_VERSION = Path(__file__).parents[1] / "samples" / "results" / "without-version.json"
+
+
+def test_a_result_from_before_the_format_had_a_version_is_read():
+    """What was kept then is worth as much as before."""
+    read = MergedBalances.from_json(WITHOUT_VERSION.read_bytes())
+
+    assert [(total.currency, total.plain, len(total.balances)) for total in read] == [
+        ("BTC", "0.10000000", 1),
+        ("EUR", "-12.50", 2),
+        ("USDC", "250.000000000000000000000000000001", 2),
+    ]
+    assert [(one.account, one.stale) for one in read.accounts] == [("shop", False), ("till", True)]
+    gone, new, till = read.failures
+    assert (till.last_known, till.error.retry_after) == (read.accounts[1], 2.5)
+    assert (gone.last_known.balances[0].amount, type(new.error)) == (Decimal(7), ConfigError)
+    assert MergedBalances.from_json(read.to_json()) == read
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda total: total.update(balances=total["balances"] * 2), "not those of the accounts"),
+        (lambda total: total.update(balances=[]), "not those of the accounts"),
+        (lambda total: total.update(amount="0.2"), "do not add up"),
+    ],
+    ids=["doubled", "a balance less", "sum"],
+)
+def test_a_forged_total_from_before_the_format_had_a_version_is_refused(change, reason):
+    """Its totals repeat their balances, which must be those of the accounts."""
+    data = json.loads(WITHOUT_VERSION.read_bytes())
+    change(data["totals"][0])
+
+    with pytest.raises(ValueError, match=f"not a merged result: the balances of BTC .*{reason}"):
+        MergedBalances.from_dict(data)
 
 
 def test_an_empty_result_comes_back():
@@ -118,13 +237,27 @@ def test_an_error_without_facts_keeps_its_class(kind):
         (lambda data: data["accounts"][0].update(stale="no"), "stale"),
         (lambda data: data["accounts"][0]["balances"][0].update(amount=True), "amount"),
         (lambda data: data["totals"][0].update(amount="0.2"), "do not add up"),
-        (lambda data: data["totals"][0].update(amount="0.20", balances=data["totals"][0]["balances"] * 2), "not those"),
         (lambda data: data["totals"].append(data["totals"][0]), "not those of the accounts"),
         (lambda data: data.update(accounts=[]), "not those of the accounts"),
         (lambda data: data["accounts"].append(data["accounts"][0]), "would be counted twice"),
         (lambda data: data["totals"].pop(0), "the total of BTC is missing"),
         (lambda data: data.update(totals=[]), "the total of BTC is missing"),
-        (lambda data: data["totals"][0].update(balances=[], amount="0"), "BTC are not those of the accounts"),
+        (lambda data: data["totals"][0].update(amount="0"), "do not add up to its total"),
+        (lambda data: data["totals"][0].update(available="0.10"), "do not add up to its total"),
+        (lambda data: data["accounts"][0]["balances"][0].update(amount="1e2"), "do not add up to its total"),
+        (lambda data: data["accounts"][0]["balances"][0].update(account="b"), "belongs to another account"),
+        (lambda data: data["accounts"][0]["balances"][0].update(pending=0.5), r"balances\[0\]\.pending"),
+        (lambda data: data["accounts"][0].update(reported_at="2026-01-01T00:00:00"), "time zone"),
+        (lambda data: data["accounts"][0].update(account="a\nBTC 1000"), "not printable"),
+        (lambda data: data["accounts"][0].pop("account"), r"accounts\[0\]\.account: missing"),
+        (lambda data: data["failures"][0].update(last_known=None, last_known_in_accounts=True), "of 'c' is missing"),
+        (lambda data: data.update(format="balancekit.rates"), "format: expected 'balancekit.balances'"),
+        (lambda data: data.pop("format"), "format: expected 'balancekit.balances'"),
+        (lambda data: data.pop("version"), "version: expected a whole number"),
+        (lambda data: data.update(version=True), "version: expected a whole number"),
+        (lambda data: data.update(version="1"), "version: expected a whole number"),
+        (lambda data: data.update(version=0), "version: expected a whole number"),
+        (lambda data: data.update(version=2), "version: 2 is later than 1"),
         (lambda data: data["totals"][0].update(currency="ETH"), "of another currency"),
         (lambda data: data["totals"][0].update(asset_type="fiat"), "of another currency or type"),
         (lambda data: data["failures"][0]["error"].update(type="IncompleteError", retryable="yes"), "retryable"),
@@ -145,13 +278,27 @@ def test_an_error_without_facts_keeps_its_class(kind):
         "stale",
         "bool",
         "sum",
-        "doubled",
         "total twice",
         "no accounts",
         "account twice",
         "no total",
         "no totals",
-        "a balance less",
+        "zero",
+        "available",
+        "balance",
+        "owner",
+        "pending",
+        "no zone",
+        "label",
+        "no label",
+        "no last snapshot",
+        "format",
+        "no format",
+        "no version",
+        "version a bool",
+        "version a text",
+        "no such version",
+        "later version",
         "renamed",
         "retyped",
         "retryable",
@@ -210,7 +357,7 @@ def test_a_snapshot_comes_back_exactly(amounts):
     held = tuple(Balance("BTC", amount, AssetType.CRYPTO, "shop", "fake", "BTC") for amount in amounts)
     snapshot = AccountBalances("shop", "fake", held, NOW, stale=True)
 
-    written = json.loads(json.dumps(serialization.to_dict(snapshot)))
+    written = json.loads(json.dumps(json_format.write_snapshot(snapshot)))
 
     with localcontext(prec=5):
         assert serialization.from_dict(written, AccountBalances, "a snapshot") == snapshot
