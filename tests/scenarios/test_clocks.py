@@ -26,7 +26,13 @@ class Wall:
         self.ahead = 0.0
         real_time, wall = time.time, self
 
-        class Clock(datetime):
+        class AnyDatetime(type):
+            """The type of a class that moments are instances of, as they are of `datetime`."""
+
+            def __instancecheck__(cls, value):
+                return isinstance(value, datetime)
+
+        class Clock(datetime, metaclass=AnyDatetime):
             """What `datetime` is while the clock is set."""
 
             @classmethod
