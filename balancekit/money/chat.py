@@ -1,9 +1,7 @@
 """Lines as messages of a chat: each within the chat's limit, and each with the notice of what is missing. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Literal
-
-import attrs
+from typing import Final, Literal, NamedTuple
 
 from balancekit.errors import ConfigError
 
@@ -25,8 +23,8 @@ def _escape_discord(line: str) -> str:
     return line.replace("`", "`\u200b").replace("@", "@\u200b")
 
 
-@attrs.frozen
-class _Style:
+# Named tuples, since a class of attrs takes a millisecond to make, and every program imports this module.
+class _Style(NamedTuple):
     limit: int | None
     before: str
     after: str
@@ -41,16 +39,14 @@ _STYLES: Final[dict[str, _Style]] = {
 }
 
 
-@attrs.frozen
-class Row:
+class Row(NamedTuple):
     """A line about a currency; one that is `kept` is never left out."""
 
     line: str
     kept: bool = False
 
 
-@attrs.frozen
-class Frame:
+class Frame(NamedTuple):
     """What each message has around its lines: what a view is of, and the notice. An empty text is none."""
 
     scope: str = ""
@@ -59,10 +55,9 @@ class Frame:
     @property
     def length(self) -> int:
         """How many UTF-16 units it adds to a message with other lines."""
-        return sum(1 + count_units(line) for line in (self.scope, self.notice) if line)
+        return sum(1 + count_units(line) for line in self if line)
 
 
-@attrs.frozen
 class Bounds:
     """What messages must keep to: each of them its `limit` in UTF-16 units, and the rest all of them together.
 
@@ -70,60 +65,53 @@ class Bounds:
     that of the style.
     """
 
-    style: str = "plain"
-    limit: int | None = None
-    max_parts: int | None = None
-    max_total: int | None = None
-    max_lines: int | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.style not in _STYLES:
-            raise ConfigError(f"style must be one of {', '.join(_STYLES)}, not {self.style!r}")
-        for name in ("limit", "max_parts", "max_total", "max_lines"):
-            value = getattr(self, name)
+    def __init__(
+        self,
+        style: str = "plain",
+        limit: int | None = None,
+        max_parts: int | None = None,
+        max_total: int | None = None,
+        max_lines: int | None = None,
+    ) -> None:
+        if style not in _STYLES:
+            raise ConfigError(f"style must be one of {', '.join(_STYLES)}, not {style!r}")
+        bounds = {"limit": limit, "max_parts": max_parts, "max_total": max_total, "max_lines": max_lines}
+        for name, value in bounds.items():
             if value is not None and (type(value) is not int or value < 1):
                 raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
-
-    @property
-    def room(self) -> float:
+        self._style = _STYLES[style]
+        self._markup = len(self._style.before) + len(self._style.after)
+        most = self._style.limit if limit is None else limit
+        self.room: float = float("inf") if most is None else most - self._markup
         """How long the text within the mark-up of one message may be."""
-        limit = _STYLES[self.style].limit if self.limit is None else self.limit
-        return float("inf") if limit is None else limit - self.markup
-
-    @property
-    def markup(self) -> int:
-        """How long the mark-up around the text of one message is."""
-        return len(_STYLES[self.style].before) + len(_STYLES[self.style].after)
-
-    @property
-    def may_omit(self) -> bool:
+        self.may_omit = (max_parts, max_total, max_lines) != (None, None, None)
         """Whether there is a bound for which currencies may be left out."""
-        return (self.max_parts, self.max_total, self.max_lines) != (None, None, None)
+        self._max_parts, self._max_total, self._max_lines = max_parts, max_total, max_lines
 
     def escape(self, line: str) -> str:
         """Return a line so that it cannot end the mark-up around it."""
-        return _STYLES[self.style].escape(line)
+        return self._style.escape(line)
 
     def check_limit(self, lines: Iterable[str], frame: Frame) -> None:
         """Raise ConfigError unless each line fits into a message, together with the frame."""
         least = max(map(count_units, lines), default=-1) + frame.length
         if least > self.room:
             raise ConfigError(
-                f"limit must be at least {least + self.markup}, not {self.room + self.markup}: the longest line and "
+                f"limit must be at least {least + self._markup}, not {self.room + self._markup}: the longest line and "
                 "the notice need as much"
             )
 
     def admit(self, messages: Sequence[str], lines: int) -> bool:
         """Return whether messages with so many lines about currencies keep to the bounds on all of them."""
         return (
-            (self.max_parts is None or len(messages) <= self.max_parts)
-            and (self.max_total is None or sum(map(count_units, messages)) <= self.max_total)
-            and (self.max_lines is None or lines <= self.max_lines)
+            (self._max_parts is None or len(messages) <= self._max_parts)
+            and (self._max_total is None or sum(map(count_units, messages)) <= self._max_total)
+            and (self._max_lines is None or lines <= self._max_lines)
         )
 
     def pack(self, lines: Iterable[str], frame: Frame) -> list[str] | None:
         """Return the fewest messages that have the lines, in order, each in the frame; None if a line is too long."""
-        style = _STYLES[self.style]
+        style = self._style
         room = self.room - frame.length
         packed: list[list[str]] = [[]]
         used = -1
@@ -157,7 +145,7 @@ def make_messages(
     Raises ConfigError if the bounds have no room for what must be there.
     """
     escape = bounds.escape
-    rows = [attrs.evolve(row, line=escape(row.line)) for row in rows]
+    rows = [Row(escape(row.line), row.kept) for row in rows]
     details = [[*map(escape, lines)] for lines in details]
     frames = [Frame(escape(frame.scope), escape(frame.notice)) for frame in frames]
 
