@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from balancekit.errors import NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.layout import isolate
 
 
 def describe_notice(
@@ -29,7 +30,7 @@ def describe_notice(
     ):
         if labels:
             part = f"{len(labels)} of {count} account{'' if count == 1 else 's'} {what}"
-            parts.append(f"{part}: {', '.join(sorted(labels))}" if names else part)
+            parts.append(f"{part}: {', '.join(map(isolate, sorted(labels)))}" if names else part)
     return f"{'INCOMPLETE' if accounts else 'NOTHING READ'}: {'; '.join(parts)}"
 
 

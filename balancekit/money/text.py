@@ -106,7 +106,8 @@ def _rows(
     for total, name, amount in zip(totals, names, amounts, strict=True):
         oldest = oldest_stale(total.balances, stale)
         age = "" if oldest is None else f" ({describe_age(oldest, now)})"
-        rows.append(Row(f"{name} {amount}{age}".rstrip(), total.currency in keep))
+        # What is padded on its right would make a line with an age longer than a telephone is wide.
+        rows.append(Row(f"{name} {amount.rstrip()}{age}", total.currency in keep))
     return rows
 
 

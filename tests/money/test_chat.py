@@ -302,3 +302,15 @@ def test_a_bound_that_cannot_be_is_an_error(make_snapshot, wrong):
     """A bound is a whole number from 1, a style is one of the four, and what is kept is a collection."""
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         merge([make_snapshot("shop", ("BTC", "1"))]).to_texts(**wrong)
+
+
+def test_a_name_moves_nothing_in_its_line(make_snapshot):
+    """Letters that are written from right to left do not reorder the amount, nor do many blanks feign another line."""
+    merged = merge([make_snapshot("shop", ("אב", "15"))], [_failure("till" + " " * 40 + "EUR 99"), _failure("גד")])
+
+    assert merged.to_text().split("\n") == [
+        "\u2068אב\u2069 15",
+        "till EUR 99: not read",
+        "\u2068גד\u2069: not read",
+        "INCOMPLETE: 2 of 3 accounts could not be read: till EUR 99, \u2068גד\u2069",
+    ]
