@@ -7,8 +7,6 @@ out. balancekit/schemas/balances.schema.json describes the format.
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 import attrs
@@ -66,12 +64,6 @@ def read_result(data: object) -> _Results:
     except ValueError as error:
         raise StructureError("a merged result", "", str(error)) from None
     return restore_totals(written.totals, written.accounts), written.accounts, failures
-
-
-@cache
-def read_schema() -> str:
-    """Return the text of the JSON Schema of the format."""
-    return resources.files("balancekit").joinpath("schemas/balances.schema.json").read_text("utf-8")
 
 
 def write_snapshot(snapshot: AccountBalances) -> dict[str, Any]:

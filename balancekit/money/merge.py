@@ -10,7 +10,7 @@ from typing import Any, Self
 import attrs
 
 from balancekit.errors import AmbiguousCurrencyError, BalancekitError
-from balancekit.money import json_format, text
+from balancekit.money import json_format, json_schema, text
 from balancekit.money.aliases import check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
@@ -177,6 +177,21 @@ class MergedBalances:
         except RecursionError:
             raise ValueError("not a merged result: nested too deeply") from None
         return cls.from_dict(data)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of what `to_dict` and `to_json` make."""
+        return json_schema.read_schema()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> dict[str, Any]:
+        """Return how pydantic reads and writes results, so that FastAPI takes the class as a response model."""
+        return json_schema.pydantic_schema(cls, cls.from_dict, cls.to_dict)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        """Return the JSON Schema, for the description of an API."""
+        return json_schema.read_inline_schema()
 
     def _find(self, key: object) -> CurrencyTotal | None:
         found = self._matching(key)
