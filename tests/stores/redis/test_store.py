@@ -12,6 +12,7 @@ from balancekit import Clock, ConfigError, RateLimit
 from balancekit.stores import Change, RedisStore, StoreRefusedError
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis import values
+from tests.support.redis_server import RedisServer, free_port
 from tests.support.stores import known, put
 
 CANARY = "canary-password-1"
@@ -374,16 +375,27 @@ class TestValues:
         assert [await store.seen(f"msg_{number}") for number in (1, 2, 3)] == [False, False, True]
 
 
+@pytest.fixture
+def server_with_port(running_server, tmp_folder):
+    """Give a server that listens on a port as well."""
+    server = RedisServer(tmp_folder("port"), port=free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
 class TestSecrets:
     """A password is in nothing that is shown."""
 
-    async def test_a_password_that_is_rejected_is_not_shown(self, server, everything_shown_by):
-        """Neither the message nor the frames of the connection hold it."""
-        url = f"unix://nobody@{server.socket}?password={CANARY}"
-        async with RedisStore.from_url(url) as store:
+    @pytest.mark.parametrize("over", ["socket", "tcp"])
+    async def test_a_password_that_is_rejected_is_not_shown(self, server_with_port, everything_shown_by, over):
+        """Neither the message nor the frames of the connection hold it; redis-py raises another error over TCP."""
+        unix = f"unix://nobody@{server_with_port.socket}?password={CANARY}"
+        tcp = f"redis://nobody:{CANARY}@127.0.0.1:{server_with_port.port}"
+        async with RedisStore.from_url(unix if over == "socket" else tcp) as store:
             raised = []
             for call in (store.get(["shop"]), store.seen("msg_1"), store.invalidate("shop"), anext(store.changes())):
-                with pytest.raises(exceptions.ConnectionError) as caught:
+                with pytest.raises((exceptions.ConnectionError, StoreRefusedError)) as caught:
                     await call
                 assert [frame.name for frame in caught.traceback if "redis/asyncio" in str(frame.path)] == []
                 raised.append(everything_shown_by(caught.value))
