@@ -1,6 +1,7 @@
 """The documentation against the code: tables, defaults, paths, and every number with a unit."""
 
 import ast
+import decimal
 import inspect
 import json
 import re
@@ -19,6 +20,7 @@ from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated
+from balancekit.money.rows import BALANCE_COLUMNS
 from balancekit.providers import base
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
@@ -53,6 +55,7 @@ QUOTED = {
         f"at most {messages.MAX_EXCERPT} characters",
         f"for more than {base._MAX_CACHED} s",
     ),
+    "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
     "docs/client.md": (
         f"`{RETRY}`",
         f"up to {RETRY.first:g} s before the second attempt",
@@ -162,6 +165,7 @@ def test_the_settings_of_the_client_are_complete():
 @pytest.mark.parametrize(
     ("page", "column", "expected"),
     [
+        ("docs/accounting.md", "column", {*BALANCE_COLUMNS, "notice"}),
         ("docs/adapters.md", "attribute", {*HttpProvider.__annotations__} - {"clock"}),
         ("docs/client.md", "extra", {*PYPROJECT["project"]["optional-dependencies"]}),
         ("docs/command-line.md", "option", {option.opts[-1] for option in balances.params}),

@@ -117,7 +117,7 @@ async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> 
             await importing
     origins = {provider.account: provider.origin for provider in config.providers}
     counted, failed = count_once(snapshots, failures, origin_of=origins.__getitem__, labels=client.accounts)
-    return merge_counted(counted, failed, aliases=config.aliases)
+    return merge_counted(counted, failed, aliases=config.aliases, chosen_accounts=chosen)
 
 
 def _import_tables() -> None:
@@ -141,14 +141,14 @@ def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
 
 
 def _print_result(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
-    from balancekit.cli import csv_export, output, tables
+    from balancekit.cli import output, tables
     from balancekit.cli.messages import describe_hidden_zeros
 
     shown = view.apply(merged)
     if form == "json":
         output.write_raw(f"{shown.to_json()}\n")
     elif form == "csv":
-        output.write_raw(csv_export.accounts_csv(shown) if by_account else csv_export.totals_csv(shown))
+        output.write_raw(shown.to_csv(by="balance" if by_account else "total"))
     elif merged.accounts:
         hidden = view.hidden_balances(merged) if by_account else view.hidden_totals(merged)
         note = describe_hidden_zeros(hidden, " (see --all)")

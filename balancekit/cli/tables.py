@@ -105,9 +105,10 @@ def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) 
     from rich.console import Group
     from rich.text import Text
 
-    notice = merged.notice
-    above = (Text(f"{what} {describe_coverage(merged)}", "bold"), *([Text(notice, ERROR_STYLE)] if notice else []))
-    return Group(*above, table, *([Text(note, "dim")] if note else []))
+    optional = ((merged.scope, ""), (merged.notice, ERROR_STYLE))
+    above = (Text(line, style) for line, style in optional if line)
+    heading = Text(f"{what} {describe_coverage(merged)}", "bold")
+    return Group(heading, *above, table, *([Text(note, "dim")] if note else []))
 
 
 def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
@@ -117,7 +118,7 @@ def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
 
 
 def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
-    earlier = before.amount(total.currency, total.asset_type)
+    earlier = before.amount(total.currency, total.asset_type, partial=True)
     change = add_exactly((total.amount, earlier.copy_negate()))
     return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
 

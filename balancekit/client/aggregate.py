@@ -173,7 +173,7 @@ class AggregateClient:
         is one whose balances may have changed since. An account that was never read is a failure with NotReadError.
         Raises ConfigError for a label that no account has.
         """
-        return self._core.latest(self._core.book.select(accounts))
+        return self._core.latest(self._core.book.select(accounts), is_all=accounts is None)
 
     def status(self) -> dict[str, AccountStatus]:
         """Return whether each account can be read, by its label, without asking anybody."""

@@ -89,7 +89,7 @@ class ClientCore:
         runtime = await self.ready()
         async with runtime.scheduler.wait_for(accounts.values(), options) as waiter:
             outcomes = await waiter.all()
-        merged = self._results.of_outcomes(outcomes, accounts, stale_for, self.moment())
+        merged = self._results.of_outcomes(outcomes, accounts, labels, stale_for, self.moment())
         if self.book.revision != revision:
             # One of them may have been removed.
             self._results.forget_all()
@@ -108,9 +108,9 @@ class ClientCore:
                 else:
                     yield account.state.redate(outcome, self.moment())
 
-    def latest(self, accounts: Mapping[str, Account]) -> MergedBalances:
+    def latest(self, accounts: Mapping[str, Account], *, is_all: bool) -> MergedBalances:
         """Merge the last that is known of accounts."""
-        return self._results.of_known(list(accounts.values()), self.moment())
+        return self._results.of_known(list(accounts.values()), None if is_all else tuple(accounts), self.moment())
 
     def watch(self, labels: Sequence[str] | None, options: WatchOptions) -> Watch:
         """Make a watch of the accounts of those labels, or of all."""

@@ -14,6 +14,7 @@ from balancekit.client.known import last_of, watched_of
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge_counted
+from balancekit.money.views import chosen_labels
 
 _MAX_CACHED: Final = 100
 """How many results are kept for callers to come: most programs ask for the same accounts again and again."""
@@ -82,9 +83,17 @@ class Results:
         return attrs.evolve(known.merged, failures=tuple(failure for failure in failures if failure is not None))
 
     def of_outcomes(
-        self, outcomes: Iterable[Outcome], accounts: Mapping[str, Account], stale_for: float, moment: Moment
+        self,
+        outcomes: Iterable[Outcome],
+        accounts: Mapping[str, Account],
+        labels: Sequence[str] | None,
+        stale_for: float,
+        moment: Moment,
     ) -> MergedBalances:
-        """Merge the outcomes of reads of `accounts`; of one that failed, the last snapshot if that is young enough."""
+        """Merge the outcomes of reads of `accounts`; of one that failed, the last snapshot if that is young enough.
+
+        `labels` are those that were asked for, None for all.
+        """
         snapshots: list[AccountBalances] = []
         failures: list[AccountFailure] = []
         for outcome in outcomes:
@@ -105,15 +114,16 @@ class Results:
             or len(merged_from) != len(snapshots)
             or any(map(is_not, merged_from, snapshots))
             or {failure.account for failure in merged.failures} != own.keys()
+            or merged.chosen_accounts != chosen_labels(labels)
         ):
-            merged = self._merge(snapshots, failures)
+            merged = self._merge(snapshots, failures, labels)
             self._merged = merged, snapshots
             return merged
         return attrs.evolve(merged, failures=tuple(own[one.account] for one in merged.failures)) if own else merged
 
-    def of_known(self, accounts: Iterable[Account], moment: Moment) -> MergedBalances:
-        """Merge the last that is known of accounts."""
-        return self._of_pairs(last_of(account, moment) for account in accounts)
+    def of_known(self, accounts: Iterable[Account], labels: Sequence[str] | None, moment: Moment) -> MergedBalances:
+        """Merge the last that is known of accounts; `labels` are those that were asked for, None for all."""
+        return self._of_pairs((last_of(account, moment) for account in accounts), labels)
 
     def of_watched(self, watch: Watch, moment: Moment) -> MergedBalances:
         """Merge what a watch shows of its accounts, once for all that show the same."""
@@ -123,10 +133,11 @@ class Results:
         if made is not None and elapsed(made[0].now, made[0].ahead, moment) <= CLOCK_DRIFT:
             failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
             return attrs.evolve(made[1], failures=failures) if failures else made[1]
-        merged = self._of_pairs(
+        pairs = (
             watched_of(account, moment, is_pending=account.label in watch.pending, stale_if_error=stale_if_error)
             for account in watch.select(self._accounts)
         )
+        merged = self._of_pairs(pairs, [label for label in watch.labels if label is not None] or None)
         self._watched[key] = moment, merged
         return merged
 
@@ -158,12 +169,16 @@ class Results:
             key = labels, stale_for
             self._cache[key] = _Cached(merged, as_of, ahead, most_ahead, until, stale_as_of, stale_ahead)
 
-    def _of_pairs(self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]]) -> MergedBalances:
+    def _of_pairs(
+        self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]], labels: Sequence[str] | None
+    ) -> MergedBalances:
         known = list(pairs)
         snapshots = [snapshot for snapshot, _ in known if snapshot is not None]
-        return self._merge(snapshots, [failure for _, failure in known if failure is not None])
+        return self._merge(snapshots, [failure for _, failure in known if failure is not None], labels)
 
-    def _merge(self, snapshots: list[AccountBalances], failures: list[AccountFailure]) -> MergedBalances:
+    def _merge(
+        self, snapshots: list[AccountBalances], failures: list[AccountFailure], labels: Sequence[str] | None
+    ) -> MergedBalances:
         """Merge; of two accounts that list one balance, the one that was given later fails."""
         counted, failed = count_once(
             snapshots,
@@ -171,4 +186,4 @@ class Results:
             origin_of=lambda label: self._accounts[label].origin.name if label in self._accounts else "",
             labels=self._accounts,
         )
-        return merge_counted(counted, failed, aliases=self._aliases)
+        return merge_counted(counted, failed, aliases=self._aliases, chosen_accounts=labels)

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import attrs
+
+from balancekit.money.balances import AccountBalances
 from balancekit.money.currencies import check_code, normalize_code
 
 CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
@@ -50,3 +53,13 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
                 f"the alias {code!r} leads to {currency!r}, which is an alias itself: name the currency in the end"
             )
     return table
+
+
+def apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:
+    """Return a snapshot with the currencies that its codes are to be counted as."""
+    if not any(balance.currency in aliases for balance in snapshot.balances):
+        return snapshot
+    balances = tuple(
+        attrs.evolve(balance, currency=aliases.get(balance.currency, balance.currency)) for balance in snapshot.balances
+    )
+    return attrs.evolve(snapshot, balances=balances)

@@ -23,7 +23,8 @@ from balancekit.money.totals import WrittenTotal, check_distinct, restore_totals
 FORMAT: Final = "balancekit.balances"
 VERSION: Final = 1
 
-_Results = tuple[tuple[CurrencyTotal, ...], tuple[AccountBalances, ...], tuple[AccountFailure, ...]]
+_Names = tuple[str, ...] | None
+_Results = tuple[tuple[CurrencyTotal, ...], tuple[AccountBalances, ...], tuple[AccountFailure, ...], _Names, _Names]
 
 # The names that are read as a class of error; any other is read as ProviderError.
 _ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
@@ -32,9 +33,13 @@ _ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
 
 
 def write_result(
-    totals: Iterable[CurrencyTotal], accounts: tuple[AccountBalances, ...], failures: tuple[AccountFailure, ...]
+    totals: Iterable[CurrencyTotal],
+    accounts: tuple[AccountBalances, ...],
+    failures: tuple[AccountFailure, ...],
+    chosen_accounts: _Names = None,
+    chosen_currencies: _Names = None,
 ) -> dict[str, Any]:
-    """Return a result in the format."""
+    """Return a result in the format; a view has the accounts and currencies that were chosen, the whole has None."""
     notice = describe_notice(accounts, failures)
     shown = {snapshot.account: snapshot for snapshot in accounts}
     return {
@@ -42,6 +47,8 @@ def write_result(
         "version": VERSION,
         "complete": notice is None,
         "notice": notice,
+        "chosen_accounts": None if chosen_accounts is None else [*map(str, chosen_accounts)],
+        "chosen_currencies": None if chosen_currencies is None else [*map(str, chosen_currencies)],
         "as_of": _write_moment(min((snapshot.as_of for snapshot in accounts), default=None)),
         "totals": [_write_total(total) for total in totals],
         "accounts": [write_snapshot(snapshot) for snapshot in accounts],
@@ -50,7 +57,7 @@ def write_result(
 
 
 def read_result(data: object) -> _Results:
-    """Return the totals, accounts and failures of a result, in the format or in the one that had no version yet.
+    """Return the fields of a result, in the format or in the one that had no version yet.
 
     Raises ValueError for anything else, for a later version, and if the totals are not those of the accounts.
     """
@@ -63,7 +70,8 @@ def read_result(data: object) -> _Results:
         check_distinct(written.accounts, failures)
     except ValueError as error:
         raise StructureError("a merged result", "", str(error)) from None
-    return restore_totals(written.totals, written.accounts), written.accounts, failures
+    totals = restore_totals(written.totals, written.accounts)
+    return totals, written.accounts, failures, written.chosen_accounts, written.chosen_currencies
 
 
 def write_snapshot(snapshot: AccountBalances) -> dict[str, Any]:
@@ -177,6 +185,8 @@ class _WrittenResult:
     totals: tuple[WrittenTotal, ...]
     accounts: tuple[AccountBalances, ...]
     failures: tuple[_WrittenFailure, ...] = ()
+    chosen_accounts: tuple[str, ...] | None = None
+    chosen_currencies: tuple[str, ...] | None = None
 
 
 def _check_version(data: Mapping[str, object]) -> None:

@@ -1,5 +1,6 @@
 """Merging the snapshots of many accounts by currency: pure and exact, in any order and in any parts."""
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,36 +11,42 @@ from typing import Any, Self
 import attrs
 
 from balancekit.errors import AmbiguousCurrencyError, BalancekitError
-from balancekit.money import json_format, json_schema, text
-from balancekit.money.aliases import check_aliases
+from balancekit.money import csv_text, html_text, json_format, json_schema, rows, text, views
+from balancekit.money.aliases import apply_aliases, check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType, normalize_code
-from balancekit.money.notice import describe_notice
+from balancekit.money.notice import all_labels, describe_notice
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
 from balancekit.money.totals import check_distinct, sum_by_currency
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class MergedBalances:
     """What all accounts hold together, by currency, and which accounts could not be read.
 
     Made by `merge`, and by `|` from parts. `totals` are sorted by currency, `accounts` and `failures` by label, so that
     results are equal whatever the order in which accounts were read. Iterating gives the totals.
+
+    A view has a part of the whole and says which: `chosen_accounts` are the labels that were asked for, sorted, and
+    `chosen_currencies` the codes, in the order in which they were; None stands for all. `totals` are in that order.
     """
 
     totals: tuple[CurrencyTotal, ...] = attrs.field(converter=tuple[CurrencyTotal, ...])
     accounts: tuple[AccountBalances, ...] = attrs.field(converter=tuple[AccountBalances, ...])
     failures: tuple[AccountFailure, ...] = attrs.field(default=(), converter=tuple[AccountFailure, ...])
+    chosen_accounts: tuple[str, ...] | None = attrs.field(default=None, converter=views.chosen_labels)
+    chosen_currencies: tuple[str, ...] | None = attrs.field(default=None, converter=views.chosen_codes)
 
     def __attrs_post_init__(self) -> None:
         check_distinct(self.accounts, self.failures)
+        views.check_chosen(self.totals, self.accounts, self.failures, self.chosen_accounts, self.chosen_currencies)
 
     @property
     def complete(self) -> bool:
-        """Whether the totals hold a fresh balance of every account."""
-        return not self.failures and not any(snapshot.stale for snapshot in self.accounts)
+        """Whether the totals hold a fresh balance of every account; of a view, of every account that was chosen."""
+        return self._complete
 
     @property
     def as_of(self) -> datetime | None:
@@ -53,6 +60,11 @@ class MergedBalances:
         It begins with INCOMPLETE, or with NOTHING READ where there is no snapshot at all.
         """
         return describe_notice(self.accounts, self.failures)
+
+    @property
+    def scope(self) -> str | None:
+        """One line that says which accounts and currencies a view has; None for the whole result."""
+        return views.describe_scope(self.chosen_accounts, self.chosen_currencies)
 
     def __getitem__(self, key: str | tuple[str, AssetType]) -> CurrencyTotal:
         """Return the total of a currency by its code, or by code and type of asset.
@@ -73,6 +85,12 @@ class MergedBalances:
     def __len__(self) -> int:
         return len(self.totals)
 
+    def __repr__(self) -> str:
+        # One line, whatever is held: all of it is in `to_json()`.
+        facts = (self.scope, self.notice)
+        held = f"{len(self.totals)} totals, {len(self.accounts)} accounts"
+        return f"<{'; '.join((f'MergedBalances: {held}', *filter(None, facts)))}>"
+
     def __str__(self) -> str:
         """Return `to_text()`: what is old or missing shows wherever the result is printed."""
         return self.to_text()
@@ -81,18 +99,55 @@ class MergedBalances:
         """Merge two results; ValueError if an account is in both, since it would be counted twice."""
         if not isinstance(other, MergedBalances):
             return NotImplemented
-        return merge(self.accounts + other.accounts, self.failures + other.failures)
+        codes = views.same_currencies(self.chosen_currencies, other.chosen_currencies)
+        merged = merge(self.accounts + other.accounts, self.failures + other.failures)
+        labels = views.both_accounts(self.chosen_accounts, other.chosen_accounts, merged._labels)
+        totals = views.in_order(merged.totals, codes)
+        return attrs.evolve(merged, totals=totals, chosen_accounts=labels, chosen_currencies=codes)
 
-    def amount(self, currency: str, asset_type: AssetType | None = None) -> Decimal:
-        """Return how much of a currency is held, zero if none.
+    def amount(self, currency: str, asset_type: AssetType | None = None, *, partial: bool = False) -> Decimal:
+        """Return how much of a currency is held in all accounts, zero if none.
 
-        Raises AmbiguousCurrencyError if no type is given and the code names more than one type of asset.
+        Raises IncompleteError if the result is not `complete`: what is missing may be large. With `partial` the sum of
+        what was read is returned, however old. Raises AmbiguousCurrencyError if no type is given and the code names
+        more than one type of asset, KeyError if the result is a view of other currencies.
         """
         found = self._find(currency if asset_type is None else (currency, asset_type))
+        if found is None and self.chosen_currencies is not None:
+            views.check_is_chosen(currency, self.chosen_currencies)
+        if not partial and not self.complete:
+            message = f"the amount of {currency} is not known: {self.notice}. partial=True returns what was read"
+            raise IncompleteError(message, views.why_incomplete(self.accounts, self.failures), self)
         return ZERO if found is None else found.amount
 
+    def only(self, *currencies: str) -> "MergedBalances":
+        """Return a view of some currencies, in the order given, with every account and failure.
+
+        What is not held is not in it. Raises ConfigError for a currency that is given twice, KeyError for one that
+        this view lacks itself.
+        """
+        codes = views.chosen_codes(currencies) or ()
+        if self.chosen_currencies is not None:
+            for code in codes:
+                views.check_is_chosen(code, self.chosen_currencies)
+        totals = views.in_order(self.totals, codes)
+        accounts = views.with_currencies(self.accounts, codes)
+        return attrs.evolve(self, totals=totals, accounts=accounts, chosen_currencies=codes)
+
+    def of(self, account: str) -> "MergedBalances":
+        """Return a view of one account: its balances summed, and its failure if it has one.
+
+        Raises LookupError for a label that the result does not have.
+        """
+        if account not in self._labels:
+            raise LookupError(f"the result has no account {account!r}")
+        accounts = tuple(snapshot for snapshot in self.accounts if snapshot.account == account)
+        failures = tuple(failure for failure in self.failures if failure.account == account)
+        totals = views.in_order(sum_by_currency(accounts), self.chosen_currencies)
+        return MergedBalances(totals, accounts, failures, (account,), self.chosen_currencies)
+
     def nonzero(self) -> "MergedBalances":
-        """Return the same result without the totals that are zero.
+        """Return the same result without the totals that are zero, with every account and failure.
 
         Balances of opposite signs that cancel each other out are a total of zero; `accounts` still shows them.
         """
@@ -109,7 +164,9 @@ class MergedBalances:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""
-        return json_format.write_result(self.totals, self.accounts, self.failures)
+        return json_format.write_result(
+            self.totals, self.accounts, self.failures, self.chosen_accounts, self.chosen_currencies
+        )
 
     def to_json(self) -> str:
         """Return the result as JSON text; amounts are strings in plain notation."""
@@ -125,12 +182,15 @@ class MergedBalances:
     ) -> str:
         """Return the result as a few plain lines, for a chat: `BTC 1.5`, `EUR 20 (as of 14:02 UTC, 3 h old)`.
 
-        A total with a `stale` balance in it shows the age of the oldest. Lines on the accounts that are old or missing
-        follow, and a last one that says INCOMPLETE, unless the result is `complete`. `now` is this moment by default.
-        The other parameters are those of `to_texts`; where it is to be sent to a chat, use that.
+        The first line of a view says which accounts and currencies it has. A total with a `stale` balance in it shows
+        the age of the oldest. Lines on the accounts that are old or missing follow, and the last one is the `notice`,
+        unless the result is `complete`. `now` is this moment by default. The other parameters are those of `to_texts`;
+        where it is to be sent to a chat, use that.
         """
         bounds = Bounds(max_lines=max_lines)
-        (message,) = text.to_texts(self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, now=now)
+        (message,) = text.to_texts(
+            self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, scope=self.scope, now=now
+        )
         return message
 
     def to_texts(
@@ -162,7 +222,40 @@ class MergedBalances:
         """
         bounds = Bounds(style, limit, max_parts, max_total, max_lines)
         align = style != "plain" if align is None else align
-        return text.to_texts(self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, now=now)
+        return text.to_texts(
+            self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, scope=self.scope, now=now
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a flat dict for each balance, for data frames and reports; `as_of` is a moment in UTC.
+
+        The keys are account, provider, currency, asset_type (as text), amount, available and pending (each a Decimal;
+        None where it is not known), code, chain, reference, as_of and stale. Those of an incomplete result have a last
+        key `notice`: their sum would lack something.
+        """
+        return rows.balance_rows(self.accounts, notice=self.notice)
+
+    def to_csv(self, by: str = "balance", *, separator: str = ",", bom: bool = False, decimal: str = ".") -> str:
+        """Return the result as CSV: a row for each balance, with the columns of `rows()`, or each total.
+
+        Amounts are in plain notation with every digit. A text that a spreadsheet would take for a formula has a `'` in
+        front. An incomplete result has a last column `notice`, filled in every row, and one row for it if there is no
+        other; the totals of a view have a column `scope`. For Excel write a byte order mark (`bom`), and the
+        `separator` (one of `,` `;` tab `|`) and `decimal` mark of its language. Raises ConfigError for others.
+        """
+        return csv_text.to_csv(
+            self.totals,
+            self.accounts,
+            by=by,
+            scope=self.scope,
+            notice=self.notice,
+            separator=separator,
+            bom=bom,
+            decimal=decimal,
+        )
+
+    def _repr_html_(self) -> str:
+        return html_text.to_html(self.totals, self.accounts, self.failures, scope=self.scope)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -193,6 +286,18 @@ class MergedBalances:
         """Return the JSON Schema, for the description of an API."""
         return json_schema.read_inline_schema()
 
+    @functools.cached_property
+    def _complete(self) -> bool:
+        return not self.failures and not any(snapshot.stale for snapshot in self.accounts)
+
+    @functools.cached_property
+    def _labels(self) -> frozenset[str]:
+        return all_labels(self.accounts, self.failures)
+
+    @functools.cached_property
+    def _index(self) -> Mapping[str, tuple[CurrencyTotal, ...]]:
+        return views.index_by_code(self.totals)
+
     def _find(self, key: object) -> CurrencyTotal | None:
         found = self._matching(key)
         if len(found) > 1:
@@ -203,15 +308,15 @@ class MergedBalances:
             )
         return found[0] if found else None
 
-    def _matching(self, key: object) -> list[CurrencyTotal]:
+    def _matching(self, key: object) -> tuple[CurrencyTotal, ...]:
         match key:
             case str(code):
-                currency, asset_type = normalize_code(code), None
+                return self._index.get(normalize_code(code), ())
             case (str(code), str(asset_type)):
-                currency = normalize_code(code)
+                found = self._index.get(normalize_code(code), ())
+                return tuple(total for total in found if total.asset_type == asset_type)
             case _:
-                return []
-        return [total for total in self.totals if total.currency == currency and asset_type in {None, total.asset_type}]
+                return ()
 
 
 class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
@@ -270,19 +375,11 @@ def merge_counted(
     failures: Iterable[AccountFailure] = (),
     *,
     aliases: Mapping[str, str] | None = None,
+    chosen_accounts: Iterable[str] | None = None,
 ) -> MergedBalances:
     """Merge as `merge` does, where it is known that no two accounts list the same balance."""
     table = check_aliases(aliases or {})
-    renamed = (_apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
+    renamed = (apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
     accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
     failed = tuple(sorted(failures, key=lambda failure: failure.account))
-    return MergedBalances(sum_by_currency(accounts), accounts, failed)
-
-
-def _apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:
-    if not any(balance.currency in aliases for balance in snapshot.balances):
-        return snapshot
-    balances = tuple(
-        attrs.evolve(balance, currency=aliases.get(balance.currency, balance.currency)) for balance in snapshot.balances
-    )
-    return attrs.evolve(snapshot, balances=balances)
+    return MergedBalances(sum_by_currency(accounts), accounts, failed, chosen_accounts)

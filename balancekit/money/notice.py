@@ -36,4 +36,9 @@ def describe_notice(
 
 def count_accounts(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> int:
     """Return how many accounts a result is about; one that failed may have an earlier snapshot as well."""
-    return len({one.account for one in accounts} | {one.account for one in failures})
+    return len(all_labels(accounts, failures))
+
+
+def all_labels(accounts: Iterable[AccountBalances], failures: Iterable[AccountFailure]) -> frozenset[str]:
+    """Return the labels of the accounts that a result is about."""
+    return frozenset(snapshot.account for snapshot in accounts) | {failure.account for failure in failures}

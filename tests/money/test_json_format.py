@@ -44,7 +44,7 @@ def test_a_result_comes_back_equal(merged):
     copy = MergedBalances.from_json(merged.to_json())
 
     assert copy == merged
-    assert str(copy.amount("BTC")) == "0.10"
+    assert str(copy.amount("BTC", partial=True)) == "0.10"
     assert MergedBalances.from_dict(merged.to_dict()) == merged
 
 

@@ -17,4 +17,4 @@ class Seen:
     @property
     def amounts(self):
         """What was held in all, each time."""
-        return [merged.amount("BTC") for merged in self.states]
+        return [merged.amount("BTC", partial=True) for merged in self.states]

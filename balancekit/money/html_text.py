@@ -1,0 +1,85 @@
+"""Results as a piece of HTML, for a notebook: what is missing first, and everything escaped. Pure."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from html import escape
+from typing import Final
+
+from balancekit.errors import ProviderError
+from balancekit.money.amounts import format_amount
+from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.notice import count_accounts, describe_notice
+
+_MAX_NAMES: Final = 10
+"""How many accounts are named outside of the parts that are folded up."""
+
+_NUMBER: Final = ' style="text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"'
+_ALARM: Final = ' style="color: #b00020; font-weight: bold"'
+
+
+def to_html(
+    totals: Sequence[CurrencyTotal],
+    accounts: Collection[AccountBalances],
+    failures: Collection[AccountFailure],
+    *,
+    scope: str | None,
+) -> str:
+    """Return the notice, the totals, and folded up the failures by reason and the balances by account."""
+    count = count_accounts(accounts, failures)
+    notice = describe_notice(accounts, failures, names=count <= _MAX_NAMES)
+    read = f"{len(accounts)} of {count} accounts" if failures else f"{count} account{'' if count == 1 else 's'}"
+    parts = [
+        f"<p{_ALARM}>{escape(notice)}</p>" if notice else "",
+        f"<p>{escape(scope)}</p>" if scope else "",
+        _table(("Currency", "Type", "Total", "As of", "Accounts"), map(_total_cells, totals)),
+        _folded("Not read now", ("Reason", "Accounts"), _reasons(failures)),
+        _folded(f"Balances of {read}", ("Account", "Provider", "Balances", "As of"), map(_account_cells, accounts)),
+    ]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _total_cells(total: CurrencyTotal) -> Iterator[str]:
+    holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
+    more = len(holders) - _MAX_NAMES
+    yield _cell(total.currency)
+    yield _cell(total.asset_type)
+    yield _cell(format_amount(total.amount), _NUMBER)
+    yield _moment_cell(total.as_of, stale=total.stale)
+    yield _cell(", ".join([*holders][:_MAX_NAMES]) + (f" and {more} more" if more > 0 else ""))
+
+
+def _account_cells(snapshot: AccountBalances) -> Iterator[str]:
+    yield _cell(snapshot.account)
+    yield _cell(snapshot.provider)
+    yield _cell(", ".join(f"{balance.currency} {format_amount(balance.amount)}" for balance in snapshot.balances))
+    yield _moment_cell(snapshot.as_of, stale=snapshot.stale)
+
+
+def _reasons(failures: Iterable[AccountFailure]) -> Iterator[Iterator[str]]:
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    for failure in failures:
+        error = failure.error
+        by_reason[error.message if isinstance(error, ProviderError) else str(error)].append(failure.account)
+    for reason, labels in sorted(by_reason.items()):
+        yield iter((_cell(reason), _cell(", ".join(labels))))
+
+
+def _moment_cell(moment: datetime | None, *, stale: bool) -> str:
+    text = "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+    return _cell(f"{text}, old", _ALARM) if stale else _cell(text)
+
+
+def _cell(text: str, style: str = "") -> str:
+    return f"<td{style}>{escape(text)}</td>"
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _folded(summary: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    table = _table(columns, rows)
+    return f"<details><summary>{escape(summary)}</summary>{table}</details>" if "<td" in table else ""

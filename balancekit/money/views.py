@@ -1,0 +1,134 @@
+"""Parts of a result, which say what they are parts of: chosen currencies and chosen accounts. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from balancekit.errors import BalancekitError, ConfigError, NotReadError
+from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.currencies import check_code, check_label, normalize_code
+from balancekit.money.layout import isolate
+from balancekit.money.notice import all_labels
+
+_MAX_NAMES: Final = 10
+"""How many names a line has; the number of the others follows."""
+
+
+def chosen_labels(labels: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return labels sorted, each once; None stands for all accounts."""
+    return None if labels is None else tuple(sorted({*map(check_label, _no_text(labels))}))
+
+
+def chosen_codes(codes: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return codes in upper case in the order given; ConfigError for one that is repeated. None stands for all."""
+    if codes is None:
+        return None
+    currencies = tuple(normalize_code(check_code(code)) for code in _no_text(codes))
+    for index, currency in enumerate(currencies):
+        if currency in currencies[:index]:
+            raise ConfigError(f"{currency} is asked for twice")
+    return currencies
+
+
+def describe_scope(labels: Sequence[str] | None, codes: Sequence[str] | None) -> str | None:
+    """Return one line that says which currencies and accounts a view has; None if it has all.
+
+    It names ten of each at most, and says how many more there are.
+    """
+    accounts = "" if labels is None else f"{'account' if len(labels) == 1 else 'accounts'} {_names(labels)}"
+    currencies = "" if codes is None else _names(codes)
+    return f"Only {' in '.join(filter(None, (currencies, accounts)))}" if accounts or currencies else None
+
+
+def index_by_code(totals: Iterable[CurrencyTotal]) -> Mapping[str, tuple[CurrencyTotal, ...]]:
+    """Return the totals of each code, of which there are as many as types of asset."""
+    index: dict[str, tuple[CurrencyTotal, ...]] = {}
+    for total in totals:
+        index[total.currency] = (*index.get(total.currency, ()), total)
+    return index
+
+
+def in_order(totals: Iterable[CurrencyTotal], codes: Sequence[str] | None) -> tuple[CurrencyTotal, ...]:
+    """Return the totals of the codes, in their order; all of them, as they are, for None."""
+    if codes is None:
+        return tuple(totals)
+    index = index_by_code(totals)
+    return tuple(total for code in codes for total in index.get(code, ()))
+
+
+def with_currencies(accounts: Iterable[AccountBalances], codes: Iterable[str]) -> tuple[AccountBalances, ...]:
+    """Return the snapshots with the balances of the codes alone."""
+    wanted = frozenset(codes)
+    return tuple(
+        attrs.evolve(snapshot, balances=tuple(balance for balance in snapshot.balances if balance.currency in wanted))
+        for snapshot in accounts
+    )
+
+
+def check_chosen(
+    totals: Iterable[CurrencyTotal],
+    accounts: Iterable[AccountBalances],
+    failures: Iterable[AccountFailure],
+    labels: Sequence[str] | None,
+    codes: Sequence[str] | None,
+) -> None:
+    """Raise ValueError for a total or an account that a view says it does not have."""
+    if codes is not None and not {total.currency for total in totals} <= {*codes}:
+        raise ValueError("a total of a currency that was not chosen")
+    if labels is not None and not all_labels(accounts, failures) <= {*labels}:
+        raise ValueError("an account that was not chosen")
+
+
+def check_is_chosen(code: str, codes: Sequence[str]) -> None:
+    """Raise KeyError for a currency that a view of those codes lacks, since it may be held."""
+    if normalize_code(code) not in codes:
+        raise KeyError(f"{code} is not in this view of {_names(codes)}")
+
+
+def both_accounts(one: Sequence[str] | None, other: Sequence[str] | None, rest: Iterable[str]) -> set[str] | None:
+    """Return the accounts that two results are of together: all of both if they are both whole.
+
+    `rest` are the accounts of a whole result that is merged with a view, of whose other accounts nothing is known.
+    """
+    return None if one is None and other is None else {*(one or ()), *(other or ()), *rest}
+
+
+def same_currencies(one: Sequence[str] | None, other: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the currencies of two results; ValueError unless they are the same, since a total would lack a part."""
+    if one == other:
+        return None if one is None else tuple(one)
+    if one is None or other is None or {*one} != {*other}:
+        raise ValueError("results of different currencies cannot be merged: a total would lack a part")
+    return tuple(sorted(one))
+
+
+def why_incomplete(accounts: Iterable[AccountBalances], failures: Sequence[AccountFailure]) -> list[BalancekitError]:
+    """Return an error for each account that is missing or old.
+
+    It is that which its last read ended with, or a NotReadError where the balances may have changed since they were
+    read, and nobody has read them again.
+    """
+    failed = {failure.account for failure in failures}
+    return [failure.error for failure in failures] + [
+        NotReadError(
+            f"the balances may have changed since {snapshot.as_of:%Y-%m-%d %H:%M:%S} UTC",
+            account=snapshot.account,
+            provider=snapshot.provider,
+            hint="Fetch them again",
+        )
+        for snapshot in accounts
+        if snapshot.stale and snapshot.account not in failed
+    ]
+
+
+def _no_text(names: Iterable[str]) -> Iterable[str]:
+    if isinstance(names, str):
+        raise TypeError(f"expected several names, not the string {names!r}")
+    return names
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    shown = ", ".join(map(isolate, names[:_MAX_NAMES])) or "none"
+    return f"{shown} and {more} more" if more > 0 else shown
