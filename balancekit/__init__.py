@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         MergedBalances as MergedBalances,
         merge as merge,
     )
+    from balancekit.money.minor_units import MinorUnits as MinorUnits
     from balancekit.providers.base import (
         BalanceProvider as BalanceProvider,
         HttpProvider as HttpProvider,
@@ -83,6 +84,7 @@ _HOMES = {
     "IncompleteError": "money.merge",
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merge",
+    "MinorUnits": "money.minor_units",
     "NotReadError": "errors",
     "Origins": "client.origins",
     "ProviderError": "errors",

@@ -64,7 +64,7 @@ def test_every_python_block_is_run():
     Those of docs/servers.md are run by tests/scenarios/test_servers.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
-    assert len(PROGRAMS) == 20
+    assert len(PROGRAMS) == 21
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
         {"make_aiohttp_app"},

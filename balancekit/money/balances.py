@@ -13,6 +13,7 @@ import attrs
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.money.amounts import add_exactly, check_amount, check_total, format_amount
 from balancekit.money.currencies import AssetType, check_chain, check_code, check_label, normalize_code
+from balancekit.money.exact_json import ShapeError
 
 
 # The parameters of a constructor have the types of their converters' parameters. The converters check at run time as
@@ -139,7 +140,7 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
 class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with attributes has no slots
     """Balances of one account with the moment of which the provider reports them; an adapter may return them.
 
-    `reported_at` has a time zone; ValueError if it has none.
+    Raises ValueError if `reported_at` is no `datetime`, or has no time zone.
     """
 
     reported_at: datetime
@@ -147,7 +148,10 @@ class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with att
     def __new__(cls, balances: Iterable[Balance], *, reported_at: datetime) -> Self:
         """Make them of balances in any iterable."""
         self = super().__new__(cls, balances)
-        self.reported_at = _moment(reported_at)
+        try:
+            self.reported_at = _moment(reported_at)
+        except (TypeError, ValueError) as error:
+            raise ShapeError(f"reported_at: {error}") from None
         return self
 
     def __reduce__(self) -> tuple[object, ...]:

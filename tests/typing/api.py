@@ -35,6 +35,7 @@ from balancekit import (
     IncompleteError,
     MalformedResponseError,
     MergedBalances,
+    MinorUnits,
     NotReadError,
     Origins,
     ProviderError,
@@ -72,7 +73,7 @@ class MyBank(HttpProvider):
     def read_response(self, response: Response) -> list[Balance]:
         """Read the response."""
         return [
-            self.balance(code, amount, asset_type=AssetType.FIAT, chain=None, reference=None)
+            self.balance(code, MinorUnits({"EUR": 2}).amount(code, amount), asset_type=AssetType.FIAT, available="1")
             for code, amount in response.json().items()
         ]
 
