@@ -40,6 +40,13 @@ def isolate(name: str) -> str:
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
+def name_some(names: Sequence[str], most: int) -> str:
+    """Return names in one line: as many as `most`, and how many more there are."""
+    more = len(names) - most
+    shown = ", ".join(map(isolate, names[:most]))
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _greatest(lengths: Iterable[int], most: int | None) -> int:
     return max((length for length in lengths if most is None or length <= most), default=0)
 

@@ -8,7 +8,7 @@ import attrs
 from balancekit.errors import BalancekitError, ConfigError, NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.currencies import check_code, check_label, normalize_code
-from balancekit.money.layout import isolate
+from balancekit.money.layout import name_some
 from balancekit.money.notice import all_labels
 
 _MAX_NAMES: Final = 10
@@ -129,6 +129,4 @@ def _no_text(names: Iterable[str]) -> Iterable[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    shown = ", ".join(map(isolate, names[:_MAX_NAMES])) or "none"
-    return f"{shown} and {more} more" if more > 0 else shown
+    return name_some(names, _MAX_NAMES) or "none"

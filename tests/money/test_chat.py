@@ -314,3 +314,12 @@ def test_a_name_moves_nothing_in_its_line(make_snapshot):
         "\u2068גד\u2069: not read",
         "INCOMPLETE: 2 of 3 accounts could not be read: till EUR 99, \u2068גד\u2069",
     ]
+
+
+def test_each_message_says_what_a_view_is_of(make_snapshot):
+    """A part of the result is not taken for all of it, in however little room."""
+    view = merge([make_snapshot("shop", ("BTC", "1"), ("EUR", "2"), ("USD", "3"))]).only("EUR", "BTC")
+
+    assert view.to_texts() == ["Only EUR, BTC\nEUR 2\nBTC 1"]
+    assert view.to_texts(22) == ["Only EUR, BTC\nEUR 2", "Only EUR, BTC\nBTC 1"]
+    assert view.to_texts(17) == ["Only a part\nEUR 2", "Only a part\nBTC 1"]

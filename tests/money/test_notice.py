@@ -48,3 +48,13 @@ def test_a_view_keeps_the_notice(make_snapshot, view):
 
     assert view(merged).notice == merged.notice
     assert view(merged).failures == merged.failures
+
+
+def test_a_notice_names_twenty_accounts_and_counts_the_others(make_snapshot):
+    """A line with three hundred names is not read by anybody."""
+    failures = [_failure(f"{number:03}") for number in range(300)]
+
+    assert merge([make_snapshot("a")], failures).notice == (
+        f"INCOMPLETE: 300 of 301 accounts could not be read: {', '.join(f'{number:03}' for number in range(20))} "
+        "and 280 more"
+    )
