@@ -5,14 +5,14 @@ out. balancekit/schemas/balances.schema.json describes the format.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from balancekit import errors
-from balancekit.errors import BalancekitError, ProviderError
+from balancekit.errors import BalancekitError, ConfigError, ProviderError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import check_label
@@ -24,7 +24,7 @@ FORMAT: Final = "balancekit.balances"
 VERSION: Final = 1
 
 _Names = tuple[str, ...] | None
-_Results = tuple[tuple[CurrencyTotal, ...], tuple[AccountBalances, ...], tuple[AccountFailure, ...], _Names, _Names]
+_Result = TypeVar("_Result")
 
 # The names that are read as a class of error; any other is read as ProviderError.
 _ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
@@ -56,8 +56,8 @@ def write_result(
     }
 
 
-def read_result(data: object) -> _Results:
-    """Return the fields of a result, in the format or in the one that had no version yet.
+def read_result(data: object, make: Callable[..., _Result]) -> _Result:
+    """Make a result of its fields, in the format or in the one that had no version yet.
 
     Raises ValueError for anything else, for a later version, and if the totals are not those of the accounts.
     """
@@ -68,10 +68,11 @@ def read_result(data: object) -> _Results:
     failures = tuple(_to_failure(failure, shown) for failure in written.failures)
     try:
         check_distinct(written.accounts, failures)
-    except ValueError as error:
-        raise StructureError("a merged result", "", str(error)) from None
-    totals = restore_totals(written.totals, written.accounts)
-    return totals, written.accounts, failures, written.chosen_accounts, written.chosen_currencies
+        totals = restore_totals(written.totals, written.accounts)
+        return make(totals, written.accounts, failures, written.chosen_accounts, written.chosen_currencies)
+    except (ConfigError, ValueError) as error:
+        reason = str(error)
+    raise StructureError("a merged result", "", reason)
 
 
 def write_snapshot(snapshot: AccountBalances) -> dict[str, Any]:

@@ -260,7 +260,7 @@ class MergedBalances:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""
-        return cls(*json_format.read_result(data))
+        return json_format.read_result(data, cls)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -79,10 +79,10 @@ def restore_totals(written: Iterable[WrittenTotal], accounts: Iterable[AccountBa
         else:
             restored.append(whole)
             continue
-        raise ValueError(f"not a merged result: the balances of {total.currency} {problem}")
+        raise ValueError(f"the balances of {total.currency} {problem}")
     for missing in summed.values():
         if missing.amount:
-            raise ValueError(f"not a merged result: the total of {missing.currency} is missing")
+            raise ValueError(f"the total of {missing.currency} is missing")
     return tuple(restored)
 
 

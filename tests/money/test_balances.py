@@ -2,10 +2,12 @@
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import attrs
 import pytest
+from hypothesis import given
 
 from balancekit import (
     AccountBalances,
@@ -19,6 +21,7 @@ from balancekit import (
     merge,
 )
 from balancekit.money.balances import construct_balances
+from tests.support.strategies import results
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -295,6 +298,18 @@ def test_a_total_sums_a_part_that_every_balance_has(make_balance):
     assert total.available == Decimal("2000000000000000000000000000001.1")
     assert total.pending is None
     assert merge([_held("a", first)])["USD"].pending == Decimal("1e-30")
+
+
+@given(results())
+def test_the_parts_of_a_total_are_exact_sums(merged):
+    """They equal those computed with fractions, whatever the caller's context is, or are unknown."""
+    for total in merged:
+        for part in ("available", "pending"):
+            parts = [getattr(balance, part) for balance in total.balances]
+            with localcontext(prec=3):
+                found = getattr(total, part)
+            expected = None if None in parts else sum(map(Fraction, parts))
+            assert (None if found is None else Fraction(found)) == expected
 
 
 def test_a_total_is_as_old_as_the_oldest_account_in_it(make_balance):

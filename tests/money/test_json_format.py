@@ -22,6 +22,7 @@ from balancekit import (
     merge,
 )
 from balancekit.money import json_format, serialization
+from tests.support.strategies import results, views
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AMOUNTS = st.builds("{}{}e{}".format, st.sampled_from(["", "-"]), st.integers(0, 10**99), st.integers(-100, 100)).map(
@@ -56,6 +57,16 @@ def test_every_amount_comes_back_exactly(amounts):
 
     with localcontext(prec=5):
         assert MergedBalances.from_json(merged.to_json()) == merged
+
+
+@given(results())
+def test_every_result_and_every_view_of_it_comes_back_equal(merged):
+    """Parts, moments, types, failures and what was chosen; and each total is as old as it was."""
+    for view in views(merged):
+        read = MergedBalances.from_json(view.to_json())
+
+        assert read == view
+        assert [(total.as_of, total.stale) for total in read] == [(total.as_of, total.stale) for total in view]
 
 
 def test_the_dict_has_what_a_reader_without_the_library_needs(merged):
@@ -251,6 +262,11 @@ def test_an_error_without_facts_keeps_its_class(kind):
         (lambda data: data["accounts"][0].update(account="a\nBTC 1000"), "not printable"),
         (lambda data: data["accounts"][0].pop("account"), r"accounts\[0\]\.account: missing"),
         (lambda data: data["failures"][0].update(last_known=None, last_known_in_accounts=True), "of 'c' is missing"),
+        (lambda data: data.update(chosen_currencies=["BTC", "EUR", "BTC"]), "BTC is asked for twice"),
+        (lambda data: data.update(chosen_currencies=["EUR"]), "a total of a currency that was not chosen"),
+        (lambda data: data.update(chosen_currencies="BTC"), "chosen_currencies: .*expected a list"),
+        (lambda data: data.update(chosen_accounts=["a"]), "an account that was not chosen"),
+        (lambda data: data.update(chosen_accounts=["a", "b", "c", 5]), r"chosen_accounts"),
         (lambda data: data.update(format="balancekit.rates"), "format: expected 'balancekit.balances'"),
         (lambda data: data.pop("format"), "format: expected 'balancekit.balances'"),
         (lambda data: data.pop("version"), "version: expected a whole number"),
@@ -292,6 +308,11 @@ def test_an_error_without_facts_keeps_its_class(kind):
         "label",
         "no label",
         "no last snapshot",
+        "currency twice",
+        "another currency",
+        "text",
+        "another account",
+        "no label",
         "format",
         "no format",
         "no version",

@@ -10,6 +10,7 @@ import jsonschema
 import pydantic
 import pytest
 from fastapi import Body, FastAPI
+from hypothesis import given
 
 from balancekit import (
     AccountBalances,
@@ -20,6 +21,7 @@ from balancekit import (
     RateLimitedError,
     merge,
 )
+from tests.support.strategies import results, views
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,6 +55,9 @@ def strict(schema):
             return schema
 
 
+STRICT = strict(MergedBalances.json_schema())
+
+
 def errors_of(document, schema):
     """Return what does not fit the schema; moments are checked, too."""
     checker = jsonschema.FormatChecker()
@@ -71,11 +76,15 @@ def test_the_schema_is_one_and_is_installed():
 
 def test_the_schema_describes_all_that_is_written(merged):
     """Every field that a result can have is described, and none is of another type."""
-    schema = strict(MergedBalances.json_schema())
+    assert errors_of(merged.to_dict(), STRICT) == []
+    assert errors_of(merge([]).to_dict(), STRICT) == []
 
-    assert errors_of(merged.to_dict(), schema) == []
-    assert errors_of(merge([]).to_dict(), schema) == []
-    assert errors_of(merged.nonzero().to_dict(), schema) == []
+
+@given(results())
+def test_the_schema_describes_every_result_and_every_view_of_it(merged):
+    """Whatever accounts hold, and whatever was chosen of it."""
+    for view in views(merged):
+        assert errors_of(view.to_dict(), STRICT) == []
 
 
 def test_everything_that_the_schema_describes_is_written(merged):
