@@ -28,15 +28,18 @@ def render_totals(
 ) -> "Group":
     """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
-    With an earlier result `before`, a column holds the change of each total. If a snapshot is stale, a column holds the
-    age of each total that it is in, as of `now` (by default the present).
+    With an earlier result `before`, a column holds the change of each total, if both are complete: a failure would look
+    like a loss. If a snapshot is stale, a column holds the age of each total that it is in, as of `now` (by default the
+    present).
     """
     from rich.text import Text
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
     amounts = align_decimal_points(total.amount for total in merged.totals)
-    changes = [] if before is None else [_format_change(total, before) for total in merged.totals]
+    changes: list[str] = []
+    if before is not None and before.complete and merged.complete:
+        changes = [_format_change(total, before) for total in merged]
     more = [("Change", changes)] if changes else []
     table = _make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
     for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
@@ -118,7 +121,7 @@ def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
 
 
 def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
-    earlier = before.amount(total.currency, total.asset_type, partial=True)
+    earlier = before.amount(total.currency, total.asset_type)
     change = add_exactly((total.amount, earlier.copy_negate()))
     return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
 

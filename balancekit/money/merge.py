@@ -10,13 +10,13 @@ from typing import Any, Self
 
 import attrs
 
-from balancekit.errors import AmbiguousCurrencyError, BalancekitError
+from balancekit.errors import BalancekitError
 from balancekit.money import csv_text, html_text, json_format, json_schema, rows, text, views
 from balancekit.money.aliases import apply_aliases, check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.chat import Bounds, TextStyle
-from balancekit.money.currencies import AssetType, normalize_code
+from balancekit.money.currencies import AssetType
 from balancekit.money.notice import all_labels, describe_notice
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
 from balancekit.money.totals import check_distinct, sum_by_currency
@@ -71,13 +71,13 @@ class MergedBalances:
 
         Raises KeyError if it is not held, AmbiguousCurrencyError if the code alone names more than one type of asset.
         """
-        found = self._find(key)
+        found = views.find_total(self._index, key)
         if found is None:
             raise KeyError(key)
         return found
 
     def __contains__(self, key: object) -> bool:
-        return key in self.totals if isinstance(key, CurrencyTotal) else bool(self._matching(key))
+        return key in self.totals if isinstance(key, CurrencyTotal) else bool(views.matching_totals(self._index, key))
 
     def __iter__(self) -> Iterator[CurrencyTotal]:
         return iter(self.totals)
@@ -112,12 +112,11 @@ class MergedBalances:
         what was read is returned, however old. Raises AmbiguousCurrencyError if no type is given and the code names
         more than one type of asset, KeyError if the result is a view of other currencies.
         """
-        found = self._find(currency if asset_type is None else (currency, asset_type))
+        found = views.find_total(self._index, currency if asset_type is None else (currency, asset_type))
         if found is None and self.chosen_currencies is not None:
             views.check_is_chosen(currency, self.chosen_currencies)
-        if not partial and not self.complete:
-            message = f"the amount of {currency} is not known: {self.notice}. partial=True returns what was read"
-            raise IncompleteError(message, views.why_incomplete(self.accounts, self.failures), self)
+        if not partial:
+            self._check_complete(f"the amount of {currency}")
         return ZERO if found is None else found.amount
 
     def only(self, *currencies: str) -> "MergedBalances":
@@ -156,11 +155,7 @@ class MergedBalances:
     def raise_for_failures(self) -> None:
         """Raise IncompleteError, which carries this result as `partial`, if any account could not be read."""
         if self.failures:
-            names = ", ".join(failure.account for failure in self.failures)
-            # An account whose last snapshot stands in for it is both.
-            count = len({one.account for one in self.accounts} | {one.account for one in self.failures})
-            message = f"{len(self.failures)} of {count} accounts could not be read: {names}"
-            raise IncompleteError(message, [failure.error for failure in self.failures], self)
+            raise IncompleteError(self.notice or "", [failure.error for failure in self.failures], self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""
@@ -286,6 +281,11 @@ class MergedBalances:
         """Return the JSON Schema, for the description of an API."""
         return json_schema.read_inline_schema()
 
+    def _check_complete(self, what: str) -> None:
+        if not self.complete:
+            message = f"{what} is not known: {self.notice}. With partial=True it is that of what was read"
+            raise IncompleteError(message, views.why_incomplete(self.accounts, self.failures), self)
+
     @functools.cached_property
     def _complete(self) -> bool:
         return not self.failures and not any(snapshot.stale for snapshot in self.accounts)
@@ -297,26 +297,6 @@ class MergedBalances:
     @functools.cached_property
     def _index(self) -> Mapping[str, tuple[CurrencyTotal, ...]]:
         return views.index_by_code(self.totals)
-
-    def _find(self, key: object) -> CurrencyTotal | None:
-        found = self._matching(key)
-        if len(found) > 1:
-            types = " and ".join(total.asset_type for total in found)
-            raise AmbiguousCurrencyError(
-                f"{found[0].currency} is held as {types}: say which, for example "
-                f"[{found[0].currency!r}, AssetType.{found[0].asset_type.name}]"
-            )
-        return found[0] if found else None
-
-    def _matching(self, key: object) -> tuple[CurrencyTotal, ...]:
-        match key:
-            case str(code):
-                return self._index.get(normalize_code(code), ())
-            case (str(code), str(asset_type)):
-                found = self._index.get(normalize_code(code), ())
-                return tuple(total for total in found if total.asset_type == asset_type)
-            case _:
-                return ()
 
 
 class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):

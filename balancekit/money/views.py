@@ -1,11 +1,11 @@
-"""Parts of a result, which say what they are parts of: chosen currencies and chosen accounts. Pure."""
+"""Parts of a result, by currency and by account, and what they say they are parts of. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from balancekit.errors import BalancekitError, ConfigError, NotReadError
+from balancekit.errors import AmbiguousCurrencyError, BalancekitError, ConfigError, NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
 from balancekit.money.currencies import check_code, check_label, normalize_code
 from balancekit.money.layout import name_some
@@ -47,6 +47,29 @@ def index_by_code(totals: Iterable[CurrencyTotal]) -> Mapping[str, tuple[Currenc
     for total in totals:
         index[total.currency] = (*index.get(total.currency, ()), total)
     return index
+
+
+def find_total(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> CurrencyTotal | None:
+    """Return the total of a code, or of a code and a type; AmbiguousCurrencyError if there is more than one."""
+    found = matching_totals(index, key)
+    if len(found) > 1:
+        types = " and ".join(total.asset_type for total in found)
+        raise AmbiguousCurrencyError(
+            f"{found[0].currency} is held as {types}: say which, for example "
+            f"[{found[0].currency!r}, AssetType.{found[0].asset_type.name}]"
+        )
+    return found[0] if found else None
+
+
+def matching_totals(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> tuple[CurrencyTotal, ...]:
+    """Return the totals of a code, or of a code and a type; none for a key of another kind."""
+    match key:
+        case str(code):
+            return index.get(normalize_code(code), ())
+        case (str(code), str(asset_type)):
+            return tuple(total for total in index.get(normalize_code(code), ()) if total.asset_type == asset_type)
+        case _:
+            return ()
 
 
 def in_order(totals: Iterable[CurrencyTotal], codes: Sequence[str] | None) -> tuple[CurrencyTotal, ...]:

@@ -294,7 +294,7 @@ def test_an_account_that_an_earlier_snapshot_stands_in_for_is_one_account(make_s
     """The message counts accounts, not what is known of them."""
     merged = merge([make_snapshot("till"), make_snapshot("shop", stale=True)], [_failure("shop")])
 
-    with pytest.raises(IncompleteError, match="1 of 2 accounts could not be read: shop"):
+    with pytest.raises(IncompleteError, match="1 of 2 accounts could not be read anew: shop"):
         merged.raise_for_failures()
 
 
