@@ -11,7 +11,7 @@ from typing import Any, Self
 import attrs
 
 from balancekit.errors import BalancekitError
-from balancekit.money import csv_text, html_text, json_format, json_schema, rows, text, views
+from balancekit.money import json_format, json_schema, text, views
 from balancekit.money.aliases import apply_aliases, check_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
@@ -228,6 +228,8 @@ class MergedBalances:
         None where it is not known), code, chain, reference, as_of and stale. Those of an incomplete result have a last
         key `notice`: their sum would lack something.
         """
+        from balancekit.money import rows
+
         return rows.balance_rows(self.accounts, notice=self.notice)
 
     def to_csv(self, by: str = "balance", *, separator: str = ",", bom: bool = False, decimal: str = ".") -> str:
@@ -238,6 +240,8 @@ class MergedBalances:
         other; the totals of a view have a column `scope`. For Excel write a byte order mark (`bom`), and the
         `separator` (one of `,` `;` tab `|`) and `decimal` mark of its language. Raises ConfigError for others.
         """
+        from balancekit.money import csv_text
+
         return csv_text.to_csv(
             self.totals,
             self.accounts,
@@ -250,6 +254,8 @@ class MergedBalances:
         )
 
     def _repr_html_(self) -> str:
+        from balancekit.money import html_text
+
         return html_text.to_html(self.totals, self.accounts, self.failures, scope=self.scope)
 
     @classmethod
