@@ -288,7 +288,7 @@ def test_one_very_long_amount_does_not_widen_the_column(make_snapshot):
     "wrong",
     [
         {"limit": 0},
-        {"limit": True},
+        {"max_parts": True},
         {"limit": 4096.0},
         {"max_parts": 0},
         {"max_total": -1},
@@ -323,3 +323,33 @@ def test_each_message_says_what_a_view_is_of(make_snapshot):
     assert view.to_texts() == ["Only EUR, BTC\nEUR 2\nBTC 1"]
     assert view.to_texts(22) == ["Only EUR, BTC\nEUR 2", "Only EUR, BTC\nBTC 1"]
     assert view.to_texts(17) == ["Only a part\nEUR 2", "Only a part\nBTC 1"]
+
+
+def test_there_are_as_many_currencies_as_there_is_room_for(make_snapshot):
+    """One line more than is shown would not fit."""
+    merged = merge([make_snapshot("shop", *((f"C{number:02}", "1") for number in range(100)))])
+    line, more = len("C00 1\n"), len("and 80 more currencies")
+
+    for room in (20 * line + more, 21 * line + more - 1):
+        (message,) = merged.to_texts(room, max_parts=1)
+        assert message == merged.to_texts(max_total=room)[0] == merged.to_text(max_lines=21)
+        assert message.endswith("C19 1\nand 80 more currencies")
+
+
+def test_the_line_that_counts_needs_room_as_well(make_snapshot):
+    """A limit that is enough for each currency may be too small for what stands for all others."""
+    merged = merge([make_snapshot("shop", *((code, "1") for code in "ABCDEFG"))])
+
+    with pytest.raises(ConfigError, match=f"limit must be at least {len('and 7 more currencies')}, not 12"):
+        merged.to_texts(12, max_parts=1)
+
+
+def test_currencies_come_before_the_names_of_accounts(make_snapshot):
+    """Long labels take no room that currencies need, and are not repeated in every message."""
+    failures = [_failure(letter * 100) for letter in "abcde"]
+    merged = merge([make_snapshot("shop", *((f"C{number:03}", "1") for number in range(200)))], failures)
+    counted = "INCOMPLETE: 5 of 6 accounts could not be read"
+
+    (message,) = merged.to_texts(1000, max_parts=1)
+    assert message.split("\n")[-3:-1] == ["and 70 more currencies", "5 accounts: timed out"]
+    assert [message.rpartition("\n")[2] for message in merged.to_texts(1500)] == [counted] * 2
