@@ -33,7 +33,7 @@ class Counted(HttpProvider):
             raise
         finally:
             self.running -= 1
-            self.requests.end(self.account, task)
+            self.requests.end(self.account, time.monotonic(), task)
 
 
 class CountedCryptoprocessing(Counted, CryptoprocessingProvider):

@@ -83,7 +83,8 @@ class Model:
             return True
         return any(
             without_zeros(state.held) == without_zeros(held)
-            for state in self._states[snapshot.account]
+            # Of a copy, since another thread may change it.
+            for state in list(self._states[snapshot.account])
             # The two clocks are one, but a datetime has only microseconds.
             if state.since <= arrived and sent - 1e-3 <= state.until
         )

@@ -5,9 +5,9 @@
 One client reads sixty accounts at three sandboxes in a process of their own, several calls at a time. Requests go wrong
 in every way that the sandbox can play; one origin responds 429 now and then, and one hangs for seconds. Calls have
 deadlines of their own, or are cancelled; streams are left early, or read slowly; accounts are invalidated, watched,
-removed and added again; the servers are restarted, and balances change all the while. A model in plain integers knows
-what each account held and when, and tests/support/laws.py says what holds. Needs psutil; the exit code is 1 if anything
-is off.
+removed and added again; the servers are restarted, and balances change all the while. Another client is used in many
+event loops, one after the other. A model in plain integers knows what each account held and when, and
+tests/support/laws.py says what holds. Needs psutil; the exit code is 1 if anything is off.
 """
 
 import asyncio
@@ -20,15 +20,17 @@ import time
 
 import attrs
 
-from balancekit import AggregateClient
+from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
 from balancekit.sandbox import Fault
 from tests.long.counted import PROVIDERS, Counted
 from tests.long.leftovers import Leftovers
 from tests.long.remote import FAULTS, LIMITING, TIMEOUT, WEIGHTS, Remote
 from tests.long.soak_calls import DEADLINE, Calls
+from tests.long.soak_loops import Nomad
 from tests.support.laws import Requests
 
 ACCOUNTS = 60
+NOMADIC = 8
 WORKERS = 4
 CONCURRENCY = 20
 # Where the last accounts are: at the origin that hangs for seconds, and at the one that responds 429.
@@ -74,13 +76,18 @@ class Soak(Calls):
         settings = await self.remote("settings")
         providers = [PROVIDERS[kind](label, **account) for label, kind, account in settings]
         self.providers = {provider.account: provider for provider in providers}
+        # Not counted, since nobody is to know which of its requests are wanted.
+        kinds = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
+        at_main = [one for one in settings if one[0] not in self.places][:NOMADIC]
+        nomadic = [kinds[kind](label, **account) for label, kind, account in at_main]
+        self.nomad = Nomad(nomadic, self, concurrency=3, timeout=TIMEOUT, deadline=DEADLINE)
         before = Leftovers.count(self.begun)
         points = []
         async with AggregateClient(
             providers, concurrency=CONCURRENCY, timeout=TIMEOUT, deadline=DEADLINE, attempts=3
         ) as self.client:
             jobs = [asyncio.create_task(self.work()) for _ in range(WORKERS)]
-            jobs += [asyncio.create_task(job()) for job in (self.change, self.restart, self.hang)]
+            jobs += [asyncio.create_task(job()) for job in (self.change, self.restart, self.hang, self.move_on)]
             marks = [min(60.0, self.seconds / 4), *range(120, int(self.seconds), 60), self.seconds]
             for mark in marks:
                 await asyncio.wait(jobs, timeout=max(0.0, self.begun + mark - time.monotonic()))
@@ -94,6 +101,7 @@ class Soak(Calls):
             await self.last_states()
             await self.last_fetch()
             requests, played = await self.remote("figures")
+        await asyncio.to_thread(self.nomad.close)
         # A transport is closed in a later turn of the loop than its session is.
         for _ in range(100):
             after = Leftovers.count(self.begun)
@@ -159,6 +167,23 @@ class Soak(Calls):
             await asyncio.sleep(self.chance.uniform(1, 5))
             await self.remote("clear_faults", "hanging")
             self.done["times that an origin hangs"] += 1
+
+    async def move_on(self):
+        """Use the other client in one event loop after the other."""
+        while True:
+            await asyncio.sleep(self.chance.uniform(0, 0.5))
+            await self.gate.wait()
+            self.busy += 1
+            # To its end, since a thread is not cancelled.
+            await asyncio.shield(asyncio.create_task(self.live()))
+
+    async def live(self):
+        """Use the other client in one more event loop."""
+        try:
+            await asyncio.to_thread(self.nomad.live)
+            self.done["event loops"] += 1
+        finally:
+            self.busy -= 1
 
     async def line_up_faults(self):
         """Choose what goes wrong next."""

@@ -46,7 +46,7 @@ class Calls(ModelLaws):
         max_age, stale_for = self.chance.choice([0.0, 0.0, 0.2, 1.0]), self.chance.choice([0.0, 0.0, 5.0])
         fair, deadline = self.chance.choice([0.0, 3.0]), self.chance.choice([None, None, self.chance.uniform(0.05, 1)])
         labels, invalidated = self.present(accounts), dict(self.invalidated)
-        begun, requests = time.time(), Counted.attempts
+        begun, begun_at, requests = time.time(), time.monotonic(), Counted.attempts
         merged = await self.client.fetch(
             labels, max_age=max_age, stale_if_error=fair, stale_while_revalidate=stale_for, deadline=deadline
         )
@@ -65,17 +65,17 @@ class Calls(ModelLaws):
             self.check_earlier_failure(
                 failure,
                 Counted.requests.histories[failure.account],
-                # A failure may be one of the deadline, which comes after the last request.
-                now=time.monotonic() - DEADLINE - self.slack,
+                begun=begun_at,
+                deadline=DEADLINE + self.slack,
                 accepts_earlier=max_age > 0 or stale_for > 0,
                 is_revalidated=stale_for > 0,
-                invalidated_at=invalidated[failure.account][1] - DEADLINE - self.slack,
+                invalidated_at=invalidated[failure.account][1],
             )
-        self.check_latest(merged, invalidated)
+        self.check_latest(merged, invalidated, begun)
         return BACKGROUND if deadline or stale_for else 0.0
 
-    def check_latest(self, merged, invalidated):
-        """Check what is shown of accounts after a result."""
+    def check_latest(self, merged, invalidated, begun):
+        """Check what is shown of accounts after the result of a fetch that was begun then."""
         # One that was removed meanwhile is known no more.
         labels = [label for label in self.client.accounts if invalidated[label] == self.invalidated[label]]
         fresh = {one.account: one.fetched_at for one in merged.accounts if not one.stale}
@@ -87,7 +87,8 @@ class Calls(ModelLaws):
         self.check_known(labels, latest, status, is_young=is_young)
         for label in fresh.keys() & set(labels):
             sent = fresh[label].timestamp()
-            if sent > self.returned[label][0]:
+            # What was known before may be shown later, by a watch that reads first.
+            if sent > max(self.returned[label][0], begun):
                 self.returned[label] = sent, time.monotonic()
 
     async def invalidate(self):
@@ -198,3 +199,5 @@ class Calls(ModelLaws):
         super().check_outcome(outcome, arrived)
         if isinstance(outcome, AccountBalances):
             self.checked["snapshot"] += 1
+        else:
+            Counted.requests.histories[outcome.account].note_given(outcome, time.monotonic())

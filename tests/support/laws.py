@@ -26,7 +26,8 @@ Watches
 12. A state of a watch has every account that is watched, and a change is shown in time: `WatchLaws`.
 
 The end
-13. After closing there is no task, timer, permit, lease or slot left: `Laws.check_empty`.
+13. After closing there is no task, timer, permit or slot left, nor a task in an event loop that has ended:
+    `Laws.check_empty`.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ from balancekit import NotReadError, ProviderError, RateLimitedError
 EPSILON = 1e-6
 _EARLIER = re.compile(r"\(\d+ s ago\)")
 _FIRST_COOLDOWN, _LONGEST_COOLDOWN, _JITTER = 1.0, 60.0, 1.2
+_REMEMBERED = 200
+"""How many requests for an account are remembered."""
 
 
 def is_earlier(error):
@@ -133,21 +136,26 @@ class Laws:
         if requested_at < oldest - EPSILON:
             self.problem(f"{what} of {label} is {oldest - requested_at:.3f} s too old")
 
-    def check_earlier_failure(self, failure, history, *, now, accepts_earlier, invalidated_at, is_revalidated=False):
+    def check_earlier_failure(
+        self, failure, history, *, begun, deadline, accepts_earlier, invalidated_at, is_revalidated=False
+    ):
         """Check a failure that may be of an earlier read against the account's `History`.
 
-        One that is given with a stale snapshot, while the account `is_revalidated`, may be of any time.
+        A call is given it as it begins; while a request is under way, that may be one of another's deadline. A read
+        fails by the client's `deadline`, perhaps long after its last request, or later by that of a caller who has
+        joined it. A failure that is given with a stale snapshot, while the account `is_revalidated`, may be of any
+        time.
         """
         if not is_earlier(failure.error):
             return
         self.checked["earlier failure"] += 1
         if not accepts_earlier:
             self.problem(f"an earlier failure of {failure.account} for a caller that accepts nothing earlier")
-        if is_revalidated or history.under_way:
+        if is_revalidated or history.was_under_way(begun):
             return
-        if now > history.until + EPSILON:
+        if begun > history.until + deadline + EPSILON:
             self.problem(f"a failure of {failure.account} after its cooldown")
-        if history.failed_at < invalidated_at:
+        if history.failed_at + deadline < invalidated_at - EPSILON:
             self.problem(f"a failure of {failure.account} from before an invalidation")
 
     def check_known(self, labels, latest, status, *, is_young):
@@ -182,6 +190,11 @@ class Laws:
         if label in status or any(one.account == label for one in [*latest.accounts, *latest.failures]):
             self.problem(f"{label} is shown after its removal")
 
+    def check_loop_has_ended(self, loop, *, refusing=frozenset()):
+        """Check that no task is left in an event loop that has ended, but for those that refuse to end."""
+        self.checked["loop"] += 1
+        self.check_empty(tasks_of_a_loop_that_has_ended=asyncio.all_tasks(loop) - refusing)
+
     def check_empty(self, **left):
         """Check that nothing is left over of what is named."""
         for name, is_left in left.items():
@@ -196,13 +209,23 @@ class History:
     failed_at: float = float("-inf")
     times: int = 0
     asked_until: float = float("-inf")
-    under_way: int = 0
+    begun: list[float] = attrs.Factory(list)
+    ended: list[float] = attrs.Factory(list)
 
     def failed(self, now, retry_after, *, rejected):
         """Note a failure; a rejected key is left alone for a minute."""
         least = _LONGEST_COOLDOWN if rejected else 0.0
         self.failed_at, self.times = now, self.times + 1
         self.asked_until = max(self.asked_until, now + max(retry_after or 0.0, least))
+
+    def note_given(self, failure, now):
+        """Note that a caller was given a failure, which may be one of the caller's own deadline."""
+        if not is_earlier(failure.error):
+            self.failed_at = max(self.failed_at, now)
+
+    def was_under_way(self, now):
+        """Whether a request had begun then, and had not ended."""
+        return sum(at <= now for at in self.begun) > sum(at < now for at in self.ended)
 
     @property
     def until(self):
@@ -225,7 +248,7 @@ class Requests:
 
     def begin(self, origin, label, now):
         """Note a request of this task, which is returned."""
-        self.histories[label].under_way += 1
+        self.histories[label].begun.append(now)
         task = asyncio.current_task()
         # What an event loop that has ended in the middle has left is dropped with it.
         self._under_way = {other for other in self._under_way if not other.get_loop().is_closed()} | {task}
@@ -238,9 +261,12 @@ class Requests:
             self._laws.problem(f"a request to {origin} {self.quiet_until[origin] - now:.3f} s before a 429 allows it")
         return task
 
-    def end(self, label, task):
+    def end(self, label, now, task):
         """Note that the request of a task has ended."""
-        self.histories[label].under_way -= 1
+        history = self.histories[label]
+        history.ended.append(now)
+        if len(history.ended) > _REMEMBERED:
+            del history.begun[: _REMEMBERED // 2], history.ended[: _REMEMBERED // 2]
         self._under_way.discard(task)
 
     def note(self, origin, label, now, error):
@@ -289,7 +315,7 @@ class WatchLaws:
 
         What was known before the watch began is to be read first.
         """
-        if known_at >= self.begun and now > max(known_at, self.waiting_since) + within + self._laws.slack:
+        if known_at > self.begun + EPSILON and now > max(known_at, self.waiting_since) + within + self._laws.slack:
             self._laws.checked["watched change"] += 1
             if self._shown[label] < requested_at - EPSILON:
                 self._laws.problem(f"a watch does not show what is known of {label} for {now - known_at:.3f} s")

@@ -1,7 +1,7 @@
 """Providers and a store that do as they like, and the world that notes what comes of it. Time is virtual."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from decimal import Decimal
 
 import attrs
@@ -10,6 +10,7 @@ from balancekit import (
     AssetType,
     Balance,
     ProviderError,
+    RateLimitedError,
     ServiceUnavailableError,
     TransportError,
     WebhookEvent,
@@ -34,9 +35,20 @@ class MuteError(Exception):
         raise MuteError
 
 
+MOODS = {
+    # How often a host's providers respond, hang, raise, give nonsense, cancel their task, are cancelled by nobody,
+    # refuse to end, and respond 429.
+    "moody": (12, 1, 3, 1, 1, 1, 2, 0),
+    "limiting": (12, 0, 1, 0, 0, 0, 1, 2),
+    "hanging": (1, 12, 0, 0, 0, 0, 1, 0),
+}
+CALM = 0.02
+"""After how many seconds the providers of a host respond that has no moods."""
+
+
 @attrs.define(eq=False)
 class Sent:
-    """A request; `refuses` is whether it has gone on after it was cancelled."""
+    """A request; `refuses` is whether it has gone on after it was cancelled, and `ended` when its response came."""
 
     number: int
     label: str
@@ -45,6 +57,7 @@ class Sent:
     at: float
     task: asyncio.Task
     refuses: bool = False
+    ended: float = float("inf")
 
 
 class World(Laws):
@@ -53,45 +66,89 @@ class World(Laws):
     def __init__(self, chance):
         super().__init__(slack=SLACK)
         self.chance = chance
-        self.loop = asyncio.get_running_loop()
         self.sent = {}
-        self.under_way = set()
-        self.concurrency = {}
+        self._now = 1000.0
+        # By client.
+        self.requests = {}
+
+    @property
+    def now(self):
+        """The time of the event loop that runs."""
+        with suppress(RuntimeError):
+            # What a loop that has ended has left may be cleared away when none runs.
+            self._now = asyncio.get_running_loop().time()
+        return self._now
 
     def problem(self, text):
         """Note a broken law, and when."""
-        super().problem(f"at {self.loop.time() - 1000:.3f}: {text}")
+        super().problem(f"at {self.now - 1000:.3f}: {text}")
 
     def begin(self, provider):
         """Note a request."""
-        number, task = len(self.sent) + 1, asyncio.current_task()
-        sent = Sent(number, provider.account, provider.client, provider.provider, self.loop.time(), task)
+        number = len(self.sent) + 1
+        task = self.requests[provider.client].begin(provider.provider, provider.account, self.now)
+        sent = Sent(number, provider.account, provider.client, provider.provider, self.now, task)
         self.sent[number] = sent
-        self.under_way.add(sent)
-        at_once = sum(other.client == sent.client and not other.refuses for other in self.under_way)
-        if at_once > self.concurrency[sent.client]:
-            self.problem(f"{at_once} requests under way with a concurrency of {self.concurrency[sent.client]}")
         return sent
+
+    @property
+    def refusing(self):
+        """The tasks that have gone on after they were cancelled."""
+        return {sent.task for sent in self.sent.values() if sent.refuses}
+
+    def of(self, snapshot):
+        """Return the request whose response a snapshot shows."""
+        (balance,) = snapshot.balances
+        return self.sent[int(balance.amount)]
 
 
 class Moody:
-    """A provider that does as it likes; its balance is the number of its request."""
+    """A provider that does as its host likes; its balance is the number of its request."""
 
-    def __init__(self, account, provider, client, world):
+    def __init__(self, account, provider, client, world, *, kind):
         self.account = account
         self.fingerprint = account
         self.provider = provider
         self.client = client
-        self._world = world
+        self.kind = kind
+        # Not an attribute, of which errors are searched for secrets: it holds all requests.
+        self._get_world = lambda: world
+
+    @property
+    def _world(self):
+        return self._get_world()
 
     async def fetch_balances(self, session):
         """Respond, or do something else."""
-        sent = self._world.begin(self)
-        moods = (self._respond, self._hang, self._raise, self._nonsense, self._cancel, self._cancelled, self._stubborn)
+        world, requests = self._world, self._world.requests[self.client]
+        sent = world.begin(self)
+        moods = (
+            self._respond,
+            self._hang,
+            self._raise,
+            self._nonsense,
+            self._cancel,
+            self._cancelled,
+            self._stubborn,
+            self._limit,
+        )
+        mood = self._calm if self.kind == "calm" else world.chance.choices(moods, weights=MOODS[self.kind])[0]
         try:
-            return await self._world.chance.choices(moods, weights=(12, 1, 3, 1, 1, 1, 2))[0](sent)
+            balances = await mood(sent)
+        except BaseException as error:
+            requests.note(self.provider, self.account, world.now, error)
+            raise
+        else:
+            if mood == self._nonsense or sent.refuses:
+                requests.note(self.provider, self.account, world.now, ValueError())
+            return balances
         finally:
-            self._world.under_way.discard(sent)
+            sent.ended = world.now
+            requests.end(self.account, sent.ended, sent.task)
+
+    async def _calm(self, sent):
+        await asyncio.sleep(CALM)
+        return self._balances(sent)
 
     def verify_webhook(self, headers, body, *, now=None):
         """Take the body for the id of an event."""
@@ -152,7 +209,14 @@ class Moody:
             except asyncio.CancelledError:
                 if not sent.refuses:
                     sent.refuses, ends_at = True, loop.time() + more
+        if self.kind == "limiting":
+            raise RateLimitedError("429", account=self.account, provider=self.provider, retry_after=2.0)
         return self._balances(sent)
+
+    async def _limit(self, sent):
+        await self._while()
+        retry_after = self._world.chance.choices([None, 0, 0.3, 2.0, 100.0], weights=(4, 2, 6, 6, 1))[0]
+        raise RateLimitedError("429", account=self.account, provider=self.provider, retry_after=retry_after)
 
 
 def _moody(name):
