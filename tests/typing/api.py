@@ -171,7 +171,9 @@ def use(merged: MergedBalances) -> dict[str, Decimal]:
     same: CurrencyTotal = merged["BTC", AssetType.CRYPTO]
     oldest: datetime | None = merged.as_of
     text: str = merged.to_text() + merged.to_text(now=oldest)
-    print(total == same, text, merged.complete, len(merged), "BTC" in merged, __version__)
+    messages: list[str] = merged.to_texts(4096, style="telegram", keep=["EUR"], align=False, max_parts=2, now=oldest)
+    messages += merged.to_texts(style="discord_embed", keep={"EUR"}, max_total=6000, max_lines=20)
+    print(total == same, text, messages, merged.complete, len(merged), "BTC" in merged, __version__)
     try:
         merged.raise_for_failures()
     except IncompleteError as error:
