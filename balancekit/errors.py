@@ -150,7 +150,10 @@ class MalformedResponseError(ProviderError):
 
 
 class NotReadError(ProviderError):
-    """The account has not been read yet, so nothing is known of it; only `latest` and `watch` say so."""
+    """The account has not been read yet, so nothing is known of it, or not since its balances may have changed.
+
+    The first only `latest` and `watch` say; the second is in the IncompleteError of `MergedBalances.amount`.
+    """
 
 
 def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str, object]) -> ProviderError:

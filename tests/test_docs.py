@@ -75,6 +75,20 @@ def test_every_python_block_is_run():
     ]
 
 
+def test_no_program_prints_an_amount_as_python_does():
+    """It would be `1E-8` for a satoshi: programs print `plain`, or texts."""
+    shown = [
+        f"{block.place}: {ast.unparse(node)}"
+        for block in PYTHON
+        for node in ast.walk(ast.parse(block.code))
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "print") or isinstance(node, ast.FormattedValue)
+        for part in (node.args if isinstance(node, ast.Call) else [node.value])
+        if re.search(r"\.amount(\([^()]*\))?$", ast.unparse(part))
+    ]
+
+    assert shown == []
+
+
 def _defined(block):
     return {node.name for node in ast.parse(block.code).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 

@@ -7,6 +7,10 @@ import weakref
 import pytest
 
 from balancekit import AccountBalances
+from balancekit.client import results
+from balancekit.money import views
+from balancekit.money.merge import merge_counted
+from balancekit.money.views import index_by_code
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill
 
@@ -75,3 +79,47 @@ def test_a_call_that_goes_on_keeps_nothing_of_an_account_that_was_removed_meanwh
         return failed, [one for one in gc.get_objects() if isinstance(one, AccountBalances) and one.account in failed]
 
     assert with_client(steps, QuickTill("closing"), QuickTill("other")) == (["closing"], [])
+
+
+def test_a_result_of_some_accounts_says_which(with_client):
+    """It is complete, and still a part of what the client has: its text, JSON and repr say so; that of all does not."""
+
+    async def steps(client, *_):
+        whole = await client.fetch()
+        parts = [await client.fetch(["till"]), client.latest(["till"]), await client.fetch(["till"], max_age=60)]
+        async with client.watch(["till"]) as states:
+            parts.append(await anext(states))
+        async with client.watch() as states:
+            all_of_them = whole, client.latest(), await client.fetch(max_age=60), await anext(states)
+            return [one.scope for one in all_of_them], parts
+
+    whole, parts = with_client(steps, QuickTill(), QuickTill("other"))
+
+    assert whole == [None] * 4
+    assert [(part.complete, part.chosen_accounts) for part in parts] == [(True, ("till",))] * 4
+    assert {part.to_text().splitlines()[0] for part in parts} == {"Only account till"}
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["all read", "one down"])
+def test_ten_thousand_callers_of_unchanged_accounts_merge_nothing(with_client, monkeypatch, is_broken):
+    """They share the totals; of an incomplete result each has errors of its own, and nothing else."""
+    merges, indexes = [], []
+    monkeypatch.setattr(
+        results, "merge_counted", lambda *args, **more: merges.append(args) or merge_counted(*args, **more)
+    )
+    monkeypatch.setattr(views, "index_by_code", lambda totals: indexes.append(totals) or index_by_code(totals))
+
+    async def steps(client, till, *_):
+        till.broken, till.retry_after = is_broken, 3600.0
+        await client.fetch()
+        await client.fetch(max_age=60)
+        merges.clear()
+        states = [await client.fetch(max_age=60) for _ in range(10_000)]
+        return states, {state.amount("BTC", partial=True) for state in states}
+
+    states, amounts = with_client(steps, *(QuickTill(f"till{number}") for number in range(1000)))
+
+    assert merges == []
+    assert {id(state.totals) for state in states} == {id(states[0].totals)}
+    assert amounts == {states[0]["BTC"].amount}
+    assert is_broken or (len(indexes) == 1 and all(state is states[0] for state in states))
