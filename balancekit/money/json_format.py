@@ -7,7 +7,7 @@ out. balancekit/schemas/balances.schema.json describes the format.
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -61,8 +61,7 @@ def read_result(data: object, make: Callable[..., _Result]) -> _Result:
 
     Raises ValueError for anything else, for a later version, and if the totals are not those of the accounts.
     """
-    if isinstance(data, dict):
-        _check_version(data)
+    _check_version(cast("dict[str, object]", data) if isinstance(data, dict) else {})
     written = from_dict(data, _WrittenResult, "a merged result")
     shown = {snapshot.account: snapshot for snapshot in written.accounts}
     failures = tuple(_to_failure(failure, shown) for failure in written.failures)

@@ -86,7 +86,10 @@ def _with_owners(data: Mapping[str, object]) -> Mapping[str, object]:
     if not isinstance(balances, list):
         return data
     owner = {name: data[name] for name in ("account", "provider") if name in data}
-    named = [owner | one if isinstance(one, dict) else one for one in cast("list[object]", balances)]
+    named = [
+        owner | cast("dict[str, object]", one) if isinstance(one, dict) else one
+        for one in cast("list[object]", balances)
+    ]
     return {**data, "balances": named}
 
 
