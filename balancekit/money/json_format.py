@@ -61,7 +61,7 @@ def read_result(data: object, make: Callable[..., _Result]) -> _Result:
 
     Raises ValueError for anything else, for a later version, and if the totals are not those of the accounts.
     """
-    _check_version(cast("dict[str, object]", data) if isinstance(data, dict) else {})
+    _check_version(data)
     written = from_dict(data, _WrittenResult, "a merged result")
     shown = {snapshot.account: snapshot for snapshot in written.accounts}
     failures = tuple(_to_failure(failure, shown) for failure in written.failures)
@@ -189,12 +189,13 @@ class _WrittenResult:
     chosen_currencies: tuple[str, ...] | None = None
 
 
-def _check_version(data: Mapping[str, object]) -> None:
-    if "format" not in data and "version" not in data:
+def _check_version(data: object) -> None:
+    fields = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    if "format" not in fields and "version" not in fields:
         return
-    if data.get("format") != FORMAT:
+    if fields.get("format") != FORMAT:
         raise StructureError("a merged result", "format", f"expected {FORMAT!r}")
-    version = data.get("version")
+    version = fields.get("version")
     if type(version) is not int or version < 1:
         raise StructureError("a merged result", "version", "expected a whole number from 1 on")
     if version > VERSION:

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextvars
+from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
 
-from balancekit import RateLimit
+from balancekit import AggregateClient, RateLimit, ReportedBalances
 from balancekit.client.account_book import AccountBook
 from balancekit.client.flights import Flight
 from balancekit.client.instrumentation import FetchSpan
@@ -155,3 +156,26 @@ def test_a_failure_without_a_cooldown_leaves_the_lease_with_its_holder(run_virtu
         return known
 
     assert run_virtually(main()) == (None, 10.5)
+
+
+def test_what_another_process_has_read_is_as_old_as_its_provider_reports(run_virtually):
+    """A snapshot in the store serves those who accept the age of its balances, however young its request is."""
+    reported_at = datetime.now(UTC) - timedelta(hours=1)
+
+    class Delayed(Till):
+        async def fetch_balances(self, session):
+            return ReportedBalances(await super().fetch_balances(session), reported_at=reported_at)
+
+    async def main():
+        store = MemoryStore()
+        async with (
+            AggregateClient([first := Delayed()], store=store) as one,
+            AggregateClient([second := Delayed()], store=store) as other,
+        ):
+            await one.fetch(max_age=60)
+            await other.fetch(max_age=7200)
+            served = second.requests
+            await other.fetch(max_age=60)
+            return first.requests, served, second.requests
+
+    assert run_virtually(main()) == (1, 0, 1)
