@@ -68,8 +68,8 @@ def balances(
     the configuration is wrong.
 
     JSON always holds both the totals and the accounts, and why any could not be read; MergedBalances.from_json reads
-    it back. CSV holds the totals, or with --by-account the balances; a text that a spreadsheet would take for a formula
-    has a ' in front.
+    it back. CSV holds the totals, or with --by-account the balances, and says in each row if an account is
+    missing; a text that a spreadsheet would take for a formula has a ' in front.
     """
     import asyncio
 

@@ -183,6 +183,11 @@ def use(merged: MergedBalances) -> dict[str, Decimal]:
         print(error)
     again = MergedBalances.from_dict(merged.to_dict()) | MergedBalances.from_json(merged.to_json())
     again = merge(again.accounts, again.failures, aliases={"USDCE": "USDC"}).nonzero()
+    part: MergedBalances = again.only("EUR", "BTC").of("shop")
+    facts: tuple[str | None, ...] = (part.notice, part.scope, *(part.chosen_accounts or ()))
+    held: list[dict[str, object]] = [*part.rows()]
+    table: str = part.to_csv() + part.to_csv("total", separator=";", bom=True, decimal=",")
+    print(facts, held, table, part.amount("EUR", partial=True))
     return {total.currency: total.amount for total in again} | {"ETH": again.amount("ETH", AssetType.CRYPTO)}
 
 
