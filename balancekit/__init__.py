@@ -35,12 +35,21 @@ if TYPE_CHECKING:
     from balancekit.http.rate_limit import RateLimit as RateLimit
     from balancekit.http.secret import Secret as Secret
     from balancekit.money.aliases import CRYPTOPROCESSING_2026 as CRYPTOPROCESSING_2026
+    from balancekit.money.amounts import (
+        subtract_exactly as subtract_exactly,
+        sum_exactly as sum_exactly,
+    )
     from balancekit.money.balances import (
         AccountBalances as AccountBalances,
         AccountFailure as AccountFailure,
         Balance as Balance,
         CurrencyTotal as CurrencyTotal,
         ReportedBalances as ReportedBalances,
+    )
+    from balancekit.money.changes import (
+        AccountChange as AccountChange,
+        Changes as Changes,
+        TotalChange as TotalChange,
     )
     from balancekit.money.currencies import AssetType as AssetType
     from balancekit.money.merge import (
@@ -49,6 +58,14 @@ if TYPE_CHECKING:
         merge as merge,
     )
     from balancekit.money.minor_units import MinorUnits as MinorUnits
+    from balancekit.money.rates import (
+        Rate as Rate,
+        RateSource as RateSource,
+    )
+    from balancekit.money.valuation import (
+        Valuation as Valuation,
+        ValuedTotal as ValuedTotal,
+    )
     from balancekit.providers.base import (
         BalanceProvider as BalanceProvider,
         HttpProvider as HttpProvider,
@@ -64,6 +81,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CRYPTOPROCESSING_2026": "money.aliases",
     "AccountBalances": "money.balances",
+    "AccountChange": "money.changes",
     "AccountFailure": "money.balances",
     "AccountStatus": "client.known",
     "AggregateClient": "client.aggregate",
@@ -74,6 +92,7 @@ _HOMES = {
     "Balance": "money.balances",
     "BalanceProvider": "providers.base",
     "BalancekitError": "errors",
+    "Changes": "money.changes",
     "Clock": "clock",
     "ConfigError": "errors",
     "CryptoprocessingProvider": "providers.cryptoprocessing",
@@ -89,22 +108,29 @@ _HOMES = {
     "Origins": "client.origins",
     "ProviderError": "errors",
     "ProviderTimeoutError": "errors",
+    "Rate": "money.rates",
     "RateLimit": "http.rate_limit",
     "RateLimitedError": "errors",
     "ReportedBalances": "money.balances",
+    "RateSource": "money.rates",
     "Request": "http.messages",
     "Response": "http.messages",
     "RetryPolicy": "client.retry",
     "Secret": "http.secret",
     "ServiceUnavailableError": "errors",
     "SnapshotStore": "stores.base",
+    "TotalChange": "money.changes",
     "TransportError": "errors",
     "UnexpectedRedirectError": "errors",
+    "Valuation": "money.valuation",
+    "ValuedTotal": "money.valuation",
     "Watch": "client.watch",
     "WebhookEvent": "webhooks.events",
     "WebhookVerificationError": "errors",
     "__version__": "version",
     "merge": "money.merge",
+    "subtract_exactly": "money.amounts",
+    "sum_exactly": "money.amounts",
 }
 
 # Hidden from type checkers, which would take any name for an attribute of the package.

@@ -14,15 +14,25 @@ import click
 import pytest
 import uvicorn
 
-from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, HttpProvider, Response
+from balancekit import (
+    AggregateClient,
+    ConfigError,
+    CryptoprocessingProvider,
+    GetManyProvider,
+    HttpProvider,
+    Response,
+    merge,
+)
 from balancekit.cli import cli
 from balancekit.config import load_config
 from balancekit.providers import ENTRY_POINTS
 from balancekit.sandbox import Fault
+from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
 
 PYTHON = blocks("python")
 PROGRAMS = [block for block in PYTHON if block.output is not None]
+_DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 COMMANDS = [
     (block.place, command)
     for block in blocks("console")
@@ -64,13 +74,14 @@ def test_every_python_block_is_run():
     Those of docs/servers.md are run by tests/scenarios/test_servers.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
-    assert len(PROGRAMS) == 21
+    assert len(PROGRAMS) == 25
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
         {"make_aiohttp_app"},
         {"make_starlette_server"},
         {"stop_watching_at_signals"},
         {"health"},
+        {"value_in_euro"},
         {"make_app"},
     ]
 
@@ -90,7 +101,7 @@ def test_no_program_prints_an_amount_as_python_does():
 
 
 def _defined(block):
-    return {node.name for node in ast.parse(block.code).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    return {node.name for node in ast.parse(block.code).body if isinstance(node, _DEFINITIONS)}
 
 
 def _run_definition(name):
@@ -163,6 +174,21 @@ def test_the_adapter_shows_no_key():
 
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
     assert "canary" not in repr([frame.f_locals for frame in frames])
+
+
+async def test_the_valuation_loads_the_reference_rates(make_snapshot):
+    """The function that is shown values a result in euros, by the bank's table."""
+    origin = LoopbackOrigin()
+    table = (ROOT / "tests" / "samples" / "ecb" / "eurofxref-daily.xml").read_bytes()
+    origin.response = raw_response(200, table, "Connection: close")
+    await origin.start()
+    merged = merge([make_snapshot("bank", ("USD", "109.44", "fiat"))])
+
+    async with aiohttp.ClientSession() as session:
+        valuation = await _run_definition("value_in_euro")(merged, session, origin.url)
+    origin.server.close()
+
+    assert valuation.plain == "100.00"
 
 
 def test_the_configuration_is_read(tmp_path, monkeypatch):

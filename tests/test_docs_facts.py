@@ -5,6 +5,7 @@ import decimal
 import inspect
 import json
 import re
+from decimal import DefaultContext
 from http import HTTPStatus
 from typing import Any
 
@@ -19,9 +20,10 @@ from balancekit.client import aggregate, keeper, settling
 from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
-from balancekit.money import amounts, exact_json, repeated
+from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
 from balancekit.providers import base
+from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
 from balancekit.webhooks import receiver, replay, standard_webhooks, verification
@@ -65,6 +67,10 @@ QUOTED = {
         "no more than 30 requests to that origin in any 60 seconds",  # of the example
     ),
     "docs/command-line.md": ("{}, {}, {} and {}".format(*(f"`{name}`" for name in CLIENT_SETTINGS)),),
+    "docs/differences.md": (
+        f"round to {DefaultContext.prec} digits",
+        f"{DefaultContext.prec + 1} digits are",
+    ),
     "docs/freshness.md": (),
     "docs/replicas.md": (f"({fail_open._CALL_TIMEOUT:g} s for a call)",),
     "docs/results.md": (f"{repeated.MIN_UNIQUE_LENGTH} characters or more",),
@@ -72,6 +78,10 @@ QUOTED = {
         f"{amounts.MAX_DIGITS} digits",
         f"within ±{amounts.MAX_EXPONENT}",
         f"up to {transport.MAX_RESPONSE_BODY // MIB} MiB",
+    ),
+    "docs/valuation.md": (
+        f"after `max_age` seconds ({inspect.signature(EcbRates).parameters['max_age'].default:g} by default)",
+        f"the value is rounded to {valuation._QUOTIENT_PLACES} decimals",
     ),
     "docs/watching.md": (
         f"within {1000 * keeper.DEBOUNCE:g} ms",

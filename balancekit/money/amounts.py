@@ -126,9 +126,43 @@ def add_exactly(amounts: Iterable[Decimal]) -> Decimal:
         return sum(amounts, ZERO)
 
 
+def sum_exactly(amounts: Iterable[Decimal]) -> Decimal:
+    """Return the sum of amounts with all their digits, zero for none, whatever the caller's decimal context is.
+
+    The sum has the finest scale among them. Raises TypeError for anything but a `Decimal`, ValueError for one that is
+    not finite, and ArithmeticError for a sum of more than a thousand digits, which no amounts of a result have.
+    """
+    return add_exactly([*map(check_total, amounts)])
+
+
+def subtract_exactly(amount: Decimal, subtracted: Decimal) -> Decimal:
+    """Return the difference of two amounts with all their digits; raises as `sum_exactly` does."""
+    with localcontext(_EXACT):
+        return check_total(amount) - check_total(subtracted)
+
+
+def multiply_exactly(amount: Decimal, factor: Decimal) -> Decimal:
+    """Return the product of two amounts with all their digits; raises as `add_exactly` does."""
+    with localcontext(_EXACT):
+        return amount * factor
+
+
+def divide(amount: Decimal, divisor: Decimal, *, places: int) -> Decimal:
+    """Return a quotient that is rounded once, half to even, to so many decimals."""
+    from fractions import Fraction
+
+    scaled = Fraction(amount) / Fraction(divisor) * 10**places
+    return _from_integer(round(scaled), places)
+
+
 def format_amount(amount: Decimal) -> str:
     """Write an amount in plain notation with all its decimals, never with an exponent."""
     return format(amount, "f")
+
+
+def _from_integer(number: int, places: int) -> Decimal:
+    # By its digits: the interpreter bounds how long an integer it writes as text.
+    return Decimal(number).scaleb(-places, _EXACT)
 
 
 def _to_text(value: object) -> str:

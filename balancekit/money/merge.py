@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -14,12 +14,16 @@ from balancekit.errors import BalancekitError
 from balancekit.money import json_format, json_schema, text, views
 from balancekit.money.aliases import apply_aliases, check_aliases
 from balancekit.money.amounts import ZERO
-from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
+from balancekit.money.changes import Changes, Side, compare
 from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType
+from balancekit.money.groups import Key, group_totals
 from balancekit.money.notice import all_labels, describe_notice
+from balancekit.money.rates import Rates
 from balancekit.money.repeated import has_repeated_ids, repeated_balances
 from balancekit.money.totals import check_distinct, sum_by_currency
+from balancekit.money.valuation import Valuation, value_totals
 
 
 @attrs.frozen(repr=False)
@@ -257,6 +261,31 @@ class MergedBalances:
         from balancekit.money import html_text
 
         return html_text.to_html(self.totals, self.accounts, self.failures, scope=self.scope)
+
+    def totals_by(self, key: Callable[[Balance], Key], *, partial: bool = False) -> dict[Key, list[CurrencyTotal]]:
+        """Return exact totals by `key(balance)`. Raises IncompleteError unless the result is complete or `partial`."""
+        if not partial:
+            self._check_complete("the totals by a key")
+        return group_totals(self.totals, key)
+
+    def changes_since(self, earlier: "MergedBalances") -> Changes:
+        """Return the exact differences from an earlier result, by currency and by account; see `Changes`.
+
+        Raises ValueError if the results were merged with different aliases, or are not of the same currencies.
+        """
+        return compare(*(Side(one.accounts, one.failures, one.chosen_currencies, one.scope) for one in (earlier, self)))
+
+    def value_in(
+        self, target: str | tuple[str, AssetType], rates: Rates | Sequence[Rates], *, places: int | None = None
+    ) -> Valuation:
+        """Return the value of the totals in one currency; a total without a rate is in `not_valued`, and in no sum.
+
+        `rates` is a `RateSource`, a mapping of a code (or code and type) to what one unit of it is worth, or several in
+        a list (the first that has a rate counts). `Valuation` says what is rounded. ConfigError names a wrong rate.
+        """
+        valued = value_totals(self.totals, target, rates, places=places)
+        whole = self.complete and valued.complete
+        return attrs.evolve(valued, complete=whole, notice=self.notice, scope=self.scope, as_of=self.as_of)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal, Inexact, Rounded, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,6 +15,8 @@ from balancekit.money.amounts import (
     from_units,
     json_type_name,
     parse_amount,
+    subtract_exactly,
+    sum_exactly,
 )
 
 PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]{1,4}))?", re.ASCII)
@@ -232,3 +235,44 @@ def test_amounts_are_written_in_plain_notation(amount, text):
 def test_values_are_named_by_their_json_type(value, name):
     """Messages name what came in the words of JSON, without showing it."""
     assert json_type_name(value) == name
+
+
+@given(st.lists(st.integers(-(10**80), 10**80)), st.integers(-(10**80), 10**80))
+def test_sums_and_differences_for_users_do_not_round(units, subtracted):
+    """Where `+` and `-` would round by the caller's decimal context, these keep every digit."""
+    amounts = [Decimal(f"{number}E-18") for number in units]
+
+    with localcontext(prec=3):
+        total = sum_exactly(amounts)
+        difference = subtract_exactly(total, Decimal(f"{subtracted}E-18"))
+
+    assert Fraction(total) == Fraction(sum(units), 10**18)
+    assert Fraction(difference) == Fraction(sum(units) - subtracted, 10**18)
+
+
+@pytest.mark.parametrize(
+    ("amount", "error"),
+    [
+        (1.5, TypeError),
+        (1, TypeError),
+        ("1", TypeError),
+        (Decimal("NaN"), ValueError),
+        (Decimal("-Infinity"), ValueError),
+    ],
+)
+def test_sums_for_users_refuse_what_is_no_amount(amount, error):
+    """A float has lost digits already, and NaN would spread to every sum that it is in."""
+    with pytest.raises(error, match="an amount must be"):
+        sum_exactly([Decimal(1), amount])
+    with pytest.raises(error, match="an amount must be"):
+        subtract_exactly(amount, Decimal(1))
+    with pytest.raises(error, match="an amount must be"):
+        subtract_exactly(Decimal(1), amount)
+
+
+def test_a_sum_that_cannot_be_written_raises():
+    """A sum of a million digits is an error at once, not a gigabyte of memory."""
+    with pytest.raises(ArithmeticError):
+        sum_exactly([Decimal("1e999999"), Decimal(1)])
+    with pytest.raises(ArithmeticError):
+        subtract_exactly(Decimal("1e999999"), Decimal(1))

@@ -15,6 +15,7 @@ from starlette.routing import Mount
 from balancekit import (
     CRYPTOPROCESSING_2026,
     AccountBalances,
+    AccountChange,
     AccountFailure,
     AccountStatus,
     AggregateClient,
@@ -25,6 +26,7 @@ from balancekit import (
     Balance,
     BalancekitError,
     BalanceProvider,
+    Changes,
     Clock,
     ConfigError,
     CryptoprocessingProvider,
@@ -40,8 +42,10 @@ from balancekit import (
     Origins,
     ProviderError,
     ProviderTimeoutError,
+    Rate,
     RateLimit,
     RateLimitedError,
+    RateSource,
     ReportedBalances,
     Request,
     Response,
@@ -49,14 +53,20 @@ from balancekit import (
     Secret,
     ServiceUnavailableError,
     SnapshotStore,
+    TotalChange,
     TransportError,
     UnexpectedRedirectError,
+    Valuation,
+    ValuedTotal,
     Watch,
     WebhookEvent,
     WebhookVerificationError,
     __version__,
     merge,
+    subtract_exactly,
+    sum_exactly,
 )
+from balancekit.rates import EcbRates, ReferenceRates
 from balancekit.stores import Change, MemoryStore, RedisStore, Stored
 from balancekit.webhooks import RawHeaders, WebhookApp, WebhookHandler, WebhookProvider, webhook_routes
 
@@ -189,6 +199,47 @@ def use(merged: MergedBalances) -> dict[str, Decimal]:
     table: str = part.to_csv() + part.to_csv("total", separator=";", bom=True, decimal=",")
     print(facts, held, table, part.amount("EUR", partial=True))
     return {total.currency: total.amount for total in again} | {"ETH": again.amount("ETH", AssetType.CRYPTO)}
+
+
+class Market:
+    """A source of rates."""
+
+    def rate(self, currency: str, asset_type: AssetType, target: str) -> Rate | None:
+        """Return a rate for what is crypto."""
+        known = Rate(currency, target, "60000", source="market", as_of=None, per=1)
+        return known if asset_type is AssetType.CRYPTO else None
+
+
+async def calculate(merged: MergedBalances, earlier: MergedBalances, session: aiohttp.ClientSession) -> Decimal:
+    """Compare and value results in every way."""
+    changes: Changes = merged.changes_since(earlier)
+    total: TotalChange
+    account: AccountChange
+    for total in changes.totals:
+        print(total.currency, total.asset_type, total.before, total.after, total.plain)
+    for account in changes.accounts:
+        print(account.account, account.provider, account.difference, account.plain)
+    print(changes.unknown, changes.compared, changes.complete)
+    ecb = EcbRates(session, url=EcbRates.URL, max_age=600, timeout=5, clock=Clock())
+    reference: ReferenceRates = await ecb.load()
+    market: RateSource = Market()
+    given: dict[str, Rate | Decimal | str | int] = {
+        "BTC": "60000",
+        "ETH": 3000,
+        "TON": Rate("TON", "EUR", 3, source="me"),
+    }
+    typed = {("MNT", AssetType.CRYPTO): "0.6", "BTC": "60000"}
+    value: Valuation = merged.value_in("EUR", given)
+    value = merged.value_in(("EUR", AssetType.FIAT), {"BTC": "60000"}, places=2)
+    value = merged.value_in("EUR", [market, reference.inverted(), given, typed, {("MNT", AssetType.FIAT): 1}])
+    value = merged.value_in("USD", reference.crossed())
+    line: ValuedTotal
+    for line in value.valued:
+        print(line.currency, line.amount, line.rate, line.per, line.value, line.plain, line.source, line.as_of)
+    print(value.amount, value.plain, value.not_valued, value.complete, value.notice, value.as_of, ecb.last)
+    by_chain: dict[str | None, list[CurrencyTotal]] = merged.totals_by(lambda balance: balance.chain, partial=True)
+    amounts = [part.amount for parts in by_chain.values() for part in parts]
+    return subtract_exactly(sum_exactly(amounts), sum_exactly(one.amount for one in merged))
 
 
 def settled(event: WebhookEvent, store: SnapshotStore) -> str | None:

@@ -1,0 +1,112 @@
+"""Loading the euro reference rates of the European Central Bank, and keeping them until the next are due."""
+
+import asyncio
+from copy import copy
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from balancekit.clock import checked_clock
+from balancekit.errors import ConfigError, MalformedResponseError, ProviderError
+from balancekit.http.error_responses import ErrorDetail, error_of
+from balancekit.http.messages import Request, check_base_url
+from balancekit.http.transport import send, transport_error
+from balancekit.rates.reference import ReferenceRates, next_publication, parse_reference_rates
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from balancekit.clock import Clock
+
+_ACCOUNT: Final = "reference rates"
+_PROVIDER: Final = "ECB"
+
+
+class EcbRates:
+    """The euro reference rates of the European Central Bank, loaded from its public data when they are first needed.
+
+    The bank publishes them at about 16:00 in Frankfurt on working days, and states that they are for information only.
+    They are kept until then. Rates that are late, or a holiday, are asked for again after `max_age` seconds. Callers at
+    the same time share one request. `timeout` is in seconds; the session is used and left open. Raises ConfigError for
+    a URL that cannot be used.
+    """
+
+    URL: Final = "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml"
+
+    def __init__(
+        self,
+        session: "aiohttp.ClientSession",
+        *,
+        url: str = URL,
+        max_age: float = 600.0,
+        timeout: float = 10.0,
+        clock: "Clock | None" = None,
+    ) -> None:
+        try:
+            self._url = check_base_url(url)
+        except ValueError as error:
+            raise ConfigError(f"EcbRates: url: {error}") from None
+        for name, seconds in (("max_age", max_age), ("timeout", timeout)):
+            if not 0 < seconds < float("inf"):
+                raise ConfigError(f"EcbRates: {name}: expected seconds above 0")
+        self._session = session
+        self._max_age = max_age
+        self._timeout = timeout
+        self._clock = checked_clock(clock)
+        self._loaded_at = 0.0
+        self._keep = 0.0
+        self._due = self._now()
+        self._request: asyncio.Task[ReferenceRates] | None = None
+        self.last: ReferenceRates | None = None
+        """The rates that were loaded last; None before that."""
+
+    async def load(self) -> ReferenceRates:
+        """Return the latest rates, from the bank or from the last time that it was asked.
+
+        Raises a ProviderError (of the account "reference rates" at "ECB") if they are due and cannot be loaded; `last`
+        has the earlier ones.
+        """
+        if self.last is not None and self._is_current():
+            return self.last
+        request = self._request
+        if request is None or request.done() or request.get_loop() is not asyncio.get_running_loop():
+            request = self._request = asyncio.create_task(self._load())
+        try:
+            # A caller that is cancelled leaves the request to the others.
+            return await asyncio.shield(request)
+        except ProviderError as error:
+            # An exception that several callers raise would collect the frames of all.
+            raise copy(error) from error.__cause__
+
+    def _is_current(self) -> bool:
+        elapsed = self._clock.monotonic() - self._loaded_at
+        # By both clocks: one of them may be set back, and the other may stand still while the machine sleeps.
+        return elapsed < self._max_age or (elapsed < self._keep and self._now() < self._due)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)
+
+    async def _load(self) -> ReferenceRates:
+        loaded_at = self._clock.monotonic()
+        try:
+            async with self._clock.timeout(self._timeout):
+                response = await send(self._session, Request("GET", self._url))
+        except Exception as error:
+            failure = transport_error(error, account=_ACCOUNT, provider=_PROVIDER)
+            if failure is None:
+                raise
+            raise failure from failure.__cause__
+        if response.status != HTTPStatus.OK:
+            raise error_of(response, ErrorDetail(), account=_ACCOUNT, provider=_PROVIDER, now=self._clock.time())
+        try:
+            rates = parse_reference_rates(response.body)
+        except ValueError as error:
+            raise MalformedResponseError(
+                str(error), account=_ACCOUNT, provider=_PROVIDER, status=response.status
+            ) from None
+        now = self._now()
+        # A date in the future would keep them for longer.
+        self._due = next_publication(min(rates.as_of, now).date())
+        self._keep = (self._due - now).total_seconds()
+        self.last, self._loaded_at = rates, loaded_at
+        return rates
