@@ -174,6 +174,7 @@ class MergedBalances:
     def to_text(
         self,
         *,
+        by_value: Valuation | None = None,
         keep: Iterable[str] = (),
         align: bool = False,
         max_lines: int | None = None,
@@ -183,13 +184,9 @@ class MergedBalances:
 
         The first line of a view says which accounts and currencies it has. A total with a `stale` balance in it shows
         the age of the oldest. Lines on the accounts that are old or missing follow, and the last one is the `notice`,
-        unless the result is `complete`. `now` is this moment by default. The other parameters are those of `to_texts`;
-        where it is to be sent to a chat, use that.
+        unless the result is `complete`. `now` is this moment by default; the others are parameters of `to_texts`.
         """
-        bounds = Bounds(max_lines=max_lines)
-        (message,) = text.to_texts(
-            self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, scope=self.scope, now=now
-        )
+        (message,) = self.to_texts(by_value=by_value, keep=keep, align=align, max_lines=max_lines, now=now)
         return message
 
     def to_texts(
@@ -197,6 +194,7 @@ class MergedBalances:
         limit: int | None = None,
         *,
         style: TextStyle = "plain",
+        by_value: Valuation | None = None,
         keep: Iterable[str] = (),
         align: bool | None = None,
         max_parts: int | None = None,
@@ -206,23 +204,22 @@ class MergedBalances:
     ) -> list[str]:
         """Return the result as messages for a chat: the lines of `to_text`, each whole, in texts of at most `limit`.
 
-        `style` is "plain" for a text without mark-up, "telegram" for HTML, "discord" for a block of code, and
-        "discord_embed" for a block of code in an embed's description. Their limits are 4096, 2000 and 4096 unless one
-        is given; plain text has none. Lengths are in UTF-16 units, mark-up included, and never less than `len` is.
-        Codes and labels are escaped. Amounts are aligned, by default in the styles whose letters all have one width.
+        `style` is "plain", "telegram" (HTML), "discord" or "discord_embed" (a block of code), with a limit of its own:
+        none, 4096, 2000 and 4096. Lengths are in UTF-16 units, mark-up included, never less than `len`. Codes and
+        labels are escaped. Amounts are aligned, by default where there is mark-up. An incomplete result has its notice
+        in each message, with numbers of accounts where there is no room for names. The largest value comes first with
+        `by_value=merged.value_in("EUR", rates)`, a debt counted as what is held, and what has no rate comes last.
 
-        An incomplete result has its notice in each message, with numbers of accounts where there is no room for names.
-
-        Every currency is in one of the messages unless there is a bound for all of them: `max_parts` messages,
-        `max_total` UTF-16 units, or `max_lines` lines about currencies. Then there are as many as there is room for,
-        and a line such as `and 97 more currencies`; those in `keep`, such as `("EUR", "USDC")`, are never left out.
-
-        Raises ConfigError, which says the least that is possible, if a bound has no room for a line or for `keep`.
+        Every currency is in a message unless all together have a bound: `max_parts` messages, `max_total` UTF-16 units,
+        or `max_lines` lines about currencies. Then there are as many as there is room for, and a line such as `and 97
+        more currencies`; those in `keep`, such as `("EUR", "USDC")`, are never left out. Raises ConfigError, which says
+        the least that is possible, if a bound has no room for a line or for what is kept.
         """
+        totals = self.totals if by_value is None else text.largest_first(self.totals, by_value)
         bounds = Bounds(style, limit, max_parts, max_total, max_lines)
         align = style != "plain" if align is None else align
         return text.to_texts(
-            self.totals, self.accounts, self.failures, bounds, keep=keep, align=align, scope=self.scope, now=now
+            totals, self.accounts, self.failures, bounds, keep=keep, align=align, scope=self.scope, now=now
         )
 
     def rows(self) -> list[dict[str, Any]]:

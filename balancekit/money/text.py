@@ -1,21 +1,22 @@
 """Results as a few plain lines, for a chat: amounts, and which of them are old or missing. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 from balancekit.errors import ConfigError
-from balancekit.money.amounts import ZERO, format_amount
+from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.chat import Bounds, Frame, Row, make_messages
-from balancekit.money.currencies import AssetType, check_code, normalize_code
+from balancekit.money.currencies import check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate
 from balancekit.money.notice import describe_notice
 from balancekit.money.reasons import MAX_LISTED, describe_reasons
+from balancekit.money.valuation import Valuation
 
-CurrencyKey = tuple[str, AssetType]
+_NO_VALUE: Final = Decimal(-1)
 
 # More accounts than these are not named in the notice.
 _MAX_NAMED: Final = 20
@@ -35,21 +36,27 @@ def to_texts(
     bounds: Bounds,
     *,
     keep: Iterable[str] = (),
-    values: Mapping[CurrencyKey, Decimal] | None = None,
     align: bool = False,
     scope: str | None = None,
     now: datetime | None = None,
 ) -> list[str]:
     """Write a result as messages; see `MergedBalances.to_texts`.
 
-    With `values` the largest comes first. `scope` says what a view is of, and is the first line of each message.
+    `scope` says what a view is of, and is the first line of each message.
     """
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(accounts)
-    rows = _rows(_in_order(totals, values), stale, _check_codes(keep), moment, align=align)
+    rows = _rows(tuple(totals), stale, _check_codes(keep), moment, align=align)
     if not rows and (accounts or not failures):
         rows = [Row("Nothing held" if accounts else "No accounts", kept=True)]
     return make_messages(rows, _details(failures, stale, moment), _frames(accounts, failures, scope or ""), bounds)
+
+
+def largest_first(totals: Iterable[CurrencyTotal], valuation: Valuation) -> Sequence[CurrencyTotal]:
+    """Return totals by their value, a debt counted as what is held; those without a value are the last."""
+    values = {(line.currency, line.asset_type): line.value.copy_abs() for line in valuation.valued}
+    # In reverse, equal ones stay in the order that they have.
+    return sorted(totals, key=lambda total: values.get((total.currency, total.asset_type), _NO_VALUE), reverse=True)
 
 
 def describe_age(snapshot: AccountBalances, now: datetime) -> str:
@@ -74,16 +81,6 @@ def _check_codes(keep: Iterable[str]) -> set[str]:
     if isinstance(keep, str):
         raise ConfigError(f"keep must be a collection of codes such as ({keep!r},), not a text")
     return {normalize_code(check_code(code)) for code in keep}
-
-
-def _in_order(totals: Iterable[CurrencyTotal], values: Mapping[CurrencyKey, Decimal] | None) -> Sequence[CurrencyTotal]:
-    def rank(total: CurrencyTotal) -> tuple[bool, Decimal]:
-        value = (values or {}).get((total.currency, total.asset_type))
-        # A debt is as large as what is held.
-        return (False, ZERO) if value is None else (True, value.copy_abs())
-
-    # In reverse, equal ones stay in the order of their currencies.
-    return sorted(totals, key=rank, reverse=True)
 
 
 def _rows(

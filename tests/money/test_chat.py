@@ -353,3 +353,13 @@ def test_currencies_come_before_the_names_of_accounts(make_snapshot):
     (message,) = merged.to_texts(1000, max_parts=1)
     assert message.split("\n")[-3:-1] == ["and 70 more currencies", "5 accounts: timed out"]
     assert [message.rpartition("\n")[2] for message in merged.to_texts(1500)] == [counted] * 2
+
+
+def test_the_largest_value_comes_first(make_snapshot):
+    """A debt is as large as what is held, equal values are in the order of their currencies, and the last have none."""
+    held = (("AAA", "5"), ("BTC", "-2"), ("ETH", "1"), ("EUR", "900", "fiat"), ("SOL", "9"), ("ZZZ", "7"))
+    merged = merge([make_snapshot("shop", *held)])
+    valuation = merged.value_in("EUR", {"BTC": "60000", "ETH": "2700", "SOL": "300"})
+
+    assert merged.to_text(by_value=valuation).split("\n") == ["BTC -2", "ETH 1", "SOL 9", "EUR 900", "AAA 5", "ZZZ 7"]
+    assert merged.to_texts(by_value=valuation, max_lines=3, keep=["ZZZ"]) == ["BTC -2\nZZZ 7\nand 4 more currencies"]
