@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import chain
-from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -12,9 +10,6 @@ from balancekit.money.balances import AccountBalances
 
 MIN_UNIQUE_LENGTH: Final = 16
 """How many characters an id has that is given out once; a shorter one may be a mere number."""
-
-_balances_of: Final = attrgetter("balances")
-_reference_of: Final = attrgetter("reference")
 
 
 @attrs.frozen
@@ -32,9 +27,8 @@ class RepeatedBalance:
 
 def has_repeated_ids(snapshots: Iterable[AccountBalances]) -> bool:
     """Return whether any id occurs twice; only then may a balance be listed twice."""
-    # Without a step of Python for each of ten thousands of balances, and with strings alone, so that the garbage
-    # collector has nothing to do.
-    ids: list[str] = list(filter(None, map(_reference_of, chain.from_iterable(map(_balances_of, snapshots)))))
+    # Strings alone, so that the garbage collector has nothing to do.
+    ids = [balance.reference for snapshot in snapshots for balance in snapshot.balances if balance.reference]
     return len(set(ids)) != len(ids)
 
 

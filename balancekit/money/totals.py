@@ -3,17 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
-from operator import attrgetter
-from typing import Final
 
 import attrs
 
 from balancekit.money.amounts import add_exactly
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import AssetType
-
-_amount_of: Final = attrgetter("amount")
-_asset_type_of: Final = attrgetter("asset_type")
 
 
 def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
@@ -26,7 +21,9 @@ def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal,
         for balance in snapshot.balances:
             held[balance.currency].append(balance)
     return tuple(
-        CurrencyTotal(currency, asset_type, add_exactly([*map(_amount_of, balances)]), tuple(balances), snapshots)
+        CurrencyTotal(
+            currency, asset_type, add_exactly([balance.amount for balance in balances]), tuple(balances), snapshots
+        )
         for currency, together in sorted(held.items())
         for asset_type, balances in sorted(_by_type(together).items())
     )
@@ -91,7 +88,7 @@ def _parts_of(total: CurrencyTotal | WrittenTotal) -> tuple[Decimal | None, ...]
 
 
 def _by_type(together: list[Balance]) -> dict[AssetType, list[Balance]]:
-    types = [*map(_asset_type_of, together)]
+    types = [balance.asset_type for balance in together]
     if types.count(types[0]) == len(types):
         return {types[0]: together}
     by_type: defaultdict[AssetType, list[Balance]] = defaultdict(list)
