@@ -88,7 +88,7 @@ def test_what_is_no_table_is_refused(body):
 @given(st.integers(1, 10**30), st.integers(1, 10**30), st.integers(-(10**30), 10**30))
 def test_values_are_those_of_fractions(dollars, pounds, held):
     """One euro's rate divides, and two rates make a cross, with one rounding."""
-    table = {"USD": Decimal(dollars).scaleb(-5), "GBP": Decimal(pounds).scaleb(-5)}
+    table = {"USD": Decimal(f"{dollars}E-5"), "GBP": Decimal(f"{pounds}E-5")}
     rates = ReferenceRates(table, datetime(2026, 1, 1, tzinfo=UTC))
     merged = fiat(USD=f"{held}E-2")
     amount, usd, gbp = Fraction(held, 100), Fraction(dollars, 10**5), Fraction(pounds, 10**5)
