@@ -2,9 +2,8 @@
 
 import asyncio
 import select
+from collections.abc import Callable
 from contextvars import ContextVar
-from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import aiohttp
@@ -16,8 +15,13 @@ _opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_conne
 _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default=False)
 
 
+_OK: Final = 200
+
 _MAX_INFORMATIONAL: Final = 20
 """How many informational responses (100 to 199) may come before a response."""
+
+_GUARD: Final = "balancekit_guard"
+"""The attribute of a connection's protocol that holds its guard."""
 
 
 class TooManyHeadsError(ValueError):
@@ -38,58 +42,50 @@ def is_reused_connection() -> bool:
     return _is_reused.get()
 
 
-class _ReuseTrace(Trace):
-    """Learns where a connection comes from; a connector reports that to tracing alone."""
+class _Guard:
+    """Watches one connection from the first of our requests on."""
 
-    async def send_connection_reuseconn(self) -> None:
-        """Note that it comes from the pool."""
-        _is_reused.set(True)
+    __slots__ = ("_feed", "_informational", "_poll", "_protocol", "peer")
 
+    def __init__(self, protocol: Any, transport: asyncio.Transport | None) -> None:  # noqa: ANN401 - a class of aiohttp
+        self.peer: object = transport and transport.get_extra_info("peername")
+        self._poll = None if transport is None else _poll_for(transport.get_extra_info("socket"))
+        self._protocol = protocol
+        self._feed = protocol.feed_data
+        self._informational = 0
+        protocol.feed_data = self.feed_head
 
-def _make_reuse_trace() -> Trace:
-    config = aiohttp.TraceConfig()
-    config.freeze()
-    # The session is for callbacks, and there are none.
-    return _ReuseTrace(cast("aiohttp.ClientSession", None), config, SimpleNamespace())
+    def has_unread_data(self) -> bool:
+        """Whether the socket has something that the event loop has not read yet: data, or the end of it.
 
+        With TLS that may be of no response, such as a session ticket, which there is no telling from one here. Servers
+        send those before the first response, and so not on a connection that has carried one.
+        """
+        return self._poll is not None and bool(self._poll(0))
 
-_REUSE_TRACE: Final = _make_reuse_trace()
-
-
-def _has_unread_data(transport: asyncio.Transport | None) -> bool:
-    """Whether a connection's socket has something that the event loop has not read yet: data, or the end of it.
-
-    With TLS that may be of no response, such as a session ticket, which there is no telling from one here. Servers send
-    those before the first response, and so not on a connection that has carried one.
-    """
-    sock: Any = transport and transport.get_extra_info("socket")
-    if sock is None:
-        return False
-    if not hasattr(select, "poll"):  # pragma: no cover - Windows, whose select takes a socket of any number
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _bound_heads(protocol: Any) -> None:  # noqa: ANN401 - one of its methods is replaced
-    """Have a connection end after too many informational responses, which aiohttp reads for ever and all at once."""
-    feed, informational = protocol.feed_data, 0
-
-    def feed_head(data: tuple[Any, object], size: int = 0) -> None:
-        nonlocal informational
-        if informational > _MAX_INFORMATIONAL:
+    def feed_head(self, data: tuple[Any, object], size: int = 0) -> None:
+        """End the connection after too many informational responses, which aiohttp reads for ever and all at once."""
+        if self._informational > _MAX_INFORMATIONAL:
             # What else has arrived with them.
             return
-        informational = informational + 1 if data[0].code < HTTPStatus.OK else 0
-        if informational <= _MAX_INFORMATIONAL:
-            feed(data, size)
+        self._informational = 0 if data[0].code >= _OK else self._informational + 1
+        if self._informational <= _MAX_INFORMATIONAL:
+            self._feed(data, size)
         else:
             problem = f"more than {_MAX_INFORMATIONAL} informational responses came before the response"
-            protocol.set_exception(TooManyHeadsError(problem))
-            protocol.transport.close()
+            self._protocol.set_exception(TooManyHeadsError(problem))
+            self._protocol.transport.close()
 
-    protocol.feed_data = feed_head
+
+def _poll_for(sock: Any) -> Callable[[int], list[Any]] | None:  # noqa: ANN401 - a socket, or what stands for one
+    """Return what lists the events of a socket that are due within so many milliseconds; None without a socket."""
+    if sock is None:
+        return None
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows, whose select takes a socket of any number
+        return lambda milliseconds: select.select([sock], [], [], milliseconds / 1000)[0]
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return poll.poll
 
 
 class GuardedConnector(aiohttp.BaseConnector):
@@ -119,22 +115,31 @@ class GuardedConnector(aiohttp.BaseConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
-        traces = [_REUSE_TRACE, *traces]
         while True:
-            _is_reused.set(False)
-            connection = await self._connector.connect(req, traces, timeout)
-            if not (_opens_connections.get() and _is_reused.get()):
+            try:
+                connection = await self._connector.connect(req, traces, timeout)
+            except BaseException:
+                _is_reused.set(False)
+                raise
+            protocol: Any = connection.protocol
+            guard: _Guard | None = getattr(protocol, _GUARD, None)
+            # Without a guard it is new, unless the lender of the session has used it. aiohttp gives a connection a
+            # parser for its first request.
+            is_reused = guard is not None or getattr(protocol, "_parser", None) is not None
+            if not (is_reused and _opens_connections.get()):
                 break
             connection.close()
-        protocol = connection.protocol
-        if protocol is None or protocol.should_close or (_is_reused.get() and _has_unread_data(connection.transport)):
+        if _is_reused.get() is not is_reused:
+            _is_reused.set(is_reused)
+        if guard is None and protocol is not None:
+            guard = _Guard(protocol, connection.transport)
+            setattr(protocol, _GUARD, guard)
+        if guard is None or protocol.should_close or (is_reused and guard.has_unread_data()):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
-        if not _is_reused.get():
-            _bound_heads(protocol)
         if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
             # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
-            peer: object = connection.transport and connection.transport.get_extra_info("peername")
+            peer = guard.peer
             if isinstance(peer, tuple) and not is_loopback(address := cast("tuple[str, int]", peer)[0]):
                 connection.close()
                 raise aiohttp.ClientConnectionError(f"{host} leads to {address}, which is not this machine")
