@@ -196,7 +196,7 @@ class AggregateClient:
         busy account is not read at each event. One that could not be read is tried again later. `every` reads all
         accounts that often, in seconds (60 at least), for those that have no webhook. Whatever else this client reads
         is shown, too. No account waits for another: one that is still to be read is shown as it was last known, marked
-        as `stale`, or as a failure with NotReadError.
+        as `stale`, or as a failure with NotReadError. One that was named here and is removed is a failure from then on.
 
         `max_age` is how old a snapshot may be that is shown at first without a request. Cancelling a wait for the next
         state does not end the watch; `aclose` does, and so does closing the client.
@@ -210,8 +210,7 @@ class AggregateClient:
             min_interval=interval("min_interval", min_interval, least=0.0),
             stale_if_error=age("stale_if_error", stale_if_error),
         )
-        labels = None if accounts is None else list(self._core.book.select(accounts))
-        return self._core.watch(labels, options)
+        return self._core.watch(None if accounts is None else self._core.book.select(accounts), options)
 
     def stop_watching(self) -> None:
         """End every watch, and each later one when it begins; all other calls go on.

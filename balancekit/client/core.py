@@ -112,9 +112,9 @@ class ClientCore:
         """Merge the last that is known of accounts."""
         return self._results.of_known(list(accounts.values()), None if is_all else tuple(accounts), self.moment())
 
-    def watch(self, labels: Sequence[str] | None, options: WatchOptions) -> Watch:
-        """Make a watch of the accounts of those labels, or of all."""
-        return Watch(self._keeper, labels, options)
+    def watch(self, accounts: Mapping[str, Account] | None, options: WatchOptions) -> Watch:
+        """Make a watch of those accounts, or of all."""
+        return Watch(self._keeper, accounts, options)
 
     def stop_watching(self) -> None:
         """End every watch, and each later one when it begins."""

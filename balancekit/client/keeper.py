@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from balancekit.client.account_state import CLOCK_DRIFT, Moment
 from balancekit.client.accounts import Account
 from balancekit.client.watch import Watch
 from balancekit.clock import Clock, Timer
@@ -83,8 +84,9 @@ class Keeper:
         # The same watches by the labels of their accounts, None for all.
         self._waiting_for: dict[str | None, dict[Watch, None]] = {}
         self._schedules: dict[str, _Schedule] = {}
-        # Accounts that were to be read while nobody waited, that are to be read at once, and that are being read.
-        self._missed: set[str] = set()
+        # Accounts that were to be read while nobody waited, and whether they may have changed then.
+        self._missed: dict[str, bool] = {}
+        # Those that are to be read at once, and that are being read.
         self._due: set[str] = set()
         self._due_timer: Timer | None = None
         self._expected: set[str] = set()
@@ -142,13 +144,11 @@ class Keeper:
             return
         for label in watch.labels:
             self._waiting_for.setdefault(label, {})[watch] = None
-        missed = {label for label in self._missed if watch.includes(label)}
-        self._missed -= missed
-        for account in self._select(missed):
-            if account.state.failure is not None:
-                self._schedule_retry(account)
-            elif not account.state.is_valid:
+        for account in self._select([label for label in self._missed if watch.includes(label)]):
+            if self._missed.pop(account.label):
                 self._schedule_read(account)
+            elif account.state.failure is not None:
+                self._schedule_retry(account)
             else:
                 self._read_soon([account])
         if watch.options.every is not None and watch.timer is None:
@@ -169,15 +169,18 @@ class Keeper:
         """Make the next state of a watch."""
         began = self._clock.monotonic()
         try:
-            return self._merge(watch)
+            merged = self._merge(watch)
         finally:
             self._merge_seconds += self._clock.monotonic() - began
+        self._schedule_too_old(watch, merged)
+        return merged
 
     def leave(self, watch: Watch) -> None:
         """End a watch; without any, nothing is left to be read."""
         self._watches.discard(watch)
-        if watch.timer is not None:
-            watch.timer.cancel()
+        for timer in (watch.timer, watch.too_old):
+            if timer is not None:
+                timer.cancel()
         if not self._watches:
             self._reset()
 
@@ -214,7 +217,7 @@ class Keeper:
         if (schedule := self._schedules.pop(account.label, None)) is not None:
             schedule.cancel()
         self._expected.discard(account.label)
-        self._missed.discard(account.label)
+        self._missed.pop(account.label, None)
         self._announce(account)
 
     def close(self) -> None:
@@ -242,12 +245,15 @@ class Keeper:
     def _select(self, labels: Iterable[str]) -> list[Account]:
         return [self._accounts[label] for label in labels if label in self._accounts]
 
-    def _is_wanted(self, account: Account) -> bool:
-        """Return whether somebody waits for news of an account; if not, it is read when somebody does."""
+    def _is_wanted(self, account: Account, *, has_changed: bool = False) -> bool:
+        """Return whether somebody waits for news of an account; if not, it is read when somebody does.
+
+        A read that was scheduled is made, even if the consumer is at work by then: it may never wait for long.
+        """
         if None in self._waiting_for or account.label in self._waiting_for:
             return True
         if self._watches:
-            self._missed.add(account.label)
+            self._missed[account.label] = has_changed or self._missed.get(account.label, False)
         return False
 
     def _read(self, accounts: Collection[Account], max_age: float) -> None:
@@ -256,9 +262,11 @@ class Keeper:
 
     def _read_soon(self, accounts: Iterable[Account]) -> None:
         """Read accounts that may have changed, together with others of which that is heard at the same time."""
-        if not self._watches:
-            return
-        self._due.update(account.label for account in accounts if self._is_wanted(account))
+        if self._watches:
+            self._add_due(account for account in accounts if self._is_wanted(account))
+
+    def _add_due(self, accounts: Iterable[Account]) -> None:
+        self._due.update(account.label for account in accounts)
         if self._due and self._due_timer is None:
             self._due_timer = self._clock.call_at(self._clock.monotonic(), self._read_due)
 
@@ -269,20 +277,21 @@ class Keeper:
         self._read(self._select(due), math.inf)
 
     def _schedule_read(self, account: Account) -> None:
-        if not self._is_wanted(account):
+        if not self._is_wanted(account, has_changed=True):
             return
         schedule = self._schedules.setdefault(account.label, _Schedule())
         waiting = chain(self._waiting_for.get(account.label, ()), self._waiting_for.get(None, ()))
         interval = min(watch.options.min_interval for watch in waiting)
-        at = max(self._clock.monotonic() + DEBOUNCE, account.state.requested_at + interval)
+        soon = self._clock.monotonic() + DEBOUNCE
         if schedule.read is None:
+            at = max(soon, account.state.requested_at + interval)
             schedule.read = self._clock.call_at(at, self._read_scheduled, account)
         if schedule.shown is None:
-            schedule.shown = self._clock.call_at(at + _SHOW_PENDING_AFTER, self._show_pending, account)
+            schedule.shown = self._clock.call_at(soon + _SHOW_PENDING_AFTER, self._show_pending, account)
 
     def _read_scheduled(self, account: Account) -> None:
         self._schedules[account.label].read = None
-        self._read_soon([account])
+        self._add_due([account])
 
     def _show_pending(self, account: Account) -> None:
         self._schedules[account.label].shown = None
@@ -302,9 +311,25 @@ class Keeper:
 
     def _retry(self, account: Account) -> None:
         self._schedules[account.label].retry = None
-        if self._is_wanted(account):
-            # Without an age, since its cooldown may last a little longer.
-            self._read([account], 0.0)
+        # Without an age, since its cooldown may last a little longer.
+        self._read([account], 0.0)
+
+    def _schedule_too_old(self, watch: Watch, merged: MergedBalances) -> None:
+        """Notify a watch when a snapshot that it shows after a failure becomes too old for that."""
+        if watch.too_old is not None:
+            watch.too_old.cancel()
+            watch.too_old = None
+        failed = self._select({one.account for one in merged.failures} & {one.account for one in merged.accounts})
+        if failed and watch.options.stale_if_error < math.inf:
+            moment = Moment.of(self._clock)
+            wait = watch.options.stale_if_error - max(account.state.age(moment) for account in failed)
+            # What other watches alike were given a moment before is not given any more by then.
+            at = moment.now + max(0.0, wait) + 1.1 * CLOCK_DRIFT
+            watch.too_old = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
+
+    def _show_anew(self, reference: "weakref.ref[Watch]") -> None:
+        if (watch := reference()) is not None:
+            watch.notify(None)
 
     def _schedule_slow_refresh(self, watch: Watch) -> None:
         if watch.options.every is not None:

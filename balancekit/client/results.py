@@ -11,6 +11,7 @@ from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed, own_co
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.double_counting import count_once
 from balancekit.client.known import last_of, watched_of
+from balancekit.client.unread import removed
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge_counted
@@ -133,10 +134,12 @@ class Results:
         if made is not None and elapsed(made[0].now, made[0].ahead, moment) <= CLOCK_DRIFT:
             failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
             return attrs.evolve(made[1], failures=failures) if failures else made[1]
-        pairs = (
+        pairs = [
             watched_of(account, moment, is_pending=account.label in watch.pending, stale_if_error=stale_if_error)
             for account in watch.select(self._accounts)
-        )
+        ]
+        gone = watch.removed(self._accounts)
+        pairs += [(None, AccountFailure(account.label, account.provider, removed(account))) for account in gone]
         merged = self._of_pairs(pairs, [label for label in watch.labels if label is not None] or None)
         self._watched[key] = moment, merged
         return merged

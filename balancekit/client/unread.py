@@ -12,8 +12,8 @@ def closed(account: Account) -> ProviderError:
 
 
 def removed(account: Account) -> ProviderError:
-    """Make the error of a read whose account was removed."""
-    message = "the account was removed before there was a response"
+    """Make the error of an account that was removed while somebody waited for it."""
+    message = "the account was removed from the client"
     return ProviderError(message, account=account.label, provider=account.provider)
 
 

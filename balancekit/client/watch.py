@@ -57,20 +57,22 @@ class Watch:
     event loop.
     """
 
-    def __init__(self, keeper: WatchKeeper, labels: Collection[str] | None, options: WatchOptions) -> None:
+    def __init__(self, keeper: WatchKeeper, accounts: Mapping[str, Account] | None, options: WatchOptions) -> None:
         self.options = options
         self._keeper = keeper
-        self._labels = None if labels is None else dict.fromkeys(labels)
+        # By label: another one may have the label later.
+        self._named = accounts
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._wakeup = asyncio.Event()
         self._has_news = False
         self._given: MergedBalances | None = None
-        # What the keeper notes: the accounts that the watch has not seen read yet, by requests sent since `since`; and
-        # when all are read again.
+        # What the keeper notes: the accounts that the watch has not seen read yet, by requests sent since `since`; when
+        # all are read again; and when a snapshot becomes too old to be shown.
         self.pending: set[str] = set()
         self.since: float = 0.0
         self.timer: Timer | None = None
+        self.too_old: Timer | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -130,21 +132,25 @@ class Watch:
     @property
     def labels(self) -> Collection[str | None]:
         """The labels of the accounts that are watched; None stands for all."""
-        return (None,) if self._labels is None else self._labels.keys()
+        return (None,) if self._named is None else self._named.keys()
 
     def select(self, accounts: Mapping[str, Account]) -> list[Account]:
         """Return those of a client's accounts that are watched."""
-        if self._labels is None:
+        if self._named is None:
             return list(accounts.values())
-        return [accounts[label] for label in self._labels if label in accounts]
+        return [accounts[label] for label in self._named if label in accounts]
+
+    def removed(self, accounts: Mapping[str, Account]) -> list[Account]:
+        """Return the accounts that are watched by name, and are no longer among a client's accounts."""
+        return [account for label, account in (self._named or {}).items() if label not in accounts]
 
     def includes(self, label: str) -> bool:
         """Return whether an account is watched."""
-        return self._labels is None or label in self._labels
+        return self._named is None or label in self._named
 
     def notify(self, labels: Collection[str] | None) -> None:
         """Note that something new is known of accounts; with None, that there is a state to give in any case."""
-        if labels is None or self._labels is None or not self._labels.keys().isdisjoint(labels):
+        if labels is None or self._named is None or not self._named.keys().isdisjoint(labels):
             self._has_news = True
             self._wake()
 

@@ -132,7 +132,7 @@ class TestRemove:
 
         errors, took, accounts = with_client(steps, Till(takes=20), QuickTill("other"))
 
-        assert errors == ["till (till): the account was removed before there was a response"] * 2
+        assert errors == ["till (till): the account was removed from the client"] * 2
         assert (took, accounts) == (1, ("other",))
 
     def test_a_result_from_before_it_is_not_given_to_later_callers(self, with_client):
@@ -178,7 +178,7 @@ class TestRemove:
                 raise ProviderError("503", account=self.account, provider="till", retryable=True, retry_after=10)
 
         assert with_client(steps, Retried()) == (
-            "till (till): the account was removed before there was a response",
+            "till (till): the account was removed from the client",
             1,
         )
 

@@ -168,7 +168,7 @@ class Calls(ModelLaws):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.chance.choice([0.0, 0.01, 0.5])):
                         merged = await anext(states)
-                        laws.state(self.present(watched), merged)
+                        laws.state(self.present(None) if watched is None else watched, merged)
                         self.done["states"] += 1
                         for snapshot in merged.accounts:
                             self.check_outcome(snapshot, time.time())

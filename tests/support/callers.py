@@ -168,7 +168,8 @@ class Caller:
                         merged = await anext(states, None)
                         if merged is None:
                             break
-                        laws.state(self._present(chosen), merged)
+                        # One of those that it names is missing from its states while it is removed.
+                        laws.state(self._client.accounts if chosen is None else chosen, merged)
                 if self._stress.is_alone and not self._is_closed:
                     self._check_shown(laws, self._present(chosen), interval)
                 if is_slow:
