@@ -1,5 +1,6 @@
 """One attempt to read an account, and what it needs first: a lease in a shared store, and a permit that all share."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,7 +45,8 @@ class Attempts:
     """Makes the attempts of flights over a session, and puts what they read into the store.
 
     With a store, which other processes may share, a lease keeps them from reading an account at the same time, and rate
-    limits hold for all of them together. A flight has this process's permit when it comes here.
+    limits hold for all of them together. A flight has this process's permit when it comes here. `abandon` is called
+    with one whose provider goes on although its attempt has timed out, and was cancelled.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Attempts:
         session: aiohttp.ClientSession,
         store: FailOpenStore | None,
         failures: SharedFailures | None,
+        *,
+        abandon: Callable[[Flight], None],
     ) -> None:
         self._options = options
         self._session = session
@@ -62,7 +66,7 @@ class Attempts:
             None if store is None else Leases(store, options.clock, failures, attempt_seconds=options.timeout)
         )
         self._clock = options.clock
-        self._timeout = SharedTimeout(options.timeout, options.clock)
+        self._timeout = SharedTimeout(options.timeout, options.clock, abandon)
 
     @property
     def idle(self) -> bool:
@@ -203,7 +207,7 @@ class Attempts:
         account, opens_connection = flight.account, flight.retry.opens_connection
         use_offset(clock_offset)
         fetched_at = datetime.fromtimestamp(moment.now + moment.ahead, UTC)
-        timeout = self._timeout.start(moment.now)
+        timeout = self._timeout.start(moment.now, flight)
         try:
             if opens_connection:
                 open_connections(is_on=True)

@@ -20,6 +20,7 @@ from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
+from balancekit.http.hints import ENDLESS_HINT
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.tasks import end_tasks
@@ -56,7 +57,7 @@ class Dispatcher:
         # An adapter may ignore the end of its attempt, and never give its permit back.
         self._hold = options.timeout + PERMIT_MARGIN
         self._stores = store is not None
-        self._attempts = Attempts(options, session, store, failures)
+        self._attempts = Attempts(options, session, store, failures, abandon=self._leave_behind)
         self._begin = begin
         self._finish = finish
         self._end = end
@@ -278,6 +279,12 @@ class Dispatcher:
             self._end()
         self._finish(flight, flight.account.to_error(raised))
         self._attempts.release(flight)
+
+    def _leave_behind(self, flight: Flight) -> None:
+        """Fail a flight whose provider ignores cancellation, as one whose caller has left."""
+        if flight.waiters:
+            self._finish(flight, flight.account.timeout_error("no response, and it ignores cancellation", ENDLESS_HINT))
+            self.cancel(flight)
 
     def _defer(self, flight: Flight, retry_after: RetryAfter) -> None:
         if not flight.waiters:

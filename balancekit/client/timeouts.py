@@ -9,29 +9,38 @@ import math
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from balancekit.clock import Clock, Timer
 
 _LATE: Final = 0.05
 """How many seconds late a timer is, at least, if the event loop was blocked; and how long it waits once more then."""
 
+_ABANDONED_AFTER: Final = 1.0
+"""How many seconds after its timeout an attempt is abandoned that has not ended: an adapter may ignore cancellation."""
 
-class SharedTimeout:
-    """Cancels attempts that take longer than `seconds`: `with shared.start(now):` raises TimeoutError then."""
+_AttemptT = TypeVar("_AttemptT")
 
-    def __init__(self, seconds: float, clock: Clock) -> None:
+
+class SharedTimeout(Generic[_AttemptT]):
+    """Cancels attempts that take longer than `seconds`: `with shared.start(now, attempt):` raises TimeoutError then.
+
+    `abandon` is called with an attempt that has not ended a second later.
+    """
+
+    def __init__(self, seconds: float, clock: Clock, abandon: Callable[[_AttemptT], None]) -> None:
         self.seconds = seconds
         self._clock = clock
+        self._abandon = abandon
         # In the order in which they end, since all take the same time.
-        self._timeouts: deque[Timeout] = deque()
+        self._timeouts: deque[Timeout[_AttemptT]] = deque()
         self._is_late = False
         self._timer: Timer | None = None
 
-    def start(self, now: float) -> "Timeout":
+    def start(self, now: float, attempt: _AttemptT) -> "Timeout[_AttemptT]":
         """Start the timeout of an attempt that the current task makes at the moment `now`."""
         ends_at = now + self.seconds
-        timeout = Timeout(self, ends_at)
+        timeout = Timeout(self, attempt, ends_at)
         self._timeouts.append(timeout)
         if self._timer is None:
             self._timer = self._clock.timeout_at(ends_at, self._fire)
@@ -66,30 +75,32 @@ class SharedTimeout:
                 if timeout.ends_at > now:
                     self._timer = self._clock.timeout_at(timeout.ends_at, self._fire)
                     return
-                timeout.expire()
+                timeout.expire(self._clock.call_at(now + _ABANDONED_AFTER, self._abandon, timeout.attempt))
             self._timeouts.popleft()
 
 
-class Timeout:
-    """The timeout of one attempt; `expired` is whether it has passed."""
+class Timeout(Generic[_AttemptT]):
+    """The timeout of one `attempt`; `expired` is whether it has passed."""
 
-    __slots__ = ("_cancelling", "_shared", "_task", "ended", "ends_at", "expired")
+    __slots__ = ("_abandon", "_cancelling", "_shared", "_task", "attempt", "ended", "ends_at", "expired")
 
-    def __init__(self, shared: SharedTimeout, ends_at: float) -> None:
+    def __init__(self, shared: SharedTimeout[_AttemptT], attempt: _AttemptT, ends_at: float) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a timeout needs a task to cancel")
         self._shared = shared
         self._task = task
+        self._abandon: Timer | None = None
+        self.attempt = attempt
         # So that a cancellation by anyone else is not taken for the timeout, as in `asyncio.Timeout`.
         self._cancelling = task.cancelling()
         self.ends_at: float = ends_at
         self.ended: bool = False
         self.expired: bool = False
 
-    def expire(self) -> None:
-        """End the attempt now."""
-        self.expired = True
+    def expire(self, abandon: Timer) -> None:
+        """End the attempt now; the timer is stopped when it has ended."""
+        self.expired, self._abandon = True, abandon
         self._task.cancel()
 
     def __enter__(self) -> Self:
@@ -100,6 +111,8 @@ class Timeout:
     ) -> None:
         self.ended = True
         self._shared.prune()
+        if self._abandon is not None:
+            self._abandon.cancel()
         if self.expired and self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
             raise TimeoutError from exc
 

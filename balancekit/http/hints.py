@@ -83,6 +83,9 @@ UNSENT_HINT: Final = "The session may be closed, or a header may hold characters
 STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 """For an account for which no request was sent before the deadline."""
 
+ENDLESS_HINT: Final = "Let CancelledError out of the adapter's fetch_balances: its task goes on, and keeps what it has"
+"""For an attempt that has not ended a second after its timeout."""
+
 UNCREDIBLE_DATE_HINT: Final = (
     "The response's `Date` is more than a day from this machine's clock, so no request was signed by it: check the "
     "clock, or what responds in place of the API"
