@@ -248,10 +248,7 @@ def delay_of(snapshot: AccountBalances) -> float:
 
 def own_copy(error: BalancekitError) -> BalancekitError:
     """Return an error like another: callers raise it, and a shared one would collect the frames of all of them."""
-    try:
-        own = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an adapter may derive from BalancekitError as it likes
-        return error
+    own = copy.copy(error)
     own.__cause__ = error.__cause__
     return own
 

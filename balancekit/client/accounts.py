@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import TypeAlias, cast
@@ -14,7 +13,8 @@ from balancekit.client.account_state import AccountState, Moment, own_copy
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.hints import HINTS
-from balancekit.http.redaction import attach_cause, redact_exception, secrets_of
+from balancekit.http.quotations import Secrets
+from balancekit.http.redaction import attach_cause, error_like, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.providers.base import BalanceProvider, HttpProvider
@@ -104,20 +104,26 @@ class Account:
 
     def to_error(self, raised: BaseException) -> BalancekitError:
         """Return the error that stands for what the account's provider raised, whatever that is."""
-        # A subclass that does not call its base's constructor has none of an error's attributes.
-        if isinstance(raised, BalancekitError) and (not isinstance(raised, ProviderError) or hasattr(raised, "hint")):
-            if isinstance(self.source, HttpProvider):
-                # It has done so itself. The frames would keep what it has read.
-                return raised.with_traceback(None)
-            return redact_exception(raised, secrets_of(self.source))
-        error: ProviderError | None = None
-        secrets = secrets_of(self.source)
-        with suppress(Exception):
+        if self._raises_ours and isinstance(raised, BalancekitError):
+            # The frames would keep what it has read.
+            return raised.with_traceback(None)
+        secrets, error = Secrets(), None
+        try:
+            secrets = secrets_of(self.source)
+            if isinstance(raised, BalancekitError):
+                return error_like(raised, secrets, account=self.label, provider=self.provider)
             error = transport_error(raised, account=self.label, provider=self.provider, secrets=secrets)
+        except Exception:  # noqa: BLE001 - an adapter's exception may fail at whatever is done with it
+            error = None
         if error is None:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised, secrets)
         return error
+
+    @cached_property
+    def _raises_ours(self) -> bool:
+        """Whether what the provider raises are errors that `HttpProvider` itself has made."""
+        return getattr(self.source.fetch_balances, "__func__", None) is HttpProvider.fetch_balances
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

@@ -19,6 +19,7 @@ from balancekit.errors import (
 )
 from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS
 from balancekit.http.messages import Response, excerpt
+from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import redact
 from balancekit.http.retry_after import retry_after_of
 
@@ -63,7 +64,7 @@ class ErrorDetail:
     message: str | None = attrs.field(default=None, converter=_message)
 
 
-def redact_detail(detail: ErrorDetail, secrets: Iterable[str]) -> ErrorDetail:
+def redact_detail(detail: ErrorDetail, secrets: Iterable[str] | Secrets) -> ErrorDetail:
     """Return what an adapter has read of an error response without secrets."""
     code, message = (None if text is None else redact(text, secrets) for text in (detail.code, detail.message))
     return ErrorDetail(code, message)

@@ -5,7 +5,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 from balancekit.http.words import NOT_SHOWN, only_words
 
@@ -25,13 +25,19 @@ _MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
-class Secrets(frozenset[str]):
-    """Texts that must not be shown; none is in the repr."""
+class Secrets:
+    """Texts that must not be shown. They cannot be iterated, which error trackers do, and none is in the repr."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._texts: frozenset[str] = frozenset(texts)
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Secrets":
+    def of(cls, texts: "Iterable[str] | Secrets") -> "Secrets":
         """Return the texts as they are if they are `Secrets`, which keep what was made of them."""
-        return texts if isinstance(texts, cls) else cls(texts)
+        return texts if isinstance(texts, cls) else cls(cast("Iterable[str]", texts))
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
 
     def __repr__(self) -> str:
         return "Secrets('***')"
@@ -47,7 +53,9 @@ class Secrets(frozenset[str]):
         """Return text with `***` in place of the secrets, in upper or lower case."""
         lowered = text.lower()
         # The longest first, since one may be a part of another.
-        found = sorted((secret for secret in self if secret and secret.lower() in lowered), key=len, reverse=True)
+        found = sorted(
+            (secret for secret in self._texts if secret and secret.lower() in lowered), key=len, reverse=True
+        )
         return re.sub("|".join(map(re.escape, found)), _MASK, text, flags=re.IGNORECASE) if found else text
 
     def without_quotations(self, text: str) -> str:
@@ -73,7 +81,7 @@ class Secrets(frozenset[str]):
         bare = _bare(text)
         starts = range(len(bare) - _MIN_REPETITION + 1)
         return any(bare[at : at + _MIN_REPETITION] in self._pieces for at in starts) or any(
-            len(secret) >= _MIN_SECRET and secret in text for secret in self
+            len(secret) >= _MIN_SECRET and secret in text for secret in self._texts
         )
 
     def quoted_in(self, text: str) -> bool:
@@ -89,7 +97,7 @@ class Secrets(frozenset[str]):
     @cached_property
     def _spelled(self) -> str:
         """All secrets as they are and in the encodings that look like words, without marks."""
-        return "\n".join({_bare(text) for secret in self for text in _spellings_of(secret)})
+        return "\n".join({_bare(text) for secret in self._texts for text in _spellings_of(secret)})
 
 
 def _bare(text: str) -> str:

@@ -1,10 +1,12 @@
 """Redaction: taking secrets out of text and exceptions, in case a server sends back what it received."""
 
+import asyncio
 import json
+import math
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit.errors import ProviderError
+from balancekit import errors
+from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
 from balancekit.http.messages import MAX_EXCERPT, Request, excerpt
 from balancekit.http.quotations import Secrets, decodings
 from balancekit.http.secret import Secret
@@ -46,9 +49,23 @@ _WORDS: Final = re.compile(r"[A-Za-z._-]+")
 
 _LABELS: Final = frozenset({"account", "provider"})
 
+_LINKS: Final = ("__cause__", "__context__")
+
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
+_OURS: Final = frozenset(
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BalancekitError)
+)
+
+_EXITS: Final = frozenset({asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit})
+
+_STATUSES: Final = range(100, 1000)
+
+_MAX_SHOWN: Final = 1_000
+"""How many characters of an adapter's own message are kept."""
+
 _Error = TypeVar("_Error", bound=BaseException)
+_Fact = TypeVar("_Fact")
 
 
 def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
@@ -67,7 +84,9 @@ def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
-    labels = {getattr(adapter, name, None) for name in _LABELS}
+    labels: set[object] = set()
+    with suppress(Exception):
+        labels.update(getattr(adapter, name, None) for name in _LABELS)
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 
 
@@ -127,7 +146,7 @@ def _texts_in(adapter: object) -> Iterator[str]:
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
             pending += cast("Iterable[object]", value)
-        elif type(value).__module__.partition(".")[0] not in _FOREIGN:
+        elif _package_of(value) not in _FOREIGN:
             pending += (held for _, held in _attributes_of(value))
 
 
@@ -152,7 +171,7 @@ def _slots(kind: type) -> Iterable[str]:
     return (slots,) if isinstance(slots, str) else slots
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str] | Secrets) -> str:
     """Return the start of a text with `***` in place of the secrets, and `…` for all that may quote one in any way."""
     return Secrets.of(secrets).redact(text)
 
@@ -163,7 +182,8 @@ def sanitize_exception(error: _Error, *, except_for: BaseException | None = None
     `except_for`, and what that came from itself, is left as it is.
     """
     for link in walk_exception_chain(error, except_for=except_for):
-        link.__traceback__ = None
+        # Not by its own attribute: a frozen exception refuses to be changed.
+        BaseException.with_traceback(link, None)
         if isinstance(link, aiohttp.ClientResponseError):
             info = link.request_info
             # The path and the query may hold a token.
@@ -212,10 +232,10 @@ class SanitizedExceptions:
             sanitize_exception(error, except_for=self._handled_before)
 
 
-def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] = ()) -> _Error:
+def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | Secrets = ()) -> _Error:
     """Make an adapter's own exception the cause of an error, and its message and place a note and a part of the hint.
 
-    The exception is sanitized, and its message redacted; unless it has only words and numbers, it is dropped.
+    The exception is sanitized, and its message redacted; `_clean` says which one is dropped.
     """
     secrets = Secrets.of(secrets)
     frames = traceback.extract_tb(raised.__traceback__)
@@ -234,35 +254,70 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Collection[str] 
     return error
 
 
-def redact_exception(error: _Error, secrets: Collection[str]) -> _Error:
-    """Sanitize an exception, and redact its text and its attributes, of which only texts and numbers stay as they are.
+def error_like(raised: BaseException, secrets: Secrets, *, account: str, provider: str) -> BalancekitError:
+    """Return an error that says what an adapter's own says: of the nearest class of ours, redacted, its facts checked.
 
-    What it came from is dropped unless it has only words and numbers.
+    The adapter's object is dropped: it may refuse to be changed, or fail whenever it is shown.
     """
-    secrets = Secrets.of(secrets)
-    # First, while each is still linked to what it came from.
-    cause, context = (_clean(link, secrets) for link in (error.__cause__, error.__context__))
-    sanitize_exception(error)
-    # Some cannot be changed.
+    kind = next((kind for kind in type(raised).__mro__ if kind in _OURS), ProviderError)
+    message = _message_of(raised, secrets)
+    if issubclass(kind, ProviderError):
+        status = _fact(raised, "status", int)
+        error: BalancekitError = kind(
+            message,
+            account=account,
+            provider=provider,
+            status=None if status is None or status not in _STATUSES else int(status),
+            code=_text_of(raised, "code", secrets),
+            retryable=_fact(raised, "retryable", bool),
+            hint=_text_of(raised, "hint", secrets),
+            retry_after=_number_of(raised, "retry_after"),
+        )
+        if isinstance(error, AuthenticationError):
+            error.clock_offset = _number_of(raised, "clock_offset")
+    else:
+        error = kind(message)
     with suppress(Exception):
-        error.__cause__, error.__context__ = cause, context
-        arguments = [_plain(value, secrets) for value in _arguments_of(error)]
-        error.args = (*arguments, *error.args[len(arguments) :])
-        for name, value in _attributes_of(error):
-            if name == "__notes__":
-                error.__notes__ = [secrets.redact(str(note)) for note in error.__notes__]
-            elif name in _LABELS and isinstance(value, str):
-                setattr(error, name, secrets.without_quotations(secrets.mask(value)))
-            else:
-                setattr(error, name, _plain(value, secrets))
-        if isinstance(error, SystemExit):
-            error.code = cast("str | int | None", _plain(error.code, secrets))
+        for note in getattr(raised, "__notes__", ()):
+            error.add_note(secrets.redact(str(note)))
+    error.__cause__, error.__context__ = (_clean(_fact(raised, name, BaseException), secrets) for name in _LINKS)
     return error
 
 
-def _arguments_of(error: BaseException) -> tuple[object, ...]:
-    # The members of a group, which are among its arguments, are links themselves.
-    return error.args[:1] if isinstance(error, BaseExceptionGroup) else error.args
+def exit_like(raised: BaseException, secrets: Secrets) -> BaseException:
+    """Return what ends a task or the program as an adapter's own exception does, with redacted arguments."""
+    kind = next((kind for kind in type(raised).__mro__ if kind in _EXITS), BaseException)
+    return kind(*(_plain(value, secrets) for value in _fact(raised, "args", tuple) or ()))
+
+
+def _message_of(raised: BaseException, secrets: Secrets) -> str:
+    shown = ""
+    with suppress(Exception):
+        # The text of a ProviderError has the account and the hint in it.
+        text = raised.args[0] if isinstance(raised, ProviderError) else raised
+        shown = excerpt(secrets.redact(str(text)), _MAX_SHOWN)
+    return shown or f"the adapter raised {type(raised).__name__}"
+
+
+def _fact(error: BaseException, name: str, kind: type[_Fact]) -> _Fact | None:
+    """Return an attribute of an adapter's error, None if it is of another type or cannot be read."""
+    with suppress(Exception):
+        value = getattr(error, name)
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+    return None
+
+
+def _text_of(error: BaseException, name: str, secrets: Secrets) -> str | None:
+    text = _fact(error, name, str)
+    return None if text is None else excerpt(secrets.redact(str(text)), _MAX_SHOWN)
+
+
+def _number_of(error: BaseException, name: str) -> float | None:
+    with suppress(Exception):
+        number = float(cast("float", _fact(error, name, object)))
+        return number if math.isfinite(number) else None
+    return None
 
 
 def _plain(value: object, secrets: Secrets) -> str | float | None:
@@ -276,26 +331,34 @@ def _plain(value: object, secrets: Secrets) -> str | float | None:
 
 
 def _clean(raised: BaseException | None, secrets: Secrets) -> BaseException | None:
-    """Return an exception sanitized, or None if it or one that it came from has anything but words and numbers."""
-    if raised is None:
-        return None
-    sanitize_exception(raised)
-    return raised if all(_is_clean(link, secrets) for link in walk_exception_chain(raised)) else None
+    """Return an exception sanitized, or None if it or one that it came from has anything but words and numbers.
+
+    None too for a class of an adapter's own, whose objects may fail whenever they are shown.
+    """
+    with suppress(Exception):
+        links = [] if raised is None else list(walk_exception_chain(raised))
+        if links and all(_package_of(link) in _FOREIGN | {__name__.partition(".")[0]} for link in links):
+            sanitize_exception(links[0])
+            return raised if all(_is_clean(link, secrets) for link in links) else None
+    return None
 
 
 def _is_clean(link: BaseException, secrets: Secrets) -> bool:
-    try:
-        values = [str(link), *(value for _, value in _attributes_of(link)), *_arguments_of(link)]
-        return all(_is_short(value) and _plain(value, secrets) == value for value in values)
-    except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
-        return False
+    # The members of a group, which are among its arguments, are links themselves.
+    arguments = link.args[:1] if isinstance(link, BaseExceptionGroup) else link.args
+    values = [str(link), *(value for _, value in _attributes_of(link)), *arguments]
+    return all(_is_short(value) and _plain(value, secrets) == value for value in values)
+
+
+def _package_of(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def _is_short(value: object) -> bool:
     return not isinstance(value, str) or len(value) <= MAX_EXCERPT
 
 
-def quotes_any(secrets: Collection[str], error: BaseException) -> bool:
+def quotes_any(secrets: Iterable[str] | Secrets, error: BaseException) -> bool:
     """Whether an exception, or one that it came from, quotes one of the secrets in its text or its attributes."""
     secrets = Secrets.of(secrets)
     return bool(secrets) and any(_quotes_any(secrets, link) for link in walk_exception_chain(error))

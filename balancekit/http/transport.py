@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, cast
@@ -21,6 +21,7 @@ from balancekit.http.connections import GuardedConnector, TooManyHeadsError, is_
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
+from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
 from balancekit.http.tracing import observers_of
 from balancekit.version import __version__
@@ -219,7 +220,7 @@ def _response_of(error: BaseException) -> Response | None:
 
 
 def transport_error(
-    error: BaseException, *, account: str, provider: str, secrets: Collection[str] = ()
+    error: BaseException, *, account: str, provider: str, secrets: Iterable[str] | Secrets = ()
 ) -> ProviderError | None:
     """Return the error that an exception of `send`, or of aiohttp in an adapter, stands for; None for any other.
 

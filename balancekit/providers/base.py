@@ -24,7 +24,7 @@ from balancekit.errors import (
     TransportError,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
-from balancekit.http.error_responses import ErrorDetail, error_detail, error_of, redact_detail
+from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, error_of, redact_detail
 from balancekit.http.fields import forget_unseen, unseen
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
@@ -36,19 +36,24 @@ from balancekit.http.hints import (
     UNSENT_HINT,
 )
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, cached_for, check_base_url, origin_of
+from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     attach_cause,
+    error_like,
+    exit_like,
     redact,
-    redact_exception,
     secrets_of,
 )
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
-from balancekit.money.balances import Balance
+from balancekit.money.balances import Balance, ReportedBalances
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.identity import Identity, identify
+
+_WHOLE: Final = frozenset({tuple, ReportedBalances})
+"""The types of balances that are all there."""
 
 _MAX_CACHED: Final = 2
 """For how many seconds a response may have been in a cache: some count their own time as a whole second."""
@@ -187,6 +192,7 @@ class HttpProvider(ABC):
         request: Request | None = None
         response: Response | None = None
         balances: Sequence[Balance] = ()
+        raised: BaseException | None = None
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
             response = await send(session, request)
@@ -194,18 +200,19 @@ class HttpProvider(ABC):
                 if "Age" in response.headers:
                     self._check_uncached(response)
                 balances = self.read_response(response)
+                # An iterator of the adapter's own would raise its errors where they are not redacted.
+                if type(balances) not in _WHOLE:
+                    balances = tuple(balances)
                 # Rarely is there one.
                 if unseen.texts:
                     self._check_unseen(request)
                 return balances
-            failure: BaseException = self._error_of(request, response)
-        except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+        except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             forget_unseen()
-            failure = self._error_for(error, request, response)
-        except BaseException as error:  # noqa: BLE001 - the frames of a cancellation hold the headers, too
-            failure = redact_exception(error, secrets_of(self, request))
+            raised = error
+        failure = self._failure_of(raised, request, response)
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
-        request, response, balances = None, None, ()
+        request, response, balances, raised = None, None, (), None
         try:
             # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
             raise failure
@@ -225,10 +232,32 @@ class HttpProvider(ABC):
             raise ShapeError("the response repeats a credential of the request")
         unseen.texts.clear()
 
-    def _error_for(self, raised: Exception, request: Request | None, response: Response | None) -> BalancekitError:
-        hidden, name = secrets_of(self, request), type(raised).__name__
+    def _failure_of(
+        self, raised: BaseException | None, request: Request | None, response: Response | None
+    ) -> BaseException:
+        """Return what a read ends with; `raised` is None if it was an error response."""
+        hidden = Secrets()
+        try:
+            hidden = secrets_of(self, request)
+            if raised is None:
+                return self._error_of(cast("Response", response), hidden)
+            if isinstance(raised, Exception):
+                return self._error_for(raised, request, response, hidden)
+        except Exception as error:  # noqa: BLE001 - the hints, the clock and the reading of errors are the adapter's
+            kind = ProviderError if response is None else error_class(response.status)
+            status = None if response is None else response.status
+            failure = self._error(kind, f"{type(error).__name__} while reading the error", status=status)
+            return attach_cause(failure, error, hidden)
+        except BaseException as error:  # noqa: BLE001 - as above
+            raised = error
+        return exit_like(raised, hidden)
+
+    def _error_for(
+        self, raised: Exception, request: Request | None, response: Response | None, hidden: Secrets
+    ) -> BalancekitError:
+        name = type(raised).__name__
         if isinstance(raised, BalancekitError):
-            return redact_exception(raised, hidden)
+            return error_like(raised, hidden, account=self.account, provider=self.provider)
         if request is None:
             failure = self._error(ProviderError, f"{name} while building the request")
         elif response is None:
@@ -240,9 +269,9 @@ class HttpProvider(ABC):
                 TransportError, f"{name} while sending the request", retryable=False, hint=UNSENT_HINT
             )
         elif isinstance(raised, ShapeError):
-            return self._malformed(request, response, redact(str(raised), hidden))
+            return self._malformed(response, redact(str(raised), hidden), hidden)
         else:
-            failure = self._malformed(request, response, f"{name} while reading the response")
+            failure = self._malformed(response, f"{name} while reading the response", hidden)
         return attach_cause(failure, raised, hidden)
 
     def _check_uncached(self, response: Response) -> None:
@@ -254,25 +283,25 @@ class HttpProvider(ABC):
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
         return kind(message, account=self.account, provider=self.provider, **facts)
 
-    def _malformed(self, request: Request, response: Response, message: str) -> ProviderError:
+    def _malformed(self, response: Response, message: str, hidden: Secrets) -> ProviderError:
         code, hint = None, HINTS[MalformedResponseError]
         if response.body.startswith(codecs.BOM_UTF8):
             hint = BYTE_ORDER_MARK_HINT
         elif response.body.lstrip().startswith(b"<"):
             hint = PAGE_HINT
         elif _reports_error(response):
-            reported = self._error_of(request, response)
-            code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
+            reported = self._error_of(response, hidden)
+            if isinstance(reported, ProviderError):
+                code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
         facts = {"status": HTTPStatus.OK.value, "code": code, "hint": hint}
         return self._error(MalformedResponseError, message, **facts)
 
-    def _error_of(self, request: Request, response: Response) -> ProviderError:
+    def _error_of(self, response: Response, hidden: Secrets) -> BalancekitError:
         # A debugging server or a proxy may send back what it was sent.
-        hidden = secrets_of(self, request)
         try:
             detail = redact_detail(self.read_error(response), hidden)
         except ProviderError as own:
-            return redact_exception(own, hidden)
+            return error_like(own, hidden, account=self.account, provider=self.provider)
         except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
             detail = redact_detail(error_detail(response), hidden)
         now = self.clock()

@@ -171,3 +171,9 @@ def test_a_word_that_is_a_part_of_a_secret_is_not_shown():
 def test_secrets_are_not_in_the_repr_of_their_collection():
     """The collection is a local variable of many frames."""
     assert TOKEN not in repr([Secrets([TOKEN])])
+
+
+def test_secrets_cannot_be_listed():
+    """Error trackers iterate the local variables of a traceback that are sets or sequences."""
+    with pytest.raises(TypeError):
+        iter(Secrets([TOKEN]))

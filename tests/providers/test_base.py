@@ -7,6 +7,7 @@ import json
 import sys
 import traceback
 from decimal import Decimal
+from http import HTTPStatus
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -272,19 +273,20 @@ async def test_whatever_the_adapter_raises_is_malformed(bank, wire, monkeypatch,
     assert caught.value.__cause__ is raised
 
 
-async def test_an_error_of_ours_that_the_adapter_raises_is_let_through(bank, wire, monkeypatch):
+async def test_an_error_of_ours_that_the_adapter_raises_keeps_its_class_and_facts(bank, wire, monkeypatch):
     """An API that tells of errors in a 200 can have them typed by its adapter."""
-    refused = AuthenticationError("refused", account="shop", provider="mybank")
+    facts = {"status": HTTPStatus.FORBIDDEN, "code": "locked", "retryable": True, "hint": "wait", "retry_after": 7}
 
     def read_response(response):
-        raise refused
+        raise AuthenticationError("refused", account="shop", provider="mybank", **facts)
 
     monkeypatch.setattr(bank, "read_response", read_response)
 
     with pytest.raises(AuthenticationError) as caught:
         await bank.fetch_balances(None)
 
-    assert caught.value is refused
+    assert (str(caught.value), caught.value.status) == ("shop (mybank): refused. wait", 403)
+    assert {name: getattr(caught.value, name) for name in facts} == facts
 
 
 async def test_an_error_response_becomes_an_error_by_the_adapters_hints_and_clock(bank, wire):

@@ -89,7 +89,7 @@ class Basic(Form):
         return Request("GET", self.base_url, {"Authorization": f"Basic {credentials}"})
 
 
-class RejectedError(ProviderError):
+class RejectedError(BadRequestError):
     """An error of an adapter's own."""
 
 
@@ -235,24 +235,23 @@ async def test_a_body_that_is_no_bytes_breaks_no_error(wire, everything_shown_by
     assert PASSWORD not in everything_shown_by(failure)
 
 
-async def test_an_error_of_an_adapters_own_keeps_only_texts_and_numbers(wire, everything_shown_by):
-    """Libraries attach requests to their errors, and an error is pickled with its attributes."""
+async def test_an_error_of_an_adapters_own_class_becomes_the_nearest_of_ours(wire, everything_shown_by):
+    """Libraries attach requests to their errors, and an error is pickled with its attributes and its class."""
     wire.outcome = Response(400)
 
     provider = Basic()
 
     def read_error(response):
         error = RejectedError("rejected", account="shop", provider="form", status=response.status)
-        error.request, error.attempts = provider.build_request(now=0, nonce=""), 3
+        error.request = provider.build_request(now=0, nonce="")
         raise error
 
     provider.read_error = read_error
 
     failure = await failure_of(provider)
 
-    assert type(failure) is RejectedError
-    assert (failure.account, failure.status, failure.attempts) == ("shop", 400, 3)
-    assert isinstance(failure.request, str)
+    assert type(failure) is BadRequestError
+    assert (failure.account, failure.status, failure.message) == ("shop", 400, "rejected")
     assert "tiger" not in everything_shown_by(failure)
     assert b"c2hvcD" not in pickle.dumps(failure)
 
@@ -360,3 +359,48 @@ async def test_a_name_that_is_a_part_of_a_label_is_no_credential(wire):
     wire.outcome = Response(200, body=b'{"data": [{"currency": "BITCOIN", "type": "crypto", "balance": "1"}]}')
 
     assert [balance.currency for balance in await provider.fetch_balances(None)] == ["BITCOIN"]
+
+
+class Lazy(Form):
+    """An adapter that reads each line when it is asked for."""
+
+    def read_response(self, response):
+        """Fail at the first line."""
+        yield self.balance(f"no such code: {PASSWORD}", "1")
+
+
+async def test_lines_that_are_read_one_by_one_are_read_where_errors_are_redacted(wire, everything_shown_by):
+    """A generator is the shortest way to write an adapter."""
+    failure = await failure_of(Lazy())
+
+    assert type(failure) is MalformedResponseError
+    assert "tiger" not in everything_shown_by(failure)
+
+
+def raise_text(*_, **__):
+    """Fail as an adapter does that quotes what it knows."""
+    raise RuntimeError(f"cannot go on with {PASSWORD}")
+
+
+def leave(response):
+    """Give up as a script does."""
+    raise SystemExit(f"cannot read {response.body!r}, {PASSWORD}")
+
+
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize(
+    "own", [{"hints": ["no", "mapping"]}, {"read_error": leave}, {}], ids=["hints", "exit", "clock"]
+)
+async def test_what_an_adapter_raises_while_its_error_is_made_is_redacted(wire, everything_shown_by, status, own):
+    """Its hints, its clock and its reading of errors are code of its own, too."""
+    wire.outcome = Response(status, body=f'{{"error": "no such key: {PASSWORD}"}}'.encode())
+    provider = Form(**own)
+    provider.read_response = raise_text
+    moments = [0.0]
+    provider.clock = lambda: moments.pop() if moments else raise_text()
+
+    with pytest.raises((ProviderError, SystemExit)) as caught:
+        await provider.fetch_balances(None)
+
+    assert "tiger" not in everything_shown_by(caught.value)
+    assert getattr(caught.value, "status", status) == status

@@ -1,0 +1,193 @@
+"""Errors of an adapter's own classes, however they are made: shown as ours, redacted, and of their account alone."""
+
+import dataclasses
+import json
+import pickle
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from balancekit import (
+    AggregateClient,
+    AuthenticationError,
+    BalancekitError,
+    ConfigError,
+    HttpProvider,
+    IncompleteError,
+    MergedBalances,
+    ProviderError,
+    RateLimitedError,
+    Request,
+    Secret,
+    ServiceUnavailableError,
+    merge,
+)
+from balancekit.money.balances import AccountFailure
+from tests.support.providers import Scripted
+
+KEY = "pk_9f86d081884c7d659a2feaa0c55ad015"
+TEXT = f"the gateway said: no key {KEY}"
+OURS = {"account": "own", "provider": "own"}
+
+
+@attrs.frozen(auto_exc=True)
+class FrozenError(BalancekitError):
+    """Cannot be changed, and shows itself."""
+
+    detail: str
+
+    def __str__(self):
+        return self.detail
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenPlainError(Exception):
+    """Cannot be changed, not even its traceback."""
+
+    detail: str
+
+
+@attrs.frozen(auto_exc=True)
+class FrozenProviderError(AuthenticationError):
+    """Cannot be changed, and has slots."""
+
+    text: str
+    account: str = "own"
+    provider: str = "own"
+    status: int | None = 401
+
+
+class LazyError(ProviderError):
+    """Looks up what it shows when it is shown."""
+
+    def __init__(self, text):
+        super().__init__(text, **OURS)
+        self.response = {"text": text}
+
+    def __str__(self):
+        return self.response["text"]
+
+
+class BrokenError(ServiceUnavailableError):
+    """Has none of the attributes that it should have, and fails when it is shown."""
+
+    def __init__(self, text):
+        Exception.__init__(self, text)
+
+    def __str__(self):
+        raise RuntimeError(TEXT)
+
+    @property
+    def status(self):
+        """Fail."""
+        raise RuntimeError(TEXT)
+
+
+class GroupError(ExceptionGroup, BalancekitError):
+    """A group of ours."""
+
+
+def incomplete(text):
+    """Make the error of another client, which an adapter may read."""
+    failure = AccountFailure("x", "x", ConfigError(text))
+    return IncompleteError(text, [failure.error], merge([], [failure]))
+
+
+def linked(text):
+    """Make an error that came from another of the adapter's own."""
+    error = RateLimitedError("wait", **OURS, retry_after=7)
+    error.__cause__ = FrozenPlainError(text)
+    error.__context__ = LazyError(text)
+    error.add_note(text)
+    return error
+
+
+def unchecked(text):
+    """Make an error whose facts have other types than they should."""
+    return ServiceUnavailableError(
+        text, account=[], provider=7, status="n/a", code=b"x", retryable="no", hint=7, retry_after=Decimal("NaN")
+    )
+
+
+ERRORS = {
+    FrozenError: BalancekitError, FrozenPlainError: ProviderError, FrozenProviderError: AuthenticationError,
+    LazyError: ProviderError, BrokenError: ServiceUnavailableError, incomplete: BalancekitError,
+    linked: RateLimitedError, unchecked: ServiceUnavailableError, ConfigError: ConfigError,
+    (lambda text: GroupError(text, [ValueError(text), LazyError(text)])): BalancekitError,
+}  # fmt: skip
+
+
+class OwnFetch(HttpProvider):
+    """An adapter that fetches in its own way."""
+
+    provider = "own"
+
+    def __init__(self, make):
+        super().__init__("own", base_url="https://own.example")
+        self._key, self.make = Secret(KEY), make
+
+    def build_request(self, *, now, nonce):
+        """Build nothing of use."""
+        return Request("GET", self.base_url)
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+    async def fetch_balances(self, session):
+        """Fail."""
+        raise self.make(TEXT)
+
+
+class Own:
+    """An adapter without the base class."""
+
+    account = provider = "own"
+
+    def __init__(self, make):
+        self._key, self.make = Secret(KEY), make
+
+    async def fetch_balances(self, session):
+        """Fail."""
+        raise self.make(TEXT)
+
+
+@pytest.mark.parametrize("kind", [Own, OwnFetch])
+@pytest.mark.parametrize(("make", "ours"), ERRORS.items(), ids=lambda one: getattr(one, "__name__", ""))
+async def test_an_error_of_an_adapters_own_is_shown_as_the_nearest_of_ours(everything_shown_by, kind, make, ours):
+    """Whatever its class does, results are shown, written, pickled and compared, and no key is in them."""
+    async with AggregateClient([kind(make), Scripted("good")], attempts=1) as client:
+        merged = await client.fetch()
+        later = await client.fetch(max_age=60)
+        known, status = client.latest(), client.status()["own"]
+
+    error = merged.failures[0].error
+    assert type(error) is ours
+    assert [failure.account for failure in merged.failures] == ["own"]
+    assert [one.account for one in known.accounts] == ["good"]
+    assert type(later.failures[0].error) is type(status.error) is ours
+    assert pickle.loads(pickle.dumps(merged)) == merged
+    assert MergedBalances.from_json(merged.to_json()).to_json() == merged.to_json()
+    shown = everything_shown_by(error) + repr(merged) + merged.to_json() + repr(status) + f"{pickle.dumps(merged)}"
+    assert KEY not in shown
+
+
+async def test_facts_of_a_wrong_type_are_left_out():
+    """An error has the types that it promises, whoever made it."""
+    async with AggregateClient([Own(unchecked)], attempts=1) as client:
+        error = (await client.fetch()).failures[0].error
+
+    facts = {name: getattr(error, name) for name in ("account", "provider", "status", "code", "hint", "retry_after")}
+    assert json.loads(json.dumps(facts)) == OURS | dict.fromkeys(("status", "code", "hint", "retry_after"))
+    assert error.retryable is True
+
+
+async def test_facts_of_an_error_that_an_adapter_raises_are_kept():
+    """They decide about retries and cooldowns."""
+    facts = {"status": 503, "code": "maintenance", "retryable": False, "hint": "come back later", "retry_after": 7.5}
+
+    async with AggregateClient([Own(lambda _: ServiceUnavailableError("503", **OURS, **facts))]) as client:
+        error = (await client.fetch()).failures[0].error
+
+    assert {name: getattr(error, name) for name in facts} == facts
