@@ -134,7 +134,7 @@ class GuardedConnector(aiohttp.BaseConnector):
         if guard is None and protocol is not None:
             guard = _Guard(protocol, connection.transport)
             setattr(protocol, _GUARD, guard)
-        if guard is None or protocol.should_close or (is_reused and guard.has_unread_data()):
+        if protocol is None or guard is None or protocol.should_close or (is_reused and guard.has_unread_data()):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
         if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
