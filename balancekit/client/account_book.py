@@ -67,7 +67,7 @@ class AccountBook(Mapping[str, Account]):
                     f"{place}: {label!r} would be counted twice: it has the same credentials at the same base URL as "
                     f"{other.label!r}"
                 )
-                if not account.fingerprint:
+                if not account.fingerprint or account.fingerprint != other.fingerprint:
                     message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
                 raise ConfigError(message)
         self._own()[label] = self._by_key[account.key] = account

@@ -51,11 +51,10 @@ class Account:
 
         Later changes of the provider's settings do not change it.
         """
-        source = self.source
-        if not isinstance(source, HttpProvider):
-            return (self.provider, "", self.fingerprint) if self.fingerprint else None
-        digest = self.fingerprint or source.request_identity.digest
-        return (self.provider, source.base_url, digest) if digest else None
+        digest = self.fingerprint
+        if isinstance(self.source, HttpProvider) and digest in {"", self.source.request_identity.fingerprint}:
+            digest = self.source.request_identity.digest
+        return self._named(digest) if digest else None
 
     @property
     def fingerprint(self) -> str:
@@ -66,10 +65,14 @@ class Account:
     @cached_property
     def key(self) -> str:
         """The account's name in a store; a random one if the account cannot be distinguished from others."""
-        identity = self.identity if self.fingerprint else None
-        parts = identity or (self.provider, self.origin.name, secrets.token_hex(16))
+        fingerprint = self.fingerprint
+        parts = self._named(fingerprint) if fingerprint else (self.provider, self.origin.name, secrets.token_hex(16))
         # Quoted, so that no part can end where it likes.
         return "|".join(quote(part, safe="/:") for part in (*parts[:-1], self.label, parts[-1]))
+
+    def _named(self, digest: str) -> tuple[str, ...]:
+        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
+        return self.provider, base_url, digest
 
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"

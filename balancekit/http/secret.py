@@ -2,12 +2,27 @@
 
 import re
 import unicodedata
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Final, NoReturn, Protocol, final, runtime_checkable
 
 _MASK: Final = "***"
 _HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
 _WORD: Final = re.compile(r"(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4}")
+
+_reveals: Final[ContextVar[list[None] | None]] = ContextVar("_reveals", default=None)
+
+
+@contextmanager
+def noting_reveals() -> Generator[list[None]]:
+    """Give a list that grows whenever a secret that is not empty is revealed in the block."""
+    noted: list[None] = []
+    token = _reveals.set(noted)
+    try:
+        yield noted
+    finally:
+        _reveals.reset(token)
 
 
 def looks_like_words(name: str) -> bool:
@@ -84,6 +99,9 @@ class Secret:
         """Return the hidden text; TypeError if it is not a string."""
         value = self._value
         if isinstance(value, str):
+            noted = _reveals.get()
+            if noted is not None and value:
+                noted.append(None)
             return value
         raise TypeError("the secret is not a string")
 

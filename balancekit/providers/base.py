@@ -50,7 +50,7 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance, ReportedBalances
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError
-from balancekit.providers.identity import Identity, identify
+from balancekit.providers.identity import Identity, Settings, identify, noting_settings
 
 _WHOLE: Final = frozenset({tuple, ReportedBalances})
 """The types of balances that are all there."""
@@ -104,6 +104,19 @@ class HttpProvider(ABC):
     clock: Callable[[], float] = time.time
     """The time in Unix seconds; replaced in tests."""
 
+    _is_known_by_request = False
+
+    def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
+        """Have the constructor keep what it is given.
+
+        Not if accounts are `known_by_request`: those with the same one are the same, whatever else they were made with.
+        """
+        super().__init_subclass__(**kwargs)
+        cls._is_known_by_request = known_by_request
+        if "__init__" in vars(cls) and not known_by_request:
+            cls.__init__ = noting_settings(cls.__init__)  # type: ignore[method-assign] # a constructor of the same type
+
+    @noting_settings
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.
         base_url = Secret.of(base_url)
@@ -140,20 +153,23 @@ class HttpProvider(ABC):
 
     @cached_property
     def request_identity(self) -> Identity:
-        """What the request for the balances says of the account."""
-        return identify(self, lambda now, nonce: self.build_request(now=now, nonce=nonce))
+        """What the request for the balances, and the settings, say of the account."""
+        # An adapter may have been made without its constructor.
+        settings = vars(self).get("_settings", Settings(is_plain=False))
+        by_request = self._is_known_by_request
+        return identify(lambda now, nonce: self.build_request(now=now, nonce=nonce), settings, by_request=by_request)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A one-way hash of the request for the balances: of its credentials, URL and body, at a fixed time and nonce.
+        """A one-way hash of the request for the balances, at a fixed time and nonce, and of the adapter's settings.
 
-        Accounts with the same one are the same account, so processes share their snapshots in a store. It is empty if
-        the request carries no credentials: those may be in a client certificate, or in a gateway that signs, and then
-        another account may send the same request. An adapter of such accounts sets it to a text of its own, which is
-        the same for the same account alone and no secret.
+        Accounts with the same one are the same account, so processes share their snapshots in a store. It is empty
+        where that is in doubt: if the request reveals no `Secret`, since the credentials may then be in a client
+        certificate, or in a gateway that signs; if it is another one each time; if a setting is no plain value. An
+        adapter of such accounts sets it to a text of its own, which is the same for the same account alone and no
+        secret.
         """
-        identity = self.request_identity
-        return identity.digest if identity.carries_credentials else ""
+        return self.request_identity.fingerprint
 
     def config_error(self, setting: str, problem: str) -> ConfigError:
         """Make the error of a setting of this account that cannot work."""

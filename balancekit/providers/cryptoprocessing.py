@@ -27,7 +27,7 @@ NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 _BODY: Final = b"{}"
 
 
-class CryptoprocessingProvider(HttpProvider):
+class CryptoprocessingProvider(HttpProvider, known_by_request=True):
     """One account at cryptoprocessing.com, or at a brand that serves its API from another host.
 
     `key` and `secret` are the API key pair; the same pair signs withdrawals, so neither is ever shown. Raises

@@ -78,7 +78,7 @@ def load_signing_key(key: Secret) -> "Ed25519PrivateKey | None":
     return loaded if isinstance(loaded, Ed25519PrivateKey) else None
 
 
-class GetManyProvider(HttpProvider):
+class GetManyProvider(HttpProvider, known_by_request=True):
     """One account at the getMany (Blacksheep) API.
 
     `key_id` and `signing_key` (the Ed25519 private key as base64 of PKCS#8 DER, or as PEM) come together; with neither

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -11,6 +10,7 @@ import attrs
 
 from balancekit.http.secret import Secret
 from balancekit.providers.base import HttpProvider
+from balancekit.providers.identity import signature_of
 
 _LISTS: Final = (list, tuple, Sequence)
 _NAMES_SECRET: Final = re.compile(r"\bSecret\b")
@@ -42,7 +42,7 @@ def settings_of(adapter: type[HttpProvider]) -> dict[str, Setting]:
     """
     return {
         name: _setting_of(adapter, name, parameter)
-        for name, parameter in _signature_of(adapter).parameters.items()
+        for name, parameter in signature_of(adapter).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
 
@@ -80,15 +80,6 @@ def _types_in(hint: object) -> Iterator[object]:
     yield hint
     for part in get_args(hint):
         yield from _types_in(part)
-
-
-def _signature_of(adapter: type[HttpProvider]) -> inspect.Signature:
-    if sys.version_info >= (3, 14):
-        # Annotations are evaluated when they are looked at, and may name what is imported only for type checkers.
-        from annotationlib import Format
-
-        return inspect.signature(adapter, annotation_format=Format.FORWARDREF)
-    return inspect.signature(adapter)
 
 
 def _hint_of(adapter: type[HttpProvider], name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text

@@ -3,6 +3,7 @@
 import json
 import logging
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -172,6 +173,7 @@ class EcdsaProvider(HttpProvider):
     """An adapter whose signature is another one each time, as those of ECDSA are."""
 
     provider = "ecdsa"
+    secret_settings = frozenset({"key"})
 
     def __init__(self, account, *, key, base_url):
         self._key = load_pem_private_key(key, password=None)
@@ -216,8 +218,65 @@ def test_one_account_is_known_whatever_is_random_in_its_signature():
     with pytest.raises(ConfigError, match="counted twice"):
         AggregateClient(accounts(mine, mine))
     AggregateClient(accounts(mine, theirs))
-    (first, other), (again, _) = accounts(mine, theirs), accounts(mine, theirs)
-    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+async def test_an_account_whose_request_is_random_is_not_shared(bank, store):
+    """Nobody can know what its signature is made of, such as a merchant's id under the key of a whole platform."""
+
+    class Envelope(MyBankProvider):
+        def build_request(self, *, now, nonce):
+            headers = {
+                "Authorization": f"Bearer {self.owner}",
+                "X-Request-Signature": f"{uuid4()} {self._token.reveal()}",
+            }
+            return Request("GET", f"{self.base_url}/balances", headers)
+
+    read = []
+    for owner in ("alice", "bob"):
+        source = Envelope("main", token="of-the-platform", base_url=bank)
+        source.owner = owner
+        read.append(await amount(source, "EUR", store))
+
+    assert read == [1000000, 5]
+
+
+class GatedProvider(HttpProvider):
+    """An adapter behind a gateway, which adds the credentials; its requests have what looks like some."""
+
+    provider = "gated"
+
+    def __init__(self, account, *, certificate=None, token="", webhook_secret="", base_url):
+        self._certificate, self._token, self._webhook_secret = certificate, Secret(token), Secret(webhook_secret)
+        super().__init__(account, base_url=base_url)
+
+    def build_request(self, *, now, nonce):
+        """Build a request without credentials of the account."""
+        headers = {"X-Auth-Method": "mtls", "Accept-Signature": "sig1", "X-Gateway-Key": self._token.reveal()}
+        return Request("GET", f"{self.base_url}/balances?sort_key=currency&sign=plus", headers)
+
+    def read_response(self, response):
+        """Read the balances."""
+        return [self.balance("EUR", row["balance"]["value"]) for row in response.json()["data"]]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [{}, {}],
+        [{"webhook_secret": "of-the-platform"}] * 2,
+        [{"token": "of-the-platform", "certificate": name} for name in ("alice.pem", "bob.pem")],
+        [{"token": "of-the-platform", "certificate": object()} for _ in range(2)],
+    ],
+    ids=["names alone", "a secret that is not sent", "settings differ", "an object"],
+)
+async def test_what_only_looks_like_credentials_does_not_make_two_accounts_one(gateway, store, settings):
+    """Whatever a header or a parameter is called, and whatever is the same for a whole platform."""
+    read = []
+    for held, given in zip((1000000, 5), settings, strict=True):
+        gateway.hold(held)
+        read.append(await amount(GatedProvider("main", base_url=gateway.url, **given), "EUR", store))
+
+    assert read == [1000000, 5]
 
 
 def test_a_random_signature_by_a_key_that_nobody_sees_says_nothing():

@@ -1,0 +1,91 @@
+"""Accounts by what their adapters were made with; what they are given of each other is in `test_tenants`."""
+
+from uuid import uuid4
+
+import pytest
+
+from balancekit import (
+    AggregateClient,
+    ConfigError,
+    CryptoprocessingProvider,
+    GetManyProvider,
+    HttpProvider,
+    Request,
+    Secret,
+)
+
+
+class OwnNonceProvider(HttpProvider):
+    """An adapter that makes its own nonce, and keeps its secrets in a form of its own."""
+
+    provider = "own-nonce"
+
+    def __init__(self, account, *, merchant, secret, base_url="https://bank.example", **options):
+        self._merchant, self._secret, self._options = merchant, Secret.of(secret).reveal().encode(), options
+        super().__init__(account, base_url=base_url)
+
+    def build_request(self, *, now, nonce):
+        """Build a request that is another one each time."""
+        return Request("POST", self.base_url, body=f"{self._merchant} {uuid4()}".encode())
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+KEYS = object()
+
+
+@pytest.mark.parametrize(
+    ("settings", "again"),
+    [
+        ({"merchant": "m-1", "secret": "s"}, {"merchant": "m-1", "secret": "s"}),
+        ({"merchant": "m-1", "secret": "s"}, {"secret": Secret("s"), "merchant": Secret("m-1")}),
+        (
+            {"merchant": b"m-1", "secret": "s", "keys": {"a": ["b"]}},
+            {"merchant": b"m-1", "secret": "s", "keys": {"a": ("b",)}},
+        ),
+        ({"merchant": KEYS, "secret": "s"}, {"merchant": KEYS, "secret": "s", "base_url": "https://bank.example."}),
+    ],
+    ids=["text", "secrets", "nested", "object"],
+)
+def test_one_account_is_known_by_the_settings_of_its_adapter(settings, again):
+    """Although no two of its requests are alike."""
+    with pytest.raises(ConfigError, match=r"counted twice.*If they are two, set the `fingerprint` of each"):
+        AggregateClient([OwnNonceProvider("a", **settings), OwnNonceProvider("b", **again)])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"merchant": "m-2"},
+        {"secret": "t"},
+        {"merchant": object()},
+        {"region": "eu"},
+        {"base_url": "https://other.example"},
+    ],
+)
+def test_accounts_that_differ_in_one_setting_are_two(other):
+    """Such as the merchant, where the secret is that of a whole platform."""
+    settings = {"merchant": "m-1", "secret": "s"}
+
+    AggregateClient([OwnNonceProvider("a", **settings), OwnNonceProvider("b", **settings | other)])
+
+
+def test_the_fingerprints_of_the_built_in_adapters_stay():
+    """Snapshots that an earlier release has stored are those of the same accounts."""
+    shop = CryptoprocessingProvider("shop", key="key", secret="secret")
+    till = GetManyProvider(
+        "till", key_id="id", signing_key="MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+    )
+
+    assert shop.fingerprint == "f20487ab4eadaa443b1e4853a02b49c3"
+    assert till.fingerprint == "0002c5bebc21d6157706779296c23e34"
+
+
+def test_the_settings_of_an_adapter_are_in_no_frame_of_what_its_constructor_raises(everything_shown_by):
+    """Such as that of a setting that is not there."""
+    with pytest.raises(TypeError) as caught:
+        OwnNonceProvider("a", merchnt="hunter2hunter2")
+
+    assert "hunter2" not in everything_shown_by(caught.value)
