@@ -91,7 +91,7 @@ class Timeout(Generic[_AttemptT]):
         self._shared = shared
         self._task = task
         self._abandon: Timer | None = None
-        self.attempt = attempt
+        self.attempt: _AttemptT = attempt
         # So that a cancellation by anyone else is not taken for the timeout, as in `asyncio.Timeout`.
         self._cancelling = task.cancelling()
         self.ends_at: float = ends_at

@@ -84,7 +84,7 @@ class Bounds:
         most = self._style.limit if limit is None else limit
         self.room: float = float("inf") if most is None else most - self._markup
         """How long the text within the mark-up of one message may be."""
-        self.may_omit = (max_parts, max_total, max_lines) != (None, None, None)
+        self.may_omit: bool = (max_parts, max_total, max_lines) != (None, None, None)
         """Whether there is a bound for which currencies may be left out."""
         self._max_parts, self._max_total, self._max_lines = max_parts, max_total, max_lines
 
