@@ -148,11 +148,15 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         if response.status == HTTPStatus.OK:
             return Response(response.status, response.headers, await _read_body(response.content))
         body = bytearray()
-        # The status alone makes the error, even if the body is cut or never arrives. The caller may be cancelled by then,
-        # and gets it all the same, as if it had come a moment before: without it, a 429 would not be heeded.
-        with suppress(aiohttp.ClientError, TimeoutError, BodyTooLargeError, asyncio.CancelledError):
-            async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
-                await _read_up_to(MAX_ERROR_BODY, body, response.content)
+        # The status alone makes the error, even if the body is cut or never arrives.
+        with suppress(aiohttp.ClientError, TimeoutError, BodyTooLargeError):
+            try:
+                async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
+                    await _read_up_to(MAX_ERROR_BODY, body, response.content)
+            except asyncio.CancelledError:
+                # A 429 is heeded, as if all of it had come a moment before its caller left.
+                if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
         return Response(response.status, response.headers, bytes(body[:MAX_ERROR_BODY]))
     finally:
         # A response that was read to its end has released its connection already. `async with` would release it again,
