@@ -114,20 +114,28 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox_in_thread() -> Iterator[Sandbox]:
-    """Start a sandbox in a loop of its own, for programs with a loop of their own."""
-    running = Sandbox()
+def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop in a thread, for what goes on beside programs with a loop of their own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(running.start(), loop).result()
-        yield running
+        yield loop
     finally:
-        asyncio.run_coroutine_threadsafe(running.aclose(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.fixture
+def sandbox_in_thread(loop_in_thread: asyncio.AbstractEventLoop) -> Iterator[Sandbox]:
+    """Start a sandbox in a loop of its own, for programs with a loop of their own."""
+    running = Sandbox()
+    try:
+        asyncio.run_coroutine_threadsafe(running.start(), loop_in_thread).result()
+        yield running
+    finally:
+        asyncio.run_coroutine_threadsafe(running.aclose(), loop_in_thread).result()
 
 
 @pytest.hookimpl(wrapper=True)

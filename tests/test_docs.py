@@ -30,7 +30,8 @@ from balancekit.sandbox import Fault
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
 
-PYTHON = blocks("python")
+# tests/examples/test_pages.py runs those about the programs in examples/.
+PYTHON = [block for block in blocks("python") if not block.page.startswith("docs/hosts/")]
 PROGRAMS = [block for block in PYTHON if block.output is not None]
 _DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 COMMANDS = [
@@ -73,7 +74,7 @@ def test_every_python_block_is_run():
 
     Those of docs/servers.md are run by tests/scenarios/test_servers.py.
     """
-    assert len(PYTHON) == sum(text.count("```py") for text in PAGES.values())
+    assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
     assert len(PROGRAMS) == 25
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
@@ -263,12 +264,16 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target.relative_to(ROOT).as_posix()), link
 
 
-@pytest.mark.parametrize("index", ["README.md", "docs/README.md"])
-def test_every_page_is_listed(index):
-    """Both lists of pages are complete."""
+@pytest.mark.parametrize(
+    ("index", "folder"), [("README.md", "docs"), ("docs/README.md", "docs"), ("docs/hosts/README.md", "docs/hosts")]
+)
+def test_every_page_is_listed(index, folder):
+    """The lists of pages are complete; in that of `docs/` there is the list of `docs/hosts/`."""
     listed = {(ROOT / index).parent.joinpath(link).resolve() for link in links(index) if "//" not in link}
+    pages = {page for page in PAGES if page.rpartition("/")[0] == folder} - {f"{folder}/README.md"}
 
-    assert {page for page in PAGES if page.startswith("docs/") and (ROOT / page) not in listed} <= {"docs/README.md"}
+    assert [page for page in pages if (ROOT / page) not in listed] == []
+    assert folder != "docs" or ROOT / "docs" / "hosts" / "README.md" in listed
 
 
 def test_the_readme_can_be_read_in_two_minutes():

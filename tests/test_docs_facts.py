@@ -238,7 +238,9 @@ def test_the_figures_are_those_of_the_last_run():
 @pytest.mark.parametrize("page", PAGES)
 def test_a_path_exists(page):
     """A file that a page names is there."""
-    named = re.findall(r"\b(?:balancekit|tests|docs|benchmarks)/[\w/.]*\w", re.sub(r"\]\([^)]*\)", "", PAGES[page]))
+    named = re.findall(
+        r"\b(?:balancekit|tests|docs|benchmarks|examples)/[\w/.]*\w", re.sub(r"\]\([^)]*\)", "", PAGES[page])
+    )
 
     assert [path for path in named if not (ROOT / path).exists()] == []
 

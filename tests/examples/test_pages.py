@@ -1,0 +1,71 @@
+"""The pages in docs/hosts: each is about one program, shows parts of it, and has a test that passes."""
+
+import ast
+import asyncio
+import inspect
+import re
+
+import pytest
+
+from tests.support.pages import PAGES, ROOT, blocks, links
+
+HOSTS = [page for page in PAGES if page.startswith("docs/hosts/") and not page.endswith("README.md")]
+HEADINGS = ["Set up", "Use", "Health", "Shut down", "Test"]
+BLOCKS = [block for block in blocks("python") if block.page.startswith("docs/hosts/")]
+PARTS = [block for block in BLOCKS if "def test_" not in block.code]
+TESTS = [block for block in BLOCKS if block not in PARTS]
+
+
+def program(page):
+    """Return the path of the program that a page is about: the first that it links to."""
+    link = next(link for link in links(page) if "/examples/" in link)
+    return (ROOT / page).parent.joinpath(link).resolve()
+
+
+def without_indent(code):
+    """Return code by the content of its lines."""
+    return "\n".join(line.strip() for line in code.splitlines())
+
+
+def test_each_program_has_a_page():
+    """There is a page for each program and a program for each page."""
+    programs = {path for path in (ROOT / "examples").iterdir() if path.suffix in {".py", ".ipynb"}}
+
+    assert sorted(map(program, HOSTS)) == sorted(programs)
+
+
+@pytest.mark.parametrize("page", HOSTS)
+def test_a_page_has_the_headings_of_all_others(page):
+    """A reader finds the same questions on each page, in the same order."""
+    assert re.findall(r"^## (.+)$", PAGES[page], re.MULTILINE) == HEADINGS
+    assert [block.page for block in TESTS if block.page == page] == [page]
+
+
+@pytest.mark.parametrize("page", HOSTS)
+def test_a_program_is_short(page):
+    """It is less than 60 lines."""
+    assert len(program(page).read_text().splitlines()) < 60 or program(page).suffix == ".ipynb"
+
+
+@pytest.mark.parametrize("block", PARTS, ids=[block.place for block in PARTS])
+def test_a_page_shows_a_part_of_its_program(block):
+    """What a page shows is in the program as it stands."""
+    assert without_indent(block.code) in without_indent(program(block.page).read_text())
+
+
+@pytest.mark.parametrize("block", TESTS, ids=[block.place for block in TESTS])
+def test_the_test_that_a_page_shows_passes(block):
+    """A reader can copy it; where what it imports is not installed, it is skipped."""
+    for node in ast.walk(ast.parse(block.code + program(block.page).read_text())):
+        for name in [alias.name for alias in node.names] if isinstance(node, ast.Import) else []:
+            pytest.importorskip(name)
+        if isinstance(node, ast.ImportFrom):
+            pytest.importorskip(node.module)
+    names = {}
+    exec(compile(block.code, block.place, "exec"), names)
+
+    for name, test in names.items():
+        if name.startswith("test_"):
+            outcome = test()
+            if inspect.iscoroutine(outcome):
+                asyncio.run(outcome)
