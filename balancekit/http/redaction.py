@@ -21,7 +21,7 @@ from balancekit import errors
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
 from balancekit.http.messages import MAX_EXCERPT, Request, excerpt
 from balancekit.http.quotations import Secrets, decodings
-from balancekit.http.secret import Secret
+from balancekit.http.secret import Secret, looks_like_words
 from balancekit.http.words import NOT_SHOWN, only_words
 
 _MIN_SECRET_LENGTH: Final = 4
@@ -68,13 +68,14 @@ _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
 
 
-def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
+def secrets_of(adapter: object, request: Request | None = None, *, words: bool = True) -> Secrets:
     """Return all that must not be shown of an adapter and of the request that it has built.
 
     Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
     labels, short ones and the harmless parts of URLs. Of the request it is the values of its query and headers, and
     the tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's
-    value between blanks count too, since a server may send a token back without its scheme.
+    value between blanks count too, since a server may send a token back without its scheme. Without `words`, what
+    consists of short ones, such as the name of a chain that is asked for, is only a secret where it is marked as one.
     """
     found: set[str] = set()
     # An adapter may be of any kind, and have built any request. What has been found by then counts.
@@ -84,6 +85,9 @@ def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
+    if not words:
+        with suppress(Exception):
+            found -= {*filter(looks_like_words, found)}.difference(_texts_in(adapter, marked_only=True))
     labels: set[object] = set()
     with suppress(Exception):
         labels.update(getattr(adapter, name, None) for name in _LABELS)
@@ -125,7 +129,7 @@ def _is_token(text: str) -> bool:
     return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
 
 
-def _texts_in(adapter: object) -> Iterator[str]:
+def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
     pending = [value for name, value in _attributes_of(adapter) if name not in _LABELS]
     seen: set[int] = set()
     while pending and len(seen) < _MAX_VALUES:
@@ -141,7 +145,8 @@ def _texts_in(adapter: object) -> Iterator[str]:
             with suppress(TypeError):
                 yield from value.reveal().split()
         elif isinstance(value, str | bytes | URL):
-            yield from _texts_of(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+            if not marked_only:
+                yield from _texts_of(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
         elif isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):

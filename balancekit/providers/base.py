@@ -243,8 +243,7 @@ class HttpProvider(ABC):
 
     def _check_unseen(self, request: Request) -> None:
         """Raise ShapeError if a text that was read for the first time repeats a credential of the request."""
-        hidden = secrets_of(self, request)
-        if hidden.repeated_in(unseen.texts):
+        if secrets_of(self, request, words=False).repeated_in(unseen.texts):
             raise ShapeError("the response repeats a credential of the request")
         unseen.texts.clear()
 

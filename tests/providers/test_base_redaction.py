@@ -5,6 +5,7 @@ import gc
 import json
 import pickle
 from dataclasses import dataclass
+from decimal import Decimal
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from yarl import URL
 
 from balancekit import (
     AggregateClient,
+    AssetType,
     AuthenticationError,
     BadRequestError,
     CryptoprocessingProvider,
@@ -29,6 +31,8 @@ from balancekit import (
     Response,
     Secret,
 )
+from balancekit.http.fields import read_chain, read_entries
+from balancekit.money.balances import construct_balances
 from balancekit.providers import base
 
 PASSWORD = "p@ssw0rd&tiger"
@@ -404,3 +408,32 @@ async def test_what_an_adapter_raises_while_its_error_is_made_is_redacted(wire, 
 
     assert "tiger" not in everything_shown_by(caught.value)
     assert getattr(caught.value, "status", status) == status
+
+
+class Filtered(Form):
+    """An adapter that asks for one chain, which its responses name."""
+
+    def build_request(self, *, now, nonce):
+        """Ask for one chain."""
+        headers = {"Authorization": f"Bearer {self.password.reveal()}"}
+        return Request("GET", f"{self.base_url}/balances?network=ethereum-mainnet", headers)
+
+    def read_response(self, response):
+        """Read one balance from its chain and its amount."""
+
+        def rows(entries, place):
+            for chain in entries:
+                yield "ETH", Decimal(1), AssetType.CRYPTO, "ETH", read_chain(chain), None
+
+        return construct_balances(self.account, self.provider, read_entries(response.body, "data", rows))
+
+
+@pytest.mark.parametrize("kept", [{}, {"network": "ethereum-mainnet"}], ids=["request", "adapter"])
+async def test_a_name_that_was_asked_for_is_no_credential(wire, kept):
+    """Short words are a credential only if they are marked as a secret."""
+    wire.outcome = Response(200, body=b'{"data": ["ethereum-mainnet"]}')
+
+    assert [balance.chain for balance in await Filtered(**kept).fetch_balances(None)] == ["ethereum-mainnet"]
+    wire.outcome = Response(200, body=b'{"data": ["correct-horse-battery"]}')
+    failure = await failure_of(Filtered(password=Secret("correct-horse-battery"), **kept))
+    assert failure.message == "the response repeats a credential of the request"
