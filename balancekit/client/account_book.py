@@ -31,13 +31,14 @@ class AccountBook(Mapping[str, Account]):
         self._all_origins = origins
         self._clock = clock
         self._user = OriginUser()
+        # Replaced, and never changed: callers, in other threads too, may still have it.
         self._by_label: dict[str, Account] = {}
-        # Whether a caller may still have it, so that it must not change.
-        self._is_lent = False
         self._by_identity: dict[tuple[str, ...], Account] = {}
         self._by_key: dict[str, Account] = {}
+        by_label: dict[str, Account] = {}
         for index, source in enumerate(cast("Iterable[object]", providers)):
-            self.add(source, f"providers[{index}]")
+            self._add_to(by_label, source, f"providers[{index}]")
+        self._by_label = by_label
 
     def __getitem__(self, label: str) -> Account:
         return self._by_label[label]
@@ -50,6 +51,12 @@ class AccountBook(Mapping[str, Account]):
 
     def add(self, source: object, place: str) -> Account:
         """Add the account of a provider; if that raises, nothing has changed."""
+        by_label = dict(self._by_label)
+        account = self._add_to(by_label, source, place)
+        self._by_label = by_label
+        return account
+
+    def _add_to(self, by_label: dict[str, Account], source: object, place: str) -> Account:
         if not isinstance(source, BalanceProvider):
             lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
             raise ConfigError(f"{place}: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}")
@@ -57,7 +64,7 @@ class AccountBook(Mapping[str, Account]):
             label, provider = check_label(source.account), check_label(source.provider)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{place}: {error}") from None
-        if label in self._by_label:
+        if label in by_label:
             raise ConfigError(f"{place}: a second account is labelled {label!r}")
         account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
         if account.identity is not None:
@@ -70,7 +77,7 @@ class AccountBook(Mapping[str, Account]):
                 if not account.fingerprint or account.fingerprint != other.fingerprint:
                     message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
                 raise ConfigError(message)
-        self._own()[label] = self._by_key[account.key] = account
+        by_label[label] = self._by_key[account.key] = account
         self.origins[account.origin] += 1
         account.origin.users.add(self._user)
         self.revision += 1
@@ -79,7 +86,8 @@ class AccountBook(Mapping[str, Account]):
     def remove(self, label: str) -> Account:
         """Remove an account; raises ConfigError if there is none."""
         ((_, account),) = self.select([label]).items()
-        del self._own()[label], self._by_key[account.key]
+        self._by_label = {other: known for other, known in self._by_label.items() if other != label}
+        del self._by_key[account.key]
         if account.identity is not None:
             del self._by_identity[account.identity]
         self.origins[account.origin] -= 1
@@ -95,23 +103,17 @@ class AccountBook(Mapping[str, Account]):
 
         Accounts that come or go later do not change what was returned.
         """
+        by_label = self._by_label
         if labels is None:
-            self._is_lent = True
-            return self._by_label
+            return by_label
         if isinstance(labels, str):
             raise ConfigError(f"accounts: expected a list of labels, got the string {labels!r}")
         selected: dict[str, Account] = {}
         for label in labels:
-            if label not in self._by_label:
+            if label not in by_label:
                 raise ConfigError(f"accounts: no account is labelled {label!r}")
-            selected[label] = self._by_label[label]
+            selected[label] = by_label[label]
         return selected
-
-    def _own(self) -> dict[str, Account]:
-        # Copied when it changes rather than for every call: there may be ten thousand accounts.
-        if self._is_lent:
-            self._by_label, self._is_lent = dict(self._by_label), False
-        return self._by_label
 
     def by_key(self, key: str) -> Account | None:
         """Return the account that has that name in a store."""

@@ -186,7 +186,11 @@ class Results:
         counted, failed = count_once(
             snapshots,
             failures,
-            origin_of=lambda label: self._accounts[label].origin.name if label in self._accounts else "",
+            origin_of=self._origin_of,
             labels=self._accounts,
         )
         return merge_counted(counted, failed, aliases=self._aliases, chosen_accounts=labels)
+
+    def _origin_of(self, label: str) -> str:
+        account = self._accounts.get(label)
+        return "" if account is None else account.origin.name
