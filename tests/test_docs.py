@@ -72,12 +72,14 @@ def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, cap
 def test_every_python_block_is_run():
     """A block is a program with its output, or defines something that a test uses; none is overlooked.
 
-    Those of docs/servers.md are run by tests/scenarios/test_servers.py.
+    Those of docs/servers.md are run by tests/scenarios/test_servers.py, and the contract by
+    tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
     assert len(PROGRAMS) == 25
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
+        {"TestMyBankProvider"},
         {"make_aiohttp_app"},
         {"make_starlette_server"},
         {"stop_watching_at_signals"},

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -66,6 +66,29 @@ class Response:
         Raises ValueError if the body is not UTF-8 JSON, or has an object with a key twice.
         """
         return exact_json.decode_distinct(self.body)
+
+    def entries(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the objects of the list that is a field of the JSON object in the body, or that is the whole body.
+
+        Raises ValueError as `json` does, and for anything but a list of objects, with its place, such as `data[3]`.
+        """
+        data = self.json()
+        if name is not None:
+            if not isinstance(data, dict):
+                raise exact_json.ShapeError(f"expected an object, got {exact_json.json_type_name(data)}")
+            fields = cast("dict[str, Any]", data)
+            if name not in fields:
+                raise exact_json.ShapeError(f"{name}: missing")
+            data = fields[name]
+        place = name or ""
+        if not isinstance(data, list):
+            raise exact_json.ShapeError(f"{place}: expected a list, got {exact_json.json_type_name(data)}".lstrip(": "))
+        entries = cast("list[dict[str, Any]]", data)
+        for index, entry in enumerate(cast("list[object]", data)):
+            if not isinstance(entry, dict):
+                found = exact_json.json_type_name(entry)
+                raise exact_json.ShapeError(f"{place}[{index}]: expected an object, got {found}")
+        return entries
 
 
 def cached_for(response: Response) -> int:

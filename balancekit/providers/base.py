@@ -49,7 +49,7 @@ from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance, ReportedBalances
 from balancekit.money.currencies import AssetType, check_label
-from balancekit.money.exact_json import ShapeError
+from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 from balancekit.providers.identity import Identity, Settings, identify, noting_settings
 
 _WHOLE: Final = frozenset({tuple, ReportedBalances})
@@ -190,6 +190,9 @@ class HttpProvider(ABC):
 
         Raises ValueError or TypeError for an amount or a code that is not valid.
         """
+        for text in (code, chain):
+            if text is not None and not is_text(text):
+                raise ShapeError(f"expected a string, got {json_type_name(text)}")
         return Balance(
             currency=code,
             amount=_to_amount(amount),

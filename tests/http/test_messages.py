@@ -200,3 +200,26 @@ def test_neither_a_request_nor_a_response_shows_headers_or_body():
 
     assert "canary" not in shown
     assert "https://pay.example" in shown
+
+
+def test_the_entries_of_a_list_are_objects():
+    """They are those of a field, or of the whole body."""
+    assert Response(200, body=b'{"data": [{"a": "1"}]}').entries("data") == [{"a": "1"}]
+    assert Response(200, body=b'[{"a": "1"}]').entries() == [{"a": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "message"),
+    [
+        (b"[]", "data", "expected an object, got a list"),
+        (b"{}", "data", "data: missing"),
+        (b'{"data": {}}', "data", "data: expected a list, got an object"),
+        (b'""', None, "expected a list, got a string"),
+        (b'{"data": [{}, 7]}', "data", r"data\[1\]: expected an object, got a number"),
+        (b"[null]", None, r"\[0\]: expected an object, got null"),
+    ],
+)
+def test_entries_that_are_not_a_list_of_objects_are_named_by_their_place(body, name, message):
+    """What is empty in another way is no empty list."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Response(200, body=body).entries(name)

@@ -19,6 +19,7 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit.money.exact_json import ShapeError
+from balancekit.testing import ProviderContract
 from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
 from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
 from tests.support import json_text
@@ -59,8 +60,23 @@ def of_body(body):
     return Response(200, body=body.encode())
 
 
+class TestProviderContract(ProviderContract):
+    """What every adapter does, of whichever distribution."""
+
+    secrets = ("key-0123456789", SECRET, EMPTY_BODY_SIGNATURE)
+
+    def make_provider(self, account, base_url):
+        """Make an account with the published secret."""
+        return CryptoprocessingProvider(account, key=self.secrets[0], secret=SECRET, base_url=base_url)
+
+    def response_body(self, balances):
+        """Write a line for each balance."""
+        lines = [{"currency": held.code, "type": held.asset_type.value, "balance": held.plain} for held in balances]
+        return json.dumps({"data": lines}).encode()
+
+
 class TestContract(AdapterContract):
-    """What every adapter does."""
+    """What every adapter of this distribution does."""
 
     secrets = ("key-0123", SECRET)
     by_reference = frozenset({"secret"})

@@ -24,6 +24,7 @@ from balancekit import (
 )
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.getmany import signing_string
+from balancekit.testing import ProviderContract
 from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
 from tests.support import json_text
 
@@ -78,8 +79,28 @@ def without(name):
     return {other: value for other, value in AMOUNT.items() if other != name}
 
 
+class TestProviderContract(ProviderContract):
+    """What every adapter does, of whichever distribution."""
+
+    secrets = (KEY,)
+    repeats_currencies = True
+    signs_anew = True
+
+    def make_provider(self, account, base_url):
+        """Make an account with the key of the vector."""
+        return GetManyProvider(account, key_id="key_0123", signing_key=KEY, base_url=base_url)
+
+    def response_body(self, balances):
+        """Write a line for each balance, in smallest units."""
+        amounts = [
+            {"value": held.plain.replace(".", ""), "code": held.code, "decimals": len(held.plain.partition(".")[2])}
+            for held in balances
+        ]
+        return json.dumps({"data": [{"id": f"b-{n}", "balance": amount} for n, amount in enumerate(amounts)]}).encode()
+
+
 class TestContract(AdapterContract):
-    """What every adapter does."""
+    """What every adapter of this distribution does."""
 
     secrets = (KEY,)
     by_reference = frozenset({"signing_key"})

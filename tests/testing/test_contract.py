@@ -1,0 +1,188 @@
+"""The contract for adapters: what an author declares, and what happens to tests that are taken away."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import pytest
+
+from balancekit import HttpProvider, MinorUnits, ReportedBalances, Request, Secret
+from balancekit.testing import ProviderContract, left_out, overrides
+from balancekit.testing.contract import MANDATORY
+from tests.support.pages import blocks
+
+UNITS = MinorUnits({"EUR": 2, "ISK": 2, "JPY": 0})
+
+
+class Wallet(HttpProvider):
+    """An adapter that reports parts of balances in smallest units, and its own moment."""
+
+    provider = "wallet"
+
+    def __init__(self, account, *, token: str | Secret, base_url="https://wallet.example"):
+        self._token, base_url = Secret.of(token), Secret.of(base_url)
+        del token
+        super().__init__(account, base_url=base_url)
+
+    def build_request(self, *, now, nonce):
+        """Build a request with the token."""
+        return Request("GET", f"{self.base_url}/wallets", {"Authorization": f"Bearer {self._token.reveal()}"})
+
+    def read_response(self, response):
+        """Read a list of wallets."""
+        data = response.json()
+        return ReportedBalances(
+            [
+                self.balance(
+                    row["currency"],
+                    UNITS.amount(row["currency"], row["booked"]),
+                    available=UNITS.amount(row["currency"], row["free"]),
+                    pending=UNITS.amount(row["currency"], row["incoming"]),
+                )
+                for row in response.entries("wallets")
+            ],
+            reported_at=datetime.fromisoformat(data["time"]),
+        )
+
+
+class TestWallet(ProviderContract):
+    """An adapter with other abilities than the built-in ones."""
+
+    secrets = ("token-0123456789",)
+    currencies: ClassVar = {"EUR": "fiat", "JPY": "fiat", "ISK": "fiat"}
+    decimals = UNITS.decimals
+    knows_all_currencies = False
+    repeats_currencies = True
+    reports_available = True
+    reports_pending = True
+
+    def make_provider(self, account, base_url):
+        """Make an account."""
+        return Wallet(account, token=self.secrets[0], base_url=base_url)
+
+    def response_body(self, balances):
+        """Write the wallets."""
+
+        def units(amount):
+            return int(amount.as_tuple().sign * "-" + "".join(map(str, amount.as_tuple().digits)))
+
+        wallets = [
+            {
+                "currency": held.code.lower(),
+                "booked": units(held.amount),
+                "free": units(held.available),
+                "incoming": units(held.pending),
+            }
+            for held in balances
+        ]
+        return json.dumps({"time": datetime(2026, 1, 1, tzinfo=UTC).isoformat(), "wallets": wallets}).encode()
+
+
+def documented_contract():
+    """Return the contract on the page of adapters, of the adapter on that page."""
+    namespace = {"__name__": __name__}
+    for block in blocks("python"):
+        if block.place.startswith("docs/adapters.md") and "MyBankProvider" in block.code:
+            exec(compile(block.code, block.place, "exec"), namespace)
+    return namespace["TestMyBankProvider"]
+
+
+TestDocumented = documented_contract()
+
+
+def subclass(**attributes):
+    """Make a contract with some attributes."""
+    return type("TestAdapter", (ProviderContract,), attributes)
+
+
+def test_there_are_forty_tests_at_least():
+    """They are plain methods, and none needs an event loop of the runner's."""
+    assert len(MANDATORY) >= 40
+    assert all(getattr(ProviderContract, name).__code__.co_flags & 0x80 == 0 for name in MANDATORY)
+
+
+@pytest.mark.parametrize("replaced", [None, lambda self: None, pytest.mark.skip(lambda self: None)])
+def test_a_test_cannot_be_replaced_without_a_reason(replaced):
+    """The class cannot be made, so that the run fails."""
+    with pytest.raises(TypeError, match=r"^TestAdapter\.test_a_tenth_is_a_tenth takes the place .* give the reason"):
+        subclass(test_a_tenth_is_a_tenth=replaced)
+
+
+def test_a_test_cannot_be_replaced_by_a_base_class_either():
+    """Whatever comes before the contract in the order of bases counts as well."""
+    mixin = type("Mixin", (), {"test_a_tenth_is_a_tenth": lambda self: None})
+
+    with pytest.raises(TypeError, match="test_a_tenth_is_a_tenth"):
+        type("TestAdapter", (mixin, ProviderContract), {})
+
+
+def test_a_test_that_is_replaced_later_is_found_by_another():
+    """The check is repeated while the tests run."""
+    contract = subclass()
+    contract.test_a_tenth_is_a_tenth = None
+
+    with pytest.raises(TypeError, match="test_a_tenth_is_a_tenth"):
+        contract().test_no_test_of_the_contract_is_missing()
+
+
+def test_a_test_that_is_replaced_with_a_reason_runs():
+    """The adapter differs, and says why."""
+
+    @overrides("the API rounds to tenths")
+    def test(self):
+        return "ran"
+
+    assert subclass(test_a_tenth_is_a_tenth=test)().test_a_tenth_is_a_tenth() == "ran"
+
+
+def test_a_test_that_is_left_out_is_skipped_with_its_reason():
+    """The reason is in the report."""
+    contract = subclass(test_a_tenth_is_a_tenth=left_out("the API has whole numbers alone"))
+
+    with pytest.raises(pytest.skip.Exception, match="the API has whole numbers alone"):
+        contract().test_a_tenth_is_a_tenth()
+
+
+@pytest.mark.parametrize("reason", ["", " ", None, lambda self: None], ids=["empty", "blank", "none", "no call"])
+def test_a_reason_is_a_text(reason):
+    """A mark without one says nothing."""
+    with pytest.raises(TypeError, match="expected a reason"):
+        overrides(reason)
+    with pytest.raises(TypeError, match="expected a reason"):
+        left_out(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("has_page", "did you mean has_pages?"), ("answers", "there are has_pages, ")],
+)
+def test_an_ability_that_does_not_exist_is_refused(name, message):
+    """A misspelt ability would leave its tests out."""
+    with pytest.raises(TypeError) as caught:
+        subclass(**{name: True})
+
+    assert f"TestAdapter.{name} is no ability of an adapter; {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("from balancekit.testing import ManualClock", False),
+        ("from balancekit.testing import ProviderContract", True),
+    ],
+)
+def test_pytest_is_imported_for_the_contract_alone(code, imported):
+    """A program that uses the clock needs no pytest."""
+    code = f"import sys; {code}; print('pytest' in sys.modules)"
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == str(imported)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    """A misspelt name raises what it would in any module."""
+    with pytest.raises(ImportError, match="cannot import name 'Contract'"):
+        exec("from balancekit.testing import Contract", {})
