@@ -20,7 +20,7 @@ from balancekit.errors import AuthenticationError, BalancekitError, ProviderErro
 from balancekit.http.clock_skew import use_offset
 from balancekit.http.connections import open_connections
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.transport import is_lost_keepalive
+from balancekit.http.transport import is_lost_keepalive, stand_in_for
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 
@@ -59,7 +59,7 @@ class Attempts:
         abandon: Callable[[Flight], None],
     ) -> None:
         self._options = options
-        self._session = session
+        self._session = stand_in_for(session)
         self._store = store
         self._failures = failures
         self._leases = (

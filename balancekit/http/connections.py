@@ -2,12 +2,17 @@
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, cast
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import attrs
 from aiohttp.tracing import Trace
+from aiohttp.typedefs import StrOrURL
+from yarl import URL
 
 from balancekit.http.messages import is_loopback
 
@@ -16,6 +21,8 @@ _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default
 
 
 _OK: Final = 200
+
+_ENCRYPTED: Final = frozenset({"https", "wss"})
 
 _MAX_INFORMATIONAL: Final = 20
 """How many informational responses (100 to 199) may come before a response."""
@@ -88,10 +95,36 @@ def _poll_for(sock: Any) -> Callable[[int], list[Any]] | None:  # noqa: ANN401 -
     return poll.poll
 
 
+@attrs.frozen
+class Proxy:
+    """The proxy of a session: its `address`, or else, where the session `uses_environment`, that of the environment."""
+
+    address: StrOrURL | None
+    auth: aiohttp.BasicAuth | None
+    uses_environment: bool
+
+    def of(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
+        """Return the proxy for a URL with TLS, and the headers with its password: no message or frame shows those."""
+        address = self.address
+        if address is None and self.uses_environment and not proxy_bypass(url.host or ""):
+            address = getproxies().get("https")
+        if address is None:
+            return None, None
+        text = str(address)
+        proxy: URL | None = None
+        with suppress(ValueError):
+            proxy = URL(text if "://" in text else f"http://{text}")
+        if proxy is None or proxy.host is None:
+            raise aiohttp.ClientConnectionError("the address of the proxy is no URL such as http://host:3128")
+        auth = aiohttp.BasicAuth.from_url(proxy) if self.auth is None else self.auth
+        return proxy.with_user(None), None if auth is None else {"Proxy-Authorization": auth.encode()}
+
+
 class GuardedConnector(aiohttp.BaseConnector):
     """The connections of another connector, but for those on which the server has sent unsolicited data.
 
     Nor is a connection used that leads elsewhere than to this machine for a URL of this machine: it is not encrypted.
+    The proxy is for requests over TLS alone: it would see the credentials of any other.
 
     aiohttp checks a connection when it returns to the pool, but not when it leaves it. Data that arrived in between
     would be taken for the response to the next request, and that response for the one to the request after: with
@@ -99,9 +132,10 @@ class GuardedConnector(aiohttp.BaseConnector):
     something else, the data is still in the socket.
     """
 
-    def __init__(self, connector: aiohttp.BaseConnector) -> None:
+    def __init__(self, connector: aiohttp.BaseConnector, proxy: Proxy) -> None:
         super().__init__()
         self._connector = connector
+        self._proxy = proxy
 
     @property
     def closed(self) -> bool:
@@ -115,6 +149,12 @@ class GuardedConnector(aiohttp.BaseConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
+        if req.url.scheme in _ENCRYPTED:
+            if req.proxy is None:
+                proxy, headers = self._proxy.of(req.url)
+                req.update_proxy(proxy, None, headers)
+        elif req.proxy is not None:
+            raise aiohttp.ClientConnectionError("a proxy would see the credentials of a request that is not encrypted")
         while True:
             try:
                 connection = await self._connector.connect(req, traces, timeout)

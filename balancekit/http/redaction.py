@@ -255,7 +255,7 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | 
         error.add_note(note)
         if isinstance(error, ProviderError):
             error.hint = f"{note}. {error.hint}" if error.hint else note
-    error.__cause__ = _clean(raised, secrets)
+    error.__cause__ = clean(raised, secrets)
     return error
 
 
@@ -285,7 +285,7 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
     with suppress(Exception):
         for note in getattr(raised, "__notes__", ()):
             error.add_note(secrets.redact(str(note)))
-    error.__cause__, error.__context__ = (_clean(_fact(raised, name, BaseException), secrets) for name in _LINKS)
+    error.__cause__, error.__context__ = (clean(_fact(raised, name, BaseException), secrets) for name in _LINKS)
     return error
 
 
@@ -335,7 +335,7 @@ def _plain(value: object, secrets: Secrets) -> str | float | None:
         return NOT_SHOWN
 
 
-def _clean(raised: BaseException | None, secrets: Secrets) -> BaseException | None:
+def clean(raised: BaseException | None, secrets: Secrets) -> BaseException | None:
     """Return an exception sanitized, or None if it or one that it came from has anything but words and numbers.
 
     None too for a class of an adapter's own, whose objects may fail whenever they are shown.
@@ -361,19 +361,6 @@ def _package_of(value: object) -> str:
 
 def _is_short(value: object) -> bool:
     return not isinstance(value, str) or len(value) <= MAX_EXCERPT
-
-
-def quotes_any(secrets: Iterable[str] | Secrets, error: BaseException) -> bool:
-    """Whether an exception, or one that it came from, quotes one of the secrets in its text or its attributes."""
-    secrets = Secrets.of(secrets)
-    return bool(secrets) and any(_quotes_any(secrets, link) for link in walk_exception_chain(error))
-
-
-def _quotes_any(secrets: Secrets, link: BaseException) -> bool:
-    try:
-        return secrets.quoted_in(f"{link} {link!r} {link.args!r} {vars(link)!r}")
-    except Exception:  # noqa: BLE001 - an exception of an adapter's own may not even have a text
-        return True
 
 
 def walk_exception_chain(error: BaseException, *, except_for: BaseException | None = None) -> Iterator[BaseException]:

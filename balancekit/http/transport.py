@@ -2,27 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, cast
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
-import attrs
 from aiohttp.hdrs import METH_CONNECT
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.typedefs import StrOrURL
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.connections import GuardedConnector, TooManyHeadsError, is_reused_connection
+from balancekit.http.connections import GuardedConnector, Proxy, TooManyHeadsError, is_reused_connection
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import quotes_any, redact, sanitize_exception, walk_exception_chain
+from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
 from balancekit.http.tracing import observers_of
 from balancekit.version import __version__
 
@@ -40,6 +38,11 @@ _ERROR_BODY_TIMEOUT: Final = 1.0
 _DISCONNECTIONS: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 _NO_CONTENT_TYPE: Final = ("Content-Type",)
+
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""The statuses that aiohttp follows."""
 
 # Most specific first. A test fails if aiohttp has a client error that is under none of them.
 _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
@@ -61,59 +64,71 @@ class LostKeepaliveError(aiohttp.ServerDisconnectedError):
     """
 
 
-@attrs.frozen
-class _Route:
-    """A session of our own over the connections of another; `proxy` is for requests over TLS."""
+class _UnredirectedResponse(aiohttp.ClientResponse):
+    """A response that is no redirect: aiohttp would carry the credentials to wherever one points."""
 
-    session: aiohttp.ClientSession
-    proxy: StrOrURL | None
-    proxy_auth: aiohttp.BasicAuth | None
-    uses_environment: bool
-
-    def proxy_for(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
-        """Return the proxy for a URL with TLS, and the headers with its password: no message or frame shows those."""
-        address = self.proxy
-        if address is None and self.uses_environment and not proxy_bypass(url.host or ""):
-            address = getproxies().get("https")
-        if address is None:
-            return None, None
-        text = str(address)
-        proxy: URL | None = None
-        with suppress(ValueError):
-            proxy = URL(text if "://" in text else f"http://{text}")
-        if proxy is None or proxy.host is None:
-            raise aiohttp.ClientConnectionError("the address of the proxy is no URL such as http://host:3128")
-        auth = aiohttp.BasicAuth.from_url(proxy) if self.proxy_auth is None else self.proxy_auth
-        return proxy.with_user(None), None if auth is None else {"Proxy-Authorization": auth.encode()}
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Read the head; raises ClientResponseError, as `raise_for_status` does, if it is one of a redirect."""
+        await super().start(connection)
+        if self.status in _REDIRECTS:
+            reason = self.reason or ""
+            raise aiohttp.ClientResponseError(
+                self.request_info, (), status=self.status, message=reason, headers=self.headers
+            )
+        return self
 
 
-_routes: Final[WeakKeyDictionary[aiohttp.ClientSession, _Route]] = WeakKeyDictionary()
+_senders: Final[WeakKeyDictionary[aiohttp.ClientSession, aiohttp.ClientSession]] = WeakKeyDictionary()
+"""The session that sends for a lent one, and for the one that stands in for it."""
+
+_stand_ins: Final[WeakKeyDictionary[aiohttp.ClientSession, aiohttp.ClientSession]] = WeakKeyDictionary()
 
 
-def _route_over(lent: aiohttp.ClientSession) -> _Route:
-    """Return a session over the connections of another: with its proxy for TLS and its tracing, and nothing else of it.
-
-    Its cookies, default headers, authentication, middlewares, `.netrc` and timeouts do not reach our requests.
-    """
-    if lent.connector is None or lent.closed:
+def _sender_over(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return a session over the connections of another, with its proxy for TLS and its tracing, and no more of it."""
+    if session.connector is None:
         raise RuntimeError("Session is closed")
-    route = _routes.get(lent)
-    if route is None:
-        session = aiohttp.ClientSession(
-            connector=GuardedConnector(lent.connector),
-            connector_owner=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        )
+    sender = _senders.get(session)
+    if sender is None:
+        address, auth = getattr(session, "_default_proxy", None), getattr(session, "_default_proxy_auth", None)
+        connector = GuardedConnector(session.connector, Proxy(address, auth, session.trust_env))
+        sender = _senders[session] = _open_over(session, connector, aiohttp.ClientResponse)
         # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
-        session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no other way
-        # Not as an argument: tools that trace every session would add themselves a second time.
-        session.trace_configs[:] = observers_of(lent)
-        proxy, proxy_auth = getattr(lent, "_default_proxy", None), getattr(lent, "_default_proxy_auth", None)
-        route = _routes[lent] = _Route(session, proxy, proxy_auth, lent.trust_env)
-        # The connections are not ours to close.
-        finalize(lent, session.detach)
-    return route
+        sender._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no other way
+    return sender
+
+
+def stand_in_for(lent: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return the session that adapters are given in place of another, over its connections.
+
+    It adds nothing to a request: no cookies, default headers, authentication, middlewares or `.netrc`. It follows no
+    redirect, and uses a proxy for TLS alone.
+    """
+    session = _stand_ins.get(lent)
+    if session is None:
+        sender = _sender_over(lent)
+        session = _stand_ins[lent] = _open_over(lent, sender.connector, _UnredirectedResponse)
+        _senders[session] = sender
+    return session
+
+
+def _open_over(
+    lent: aiohttp.ClientSession, connector: aiohttp.BaseConnector | None, response_class: type[aiohttp.ClientResponse]
+) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        response_class=response_class,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+    )
+    # No adapter can add to the requests of the others.
+    setattr(session, "_default_headers", _NO_HEADERS)  # noqa: B010 - there is no other way
+    # Not as an argument: tools that trace every session would add themselves a second time.
+    session.trace_configs[:] = observers_of(lent)
+    # The connections are not ours to close.
+    finalize(lent, session.detach)
+    return session
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:
@@ -124,11 +139,9 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
     """
     # Already encoded: the path that was signed is the path that is sent.
     url = URL(request.url, encoded=True)
-    route = _route_over(session)
-    # A proxy would see the credentials of a request that is not encrypted. Those are for this machine alone.
-    proxy, proxy_headers = route.proxy_for(url) if url.scheme == "https" else (None, None)
+    sender = _sender_over(session)
     try:
-        response = await route.session.request(
+        response = await sender.request(
             request.method,
             url,
             headers={"User-Agent": USER_AGENT, **request.headers},
@@ -137,8 +150,6 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
             data=request.body or None,
             # aiohttp would carry the credentials to wherever a redirect points.
             allow_redirects=False,
-            proxy=proxy,
-            proxy_headers=proxy_headers,
         )
     except _DISCONNECTIONS as error:
         if is_reused_connection() and not _is_partial_head(error):
@@ -230,8 +241,8 @@ def transport_error(
     """Return the error that an exception of `send`, or of aiohttp in an adapter, stands for; None for any other.
 
     What `raise_for_status` raises becomes the error of its status, as if the adapter had returned the response.
-    An exception of aiohttp's, or of the sockets below it, becomes the cause, without the headers of the request: they
-    are credentials. One that quotes one of the secrets, because the server sent it back, is dropped.
+    An exception of aiohttp's, or of the sockets below it, becomes the cause if it has only words and numbers: others
+    may hold a URL, or what the server sent, and in either a credential that is not known to be one.
     """
     if isinstance(error, BodyTooLargeError | TooManyHeadsError):
         hint = HINTS[MalformedResponseError]
@@ -260,5 +271,5 @@ def transport_error(
         message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
     # The password of a proxy is not among the secrets.
-    failure.__cause__ = None if is_of_proxy or quotes_any(secrets, error) else error
+    failure.__cause__ = None if is_of_proxy else clean(error, Secrets.of(secrets))
     return failure

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from balancekit import AggregateClient, CryptoprocessingProvider, Request
-from balancekit.http.connections import is_reused_connection
+from balancekit.http.connections import TooManyHeadsError, is_reused_connection
 from balancekit.http.transport import send
 from balancekit.sandbox.certificates import Authority, Certificate
 from tests.support.loopback_origin import OK, raw_response
@@ -188,3 +188,17 @@ async def test_localhost_that_leads_to_this_machine_is_used():
             response = await send(session, Request("GET", server.url.replace("127.0.0.1", "localhost")))
 
     assert response.status == 200
+
+
+async def test_informational_responses_for_ever_are_refused_on_any_connection():
+    """Also on one that a lent session opened for a request of its own."""
+
+    def respond(request):
+        return raw_response(200, b"{}") if b"/first" in request else b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000
+
+    with ThreadServer(respond) as server:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{server.url}/first") as response:
+                await response.read()
+            with pytest.raises(TooManyHeadsError):
+                await send(session, Request("POST", server.url))

@@ -11,10 +11,11 @@ from yarl import URL
 
 from balancekit import ErrorDetail, ProviderError, Request, Response
 from balancekit.http.error_responses import error_detail, redact_detail
+from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     SanitizedExceptions,
     attach_cause,
-    quotes_any,
+    clean,
     redact,
     sanitize_exception,
     secrets_of,
@@ -204,18 +205,18 @@ def test_text_that_could_not_be_encoded_is_taken_away():
 
 
 @pytest.mark.parametrize(
-    ("error", "quoted"),
+    ("error", "is_clean"),
     [
-        (ValueError(f"no such key: {CANARY}"), True),
-        (ExceptionGroup("several", [ValueError(CANARY)]), True),
-        (raised(ValueError("outer"), ValueError(CANARY)), True),
-        (ValueError("no such key"), False),
+        (ValueError(f"no such key: {CANARY}"), False),
+        (ExceptionGroup("several", [ValueError(CANARY)]), False),
+        (raised(ValueError("outer"), ValueError(CANARY)), False),
+        (ValueError("no such key"), True),
     ],
     ids=["text", "member", "cause", "none"],
 )
-def test_a_quoted_secret_is_found_in_every_link(error, quoted):
+def test_an_exception_is_clean_if_every_link_is(error, is_clean):
     """A secret may stand in a cause, or in a member of a group."""
-    assert quotes_any([CANARY], error) is quoted
+    assert clean(error, Secrets([CANARY])) is (error if is_clean else None)
 
 
 def test_an_exception_is_visited_once_however_it_is_linked():

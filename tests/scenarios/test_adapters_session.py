@@ -1,0 +1,147 @@
+"""What an adapter that sends its requests itself is given: a session that adds nothing to them, whoever opened it."""
+
+import contextlib
+import logging
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from balancekit import AggregateClient, TransportError, UnexpectedRedirectError
+from tests.support.loopback_origin import headers_of, raw_response
+from tests.support.thread_server import ThreadServer
+
+CANARY = "canary-3f9a"
+
+
+class Direct:
+    """An adapter without a base class: it sends a GET over the session that it is given."""
+
+    provider = "direct"
+
+    def __init__(self, account, url, **options):
+        self.account, self._url, self._options = account, url, options
+
+    async def fetch_balances(self, session):
+        """Send the request, and hold nothing."""
+        async with session.get(self._url, headers={"X-Key": f"key-{self.account}"}, **self._options) as response:
+            await response.read()
+        return []
+
+
+@pytest.fixture
+def serve():
+    """Start servers that keep the requests they are sent."""
+    with contextlib.ExitStack() as stack:
+
+        def start(response):
+            requests = []
+
+            def respond(request):
+                requests.append(request)
+                return response
+
+            server = stack.enter_context(ThreadServer(respond))
+            server.requests = requests
+            return server
+
+        yield start
+
+
+@pytest.fixture(params=[False, True], ids=["own session", "lent session"])
+async def read(request, tmp_path, monkeypatch):
+    """Read accounts, with everything in the environment and in a lent session that could be added to a request."""
+    (tmp_path / ".netrc").write_text(f"default login {CANARY} password {CANARY}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async def read(*providers, proxy=None):
+        for scheme in ("http", "https"):
+            monkeypatch.setenv(f"{scheme}_proxy", proxy or "")
+        async with contextlib.AsyncExitStack() as stack:
+            lent = None
+            if request.param:
+                jar = aiohttp.CookieJar(unsafe=True)
+                jar.update_cookies({"lent": CANARY}, URL("http://127.0.0.1"))
+                lent = aiohttp.ClientSession(
+                    headers={"X-Default": CANARY}, cookie_jar=jar, proxy=proxy, trust_env=proxy is None
+                )
+                await stack.enter_async_context(lent)
+            client = AggregateClient(providers, session=lent, trust_env=not lent, concurrency=1, attempts=1)
+            await stack.enter_async_context(client)
+            await client.fetch()
+            return await client.fetch()
+
+    return read
+
+
+async def test_nothing_is_added_to_a_request(serve, read, caplog):
+    """Neither the cookies that another account was sent, nor a login, nor a default header; nor are cookies logged."""
+    caplog.set_level(logging.DEBUG)
+    server = serve(raw_response(200, b"{}", f"Set-Cookie: sid={CANARY}; Path=/", f"Set-Cookie: a b{CANARY}=1"))
+
+    merged = await read(Direct("a", server.url), Direct("b", server.url))
+
+    assert merged.complete
+    assert len(server.requests) == 4
+    assert CANARY.encode() not in b"".join(server.requests)
+    assert {*headers_of(server.requests[-1])} <= {"Host", "X-Key", "Accept", "Accept-Encoding", "User-Agent"}
+    assert CANARY not in caplog.text
+
+
+async def test_an_adapter_cannot_add_headers_to_the_requests_of_others(serve, read):
+    """The session's default headers cannot be changed."""
+
+    class Careless(Direct):
+        async def fetch_balances(self, session):
+            session.headers["X-Key"] = CANARY
+            return await super().fetch_balances(session)
+
+    server = serve(raw_response(200, b"{}"))
+
+    merged = await read(Careless("a", server.url), Direct("b", server.url))
+
+    assert [failure.account for failure in merged.failures] == ["a"]
+    assert CANARY.encode() not in b"".join(server.requests)
+
+
+@pytest.mark.parametrize("options", [{}, {"allow_redirects": True}, {"middlewares": ()}], ids=str)
+async def test_a_redirect_is_not_followed(serve, read, options):
+    """Credentials go to where the adapter sends them alone."""
+    other = serve(raw_response(200, b"{}"))
+    server = serve(raw_response(302, b"", f"Location: {other.url}/stolen"))
+
+    merged = await read(Direct("a", server.url, **options))
+
+    assert [type(failure.error) for failure in merged.failures] == [UnexpectedRedirectError]
+    assert other.requests == []
+
+
+async def test_no_proxy_sees_a_request_that_is_not_encrypted(serve, read):
+    """Neither the environment's nor that of a lent session."""
+    server, proxy = serve(raw_response(200, b"{}")), serve(raw_response(200, b"{}"))
+
+    merged = await read(Direct("a", server.url), proxy=proxy.url)
+
+    assert merged.complete
+    assert proxy.requests == []
+
+
+async def test_a_proxy_that_an_adapter_asks_for_sees_no_request_that_is_not_encrypted(serve, read):
+    """Such a request is refused before it is sent."""
+    server, proxy = serve(raw_response(200, b"{}")), serve(raw_response(200, b"{}"))
+
+    merged = await read(Direct("a", server.url, proxy=proxy.url))
+
+    assert [type(failure.error) for failure in merged.failures] == [TransportError]
+    assert server.requests == proxy.requests == []
+
+
+async def test_the_proxy_is_used_over_tls(serve, read):
+    """It is asked for a tunnel, and sees nothing of the request itself."""
+    proxy = serve(raw_response(502))
+
+    await read(Direct("a", "https://api.example"), proxy=proxy.url)
+
+    assert proxy.requests[0].startswith(b"CONNECT api.example:443 ")
+    assert b"key-a" not in b"".join(proxy.requests)
