@@ -1,9 +1,11 @@
 """The store of one process, in its memory."""
 
 import itertools
+import os
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
+from weakref import WeakSet
 
 import attrs
 
@@ -36,7 +38,8 @@ class MemoryStore:
 
     Give it the `clock` of the clients that use it, if that is not the machine's. An age is the longer of what the
     clock's two times say: the monotonic one stands still while the machine is suspended, and the other may be set back.
-    `keep` is after how many seconds an account is forgotten, as others come, of which nothing new was stored.
+    `keep` is after how many seconds an account is forgotten, as others come, of which nothing new was stored. Its
+    clients may be in several threads; after a fork, each process goes on with a store of its own.
     """
 
     def __init__(self, *, clock: Clock | None = None, keep: float = _WEEK) -> None:
@@ -50,6 +53,7 @@ class MemoryStore:
         self._subscribers = Subscribers()
         self._events = RecentEvents(self._clock)
         self._permits: defaultdict[str, Permits] = defaultdict(Permits)
+        _stores.add(self)
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
@@ -138,6 +142,12 @@ class MemoryStore:
         """Release the permit of a request that has ended, if it has one."""
         self._permits[origin].release(limit, request_id, self._clock.monotonic())
 
+    def leave_parent(self) -> None:
+        """Forget, in a child process, the leases, permits and subscribers of the parent, which end only there."""
+        self._leases.clear()
+        self._permits.clear()
+        self._subscribers = Subscribers()
+
     def _account(self, key: str) -> _Account:
         """Return an account of which something new is stored."""
         now = self._clock.monotonic()
@@ -154,6 +164,18 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"
+
+
+_stores: Final[WeakSet[MemoryStore]] = WeakSet()
+
+
+def _leave_parent() -> None:
+    for store in _stores:
+        store.leave_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_parent)
 
 
 def _age(known: _Account, now: float, monotonic: float) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import attrs
@@ -21,14 +21,26 @@ _CANCEL_AGAIN: Final = 0.1
 
 @attrs.define(eq=False)
 class _Subscriber:
-    # A dict keeps the order, and holds each change once.
+    # A dict keeps the order, and holds each change once. It changes in the subscriber's own event loop alone.
     pending: dict[Change, None]
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
     wake: asyncio.Event = attrs.field(factory=asyncio.Event)
     error: Exception | None = None
 
+    def add(self, change: Change) -> None:
+        # One that expects any change expects this one, too.
+        if _ANYTHING not in self.pending:
+            self.pending[change] = None
+            if len(self.pending) > MAX_PENDING:
+                self.pending = {_ANYTHING: None}
+            self.wake.set()
+
 
 class Subscribers:
-    """Those who follow changes; each gets all that are published while it is subscribed."""
+    """Those who follow changes; each gets all that are published while it is subscribed.
+
+    They may be in event loops of several threads.
+    """
 
     def __init__(self) -> None:
         self._subscribers: set[_Subscriber] = set()
@@ -38,15 +50,14 @@ class Subscribers:
 
     def publish(self, change: Change) -> None:
         """Pass a change to all subscribers, without waiting for any of them."""
-        for subscriber in self._subscribers:
-            pending = subscriber.pending
-            if _ANYTHING in pending:
-                # It will expect any change, and so this one, too.
-                continue
-            pending[change] = None
-            if len(pending) > MAX_PENDING:
-                subscriber.pending = {_ANYTHING: None}
-            subscriber.wake.set()
+        here = asyncio.get_running_loop()
+        for subscriber in list(self._subscribers):
+            if subscriber.loop is here:
+                subscriber.add(change)
+            else:
+                # One whose loop is closed has gone.
+                with suppress(RuntimeError):
+                    subscriber.loop.call_soon_threadsafe(subscriber.add, change)
 
     def fail(self, error: Exception) -> None:
         """Let all present subscribers raise an error after what was published before."""

@@ -1,5 +1,7 @@
 """The store in memory, beyond what every store promises."""
 
+import asyncio
+import os
 import tracemalloc
 
 import pytest
@@ -83,3 +85,28 @@ async def test_what_comes_and_goes_does_not_fill_the_memory(make_snapshot):
     tracemalloc.stop()
 
     assert grown < 100_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_what_a_parent_process_holds_keeps_no_child_waiting(make_snapshot):
+    """Its leases and permits end only there; what it has stored is known in both."""
+    store, limit = MemoryStore(clock=Clock()), RateLimit(1, per=60)
+
+    async def take():
+        lease = await store.lease("shop", "owner", seconds=60)
+        permit = await store.acquire_permit("https://shop.example", limit, "request", hold=60)
+        return lease, permit
+
+    async def take_as_another():
+        lease = await store.lease("shop", "another owner", seconds=60)
+        permit = await store.acquire_permit("https://shop.example", limit, "another request", hold=60)
+        return lease, permit, (await store.get(["shop"]))[0].snapshot is not None
+
+    asyncio.run(store.put("shop", make_snapshot("shop"), version="0", age=0))
+    asyncio.run(take())
+    child = os.fork()
+    if not child:
+        os._exit(asyncio.run(take_as_another()) != (0, 0, True))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert asyncio.run(take_as_another())[0] == 60

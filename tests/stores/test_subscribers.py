@@ -1,6 +1,7 @@
 """Publishing changes to subscribers that may be slow."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -39,6 +40,28 @@ async def test_a_subscriber_waits_for_the_next_change(publisher):
         publisher.publish(Change("shop"))
 
         assert await waiting == Change("shop")
+
+
+async def test_a_subscriber_in_another_thread_is_woken(publisher):
+    """Its event loop is not the publisher's, and may have nothing else to do."""
+    waiting, received = threading.Event(), []
+
+    async def follow():
+        async with aclosing(publisher.subscribe()) as changes:
+            received.append(await anext(changes))
+            asyncio.get_running_loop().call_soon(waiting.set)
+            # This wakes the event loop, if nothing else does.
+            timer = asyncio.get_running_loop().call_later(5, received.append, "nothing")
+            received.append(await anext(changes))
+            timer.cancel()
+
+    thread = threading.Thread(target=asyncio.run, args=(follow(),))
+    thread.start()
+    await asyncio.to_thread(waiting.wait)
+    publisher.publish(Change("shop"))
+    await asyncio.to_thread(thread.join)
+
+    assert received == [Change(None), Change("shop")]
 
 
 async def test_a_slow_subscriber_gets_one_change_for_many(publisher, monkeypatch):
