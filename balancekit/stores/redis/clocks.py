@@ -1,8 +1,11 @@
-"""The clocks of Redis servers as a process sees them: how far ahead of its own they are, and what was set back."""
+"""The clocks of Redis servers as a process sees them, and what was set back: clocks, or accounts from a backup."""
 
 from typing import Final
 
 import attrs
+
+MAX_VERSIONS: Final = 50_000
+"""Of how many accounts the latest version is remembered."""
 
 _TOLERANCE: Final = 100_000
 """By how many microseconds a clock may go back unnoticed, since no two clocks run alike."""
@@ -56,3 +59,30 @@ class ServerClocks:
         """Return the mark of an account's snapshot that may have been put before, and by how much it was set back."""
         known, mark = self._clocks.get(history), self._suspects.get(key)
         return (b"", 0) if known is None or mark is None else (mark, known.set_back)
+
+
+class LatestVersions:
+    """The latest version of each account that this process has seen; any that is older comes from a backup."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, str] = {}
+
+    def note(self, key: str, version: str) -> None:
+        """Note a version of an account; those of earlier releases have no moment, and are left out."""
+        if version > self.get(key) and _moment_of(version).isdecimal():
+            self._latest.pop(key, None)
+            if len(self._latest) >= MAX_VERSIONS:
+                del self._latest[next(iter(self._latest))]
+            self._latest[key] = version
+
+    def get(self, key: str) -> str:
+        """Return the latest version of an account; empty if none was seen."""
+        return self._latest.get(key, "")
+
+    def is_restored(self, key: str, version: str) -> bool:
+        """Return whether a version was made before the latest one."""
+        return _moment_of(version) < _moment_of(self.get(key))
+
+
+def _moment_of(version: str) -> str:
+    return version[:16]

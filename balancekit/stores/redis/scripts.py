@@ -38,6 +38,16 @@ end
 """
 )
 
+# A version begins with the moment at which it was made, so that one from before a restore is known to be older.
+_VERSIONS: Final = """
+local function moment_of(version)
+    return tonumber(version and string.match(version, '^' .. string.rep('%d', 16))) or 0
+end
+local function make_version(random, least)
+    return string.format('%016.0f', math.max(now, least or 0)) .. string.sub(random, 17)
+end
+"""
+
 # An account is a hash: `version`; of the last failure `failure`, `failed_at` and `until`; of the snapshot `snapshot`,
 # `mark` (another one for each snapshot that was put), `read_at` (the version it was read at) and `sent`. The cooldown
 # of an origin is a failure, too. What clients see, and `read_at` holds, is a version with the id of
@@ -52,6 +62,7 @@ end
 
 _ACCOUNT: Final = (
     _COOLDOWN
+    + _VERSIONS
     + """
 local function history()
     local info = redis.pcall('INFO', 'replication')
@@ -86,7 +97,7 @@ end
 local function current_version(new_version, expiry)
     local _, replication_id = history()
     delete_unless_account()
-    redis.call('HSETNX', KEYS[1], 'version', new_version)
+    redis.call('HSETNX', KEYS[1], 'version', make_version(new_version))
     redis.call('EXPIRE', KEYS[1], expiry)
     return (replication_id or '') .. ':' .. redis.call('HGET', KEYS[1], 'version')
 end
@@ -108,7 +119,7 @@ local deleted = delete_unless_account()
 local version, read_at, sent, mark, failed_at, ends = unpack(
     redis.call('HMGET', KEYS[1], 'version', 'read_at', 'sent', 'mark', 'failed_at', 'until'))
 if not version then
-    version = new_version
+    version = make_version(new_version)
     -- Where that cannot be written, for example for want of memory, no snapshot of this version will be valid.
     if redis.pcall('HSETNX', KEYS[1], 'version', version) == 1 then
         redis.call('EXPIRE', KEYS[1], expiry)
@@ -182,22 +193,26 @@ redis.call('HSET', KEYS[1], 'failure', failure, 'failed_at', format(now), 'until
 """Keep a failure for as long as its cooldown, unless it is of another version."""
 
 INVALIDATE: Final = (
-    _TYPES
+    _TIME
     + _PUBLISH
     + _COOLDOWN
+    + _VERSIONS
     + """
-local new_version, expiry, channel, change = unpack(ARGV)
+local _, new_version, expiry, channel, change, latest_seen = unpack(ARGV)
 delete_unless('hash')
-if type(redis.pcall('HSET', KEYS[1], 'version', new_version)) == 'table' then
+-- Later than any before it, even if the clock was set back.
+local latest = math.max(moment_of(redis.call('HGET', KEYS[1], 'version')), moment_of(latest_seen))
+local version = make_version(new_version, latest + 1)
+if type(redis.pcall('HSET', KEYS[1], 'version', version)) == 'table' then
     -- A Redis that is full still deletes.
     redis.call('DEL', KEYS[1])
 end
 end_cooldown()
 redis.call('EXPIRE', KEYS[1], expiry)
-return publish(channel, change)
+return {version, publish(channel, change) or false}
 """
 )
-"""Give an account another version; return the error if the user may not publish that."""
+"""Give an account a later version; return it, and the error if the user may not publish that."""
 
 LEASE: Final = (
     _TYPES

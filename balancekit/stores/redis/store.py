@@ -2,7 +2,8 @@
 
 Ages are measured by the clock of Redis, so that replicas agree even if their own clocks do not. A version is random,
 and belongs to one history of the data: if a Redis was flushed, restored from a dump, short of memory or replaced by its
-replica, earlier snapshots become invalid, and never valid again. A value that cannot be parsed, since another release
+replica, earlier snapshots become invalid, and never valid again; if keys were restored while it was running, from the
+next read of a process on that had seen their later versions. A value that cannot be parsed, since another release
 or another program wrote it, counts as absent.
 
 A Redis that loses its data forgets the permits of the last window under a rate limit, too.
@@ -26,7 +27,7 @@ from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.clocks import ServerClocks
+from balancekit.stores.redis.clocks import LatestVersions, ServerClocks
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
 from balancekit.stores.redis.refusals import refusal_of, refusal_of_connection
@@ -96,6 +97,7 @@ class RedisStore:
         # The commands that Redis does not permit, each of which is logged once.
         self._denied: set[str] = set()
         self._parsed = ParsedSnapshots()
+        self._latest = LatestVersions()
 
     @classmethod
     def from_url(
@@ -125,7 +127,8 @@ class RedisStore:
         asked_at = _microseconds(self.monotonic())
         replies = await self._run(calls)
         await self._note_servers(replies, asked_at)
-        return [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
+        stored = [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
+        return await self._renew_restored(keys, stored)
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
@@ -147,10 +150,7 @@ class RedisStore:
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
-        change = write_change(Change(key, invalidated=True))
-        await self._publish(
-            lua.INVALIDATE, self._account_key(key), secrets.token_hex(), self._keep, self._channel, change
-        )
+        await self._invalidate([key])
 
     async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
         """Keep a failure for so many seconds, unless it is of an earlier version."""
@@ -253,6 +253,48 @@ class RedisStore:
     async def _run_one(self, source: str, key: str, *args: Argument) -> Any:  # noqa: ANN401 - as the script returns it
         (reply,) = await self._run([Call(source, key, args)])
         return reply
+
+    async def _invalidate(self, keys: Sequence[str]) -> list[str]:
+        """Return the new versions of accounts."""
+        replies = await self._run(
+            [
+                Call(
+                    lua.INVALIDATE,
+                    self._account_key(key),
+                    (
+                        self._time_override(),
+                        secrets.token_hex(),
+                        self._keep,
+                        self._channel,
+                        write_change(Change(key, invalidated=True)),
+                        self._latest.get(key),
+                    ),
+                )
+                for key in keys
+            ]
+        )
+        versions = [version.decode() for version, _ in replies]
+        for key, version in zip(keys, versions, strict=True):
+            self._latest.note(key, version)
+        if any(denied is not None for _, denied in replies):
+            self._report_denied("PUBLISH")
+        return versions
+
+    async def _renew_restored(self, keys: Sequence[str], stored: list[Stored]) -> list[Stored]:
+        """Give another version to accounts that were restored while Redis was running: they lack invalidations."""
+        restored: dict[int, str] = {}
+        for place, (key, known) in enumerate(zip(keys, stored, strict=True)):
+            version = known.version.rpartition(":")[2]
+            if self._latest.is_restored(key, version):
+                restored[place] = key
+            self._latest.note(key, version)
+        if restored:
+            _log.warning("Redis has older versions of %d accounts, as from a backup: they are read anew", len(restored))
+            versions = await self._invalidate([*restored.values()])
+            for place, latest in zip(restored, versions, strict=True):
+                version = f"{_history(stored[place].version)}:{latest}"
+                stored[place] = attrs.evolve(stored[place], version=version, valid=False, failure=None)
+        return stored
 
     async def _publish(self, source: str, key: str, *args: Argument) -> None:
         if await self._run_one(source, key, *args) is not None:

@@ -53,6 +53,26 @@ class TestHistory:
             await put(store, snapshot)
             assert (await known(store)).valid
 
+    @pytest.mark.parametrize("clock", [2_000_000_000.0, 1_000_000_000.0], ids=["clock goes on", "clock is set back"])
+    async def test_a_snapshot_that_is_restored_while_redis_runs_is_not_valid(
+        self, server, store, other, snapshot, clock
+    ):
+        """The process that had seen the later version makes it invalid for all, once."""
+        await put(store, snapshot)
+        with server.client() as client:
+            backup = {key: client.dump(key) for key in client.keys("*")}
+            await store.invalidate("shop")
+            for key, value in backup.items():
+                client.restore(key, 0, value, replace=True)
+        store.clock = other.clock = lambda: clock
+
+        stored = await known(store)
+
+        assert (stored.snapshot, stored.valid) == (snapshot, False)
+        assert (await known(other)).version == (await known(store)).version == stored.version
+        await put(other, snapshot)
+        assert (await known(store)).valid
+
     async def test_a_snapshot_at_a_replica_that_lagged_is_not_valid(self, primary, replica, snapshot):
         """Once it is the primary, nobody knows what it has missed."""
         async with RedisStore.from_url(primary.url) as store:
