@@ -88,7 +88,7 @@ def lowest(session: nox.Session) -> None:
     needed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(requirement.replace(">=", "==") for requirement in needed))
-    session.install("--constraint", str(constraints), "-e", ".[cli,otel,redis]", *_group("test"))
+    session.install("--constraint", str(constraints), "-e", ".[cli,keyring,otel,redis]", *_group("test"))
     _install_redis_server(session)
     session.run("pytest", *(session.posargs or ["-n", "auto"]))
 

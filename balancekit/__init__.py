@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from balancekit.client.retry import RetryPolicy as RetryPolicy
     from balancekit.client.watch import Watch as Watch
     from balancekit.clock import Clock as Clock
+    from balancekit.config.loading import (
+        Config as Config,
+        load_config as load_config,
+    )
     from balancekit.errors import (
         AmbiguousCurrencyError as AmbiguousCurrencyError,
         AuthenticationError as AuthenticationError,
@@ -94,6 +98,7 @@ _HOMES = {
     "BalancekitError": "errors",
     "Changes": "money.changes",
     "Clock": "clock",
+    "Config": "config.loading",
     "ConfigError": "errors",
     "CryptoprocessingProvider": "providers.cryptoprocessing",
     "CurrencyTotal": "money.balances",
@@ -128,6 +133,7 @@ _HOMES = {
     "WebhookEvent": "webhooks.events",
     "WebhookVerificationError": "errors",
     "__version__": "version",
+    "load_config": "config.loading",
     "merge": "money.merge",
     "subtract_exactly": "money.amounts",
     "sum_exactly": "money.amounts",

@@ -1,6 +1,7 @@
 """Hostile and careless input of accounts.toml: odd files, secrets in the wrong place, adapters that raise anything."""
 
 import os
+import re
 import socket
 
 import pytest
@@ -25,7 +26,7 @@ def problem(tmp_path):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(ConfigError) as caught:
             load_config(path, environ={"SHOP_SECRET": "s3cret"} if environ is None else environ)
-        return str(caught.value).replace(f"{path}: ", "").replace(str(tmp_path), "")
+        return re.sub(rf"{path}:(?:\d+:)? ", "", str(caught.value)).replace(str(tmp_path), "")
 
     return problem
 
@@ -183,7 +184,7 @@ def test_a_secret_file_of_the_owner_and_the_group_is_not_logged(tmp_path, caplog
             "secret: the file of that name cannot be read: No such file or directory",
         ),
         (f'secret = {{ file = "{BASE32 * 20}" }}', "secret: the file of that name cannot be read: File name too long"),
-        (f'secret = {{ {BASE32} = "x" }}', "secret: a key is unknown; there are env, file"),
+        (f'secret = {{ {BASE32} = "x" }}', "secret: a key is unknown; there are env, file, keyring"),
         (f"{BASE32} = 1", "a key is unknown; there are provider, key, secret, base_url"),
         (f'[accounts.b]\nprovider = "{BASE32}"', "provider: no provider is of that name; there are cryptoprocessing, "),
     ],

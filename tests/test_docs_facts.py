@@ -66,7 +66,6 @@ QUOTED = {
         f"{repeated.MIN_UNIQUE_LENGTH} characters or more",
         "no more than 30 requests to that origin in any 60 seconds",  # of the example
     ),
-    "docs/command-line.md": ("{}, {}, {} and {}".format(*(f"`{name}`" for name in CLIENT_SETTINGS)),),
     "docs/differences.md": (
         f"round to {DefaultContext.prec} digits",
         f"{DefaultContext.prec + 1} digits are",
@@ -178,6 +177,7 @@ def test_the_settings_of_the_client_are_complete():
         ("docs/accounting.md", "column", {*BALANCE_COLUMNS, "notice"}),
         ("docs/adapters.md", "attribute", {*HttpProvider.__annotations__} - {"clock"}),
         ("docs/client.md", "extra", {*PYPROJECT["project"]["optional-dependencies"]}),
+        ("docs/command-line.md", "setting", {*CLIENT_SETTINGS}),
         ("docs/command-line.md", "option", {option.opts[-1] for option in balances.params}),
         ("docs/replicas.md", "method", {name for name in vars(SnapshotStore) if not name.startswith("_")}),
         ("docs/results.md", "member", {name for name in dir(MergedBalances) if not name.startswith("_")}),

@@ -16,6 +16,7 @@ from balancekit.cli.sandbox_settings import write_settings
 from balancekit.sandbox import Fault
 from tests.support.plugins import install_plugin
 
+REFERENCES = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
 HINT = "Check that the secret belongs to the key"
 
 
@@ -215,8 +216,8 @@ def test_the_configuration_is_in_the_current_folder_by_default(run, accounts_tom
     assert run("balances").exit_code == 0
 
 
-def test_a_wrong_configuration_has_a_line_for_each_account(run, tmp_path):
-    """Each account with a problem has a line on stderr, and no request is sent."""
+def test_a_wrong_configuration_has_a_line_for_each_mistake(run, tmp_path):
+    """Each has a line on stderr, and no request is sent."""
     path = tmp_path / "accounts.toml"
     path.write_text('[accounts.a]\nprovider = "cryptoprocessing"\n[accounts.b]\n')
 
@@ -225,8 +226,9 @@ def test_a_wrong_configuration_has_a_line_for_each_account(run, tmp_path):
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        f"Error: {path}: account 'a': key: missing",
-        f"Error: {path}: account 'b': provider: missing",
+        f"Error: {path}:1: account 'a': key: missing",
+        f"Error: {path}:1: account 'a': secret: missing; give {REFERENCES}",
+        f"Error: {path}:3: account 'b': provider: missing",
     ]
 
 

@@ -28,6 +28,7 @@ from balancekit import (
     BalanceProvider,
     Changes,
     Clock,
+    Config,
     ConfigError,
     CryptoprocessingProvider,
     CurrencyTotal,
@@ -62,6 +63,7 @@ from balancekit import (
     WebhookEvent,
     WebhookVerificationError,
     __version__,
+    load_config,
     merge,
     subtract_exactly,
     sum_exactly,
@@ -275,6 +277,15 @@ async def keep(url: str, redis: Redis, seen: AccountBalances) -> list[float]:
                 print(what.key, what.invalidated, known[0].snapshot, known[0].valid)
         limit = RateLimit(30, per=60)
         return [await store.acquire_permit("https://pay.example", limit, "ticket", hold=30) for store in stores]
+
+
+async def configure(path: str, session: aiohttp.ClientSession) -> MergedBalances:
+    """Make a client of a file, with settings that replace the file's."""
+    config: Config = load_config(path)
+    settings = config.client_settings
+    print(config.providers, config.aliases, settings.get("deadline"), settings.get("rate_limits"))
+    async with config.make_client(session=session, store=MemoryStore(), attempts=1, retry=RetryPolicy(2)) as client:
+        return await client.fetch()
 
 
 class Inbox:

@@ -1,0 +1,206 @@
+"""The tables `[accounts.<label>]` and `[providers.<name>]`: the adapter of each account, by its class's parameters."""
+
+import traceback
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+import attrs
+
+from balancekit.config.problems import ConfigProblem, Path, Problems, nearest, unknown_key
+from balancekit.config.references import REFERENCE_SYNTAX, SecretResolver, type_name
+from balancekit.errors import ConfigError
+from balancekit.http.quotations import Secrets
+from balancekit.http.secret import Secret
+from balancekit.money.currencies import check_label
+from balancekit.providers import provider_class
+from balancekit.providers.base import HttpProvider
+from balancekit.providers.settings import Setting, settings_of
+
+_MIN_SECRET_SIZE: Final = 4
+SETTING_TYPES: Final[Mapping[type, str]] = MappingProxyType(
+    {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+)
+"""The types of which a setting is checked, and what they are called."""
+
+
+@attrs.frozen
+class _Table:
+    """One table of settings: where it is, and what messages call it."""
+
+    path: Path
+    place: str
+    problems: Problems
+
+    def add(self, key: str, text: str) -> None:
+        self.problems.add((*self.path, key) if key else self.path, f"{self.place}: {text}")
+
+
+@attrs.frozen
+class _Defaults:
+    """What a table `[providers.<name>]` sets: the values that could be read, and all names."""
+
+    values: Mapping[str, object] = attrs.field(factory=dict[str, object], repr=False)
+    names: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class AccountMaker:
+    """Makes the adapters of accounts; what is wrong with an account is added to `problems`."""
+
+    resolver: SecretResolver
+    problems: Problems
+    _classes: dict[str, type[HttpProvider]] = attrs.field(factory=dict[str, type[HttpProvider]], init=False)
+    _defaults: dict[str, _Defaults] = attrs.field(factory=dict[str, _Defaults], init=False, repr=False)
+
+    def read_defaults(self, name: str, settings: object) -> None:
+        """Read what the accounts at a provider have unless they say otherwise."""
+        table = _Table(("providers", name), f"providers {name!r}", self.problems)
+        self._defaults[name] = _Defaults()
+        try:
+            given = as_table(settings)
+            known = settings_of(self._find_class(name))
+        except ConfigProblem as error:
+            table.add("", str(error))
+            return
+        for key in given:
+            if key not in known:
+                table.add(key, unknown_key(key, [*known]))
+        self._defaults[name] = _Defaults(self._read_settings(known, given, table), frozenset(given))
+
+    def make(self, label: str, settings: object) -> HttpProvider | None:
+        """Make the adapter of an account, unless there is a problem with it."""
+        table = _Table(("accounts", label), f"account {label!r}", self.problems)
+        before = len(self.problems)
+        try:
+            check_label(label)
+            given = dict(as_table(settings))
+        except (ConfigProblem, ValueError) as error:
+            table.add("", str(error))
+            return None
+        name = given.pop("provider", None)
+        try:
+            adapter = self._find_class(name)
+        except ConfigProblem as error:
+            table.add("provider", f"provider: {error}")
+            return None
+        known, defaults = settings_of(adapter), self._defaults.get(cast("str", name), _Defaults())
+        values = self._read_settings(known, given, table)
+        _check_names(known, given, defaults.names, table)
+        if len(self.problems) > before or not defaults.names <= {*defaults.values}:
+            return None
+        made, problem = self._construct(adapter, label, {**defaults.values, **values})
+        key = problem.partition(":")[0]
+        if key in defaults.names - {*values}:
+            # Once, rather than for each account that has it.
+            path = ("providers", cast("str", name), key)
+            self.problems.add(path, f"providers {name!r}: {problem}")
+        elif problem:
+            table.add(key if key in values else "", problem)
+        return made
+
+    def _construct(
+        self, adapter: type[HttpProvider], label: str, values: Mapping[str, object]
+    ) -> tuple[HttpProvider | None, str]:
+        """Return the adapter, or else what is wrong with its settings."""
+        try:
+            return adapter(label, **cast("dict[str, Any]", values)), ""
+        except KeyboardInterrupt:
+            raise
+        except ConfigError as error:
+            problem = str(error).removeprefix(f"account {label!r}: ")
+            # A plug-in's own words may quote what it was given.
+            secrets = Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
+            if secrets.quoted_in(problem) or not _is_raised_here(error):
+                problem = secrets.redact(problem)
+            return None, problem
+        except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
+            return None, f"{adapter.__name__} rejected the settings with {type(error).__name__}"
+
+    def _find_class(self, name: object) -> type[HttpProvider]:
+        if name is None:
+            raise ConfigProblem("missing")
+        if not isinstance(name, str):
+            raise ConfigProblem(f"expected text, got {type_name(name)}")
+        if name not in self._classes:
+            try:
+                self._classes[name] = provider_class(name)
+            except ConfigError as error:
+                raise ConfigProblem(str(error)) from None
+        return self._classes[name]
+
+    def _read_settings(
+        self, known: Mapping[str, Setting], given: Mapping[str, object], table: _Table
+    ) -> dict[str, object]:
+        values: dict[str, object] = {}
+        for key, setting in known.items():
+            if key in given:
+                try:
+                    values[key] = _read_setting(setting, key, given[key], self.resolver)
+                except ConfigProblem as error:
+                    table.add(key, str(error))
+        return values
+
+
+def _check_names(
+    known: Mapping[str, Setting], given: Mapping[str, object], defaults: Collection[str], table: _Table
+) -> None:
+    names = ("provider", *known)
+    meant: set[str | None] = set()
+    for key in given:
+        if key not in known:
+            table.add(key, unknown_key(key, names))
+            meant.add(nearest(key, names))
+    for key, setting in known.items():
+        if setting.is_required and key not in {*given, *defaults, *meant}:
+            table.add("", f"{key}: missing{f'; give {REFERENCE_SYNTAX}' if setting.is_secret else ''}")
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether an exception was raised in this package, rather than in a plug-in that it called."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] == __name__.partition(".")[0]
+
+
+def _read_setting(setting: Setting, key: str, value: object, resolver: SecretResolver) -> object:
+    if setting.takes_lists and isinstance(value, list):
+        items = enumerate(cast("list[object]", value))
+        return tuple(_read_value(setting, f"{key}[{index}]", item, resolver) for index, item in items)
+    read = _read_value(setting, key, value, resolver)
+    # A text would be taken for a list of its characters.
+    return (read,) if isinstance(value, dict) and not setting.takes_one else read
+
+
+def _read_value(setting: Setting, place: str, value: object, resolver: SecretResolver) -> object:
+    if isinstance(value, dict):
+        try:
+            value = resolver.resolve(cast("dict[str, object]", value))
+        except ConfigProblem as error:
+            raise error.within(place) from None
+    elif setting.is_secret:
+        raise ConfigProblem(f"{place}: a secret does not belong in this file; give {REFERENCE_SYNTAX}")
+    if setting.is_secret:
+        return Secret(value)
+    check_type(place, value, accepted_types(setting))
+    return value
+
+
+def accepted_types(setting: Setting) -> tuple[type, ...]:
+    """Return the types of a single value of a setting; none if any is accepted."""
+    kinds = tuple(kind for kind in setting.types if isinstance(kind, type) and kind in SETTING_TYPES)
+    return (*kinds, int) if float in kinds and int not in kinds else kinds
+
+
+def check_type(place: str, value: object, accepted: Collection[type]) -> None:
+    """Raise ConfigProblem unless a value is of one of the types, if there are any."""
+    # The exact type, because a bool is an int.
+    if accepted and type(value) not in accepted:
+        expected = " or ".join(SETTING_TYPES[kind] for kind in accepted)
+        raise ConfigProblem(f"{place}: expected {expected}, got {type_name(value)}")
+
+
+def as_table(value: object) -> dict[str, object]:
+    """Return a value that is a table."""
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value)
+    raise ConfigProblem(f"expected a table, got {type_name(value)}")

@@ -1,0 +1,209 @@
+"""Reading a configuration, and the client that is made of it."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Unpack, cast
+
+import aiohttp
+import attrs
+
+from balancekit.client.aggregate import AggregateClient
+from balancekit.client.origins import Origins
+from balancekit.clock import Clock
+from balancekit.config.accounts import AccountMaker, as_table
+from balancekit.config.client_table import ClientSettings, StoreSettings, read_client_table
+from balancekit.config.files import decode, expand_home, read_text
+from balancekit.config.lines import line_of, lines_of_keys
+from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, unknown_key
+from balancekit.config.references import SecretResolver
+from balancekit.errors import ConfigError
+from balancekit.http.redaction import sanitize_exception
+from balancekit.money.aliases import check_aliases
+from balancekit.providers.base import HttpProvider
+from balancekit.stores.base import SnapshotStore
+
+if TYPE_CHECKING:
+    from balancekit.stores.redis.store import RedisStore
+
+TABLES: Final = ("accounts", "aliases", "client", "providers")
+"""The tables of a configuration."""
+
+MAX_CONFIG_SIZE: Final = 2**20
+"""How many bytes a configuration may have."""
+
+_TOML_POSITION: Final = re.compile(r"line ([0-9]+), column [0-9]+|end of document")
+
+
+@attrs.frozen
+class Config:
+    """The contents of a configuration file.
+
+    `providers` are its accounts in the order of the file; `aliases` maps codes to the currency that they are counted
+    as, `client_settings` holds only what the file sets, and `store` is the Redis that it names, if any.
+    """
+
+    providers: tuple[HttpProvider, ...]
+    aliases: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    client_settings: ClientSettings = attrs.field(factory=ClientSettings)
+    store: StoreSettings | None = None
+
+    def make_client(
+        self,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        store: SnapshotStore | None = None,
+        clock: Clock | None = None,
+        origins: Origins | None = None,
+        **settings: Unpack[ClientSettings],
+    ) -> AggregateClient:
+        """Return a client of all accounts; the arguments are those of `AggregateClient`, and replace the file's.
+
+        A session or a store that is given is left open. Without them the client opens its own session, and has the
+        store that the file names, whose connections it closes. Raises ConfigError for settings that cannot work.
+        """
+        chosen: ClientSettings = {**self.client_settings, **settings}
+        retry = self.client_settings.get("retry")
+        if retry is not None and "attempts" in settings and "retry" not in settings:
+            chosen["retry"] = attrs.evolve(retry, attempts=settings["attempts"])
+        owned = self.store.make() if store is None and self.store is not None else None
+        client = (AggregateClient if owned is None else _OwnerOfStore)(
+            self.providers,
+            session=session,
+            store=store if owned is None else owned,
+            aliases=self.aliases,
+            clock=clock,
+            origins=origins,
+            **chosen,
+        )
+        if isinstance(client, _OwnerOfStore) and owned is not None:
+            client.owned_store = owned
+        return client
+
+
+class _OwnerOfStore(AggregateClient):
+    """A client that closes its store, too: nobody else knows of it."""
+
+    owned_store: "RedisStore"
+
+    async def aclose(self) -> None:
+        try:
+            await super().aclose()
+        finally:
+            await self.owned_store.aclose()
+
+
+def load_config(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Config:
+    """Read accounts and settings from a TOML file; `environ` replaces the environment of the process.
+
+    Raises ConfigError with a line for each mistake, which names the file, the line, the account and the key. Neither
+    its message nor the local variables of its traceback contain a secret, or a value that may be one.
+    """
+    outcome = _load(str(path), partial(_read_file, Path(path)), environ)
+    # Raised here: the frames of the first exception hold what was read, and this one holds the environment.
+    del environ
+    if isinstance(outcome, Config):
+        return outcome
+    raise outcome
+
+
+def parse_config(content: bytes, *, name: str, folder: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read accounts and settings as `load_config` does, of a file that is in memory; messages call it by its name.
+
+    Paths in it are relative to the folder.
+    """
+    outcome = _load(name, partial(_decode, content, folder), environ)
+    del content, environ
+    if isinstance(outcome, Config):
+        return outcome
+    raise outcome
+
+
+def _load(name: str, read: Callable[[], tuple[str, Path]], environ: Mapping[str, str] | None) -> Config | BaseException:
+    """Return what was read, or the exception to raise: in a frame that holds nothing of it."""
+    try:
+        return _parse(*read(), os.environ if environ is None else environ)
+    except ConfigProblems as error:
+        return ConfigError("\n".join(f"{name}:{line}" for line in error.args))
+    except ConfigProblem as error:
+        return ConfigError(f"{name}: {error}")
+    except KeyboardInterrupt as error:
+        return sanitize_exception(error)
+    except BaseException as error:  # noqa: BLE001 - the adapters of other distributions may raise anything
+        return ConfigError(f"{name}: {type(error).__name__} while the accounts were made")
+
+
+def _read_file(path: Path) -> tuple[str, Path]:
+    path = expand_home(path)
+    return read_text(path, MAX_CONFIG_SIZE, "the file"), path.parent
+
+
+def _decode(content: bytes, folder: Path) -> tuple[str, Path]:
+    return decode(content, MAX_CONFIG_SIZE, "the text"), folder
+
+
+def _parse(text: str, folder: Path, environ: Mapping[str, str]) -> Config:
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Only the position: the parser's message may quote the file, and with it a secret.
+        place = _TOML_POSITION.search(str(error))
+        at = f" at {place[0]}" if place else ""
+        raise ConfigProblems(
+            [f"{place[1]}: not valid TOML{at}" if place and place[1] else f" not valid TOML{at}"]
+        ) from None
+    resolver, problems = SecretResolver(folder, environ), Problems()
+    for key in document:
+        if key not in TABLES:
+            problems.add((key,), unknown_key(key, TABLES))
+    accounts, defaults, aliases, client = (
+        _get_table(document, name, problems) for name in ("accounts", "providers", "aliases", "client")
+    )
+    # A name that is almost `accounts` is the problem then.
+    if not accounts and not problems:
+        problems.add(("accounts",), "accounts: there are none; add a table such as [accounts.shop-eu]")
+    maker = AccountMaker(resolver, problems)
+    for name, table in defaults.items():
+        maker.read_defaults(name, table)
+    providers = [made for label, table in accounts.items() if (made := maker.make(label, table)) is not None]
+    are_all = len(providers) == len(accounts)
+    if are_all:
+        try:
+            AggregateClient(providers)
+        except ConfigError as error:
+            # One account under two labels, for example.
+            text_of_error = str(error).partition(": ")[2]
+            label = next((label for label in reversed(accounts) if repr(label) in text_of_error), "")
+            problems.add(("accounts", label), f"accounts: {text_of_error}")
+            are_all = False
+    settings, store = read_client_table(client, providers if are_all else None, resolver, problems)
+    checked = _read_aliases(aliases, problems)
+    problems.raise_if_any(lambda: partial(line_of, lines_of_keys(text)))
+    return Config(tuple(providers), checked, settings, store)
+
+
+def _read_aliases(table: Mapping[str, object], problems: Problems) -> dict[str, str]:
+    aliases = cast("dict[str, str]", dict(table))
+    before = len(problems)
+    for code, currency in aliases.items():
+        try:
+            check_aliases({code: currency})
+        except (TypeError, ValueError) as error:
+            problems.add(("aliases", code), f"aliases: {code!r}: {error}")
+    if len(problems) == before:
+        try:
+            return check_aliases(aliases)
+        except ValueError as error:
+            problems.add(("aliases",), f"aliases: {error}")
+    return {}
+
+
+def _get_table(document: Mapping[str, object], name: str, problems: Problems) -> dict[str, object]:
+    try:
+        return as_table(document.get(name, {}))
+    except ConfigProblem as error:
+        problems.add((name,), f"{name}: {error}")
+        return {}

@@ -1,0 +1,62 @@
+"""What is wrong in a configuration: all of it at once, each mistake with the line of the key that it is about."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterable
+
+import attrs
+
+from balancekit.http.secret import looks_like_words
+
+Path = tuple[str, ...]
+"""The keys that lead to a value of the document: `("accounts", "shop-eu", "secret")`."""
+
+
+class ConfigProblem(Exception):  # noqa: N818 - it never leaves this package
+    """One thing that is wrong; whoever catches it adds where that is."""
+
+    def within(self, place: str) -> "ConfigProblem":
+        """Return the same problem with the name of its part of the file in front."""
+        return ConfigProblem(f"{place}: {self}")
+
+
+class ConfigProblems(Exception):  # noqa: N818 - the same
+    """Everything that is wrong, a line for each."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(*lines)
+
+
+@attrs.define
+class Problems:
+    """The problems that were found so far."""
+
+    _found: list[tuple[Path, str]] = attrs.field(factory=list[tuple[Path, str]], init=False)
+
+    def add(self, path: Path, text: str) -> None:
+        """Add a problem of the value at a path, once."""
+        if (path, text) not in self._found:
+            self._found.append((path, text))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def raise_if_any(self, line_of: Callable[[], Callable[[Path], int | None]]) -> None:
+        """Raise ConfigProblems in the order of the file, if there are any; `line_of` finds the line of a path."""
+        if not self._found:
+            return
+        find = line_of()
+        numbered = sorted(((find(path) or 0, text) for path, text in self._found), key=lambda found: found[0])
+        raise ConfigProblems(f"{line or ''}{':' if line else ''} {text}" for line, text in numbered)
+
+
+def nearest(key: str, known: Collection[str]) -> str | None:
+    """Return the known name that a key is probably meant to be, if any."""
+    return next(iter(difflib.get_close_matches(key, known, n=1)), None)
+
+
+def unknown_key(key: str, known: Collection[str]) -> str:
+    """Return the message about a key that there is not."""
+    close = nearest(key, known)
+    meant = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
+    # The secret itself may stand here by mistake.
+    return f"{repr(key) if looks_like_words(key) else 'a key'} is unknown; {meant}"
