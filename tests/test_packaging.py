@@ -40,7 +40,9 @@ def test_the_console_script_is_installed():
 
 def test_each_extra_is_offered():
     """An extra that the documentation names can be installed."""
-    assert set(importlib.metadata.metadata("balancekit").get_all("Provides-Extra")) == {"cli", "keyring", "otel", "redis"}
+    offered = importlib.metadata.metadata("balancekit").get_all("Provides-Extra")
+
+    assert set(offered) == {"cli", "keyring", "otel", "redis"}
 
 
 def test_each_dependency_has_a_lowest_version_and_no_other_bound():

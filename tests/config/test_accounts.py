@@ -5,6 +5,7 @@ import pytest
 from balancekit import CryptoprocessingProvider
 
 REFERENCES = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
+PROVIDERS = "there are cryptoprocessing, getmany"
 SECRET = 'secret = { env = "SHOP_SECRET" }\n'
 SHOP = f'[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\n{SECRET}'
 DEFAULTS = '[providers.cryptoprocessing]\nbase_url = "https://pay.example/api/v2"\n'
@@ -37,7 +38,7 @@ first = "1"
         "accounts.toml:3: account 'shop': 'kye' is unknown; did you mean 'key'?",
         f"accounts.toml:4: account 'shop': secret: a secret does not belong in this file; give {REFERENCES}",
         "accounts.toml:5: account 'shop': base_url: expected text, got a number",
-        "accounts.toml:8: account 'till': provider: no provider is named 'getmani'; there are cryptoprocessing, getmany",
+        f"accounts.toml:8: account 'till': provider: no provider is named 'getmani'; {PROVIDERS}",
         "accounts.toml:11: aliases: 'A': an empty code",
         "accounts.toml:13: 'clent' is unknown; did you mean 'client'?",
         "accounts.toml:15: client: 'deadlin' is unknown; did you mean 'deadline'?",

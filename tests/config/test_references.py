@@ -48,7 +48,8 @@ def test_a_secret_may_be_an_entry_of_the_keyring(load, keyring, reference, secre
     [
         (
             'keyring = "shop-uk"',
-            "the entry 'shop-uk' of 'balancekit' in the keyring is missing; set it with: keyring set balancekit shop-uk",
+            "the entry 'shop-uk' of 'balancekit' in the keyring is missing; "
+            "set it with: keyring set balancekit shop-uk",
         ),
         ('keyring = "empty"', "the entry 'empty' of 'balancekit' in the keyring is empty"),
         ('keyring = "canary3f9a"', "the entry of that name is missing"),
