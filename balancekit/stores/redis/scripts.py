@@ -275,11 +275,20 @@ ACQUIRE_PERMIT: Final = (
 local _, requests, per, hold, request_id = unpack(ARGV)
 delete_unless('zset')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', format(now))
--- No request lasts a day: what is so far ahead is no permit.
-redis.call('ZREMRANGEBYSCORE', KEYS[1], format(now + hold + per + 86400000000), '+inf')
+-- No request lasts an hour longer than another: what is so far ahead is no permit.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], format(now + hold + per + 3600000000), '+inf')
 local held = 'held:' .. request_id
+local is_held = redis.call('ZSCORE', KEYS[1], held)
+if not is_held and redis.call('ZCARD', KEYS[1]) >= tonumber(requests) then
+    -- What others wrote is no permit.
+    for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+        if not string.find(member, '^held:') and not string.find(member, '^released:') then
+            redis.call('ZREM', KEYS[1], member)
+        end
+    end
+end
 local beyond = redis.call('ZCARD', KEYS[1]) - requests
-if not redis.call('ZSCORE', KEYS[1], held) and beyond >= 0 then
+if not is_held and beyond >= 0 then
     -- No permit that was released is more than `per` from being free, unless the clock was set back.
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. format(now + per), '+inf')) do
         if string.find(member, 'released:', 1, true) == 1 then

@@ -142,6 +142,19 @@ async def test_a_lease_that_is_longer_than_any_is_none(server, store):
     assert 10 < await store.lease("shop", "you", seconds=10.5) <= 10.5
 
 
+async def test_what_others_wrote_among_permits_is_none(server, store):
+    """However near in time it is, and although the set has more members than the limit."""
+    with server.client() as client:
+        until = (time.time() + 60) * 1e6
+        client.zadd("balancekit:permits:{host}", {f"junk{number}": until + number for number in range(5)})
+        limit = RateLimit(2, per=30)
+
+        waits = [await store.acquire_permit("host", limit, request_id, hold=1.0) for request_id in ("a", "b", "c")]
+
+        assert [wait > 0 for wait in waits] == [False, False, True]
+        assert sorted(client.zrange("balancekit:permits:{host}", 0, -1)) == ["held:a", "held:b"]
+
+
 async def test_permits_that_are_longer_than_any_are_none(server, store):
     """Foreign ones of years would use up the limit for as long."""
     with server.client() as client:
