@@ -5,6 +5,7 @@ flights of that caller: a task for each account would cost more.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -295,7 +296,7 @@ class Dispatcher:
         if retry_after.blocks_origin:
             self._queue.block(flight.account.origin)
             self._block(flight.account.origin, retry_after.seconds)
-            self._queue.resume(flight.account.origin, flight)
+            self._put_back(flight)
         elif retry_after.seconds <= 0:
             self._resume(flight)
         else:
@@ -305,8 +306,12 @@ class Dispatcher:
     def _resume(self, flight: Flight) -> None:
         flight.timer = None
         self._stop_awaiting_lease(flight)
-        self._queue.resume(flight.account.origin, flight)
+        self._put_back(flight)
         self.dispatch()
+
+    def _put_back(self, flight: Flight) -> None:
+        origin = flight.account.origin
+        self._queue.resume(origin, flight, rank=None if origin.limit is None else _waiting_since)
 
     def _stop_awaiting_lease(self, flight: Flight) -> None:
         waiting = self._awaiting_lease.get(flight.account.key)
@@ -317,4 +322,8 @@ class Dispatcher:
 
 
 def _waiting_since(item: _Item) -> float:
-    return waiting_since(item.account if isinstance(item, Flight) else item)
+    if not isinstance(item, Flight):
+        return waiting_since(item)
+    since = waiting_since(item.account)
+    # A retry comes after an account that waits for its first request since the same moment.
+    return math.nextafter(since, math.inf) if item.is_own else since

@@ -27,9 +27,12 @@ _RESERVED_PART: Final = 4
 
 @attrs.define(eq=False)
 class _Line(Generic[_CallerT, _ItemT]):
-    """What one caller waits for at one origin; `ticket` is that of its entry in the heap, 0 if it has none."""
+    """What one caller waits for at one origin; `ticket` is that of its entry in the heap, 0 if it has none.
 
-    caller: _CallerT
+    Without a caller it is one item that was resumed under a rate limit.
+    """
+
+    caller: _CallerT | None
     items: deque[_ItemT] = attrs.field(factory=deque[_ItemT])
     ticket: int = 0
 
@@ -42,10 +45,11 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         self.rank: Callable[[_ItemT], float] | None = None
         self.used = 0
         self.blocked = False
-        # Before all else: their wait is over.
+        # Before all else, without a rate limit: their wait is over.
         self.resumed: deque[_ItemT] = deque()
         self._lines: dict[_CallerT, _Line[_CallerT, _ItemT]] = {}
-        self._heap: list[tuple[float, int, _Line[_CallerT, _ItemT]]] = []
+        # By rank; of the same rank what was resumed is first.
+        self._heap: list[tuple[float, bool, int, _Line[_CallerT, _ItemT]]] = []
         self._tickets = 0
         # How many lines have an entry in the heap.
         self.waiting = 0
@@ -53,7 +57,7 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, and no slot is used."""
-        return not (self.used or self.blocked or self.resumed or self._lines)
+        return not (self.used or self.blocked or self.resumed or self.waiting or self._lines)
 
     def add(self, caller: _CallerT, items: Iterable[_ItemT]) -> None:
         line = self._lines.get(caller)
@@ -63,6 +67,12 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         if not line.ticket:
             self._push(line)
 
+    def resume(self, item: _ItemT) -> None:
+        if self.rank is None:
+            self.resumed.append(item)
+        else:
+            self._push(_Line(None, deque([item])))
+
     def discard(self, caller: _CallerT) -> _Line[_CallerT, _ItemT] | None:
         line = self._lines.pop(caller, None)
         if line is not None and line.ticket:
@@ -70,7 +80,7 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
             self.waiting -= 1
             # The entry stays in the heap until it comes up, or until most entries are such.
             if len(self._heap) > 2 * self.waiting + 16:
-                self._heap = [entry for entry in self._heap if entry[2].ticket == entry[1]]
+                self._heap = [entry for entry in self._heap if entry[3].ticket == entry[2]]
                 heapq.heapify(self._heap)
         return line
 
@@ -82,18 +92,19 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         if self.resumed:
             return None, self.resumed.popleft()
         while True:
-            _, ticket, line = heapq.heappop(self._heap)
+            *_, ticket, line = heapq.heappop(self._heap)
             if line.ticket == ticket:
                 break
         item = line.items.popleft()
         if line.items:
             self._tickets = line.ticket = self._tickets + 1
             rank = 0.0 if self.rank is None else self.rank(line.items[0])
-            heapq.heappush(self._heap, (rank, line.ticket, line))
+            heapq.heappush(self._heap, (rank, True, line.ticket, line))
         else:
             line.ticket = 0
             self.waiting -= 1
-            del self._lines[line.caller]
+            if line.caller is not None:
+                del self._lines[line.caller]
         return line.caller, item
 
     def _push(self, line: _Line[_CallerT, _ItemT]) -> None:
@@ -101,7 +112,7 @@ class _OriginQueue(Generic[_OriginT, _CallerT, _ItemT]):
         self.waiting += 1
         line.ticket = self._tickets
         rank = 0.0 if self.rank is None else self.rank(line.items[0])
-        heapq.heappush(self._heap, (rank, self._tickets, line))
+        heapq.heappush(self._heap, (rank, line.caller is not None, self._tickets, line))
 
 
 class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
@@ -150,11 +161,12 @@ class FairQueue(Generic[_OriginT, _CallerT, _ItemT]):
         """Return how many items of a caller wait at an origin."""
         return self._queue(origin).count(caller)
 
-    def resume(self, origin: _OriginT, item: _ItemT) -> None:
-        """Put an item before all others at its origin: it has waited already."""
+    def resume(self, origin: _OriginT, item: _ItemT, *, rank: Callable[[_ItemT], float] | None = None) -> None:
+        """Put an item before all others at its origin, with `rank` before those of the same: it has waited already."""
         queue = self._queue(origin)
+        queue.rank = rank
         self._leave_ready(queue)
-        queue.resumed.append(item)
+        queue.resume(item)
         self._enter_ready(queue)
 
     def discard(self, caller: _CallerT) -> None:

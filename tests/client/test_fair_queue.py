@@ -123,6 +123,19 @@ def test_under_a_rate_limit_the_lowest_rank_goes_first_whoever_wants_it():
     assert take(queue, 4) == [1, 2, 3, 4]
 
 
+def test_under_a_rate_limit_what_is_resumed_has_its_rank():
+    """It goes before others of the same rank, and after those of a lower one; and it leaves nothing behind."""
+    queue = queue_of(10)
+    queue.add("a", "caller", [1, 2, 4], rank=float)
+    queue.resume("a", 3.0, rank=float)
+    queue.resume("a", 2.0, rank=float)
+
+    taken = [queue.next(no_wait, None)[1:] for _ in range(5)]
+
+    assert taken == [("caller", 1), (None, 2.0), ("caller", 2), (None, 3.0), ("caller", 4)]
+    assert not queue.has_work
+
+
 def test_a_blocked_origin_delays_no_other():
     """During a cooldown, or without a permit, other origins go on; afterwards, the blocked one does as well."""
     queue, blocked = queue_of(10, origins=2), []

@@ -181,6 +181,17 @@ def test_a_watch_under_a_limit_has_its_turn(with_client):
     assert with_client(steps, *accounts, deadline=1.0, rate_limits=limits).complete
 
 
+def test_under_a_limit_no_retry_goes_before_an_account_that_waits_for_its_first_request(with_client):
+    """One that fails does not use up the permits that there are before the deadline."""
+    bad, good = Scripted("bad", *[outage("bad")] * 99), Scripted("good", *[0.0] * 99)
+
+    calls = read_in(
+        with_client, 3, [bad, good], lambda client: client.fetch(), rate_limits={"scripted": RateLimit(1, per=12)}
+    )
+
+    assert calls["good"] == 3
+
+
 def test_with_too_little_time_for_all_every_account_is_read_eventually(with_client):
     """Those that were not reached in one call come first in the next."""
     accounts = [Scripted(f"a{n}", *[1.0] * 99) for n in range(40)]

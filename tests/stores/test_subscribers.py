@@ -53,6 +53,7 @@ async def test_a_subscriber_in_another_thread_is_woken(publisher):
             # This wakes the event loop, if nothing else does.
             timer = asyncio.get_running_loop().call_later(5, received.append, "nothing")
             received.append(await anext(changes))
+            await asyncio.sleep(0)
             timer.cancel()
 
     thread = threading.Thread(target=asyncio.run, args=(follow(),))
