@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 SHOP = '[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\nsecret = {{ {} }}\n'
+COMMAND = "keyring set balancekit shop-uk"
 ENTRIES = {("balancekit", "shop-eu"): "s3cret", ("acme", "shop-eu"): "other", ("balancekit", "empty"): ""}
 
 
@@ -48,8 +49,7 @@ def test_a_secret_may_be_an_entry_of_the_keyring(load, keyring, reference, secre
     [
         (
             'keyring = "shop-uk"',
-            "the entry 'shop-uk' of 'balancekit' in the keyring is missing; "
-            "set it with: keyring set balancekit shop-uk",
+            f"the entry 'shop-uk' of 'balancekit' in the keyring is missing; set it with: {COMMAND}",
         ),
         ('keyring = "empty"', "the entry 'empty' of 'balancekit' in the keyring is empty"),
         ('keyring = "canary3f9a"', "the entry of that name is missing"),
