@@ -326,6 +326,8 @@ HOW = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
             ),
         ),
         (GOOD + "[aliases]\nUSDCE = 5", "aliases: 'USDCE': a code must be a string, not int"),
+        (GOOD + "[aliases]\nkX9vQ2mZ7tR4wLp8sD1f = 5", "aliases: a name is no code of a currency"),
+        (GOOD + '[client]\ntimeout = "kX9vQ2mZ7tR4"', "client: timeout: expected seconds above zero, got a string"),
         (GOOD + '[aliases]\nUSDCE = ""', "aliases: 'USDCE': an empty code"),
         (
             GOOD + '[aliases]\nA = "B"\nB = "C"',
@@ -333,7 +335,7 @@ HOW = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
         ),
         ("aliases = 1\n" + GOOD, "aliases: expected a table, got a number"),
         (GOOD + "[client]\ndeadlin = 1", "client: 'deadlin' is unknown; did you mean 'deadline'?"),
-        (GOOD + '[client]\ndeadline = "1"', "client: deadline: expected seconds above zero, got '1'"),
+        (GOOD + '[client]\ndeadline = "1"', "client: deadline: expected seconds above zero, got a string"),
         (GOOD + "[client]\nconcurrency = 0", "client: concurrency: expected a whole number above zero, got 0"),
     ],
     ids=lambda value: None if isinstance(value, bytes) or len(value) > 999 else value[-40:],

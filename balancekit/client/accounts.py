@@ -1,5 +1,6 @@
 """One account: its provider, its origin, what is known of it, and what becomes of that which its provider returns."""
 
+import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,6 +14,7 @@ from balancekit.client.account_state import AccountState, Moment, own_copy
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.hints import HINTS
+from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import attach_cause, error_like, secrets_of
 from balancekit.http.transport import transport_error
@@ -54,7 +56,8 @@ class Account:
         digest = self.fingerprint
         if isinstance(self.source, HttpProvider) and digest in {"", self.source.request_identity.fingerprint}:
             digest = self.source.request_identity.digest
-        return self._named(digest) if digest else None
+        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
+        return (self.provider, base_url, digest) if digest else None
 
     @property
     def fingerprint(self) -> str:
@@ -66,13 +69,14 @@ class Account:
     def key(self) -> str:
         """The account's name in a store; a random one if the account cannot be distinguished from others."""
         fingerprint = self.fingerprint
-        parts = self._named(fingerprint) if fingerprint else (self.provider, self.origin.name, secrets.token_hex(16))
+        if fingerprint and isinstance(self.source, HttpProvider):
+            # The path of the base URL may hold a token, and names in a store are seen by others.
+            base = hashlib.sha256(self.source.base_url.encode()).hexdigest()[:16]
+            parts: tuple[str, ...] = (self.provider, f"{origin_of(self.source.base_url)}/{base}", fingerprint)
+        else:
+            parts = (self.provider, "" if fingerprint else self.origin.name, fingerprint or secrets.token_hex(16))
         # Quoted, so that no part can end where it likes.
         return "|".join(quote(part, safe="/:") for part in (*parts[:-1], self.label, parts[-1]))
-
-    def _named(self, digest: str) -> tuple[str, ...]:
-        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
-        return self.provider, base_url, digest
 
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"

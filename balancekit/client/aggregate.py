@@ -15,6 +15,7 @@ from balancekit.client.core import ClientCore
 from balancekit.client.flights import CallOptions
 from balancekit.client.known import AccountStatus, status_of
 from balancekit.client.options import (
+    MAX_CONCURRENCY,
     ReadOptions,
     age,
     checked_aliases,
@@ -95,7 +96,7 @@ class AggregateClient:
         self._core = ClientCore(
             book,
             ReadOptions(
-                concurrency=positive_int("concurrency", concurrency),
+                concurrency=positive_int("concurrency", concurrency, most=MAX_CONCURRENCY),
                 timeout=positive_seconds("timeout", timeout),
                 deadline=positive_seconds("deadline", deadline),
                 retry=checked_retry(retry, attempts),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SCOPE: Final = "balancekit"
+_CODE: Final = "balancekit.error.code"
 _OK: Final = 200
 
 _MAX_LINKS: Final = 128
@@ -130,6 +131,8 @@ class FetchSpan:
             if "error.type" in result:
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
+            # A server may send any number of codes, and each would be a time series of its own.
+            result.pop(_CODE, None)
             instruments.duration.record(time.perf_counter() - started, {**shared, **result})
 
 
@@ -153,7 +156,7 @@ def _facts(error: BalancekitError) -> dict[str, str | int]:
     if isinstance(error, ProviderError) and error.status is not None:
         facts["http.response.status_code"] = error.status
     if isinstance(error, ProviderError) and error.code is not None:
-        facts["balancekit.error.code"] = error.code
+        facts[_CODE] = error.code
     return facts
 
 

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Mapping
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 import aiohttp
 import attrs
@@ -13,7 +13,11 @@ from balancekit.client.retry import RetryPolicy
 from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
+from balancekit.money.exact_json import json_type_name
 from balancekit.stores.base import SnapshotStore
+
+MAX_CONCURRENCY: Final = 10_000
+"""How many accounts are read at a time at most: each takes a connection, and no process has many more."""
 
 
 @attrs.frozen
@@ -72,32 +76,34 @@ def checked_flag(name: str, value: object) -> bool:
     raise ConfigError(f"{name}: expected True or False, got {type(value).__name__}")
 
 
-def positive_int(name: str, value: object) -> int:
-    """Return a count."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ConfigError(f"{name}: expected a whole number above zero, got {value!r}")
+def positive_int(name: str, value: object, *, most: int = sys.maxsize) -> int:
+    """Return a count of at most so many."""
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ConfigError(f"{name}: expected a whole number above zero, got {_shown(value)}")
+    if value > most:
+        raise ConfigError(f"{name}: expected at most {most}, got {_shown(value)}")
+    return value
 
 
 def positive_seconds(name: str, value: object) -> float:
     """Return a duration above zero."""
     if _is_number(value) and 0 < value < math.inf:
         return float(value)
-    raise ConfigError(f"{name}: expected seconds above zero, got {value!r}")
+    raise ConfigError(f"{name}: expected seconds above zero, got {_shown(value)}")
 
 
 def age(name: str, value: object) -> float:
     """Return an age in seconds, which may be zero or infinite."""
     if _is_number(value) and value >= 0:
         return float(value)
-    raise ConfigError(f"{name}: expected seconds, zero or more, got {value!r}")
+    raise ConfigError(f"{name}: expected seconds, zero or more, got {_shown(value)}")
 
 
 def interval(name: str, value: object, *, least: float) -> float:
     """Return a duration of at least so many seconds."""
     if _is_number(value) and least <= value < math.inf:
         return float(value)
-    raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {value!r}")
+    raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {_shown(value)}")
 
 
 def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
@@ -106,6 +112,11 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
         return check_aliases({} if aliases is None else aliases)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"aliases: {error}") from None
+
+
+def _shown(value: object) -> str:
+    """Return a number as it is, and of anything else its type: a setting may have been given a secret by mistake."""
+    return repr(value) if type(value) in {bool, float} or _is_number(value) else json_type_name(value)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -22,6 +22,7 @@ from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, 
 from balancekit.config.references import SecretResolver
 from balancekit.errors import ConfigError
 from balancekit.http.redaction import sanitize_exception
+from balancekit.http.secret import looks_like_words
 from balancekit.money.aliases import check_aliases
 from balancekit.providers.base import HttpProvider
 from balancekit.stores.base import SnapshotStore
@@ -192,7 +193,9 @@ def _read_aliases(table: Mapping[str, object], problems: Problems) -> dict[str, 
         try:
             check_aliases({code: currency})
         except (TypeError, ValueError) as error:
-            problems.add(("aliases", code), f"aliases: {code!r}: {error}")
+            # A secret may stand here by mistake, and so in the error.
+            problem = f"{code!r}: {error}" if looks_like_words(code) else "a name is no code of a currency"
+            problems.add(("aliases", code), f"aliases: {problem}")
     if len(problems) == before:
         try:
             return check_aliases(aliases)

@@ -80,6 +80,12 @@ LONG_HEAD_HINT: Final = (
 UNSENT_HINT: Final = "The session may be closed, or a header may hold characters that cannot be sent"
 """For a request that was not sent, and would not be the next time either."""
 
+OTHER_ORIGIN_HINT: Final = "Have the adapter build URLs that begin with its base_url and a slash"
+"""For a request that would take the credentials to where the configuration does not."""
+
+UNENCODED_HINT: Final = "Have the adapter encode what it puts into a URL, as urllib.parse.quote does"
+"""For a request that would not arrive as it was built."""
+
 STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
 """For an account for which no request was sent before the deadline."""
 

@@ -32,7 +32,8 @@ def _case_insensitive(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if isinstance(headers, CIMultiDictProxy) else CIMultiDictProxy(CIMultiDict(headers))
 
 
-def _origin(url: str) -> str:
+def origin_repr(url: Any) -> str:  # noqa: ANN401 - what is shown may be half made
+    """Return the repr of a URL's origin: path and query may hold a credential."""
     try:
         return repr(str(URL(url).origin()))
     except (TypeError, ValueError):
@@ -47,7 +48,7 @@ class Request:
     """
 
     method: str
-    url: str = attrs.field(repr=_origin)
+    url: str = attrs.field(repr=origin_repr)
     headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 

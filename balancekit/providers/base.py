@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import re
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -31,11 +32,21 @@ from balancekit.http.hints import (
     CACHED_HINT,
     ERROR_IN_200_HINT,
     HINTS,
+    OTHER_ORIGIN_HINT,
     PAGE_HINT,
     UNCREDIBLE_DATE_HINT,
+    UNENCODED_HINT,
     UNSENT_HINT,
 )
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, cached_for, check_base_url, origin_of
+from balancekit.http.messages import (
+    MAX_ERROR_BODY,
+    Request,
+    Response,
+    cached_for,
+    check_base_url,
+    origin_of,
+    origin_repr,
+)
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     attach_cause,
@@ -54,6 +65,9 @@ from balancekit.providers.identity import Identity, Settings, identify, noting_s
 
 _WHOLE: Final = frozenset({tuple, ReportedBalances})
 """The types of balances that are all there."""
+
+_AS_IT_IS: Final = r"[^\x00-\x20\x7f#]*"
+"""What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
 
 _MAX_CACHED: Final = 2
 """For how many seconds a response may have been in a cache: some count their own time as a whole second."""
@@ -214,6 +228,8 @@ class HttpProvider(ABC):
         raised: BaseException | None = None
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
+            if self._destinations.fullmatch(request.url) is None:
+                self._check_destination(request.url)
             response = await send(session, request)
             if response.status == HTTPStatus.OK:
                 if "Age" in response.headers:
@@ -242,7 +258,22 @@ class HttpProvider(ABC):
     def __repr__(self) -> str:
         # Error trackers call this even while the constructor raises, when attributes may be missing.
         fields = vars(self)
-        return f"{type(self).__name__}({fields.get('account')!r}, base_url={fields.get('base_url')!r})"
+        # A gateway may have a token in the path.
+        return f"{type(self).__name__}({fields.get('account')!r}, base_url={origin_repr(fields.get('base_url'))})"
+
+    @cached_property
+    def _destinations(self) -> re.Pattern[str]:
+        """What matches the URLs below the base URL that are sent as they are."""
+        return re.compile(rf"{re.escape(self.base_url)}(?:[/?]{_AS_IT_IS})?")
+
+    def _check_destination(self, url: str) -> None:
+        """Raise a ProviderError unless a URL is at the base URL's origin, and is sent as it is."""
+        if re.fullmatch(_AS_IT_IS, url) is None:
+            problem = "the URL of the request has a character that has to be encoded, so it was not sent"
+            raise self._error(ProviderError, problem, hint=UNENCODED_HINT)
+        if origin_of(url) != origin_of(self.base_url):
+            problem = "the request is for another origin than the base URL, so it was not sent"
+            raise self._error(ProviderError, problem, hint=OTHER_ORIGIN_HINT)
 
     def _check_unseen(self, request: Request) -> None:
         """Raise ShapeError if a text that was read for the first time repeats a credential of the request."""

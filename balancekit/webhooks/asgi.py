@@ -42,7 +42,11 @@ class WebhookApp:
         """Serve one connection."""
         match scope["type"]:
             case "http":
-                await self._respond(scope, receive, send)
+                label = account_label(scope) if self._account is None else self._account
+                response = self._respond(scope["method"], label, _header_pairs(scope), receive, send)
+                # Error trackers collect the local variables of the frames that a log line comes from.
+                del scope
+                await response
             case "lifespan":
                 await _run_lifespan(receive, send)
             case "websocket":
@@ -54,13 +58,16 @@ class WebhookApp:
 
     async def _respond(
         self,
-        scope: Message,
+        method: str,
+        label: str,
+        headers: list[tuple[bytes, bytes]],
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        label = account_label(scope) if self._account is None else self._account
         chunks = _BodyChunks(receive)
-        status = await self._receiver.handle(scope["method"], label, _header_pairs(scope), chunks)
+        handling = self._receiver.handle(method, label, headers, chunks)
+        del headers
+        status = await handling
         if chunks.disconnected:
             return
         response_headers = [] if status == HTTPStatus.NO_CONTENT else [(b"content-length", b"0")]

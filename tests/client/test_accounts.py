@@ -131,3 +131,17 @@ def test_accounts_of_other_keys_have_other_places_in_a_store():
     assert one == again
     assert len({one, two, till, other}) == 4
     assert "key-one" not in one + till
+
+
+def test_no_path_of_a_base_url_is_in_a_stores_key():
+    """It may hold the token of a gateway, and others see names in a store. Accounts still differ by it."""
+    keys = []
+    for path in ("canary-3f9a", "canary-4e8b"):
+        shop = CryptoprocessingProvider(
+            "shop", key="pk_1", secret="s" * 16, base_url=f"https://gate.example/{path}/api"
+        )
+        (account,) = AccountBook([shop], Origins(), Clock()).values()
+        keys.append(account.key)
+
+    assert len({*keys}) == 2
+    assert all("https://gate.example/" in key and "canary" not in key for key in keys)

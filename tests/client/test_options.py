@@ -16,6 +16,9 @@ from balancekit import (
     [
         ({"concurrency": 0}, "concurrency: expected a whole number above zero, got 0"),
         ({"concurrency": True}, "concurrency"),
+        ({"concurrency": 10**9}, "concurrency: expected at most 10000, got 1000000000"),
+        ({"concurrency": "canary-3f9a"}, "concurrency: expected a whole number above zero, got a string$"),
+        ({"deadline": ["canary-3f9a"]}, "deadline: expected seconds above zero, got a list$"),
         ({"attempts": 1.5}, "attempts"),
         ({"timeout": 0}, "timeout: expected seconds above zero, got 0"),
         ({"deadline": float("inf")}, "deadline"),

@@ -35,7 +35,9 @@ from balancekit import (
 from balancekit.http.hints import HINTS
 from balancekit.http.transport import BodyTooLargeError
 from balancekit.providers import base
+from tests.support.loopback_origin import OK
 from tests.support.providers import Scripted
+from tests.support.thread_server import ThreadServer
 
 CANARY = "canary/3f9a+b=="
 NEW_YEAR = 1_767_225_600.0
@@ -90,8 +92,61 @@ def test_an_adapter_needs_both_methods():
 
 
 def test_a_provider_shows_no_secret(bank):
-    """A repr says which account it is and where it is read."""
-    assert repr(bank) == "MyBank('shop', base_url='https://bank.example/api')"
+    """A repr says which account it is and at which origin it is read: a path may hold a token of a gateway."""
+    assert repr(bank) == "MyBank('shop', base_url='https://bank.example')"
+
+
+class Wandering(HttpProvider):
+    """An adapter that builds its URL from a setting."""
+
+    provider = "wandering"
+
+    def __init__(self, account, *, base_url, url):
+        super().__init__(account, base_url=base_url)
+        self._url = url
+
+    def build_request(self, *, now, nonce):
+        """Build a request with a key."""
+        return Request("GET", self._url.format(base=self.base_url), {"X-Key": CANARY})
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://192.0.2.1/x", "the request is for another origin"),
+        ("{base}@192.0.2.1/x", "the request is for another origin"),
+        ("{base}:x@192.0.2.1:80/x", "the request is for another origin"),
+        ("{base}/a b", "the URL of the request has a character that has to be encoded"),
+        ("{base}/a\r\nX-More: 1", "the URL of the request has a character that has to be encoded"),
+        ("{base}/a#b", "the URL of the request has a character that has to be encoded"),
+    ],
+)
+async def test_a_request_that_is_not_for_the_origin_of_the_base_url_is_not_sent(url, problem):
+    """Credentials go to the configured origin alone, whatever an adapter makes of its settings."""
+    with ThreadServer(lambda request: pytest.fail("a request was sent")) as server:
+        base_url = f"http://127.0.0.1:{server.url.rpartition(':')[2].strip('/')}"
+        provider = Wandering("shop", base_url=base_url, url=url)
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(ProviderError) as caught:
+                await provider.fetch_balances(session)
+
+    assert type(caught.value) is ProviderError
+    assert caught.value.message == f"{problem}{' than the base URL' if 'origin' in problem else ''}, so it was not sent"
+    assert not caught.value.retryable
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["{base}", "{base}?a=1", "{base}/x/é", "{base}/../login"])
+async def test_a_request_for_the_origin_of_the_base_url_is_sent(url):
+    """It need not be for a URL below it."""
+    with ThreadServer(lambda request: OK) as server:
+        provider = Wandering("shop", base_url=f"{server.url.rstrip('/')}/api", url=url.replace("/../", "/../../"))
+        async with aiohttp.ClientSession() as session:
+            assert list(await provider.fetch_balances(session)) == []
 
 
 @pytest.mark.parametrize(("account", "base_url"), [(None, "https://bank.example"), ("shop", "ftp://bank.example")])

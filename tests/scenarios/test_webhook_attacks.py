@@ -166,8 +166,7 @@ class Tracker(logging.Handler):
         frame, shown = sys._getframe(), ""
         while frame is not None:
             if "/balancekit/" in frame.f_code.co_filename and "/tests/" not in frame.f_code.co_filename:
-                # What the server itself handed over is in its own frames as well.
-                shown += repr({name: value for name, value in frame.f_locals.items() if name != "scope"})
+                shown += repr(frame.f_locals)
             frame = frame.f_back
         error = sys.exception()
         self.collected.append(f"{vars(record)} {REQUEST.get()} {error!r} {shown}")
@@ -236,7 +235,8 @@ async def test_an_error_tracker_gets_no_header_with_a_log_line(deliver, client):
 
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-def test_what_leaves_the_receiver_shows_no_header(everything_shown_by, raised):
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["receiver", "asgi"])
+def test_what_leaves_the_receiver_shows_no_header(everything_shown_by, raised, is_mounted):
     """It ends the program or the task, and error trackers collect its frames."""
 
     class Ending:
@@ -249,8 +249,12 @@ def test_what_leaves_the_receiver_shows_no_header(everything_shown_by, raised):
         async def receive():
             return {"type": "http.request", "body": BODY}
 
+        if is_mounted:
+            handling = WebhookApp(Ending())(scope, receive, None)
+        else:
+            handling = Receiver(Ending()).handle("POST", "shop", scope["headers"], chunks())
         with pytest.raises(raised) as caught:
-            await Receiver(Ending()).handle("POST", "shop", scope["headers"], chunks())
+            await handling
         return everything_shown_by(caught.value)
 
     shown = asyncio.run(main())
