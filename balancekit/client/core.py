@@ -255,5 +255,5 @@ class ClientCore:
             account.state.invalidate(self.moment(), since=since)
             self._results.forget()
             self._keeper.on_invalidated(account)
-        else:
+        elif not change.released:
             self._keeper.on_put(account)

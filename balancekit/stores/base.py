@@ -49,11 +49,13 @@ class Stored:
 class Change:
     """Something happened to the account with that key; without a key, anything may have happened to any account.
 
-    `invalidated` is whether its balances may have changed; otherwise a snapshot was put, or a lease was released.
+    `invalidated` is whether its balances may have changed, and `released` whether only its lease was given back;
+    otherwise a snapshot or a failure was put.
     """
 
     key: str | None
     invalidated: bool = False
+    released: bool = False
 
 
 @runtime_checkable

@@ -98,6 +98,7 @@ class MemoryStore:
         if version in {None, known.version}:
             until = known.failure[2] if known.failure is not None and known.failure[0] == text else now
             known.failure = text, now, max(until, now + cooldown)
+            self._subscribers.publish(Change(key))
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
@@ -114,7 +115,7 @@ class MemoryStore:
         """Give the lease back, if it is the owner's."""
         if self._leases.get(key, ("", 0.0))[0] == owner:
             del self._leases[key]
-            self._subscribers.publish(Change(key))
+            self._subscribers.publish(Change(key, released=True))
 
     def changes(self) -> AsyncGenerator[Change]:
         """Give what happens from now on; the first change, which has no key, says that it has begun.

@@ -210,11 +210,17 @@ class TestChanges:
             await store.release("other", "me")
             await store.lease("other", "me", seconds=10)
             await store.release("other", "me")
+            await store.put_failure("other", "down", version=None, cooldown=5)
 
-            following = [await anext(changes) for _ in range(3)]
+            following = [await anext(changes) for _ in range(4)]
 
         assert begun == Change(None)
-        assert following == [Change("shop"), Change("shop", invalidated=True), Change("other")]
+        assert following == [
+            Change("shop"),
+            Change("shop", invalidated=True),
+            Change("other", released=True),
+            Change("other"),
+        ]
 
     async def test_a_snapshot_that_is_ignored_is_no_change(self, store, first, second):
         """Nothing is different."""

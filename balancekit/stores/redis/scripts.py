@@ -175,9 +175,10 @@ return publish(channel, change)
 
 PUT_FAILURE: Final = (
     _TIME
+    + _PUBLISH
     + _ACCOUNT
     + """
-local _, new_version, expiry, version, cooldown, failure = unpack(ARGV)
+local _, new_version, expiry, version, cooldown, failure, channel, change = unpack(ARGV)
 local current = current_version(new_version, expiry)
 if version ~= '' and version ~= current then
     return
@@ -188,9 +189,11 @@ local ends = now + cooldown
 local is_known = known_failure == failure and is_moment(known) and tonumber(known) <= now + 86400000000
 ends = is_known and math.max(ends, tonumber(known)) or ends
 redis.call('HSET', KEYS[1], 'failure', failure, 'failed_at', format(now), 'until', format(ends))
+return publish(channel, change)
 """
 )
-"""Keep a failure for as long as its cooldown, unless it is of another version."""
+"""Keep a failure for as long as its cooldown, unless it is of another version; return the error if the user may not
+publish that."""
 
 INVALIDATE: Final = (
     _TIME

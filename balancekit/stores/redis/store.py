@@ -154,7 +154,7 @@ class RedisStore:
 
     async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
         """Keep a failure for so many seconds, unless it is of an earlier version."""
-        await self._run_one(
+        await self._publish(
             lua.PUT_FAILURE,
             self._account_key(key),
             self._time_override(),
@@ -163,6 +163,8 @@ class RedisStore:
             version or "",
             _microseconds(cooldown),
             seal_failure(key, text),
+            self._channel,
+            write_change(Change(key)),
         )
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
@@ -172,7 +174,7 @@ class RedisStore:
 
     async def release(self, key: str, owner: str) -> None:
         """Give the lease back, if it is the owner's."""
-        change = write_change(Change(key))
+        change = write_change(Change(key, released=True))
         await self._publish(lua.RELEASE, self._key("lease", key), owner, self._channel, change)
 
     async def changes(self) -> AsyncGenerator[Change]:

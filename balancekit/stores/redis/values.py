@@ -71,7 +71,7 @@ def open_failure(key: str, sealed: bytes) -> str | None:
 
 def write_change(change: Change) -> str:
     """Write a change as JSON text."""
-    return json.dumps({"v": _VERSION, "key": change.key, "invalidated": change.invalidated})
+    return json.dumps({"v": _VERSION} | attrs.asdict(change))
 
 
 def parse_change(text: object) -> Change:
@@ -80,10 +80,11 @@ def parse_change(text: object) -> Change:
         data = _parse(text.encode() if isinstance(text, str) else cast("bytes", text))
     except ValueError:
         return Change(None)
-    key, invalidated = data.get("key"), data.get("invalidated")
-    if isinstance(key, str) and isinstance(invalidated, bool):
-        return Change(key, invalidated)
-    return Change(None)
+    match data:
+        case {"key": str(key), "invalidated": bool(invalidated), "released": bool(released)}:
+            return Change(key, invalidated, released)
+        case _:
+            return Change(None)
 
 
 class ParsedSnapshots:

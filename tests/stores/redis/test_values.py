@@ -196,7 +196,9 @@ def test_a_snapshot_may_have_as_many_balances_as_a_response(parsed, make_snapsho
     assert "more than 5000 entries" in line_about(parsed, write_snapshot("shop", more), caplog)
 
 
-@pytest.mark.parametrize("change", [Change("shop"), Change("løja", invalidated=True), Change(None)], ids=str)
+@pytest.mark.parametrize(
+    "change", [Change("shop"), Change("løja", invalidated=True), Change("a", released=True), Change(None)], ids=str
+)
 def test_a_change_is_parsed_as_it_was_written(change):
     """Of a change without a key, anything may have happened."""
     assert parse_change(write_change(change).encode()) == change
