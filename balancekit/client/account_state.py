@@ -1,5 +1,9 @@
 """What a client knows of one account: the last snapshot, the last failure, and how old both are. Nothing here waits.
 
+What comes later has one order, here and in a store's `put`: of two snapshots the one that was read at the account's
+present version, or else the one whose request was sent later; so has a failure against a success. Which of two versions
+is the present one, no clock says, since it may stand still for a while: questions to a store are numbered.
+
 It may be read in another thread than the event loop's, which writes it: nothing is looked at twice that may change.
 
 Moments are in seconds of the monotonic clock, unless they are said to be of the wall clock. The monotonic one stands
@@ -7,6 +11,7 @@ still while the machine is suspended, and the wall clock may be set: an age is t
 """
 
 import copy
+import itertools
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -23,6 +28,13 @@ CLOCK_DRIFT: Final = 1.0
 
 _TRANSIT: Final = 0.05
 """How many seconds it may take until this process hears of a change that another has made known."""
+
+_questions: Final = itertools.count(1)
+
+
+def next_question() -> int:
+    """Return the number of a question to a store that is asked now."""
+    return next(_questions)
 
 
 @attrs.define
@@ -85,15 +97,18 @@ class AccountState:
     _succeeded_at: float = -math.inf
     # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
     _redated: AccountBalances | None = None
+    # What was a store's last, before it was dated, and then.
+    _dated: tuple[datetime, AccountBalances] | None = None
     _invalidations: int = 0
-    _invalidated_at: float = -math.inf
+    # The question whose answer the version is, or as of which the balances may have changed.
+    _question: int = 0
     # Since when no snapshot of a store counts that was requested earlier.
     _changed_at: float = -math.inf
 
     @property
     def is_valid(self) -> bool:
         """Whether the last snapshot was read since the balances may have changed."""
-        return self.last is not None and self._last_version == self.version
+        return self._last_version == self.version and self.sent_at >= self._changed_at
 
     def age(self, moment: Moment) -> float:
         """Return how many seconds old the balances of the last snapshot are."""
@@ -101,21 +116,16 @@ class AccountState:
 
     def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
-        if self._last_version == version and self._is_reusable and self.age(moment) <= max_age:
+        if version == self.version and self.is_valid and self._is_reusable and self.age(moment) <= max_age:
             return self.last
         return None
 
-    def is_newer(self, stored: AccountBalances, version: str, *, age: float, moment: Moment) -> bool:
-        """Return whether the last snapshot is to be preferred to one that a store has at that version.
+    def is_current(self, version: str | None, sent_at: float) -> bool:
+        """Return whether what was requested then, at that version, shows all changes that are known.
 
-        A store may have refused the last one: `age` is how long ago the other was requested, as the store says. The
-        same snapshot is as old as this process knows.
+        A store may have forgotten a change, such as one that is restored.
         """
-        if self.last is None or self._last_version != version:
-            # Something may have changed that the store has forgotten, such as one that is restored.
-            return moment.now - age < self._changed_at
-        # The wall clocks of two machines say nothing of which is the later one.
-        return self.last.fetched_at == stored.fetched_at or elapsed(self.sent_at, self.ahead, moment) <= age
+        return version == self.version and sent_at >= self._changed_at
 
     def invalidate(self, moment: Moment, *, since: float | None = None) -> None:
         """Note that the balances may have changed `since` then: no snapshot from before is valid.
@@ -124,39 +134,55 @@ class AccountState:
         """
         self._changed_at = max(self._changed_at, moment.now - _TRANSIT if since is None else since)
         self._invalidations += 1
-        self._invalidated_at = moment.now
+        self._question = next_question()
         self.version = f"local {self._invalidations}"
         self.cooldown.end()
 
     def keep(self, snapshot: AccountBalances, *, sent_at: float, version: str | None, is_reusable: bool = True) -> None:
-        """Keep a snapshot as the last one, unless the request of a later one is known.
+        """Keep a snapshot of this process as the last one, unless a better one is known.
 
         Without a version it is not known whether it is still valid. It is not reusable if nobody will be able to find
         that out.
         """
-        if sent_at >= self.sent_at:
-            self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
-            self._is_reusable = is_reusable
-            self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
-            self.ahead = snapshot.fetched_at.timestamp() - sent_at
+        if (version == self.version, sent_at) >= (self._last_version == self.version, self.sent_at):
+            ahead = snapshot.fetched_at.timestamp() - sent_at
+            self._keep(snapshot, sent_at, version, ahead=ahead, is_reusable=is_reusable)
 
-    def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> None:
-        """Keep a snapshot that another process requested `age` seconds ago, unless a later one is known.
+    def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> bool:
+        """Keep a snapshot that another process requested `age` seconds ago as the last one; returns whether it is news.
 
-        The store says how long ago that is: it counts the time in which this machine is suspended.
+        It is not if a better one is known. The store says how long ago that is: it counts the time in which this
+        machine is suspended. Without a version it is not valid.
         """
         age = max(0.0, age)
-        if age <= elapsed(self.sent_at, self.ahead, moment):
-            self.sent_at = -math.inf
-            self.keep(snapshot, sent_at=moment.now - age, version=version)
-            if moment.now - age > self._failed_at:
-                self.succeeded(sent_at=moment.now - age, moment=moment)
+        is_current, was_valid = self.is_current(version, moment.now - age), self.is_valid
+        is_later = snapshot is not self.last and age <= elapsed(self.sent_at, self.ahead, moment)
+        if is_current < was_valid or (is_current == was_valid and not is_later):
+            return False
+        self._keep(snapshot, moment.now - age, version if is_current else None, ahead=moment.ahead)
+        self.succeeded(sent_at=self.sent_at, moment=moment)
+        return True
 
-    def learn_version(self, version: str, *, asked_at: float) -> None:
-        """Take the version that a store has returned, unless the balances may have changed since it was asked."""
-        if version != self.version and asked_at >= self._invalidated_at:
-            self.version = version
-            self.cooldown.end()
+    def _keep(
+        self, snapshot: AccountBalances, sent_at: float, version: str | None, *, ahead: float, is_reusable: bool = True
+    ) -> None:
+        self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
+        self._is_reusable, self.ahead = is_reusable, ahead
+        self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
+
+    def learn_version(self, version: str, *, question: int) -> bool:
+        """Take the version that a store has returned to a question; returns whether the last snapshot was valid before.
+
+        It is not taken if more is known since that was asked.
+        """
+        if question < self._question:
+            return False
+        self._question = question
+        if version == self.version:
+            return False
+        was_valid, self.version = self.is_valid, version
+        self.cooldown.end()
+        return was_valid
 
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded; a failure of a later one remains."""
@@ -166,35 +192,48 @@ class AccountState:
             self.failure = self.down_since = None
             self.cooldown.end()
 
-    def failed(self, error: BalancekitError, *, sent_at: float, moment: Moment, cools_down: bool = True) -> None:
-        """Note that a read ended with an error; `sent_at` is when its first request was sent.
+    def failed(
+        self,
+        error: BalancekitError,
+        *,
+        begun_at: float,
+        sent_at: float,
+        version: str,
+        moment: Moment,
+        cools_down: bool = True,
+    ) -> None:
+        """Note that a read that was begun then ended with an error, after its last request was sent at `sent_at`.
 
         It says nothing new if a later request has succeeded. `cools_down`: the account is to be left alone for a while.
         """
         if sent_at < self._succeeded_at:
             return
         # A failure from before the balances may have changed does not keep anybody from looking now.
-        if cools_down and sent_at >= self._invalidated_at:
-            self.cooldown.begin(error, sent_at=sent_at, now=moment.now)
-        self._failed_at, self.last_failure = moment.now, moment.wall
-        self._failure_sent_at = max(self._failure_sent_at, sent_at)
-        if self.down_since is None:
-            self.down_since = moment.wall
-        self.failure = error
+        if cools_down and version == self.version:
+            self.cooldown.begin(error, sent_at=begun_at, now=moment.now)
+        self._fail(error, sent_at, moment.now, moment.wall)
 
-    def learn_failure(self, error: BalancekitError, *, age: float, cooldown: float, moment: Moment) -> bool:
-        """Take a failure of another process, as a store says; returns whether it is news.
+    def learn_failure(
+        self, error: BalancekitError, *, age: float, took: float, cooldown: float, version: str, moment: Moment
+    ) -> bool:
+        """Take a failure of another process at that version, as a store says; returns whether it is news.
 
-        It is not if this one knows a later failure, a success since, or that the balances may have changed.
+        It was put `age` seconds ago, and its request was sent `took` seconds before that. It is not news if this one
+        knows a later failure or success, or that the balances may have changed.
         """
         failed_at = moment.now - age
-        if failed_at <= max(self._failed_at, self._succeeded_at, self._invalidated_at):
+        sent_at = failed_at - took
+        if version != self.version or sent_at <= max(self._failure_sent_at, self._succeeded_at):
             return False
         self.cooldown.learn(cooldown, age=age, now=moment.now)
-        self.failure, self._failed_at, self.last_failure = error, failed_at, moment.wall - age
-        if self.down_since is None:
-            self.down_since = self.last_failure
+        self._fail(error, sent_at, failed_at, moment.wall - age)
         return True
+
+    def _fail(self, error: BalancekitError, sent_at: float, failed_at: float, wall: float) -> None:
+        self.failure, self._failed_at, self.last_failure = error, failed_at, wall
+        self._failure_sent_at = max(self._failure_sent_at, sent_at)
+        if self.down_since is None:
+            self.down_since = wall
 
     def remembered_failure(self, moment: Moment) -> BalancekitError | None:
         """Return what the last read ended with, with its age, if the account is not to be read again yet."""
@@ -222,23 +261,43 @@ class AccountState:
         last = self.last
         return None if last is None else attrs.evolve(self.redate(last, moment), stale=True)
 
+    def date(self, snapshot: AccountBalances, *, age: float, moment: Moment) -> AccountBalances:
+        """Return a snapshot of a store as it enters: its moments are no later than its age, in seconds, says.
+
+        The same object each time, so that it is known when it comes again. The wall clocks of two machines say nothing
+        of how old it is.
+        """
+        stored_at = snapshot.fetched_at
+        if self.last is not None and self.last.fetched_at == stored_at:
+            return self.last
+        if self._dated is not None and self._dated[0] == stored_at:
+            snapshot = self._dated[1]
+        too_late = snapshot.fetched_at.timestamp() - (moment.wall - age)
+        if too_late > CLOCK_DRIFT:
+            snapshot = _earlier(snapshot, too_late)
+            self._dated = stored_at, snapshot
+        return snapshot
+
     def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
         """Return a snapshot as it is to be shown now.
 
-        If the wall clock has been set back, or that of another process is ahead, its moments are earlier by that: no
-        snapshot is shown as younger than it is.
+        If the wall clock has been set back, its moments are earlier by that: no snapshot is shown as younger than it
+        is.
         """
         too_late = self.ahead - moment.ahead
         if too_late <= CLOCK_DRIFT or snapshot is not self.last:
             return snapshot
-        shift = timedelta(seconds=too_late)
-        fetched_at = snapshot.fetched_at - shift
         # The same object each time, so that callers share one result.
-        redated = self._redated
+        redated, fetched_at = self._redated, snapshot.fetched_at - timedelta(seconds=too_late)
         if redated is None or abs((redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
-            reported_at = None if snapshot.reported_at is None else snapshot.reported_at - shift
-            redated = self._redated = attrs.evolve(snapshot, fetched_at=fetched_at, reported_at=reported_at)
+            redated = self._redated = _earlier(snapshot, too_late)
         return redated
+
+
+def _earlier(snapshot: AccountBalances, seconds: float) -> AccountBalances:
+    shift = timedelta(seconds=seconds)
+    reported_at = None if snapshot.reported_at is None else snapshot.reported_at - shift
+    return attrs.evolve(snapshot, fetched_at=snapshot.fetched_at - shift, reported_at=reported_at)
 
 
 def delay_of(snapshot: AccountBalances) -> float:

@@ -20,6 +20,7 @@ from balancekit.http.redaction import attach_cause, error_like, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.providers.base import BalanceProvider, HttpProvider
+from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
 """What reading one account ended with."""
@@ -81,11 +82,15 @@ class Account:
     def __str__(self) -> str:
         return f"{self.label} ({self.provider})"
 
-    def accept(self, snapshot: AccountBalances | None) -> AccountBalances | None:
-        """Return a snapshot from a store if it is this account's, otherwise None: a store may hold anything."""
+    def accept(self, stored: Stored, *, age: float, moment: Moment) -> AccountBalances | None:
+        """Return the snapshot that a store has, dated by its age, or None if it is no snapshot of this account.
+
+        A store may hold anything.
+        """
+        snapshot = stored.snapshot
         if snapshot is None or (snapshot.account, snapshot.provider) != (self.label, self.provider):
             return None
-        return snapshot
+        return self.state.date(snapshot, age=age, moment=moment)
 
     def to_snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
         """Make a snapshot of what the provider returned to a request that was sent at `fetched_at` (UTC).

@@ -134,9 +134,8 @@ class Attempts:
         clock_offset = origin.clock.offset if retry.clock_offset is None else retry.clock_offset
         retry.attempts += 1
         retry.requested = True
-        if self._store is None:
-            # What is read from now on is of the account as it is now.
-            flight.version = account.state.version
+        # What is read from now on is of the account as it is now.
+        flight.version = account.state.version
         # As `Moment.of` and `mark_sent` do, but without the calls: this is done for every request.
         now = self._clock.monotonic()
         moment = Moment(now, self._clock.time() - now)

@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from balancekit.client.account_state import Moment, delay_of
+from balancekit.client.account_state import Moment, delay_of, next_question
 from balancekit.client.flights import Flight
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.clock import Clock
@@ -46,22 +46,25 @@ class Leases:
             self._drop(flight)
             await self._store.listen()
         # Look after acquiring the lease: its last holder stored a snapshot before releasing it.
-        called_at = self._clock.monotonic()
-        account = flight.account
+        account, question, asked_at = flight.account, next_question(), self._clock.monotonic()
         stored, *of_origin = await self._store.get([key] if self._failures is None else [key, account.origin.key])
         # Counted from before the call, so that a slow store does not make a snapshot younger than it is.
-        sent_at = called_at - stored.age
-        # No request has been sent yet, so its snapshot will be of the version found now.
-        flight.version = stored.version
-        account.state.learn_version(stored.version, asked_at=called_at)
-        snapshot, moment = account.accept(stored.snapshot), Moment.of(self._clock)
-        if stored.valid and snapshot is not None and sent_at - delay_of(snapshot) >= flight.since:
+        moment, state, sent_at = Moment.of(self._clock), account.state, asked_at - stored.age
+        state.learn_version(stored.version, question=question)
+        snapshot = account.accept(stored, age=moment.now - sent_at, moment=moment)
+        if (
+            stored.valid
+            and snapshot is not None
+            and state.is_current(stored.version, sent_at)
+            and sent_at - delay_of(snapshot) >= flight.since
+        ):
+            flight.version = stored.version
             flight.mark_sent(sent_at, moment)
             return snapshot, 0.0
         if self._failures is not None:
             self._failures.learn_cooldown(account.origin, of_origin[0], moment)
             if self._failures.learn(account, stored, moment):
-                return account.state.remembered_failure(moment), wait
+                return state.remembered_failure(moment), wait
         return None, wait
 
     def release(self, flight: Flight) -> None:

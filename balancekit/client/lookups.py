@@ -1,65 +1,56 @@
 """Looking accounts up in a shared store: what other processes have read, and how their reads ended."""
 
-from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from balancekit.client.account_state import Moment
+from balancekit.client.account_state import Moment, next_question
 from balancekit.client.accounts import Account
 from balancekit.client.flights import CallOptions
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.clock import Clock
-from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Stored
 from balancekit.stores.fail_open import FailOpenStore
 
-_Fresh: TypeAlias = list[tuple[Account, AccountBalances]]
-_Others: TypeAlias = list[tuple[Account, str]]
-
 
 class Lookups:
-    """Looks accounts up in a store, and keeps what is new.
+    """Looks accounts up in a store, and keeps what is new; `on_read` is called with each account of which it is.
 
     `failures` is None if the store does not share them.
     """
 
-    def __init__(self, store: FailOpenStore, failures: SharedFailures | None, clock: Clock) -> None:
+    def __init__(
+        self, store: FailOpenStore, failures: SharedFailures | None, clock: Clock, on_read: Callable[[Account], None]
+    ) -> None:
         self._store = store
         self._failures = failures
         self._clock = clock
+        self._on_read = on_read
 
     async def look_up(
         self, accounts: Collection[Account], options: CallOptions, *, ends_at: float
-    ) -> tuple[_Fresh, _Others]:
-        """Return the accounts of which the store has a snapshot that is fresh enough, and the others, with versions.
+    ) -> Iterable[tuple[Account, str]]:
+        """Keep what the store has that is better than what is known of the accounts; returns them with their versions.
 
-        At the deadline `ends_at` all are others. What this process has read later than the store has is preferred.
+        At the deadline `ends_at` nothing is kept.
         """
-        asked_at = self._clock.monotonic()
+        question, asked_at = next_question(), self._clock.monotonic()
         stored = await self._get(accounts, ends_at - asked_at)
         if stored is None:
             # Nobody could find out in time whether what is known is still valid.
             unknown = self._store.unknown([account.key for account in accounts])
-            return [], [(account, known.version) for account, known in zip(accounts, unknown, strict=True)]
+            return [(account, known.version) for account, known in zip(accounts, unknown, strict=True)]
         moment = Moment.of(self._clock)
-        fresh: _Fresh = []
-        others: _Others = []
         for account, known in zip(accounts, stored, strict=True):
-            state, snapshot = account.state, account.accept(known.snapshot)
-            state.learn_version(known.version, asked_at=asked_at)
+            state, age = account.state, known.age + moment.now - asked_at
+            is_news = state.learn_version(known.version, question=question)
+            snapshot = account.accept(known, age=age, moment=moment)
+            if snapshot is not None and options.store_result:
+                version = known.version if known.valid else None
+                is_news = state.keep_stored(snapshot, age=age, version=version, moment=moment) or is_news
             if self._failures is not None:
                 self._failures.learn(account, known, moment)
-            age = known.age + moment.now - asked_at
-            if snapshot is None or state.is_newer(snapshot, known.version, age=age, moment=moment):
-                others.append((account, known.version))
-                continue
-            if options.store_result:
-                version = known.version if known.valid else None
-                state.keep_stored(snapshot, age=age, version=version, moment=moment)
-            if known.valid and not account.is_removed and 0 < options.max_age >= age:
-                fresh.append((account, snapshot))
-            else:
-                others.append((account, known.version))
-        return fresh, others
+            if is_news:
+                self._on_read(account)
+        return [(account, account.state.version) for account in accounts]
 
     async def _get(self, accounts: Collection[Account], seconds: float) -> Sequence[Stored] | None:
         try:

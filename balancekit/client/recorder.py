@@ -28,6 +28,7 @@ class Recorder:
     def succeeded(self, flight: Flight, snapshot: AccountBalances, moment: Moment) -> None:
         """Record that a flight has brought a snapshot, whose request was sent at that moment."""
         account, state = flight.account, flight.account.state
+        was_down = state.failure is not None
         sent_at = moment.now if flight.sent_at is None else flight.sent_at
         # Where one is kept already, the newer one takes its place.
         if flight.store_result or state.last is not None:
@@ -37,22 +38,24 @@ class Recorder:
                 state.keep(snapshot, sent_at=sent_at, version=flight.version, is_reusable=is_known)
             else:
                 state.keep_stored(snapshot, age=moment.now - sent_at, version=flight.version, moment=moment)
-        was_down = state.failure is not None
         state.succeeded(sent_at=sent_at, moment=moment)
         if was_down and state.failure is None:
             log_transition(account, None)
         self._on_read(account)
 
-    def failed(self, flight: Flight, error: BalancekitError, *, sent_at: float, moment: Moment) -> None:
-        """Record that a flight has ended with an error; `sent_at` is when its first request was sent."""
-        account, state = flight.account, flight.account.state
-        was_up = state.failure is None
+    def failed(self, flight: Flight, error: BalancekitError, moment: Moment) -> None:
+        """Record that a flight has ended with an error; it says nothing of the account if no request was sent."""
+        begun_at, sent = flight.first_sent_at, flight.sent
+        if begun_at is None or sent is None:
+            return
+        account, state, version = flight.account, flight.account.state, flight.version
+        was_up, cools_down = state.failure is None, not isinstance(error, RateLimitedError)
         # After a 429 the whole origin is in a cooldown.
-        state.failed(error, sent_at=sent_at, moment=moment, cools_down=not isinstance(error, RateLimitedError))
+        state.failed(error, begun_at=begun_at, sent_at=sent.now, version=version, moment=moment, cools_down=cools_down)
         if was_up and state.failure is not None:
             log_transition(account, error)
         self._on_read(account)
         # What another process has found out is in the store already.
         if self._failures is not None and flight.is_own and state.failure is error:
             cooldown = state.cooldown.remaining(moment.now)
-            self._failures.share(account, error, version=flight.version, cooldown=cooldown)
+            self._failures.share(account, error, took=moment.now - sent.now, version=version, cooldown=cooldown)

@@ -58,7 +58,7 @@ class Scheduler:
         failures: SharedFailures | None = None
         if store is not None and store.shares_failures:
             failures = SharedFailures(store, options.clock, on_read)
-        self._lookups = None if store is None else Lookups(store, failures, options.clock)
+        self._lookups = None if store is None else Lookups(store, failures, options.clock, on_read)
         self._recorder = Recorder(store, failures, on_read)
         self._dispatcher = Dispatcher(
             options, session, store, failures, origins, begin=self._begin_flight, finish=self._finish, end=self.close
@@ -149,12 +149,8 @@ class Scheduler:
         if self._lookups is None:
             self._admit_known(waiter, accounts)
             return
-        fresh, others = await self._lookups.look_up(accounts, waiter.options, ends_at=waiter.deadline.at)
-        for account, snapshot in fresh:
-            self._set_known(waiter, account, snapshot)
-        # Not kept while the caller waits: there may be thousands of snapshots.
-        del fresh
-        self._begin(waiter, others, self._moment())
+        known = await self._lookups.look_up(accounts, waiter.options, ends_at=waiter.deadline.at)
+        self._begin(waiter, known, self._moment())
 
     def _admit_known(self, waiter: Waiter, accounts: Collection[Account]) -> None:
         # Without a tuple for each of ten thousand accounts.
@@ -313,7 +309,7 @@ class Scheduler:
                 seconds = sent_at + self._options.deadline - moment.now
                 goes_on = is_short and seconds > 0 and not waiter.options.background
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
-                    self._recorder.failed(flight, error, sent_at=sent_at, moment=moment)
+                    self._recorder.failed(flight, error, moment)
                 if goes_on and len(flight.waiters) == 1 and account.label not in going_on:
                     self._continue_in_background(flight, seconds)
             self._fail(waiter, account, account.to_failure(error, moment))
@@ -379,8 +375,7 @@ class Scheduler:
         account = flight.account
         if isinstance(result, BalancekitError):
             moment = self._moment()
-            if flight.first_sent_at is not None:
-                self._recorder.failed(flight, result, sent_at=flight.first_sent_at, moment=moment)
+            self._recorder.failed(flight, result, moment)
             self._flights.land(flight, account.to_failure(result, moment))
             return
         self._recorder.succeeded(flight, result, flight.sent or self._moment())

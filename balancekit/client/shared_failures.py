@@ -18,27 +18,28 @@ from balancekit.stores.fail_open import FailOpenStore
 MAX_TEXT: Final = 500
 """How many characters of a message or a hint are shared."""
 
-_LOOK_UP_INTERVAL: Final = 1.0
-"""For how many seconds it is enough to have looked up the cooldown of an origin."""
+_LOOK_UP_INTERVAL: Final = 0.05
+"""For how many seconds it is enough to have looked up the cooldown of an origin: as long as hearing of it takes."""
 
 _KINDS: Final = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ProviderError)
 }
 
 
-def write_failure(error: BalancekitError) -> str | None:
-    """Write what a read ended with; None for an error that only this process can understand."""
+def write_failure(error: BalancekitError, took: float = 0.0) -> str | None:
+    """Write what a read ended with, and after how many seconds; None for what only this process can understand."""
     # An adapter may derive from our errors.
     kind = next((kind for kind in type(error).__mro__ if _KINDS.get(kind.__name__) is kind), None)
     if not isinstance(error, ProviderError) or kind is None:
         return None
     facts = {"message": error.message, "code": error.code, "hint": error.hint}
     short = {name: None if text is None else excerpt(str(text), MAX_TEXT) for name, text in facts.items()}
-    return json.dumps({"kind": kind.__name__, "status": error.status, "retryable": error.retryable, **short})
+    known = {"kind": kind.__name__, "status": error.status, "retryable": error.retryable, "took_ms": round(took * 1000)}
+    return json.dumps(known | short)
 
 
-def read_failure(text: str, account: Account) -> ProviderError | None:
-    """Return the error of an account that another process has written; None for any other text."""
+def read_failure(text: str, account: Account) -> tuple[ProviderError, float] | None:
+    """Return the error of an account that another process has written, and its seconds; None for any other text."""
     try:
         facts = decode_json(text.encode())
     except ValueError:
@@ -51,8 +52,9 @@ def read_failure(text: str, account: Account) -> ProviderError | None:
             "code": str() | None as code,
             "hint": str() | None as hint,
             "retryable": bool(retryable),
+            "took_ms": int(took),
         } if name in _KINDS:
-            return _KINDS[name](
+            error = _KINDS[name](
                 excerpt(message, MAX_TEXT),
                 account=account.label,
                 provider=account.provider,
@@ -61,6 +63,7 @@ def read_failure(text: str, account: Account) -> ProviderError | None:
                 retryable=retryable,
                 hint=None if hint is None else excerpt(hint, MAX_TEXT),
             )
+            return error, max(0, took) / 1000
         case _:
             return None
 
@@ -79,10 +82,13 @@ class SharedFailures:
     def learn(self, account: Account, stored: Stored, moment: Moment) -> bool:
         """Take what is stored of the last read of an account; returns whether that is a failure that was not known."""
         failure = stored.failure
-        error = None if failure is None else read_failure(failure.text, account)
-        if failure is None or error is None:
+        read = None if failure is None else read_failure(failure.text, account)
+        if failure is None or read is None:
             return False
-        if not account.state.learn_failure(error, age=failure.age, cooldown=failure.cooldown, moment=moment):
+        error, took = read
+        if not account.state.learn_failure(
+            error, age=failure.age, took=took, cooldown=failure.cooldown, version=stored.version, moment=moment
+        ):
             return False
         self._on_read(account)
         return True
@@ -110,9 +116,9 @@ class SharedFailures:
             (stored,) = await self._store.get([origin.key])
             self.learn_cooldown(origin, stored, Moment.of(self._clock))
 
-    def share(self, account: Account, error: BalancekitError, *, version: str, cooldown: float) -> None:
-        """Share what a read has ended with, for as long as the account is in its cooldown."""
-        if cooldown > 0 and (text := write_failure(error)) is not None:
+    def share(self, account: Account, error: BalancekitError, *, took: float, version: str, cooldown: float) -> None:
+        """Share what a read ended with `took` seconds after its request, as long as the account is in its cooldown."""
+        if cooldown > 0 and (text := write_failure(error, took)) is not None:
             self._put(account.key, text, version, cooldown)
 
     def share_cooldown(self, origin: Origin) -> None:

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from balancekit import AuthenticationError, ServiceUnavailableError
-from balancekit.client.account_state import AccountState, Moment
+from balancekit.client.account_state import AccountState, Moment, next_question
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -14,6 +14,12 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def at(seconds, *, wall=None):
     """Return a moment so many seconds after the start; by the wall clock too, unless that was set."""
     return Moment(seconds, START.timestamp() + (seconds if wall is None else wall) - seconds)
+
+
+def fail(state, error, *, sent_at, moment, **settings):
+    """Note a read of one request, which failed, at the account's present version unless another is given."""
+    given = {"begun_at": sent_at, "version": state.version} | settings
+    state.failed(error, sent_at=sent_at, moment=moment, **given)
 
 
 def outage(**facts):
@@ -70,6 +76,7 @@ def test_a_snapshot_is_fresh_for_those_who_accept_its_age(state, snapshot):
 def test_a_snapshot_is_as_old_as_its_provider_reports(state, snapshot):
     """What the provider held a minute before the request is a minute older for those who accept an age."""
     reported = attrs.evolve(snapshot(0), reported_at=START - timedelta(seconds=60))
+    state.version = "1"
     state.keep(reported, sent_at=0.0, version="1")
 
     assert state.fresh("1", 70.0, at(10)) is reported
@@ -123,19 +130,29 @@ def test_an_invalidation_makes_the_last_snapshot_stale(state, snapshot):
 
 
 def test_a_version_that_was_asked_for_before_an_invalidation_is_not_taken(state):
-    """The store may have returned it before it heard of the change."""
+    """The store may have returned it before it heard of the change, in the same tick of the clock."""
+    question = next_question()
     state.invalidate(at(5))
     local = state.version
-    state.learn_version("old", asked_at=4)
+    state.learn_version("old", question=question)
     late = state.version
-    state.learn_version("new", asked_at=6)
+    state.learn_version("new", question=next_question())
 
     assert (late, state.version) == (local, "new")
 
 
+def test_a_version_is_that_of_the_latest_question(state):
+    """The answer to an earlier one, which comes later, does not bring the former version back."""
+    earlier, later = next_question(), next_question()
+    state.learn_version("new", question=later)
+    state.learn_version("old", question=earlier)
+
+    assert state.version == "new"
+
+
 def test_a_failure_is_remembered_until_its_cooldown_is_over(state):
     """Within it, callers are given the failure again, with its age and the time that is left; afterwards none."""
-    state.failed(outage(), sent_at=0, moment=at(1))
+    fail(state, outage(), sent_at=0, moment=at(1))
     remembered = state.remembered_failure(at(1.5))
 
     assert (remembered.message, 0 < remembered.retry_after <= 0.7) == ("down (0 s ago)", True)
@@ -145,7 +162,7 @@ def test_a_failure_is_remembered_until_its_cooldown_is_over(state):
 
 def test_each_caller_is_given_an_error_of_its_own(state):
     """Raised by thousands, one object would collect all their frames."""
-    state.failed(outage(), sent_at=0, moment=at(0))
+    fail(state, outage(), sent_at=0, moment=at(0))
 
     assert state.remembered_failure(at(0.1)) is not state.remembered_failure(at(0.1))
 
@@ -153,7 +170,7 @@ def test_each_caller_is_given_an_error_of_its_own(state):
 def test_a_rejected_key_is_left_alone_for_a_minute(state):
     """Trying again changes nothing."""
     rejected = AuthenticationError("no", account="shop", provider="bank")
-    state.failed(rejected, sent_at=0, moment=at(0))
+    fail(state, rejected, sent_at=0, moment=at(0))
 
     assert state.remembered_failure(at(59)) is not None
     assert state.remembered_failure(at(61)) is None
@@ -162,7 +179,7 @@ def test_a_rejected_key_is_left_alone_for_a_minute(state):
 @pytest.mark.parametrize("end", ["success", "invalidation"])
 def test_a_cooldown_ends_with_a_success_or_a_change(state, end):
     """Whatever shows that it is worth asking again."""
-    state.failed(outage(), sent_at=0, moment=at(0))
+    fail(state, outage(), sent_at=0, moment=at(0))
     if end == "success":
         state.succeeded(sent_at=0.1, moment=at(0.1))
     else:
@@ -174,7 +191,7 @@ def test_a_cooldown_ends_with_a_success_or_a_change(state, end):
 def test_a_failure_of_an_earlier_request_than_a_success_says_nothing_new(state):
     """A request that hung while a later one was responded to does not put the account down."""
     state.succeeded(sent_at=5, moment=at(5))
-    state.failed(outage(), sent_at=1, moment=at(11))
+    fail(state, outage(), sent_at=1, moment=at(11))
 
     assert (state.last_success, state.failure) == (START.timestamp() + 5, None)
 
@@ -183,8 +200,8 @@ def test_a_status_knows_since_when_an_account_is_down(state):
     """The first of several failures, and the last success before it."""
     assert state.last_success is None
     state.succeeded(sent_at=0, moment=at(1))
-    state.failed(outage(), sent_at=2, moment=at(3))
-    state.failed(outage(), sent_at=10, moment=at(12))
+    fail(state, outage(), sent_at=2, moment=at(3))
+    fail(state, outage(), sent_at=10, moment=at(12))
 
     start = START.timestamp()
     assert state.failure is not None
@@ -193,27 +210,90 @@ def test_a_status_knows_since_when_an_account_is_down(state):
 
 def test_a_snapshot_that_a_store_could_not_take_is_preferred_to_the_one_that_it_has(state, snapshot):
     """At the same version the younger one counts; the wall clocks of two machines say nothing of which that is."""
-    state.keep(snapshot(10), sent_at=10.0, version="1")
+    state.version = "1"
+    own = snapshot(10)
+    state.keep(own, sent_at=10.0, version="1")
 
-    assert state.is_newer(snapshot(20), "1", age=11, moment=at(11))
-    assert state.is_newer(snapshot(10), "1", age=0.5, moment=at(11))
-    assert not state.is_newer(snapshot(0), "1", age=0.5, moment=at(13))
+    state.keep_stored(snapshot(20), age=11, version="1", moment=at(11))
+    assert state.last is own
+    state.keep_stored(younger := snapshot(0), age=0.5, version="1", moment=at(13))
+    assert state.last is younger
 
 
-def test_what_a_store_has_from_before_an_invalidation_is_not_taken(state, snapshot):
+def test_what_a_store_has_from_before_an_invalidation_is_not_valid(state, snapshot):
     """A store that leads back to an earlier server has forgotten the change; what was sent since then is good."""
+    state.version = "1"
+    state.keep(snapshot(0), sent_at=0.0, version="1")
     state.invalidate(at(5.2), since=5)
+    state.learn_version("1", question=next_question())
 
-    assert state.is_newer(snapshot(0), "1", age=5.01, moment=at(10))
-    assert not state.is_newer(snapshot(6), "1", age=4.99, moment=at(10))
+    own = state.is_valid
+    state.keep_stored(snapshot(4), age=5.01, version="1", moment=at(10))
+    early = state.is_valid
+    state.keep_stored(snapshot(6), age=4.99, version="1", moment=at(10))
+
+    assert (own, early, state.is_valid) == (False, False, True)
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["the store's", "this process's"])
+def test_a_valid_snapshot_is_preferred_to_a_later_one_from_before_a_change(state, snapshot, stored):
+    """As in a store: the request of the other was the later one, but it was sent at an earlier version."""
+    state.version = "2"
+    valid, other = snapshot(1, "2"), snapshot(2)
+    state.keep(other, sent_at=2.0, version="1")
+    if stored:
+        state.keep_stored(valid, age=9, version="2", moment=at(10))
+    else:
+        state.keep(valid, sent_at=1.0, version="2")
+    state.keep(other, sent_at=3.0, version="1")
+    state.keep_stored(snapshot(4), age=1, version=None, moment=at(10))
+
+    assert state.last is valid
+
+
+def test_a_snapshot_of_a_store_is_dated_once_as_it_enters(state, snapshot):
+    """A replica whose clock is an hour ahead makes nothing younger, and the snapshot is known when it comes again."""
+    stored = snapshot(3600)
+    dated = state.date(stored, age=10, moment=at(10))
+    state.keep_stored(dated, age=10, version="1", moment=at(10))
+
+    assert dated.fetched_at == START
+    assert state.date(stored, age=20, moment=at(20)) is dated
+    assert not state.keep_stored(dated, age=19.9, version="1", moment=at(20))
+
+
+def test_a_snapshot_of_a_replica_whose_clock_is_behind_is_as_old_as_the_store_says(state, snapshot):
+    """The clock of that machine says nothing of how old it is here."""
+    state.keep_stored(snapshot(-3600), age=10, version="1", moment=at(10))
+
+    assert state.age(at(20)) == 20
+
+
+def test_of_a_failure_and_a_success_that_counts_whose_request_was_sent_later(state):
+    """A read that began before the success, and tried again after it, has found the account down."""
+    state.succeeded(sent_at=5, moment=at(5))
+    state.failed(outage(), begun_at=0, sent_at=9, version=state.version, moment=at(11))
+
+    assert state.failure is not None
+
+
+@pytest.mark.parametrize(("took", "is_news"), [(8, False), (1, True)], ids=["sent before", "sent after"])
+def test_a_failure_of_another_process_is_ordered_by_its_request(state, took, is_news):
+    """It was put after the success, which its request was sent before, or was not."""
+    state.succeeded(sent_at=5, moment=at(5))
+    facts = {"age": 1, "cooldown": 5, "version": state.version, "moment": at(11)}
+
+    assert state.learn_failure(outage(), took=took, **facts) == is_news
+    assert (state.failure is not None) == is_news
 
 
 def test_a_failure_of_a_request_from_before_a_change_begins_no_cooldown(state):
     """The account may be read again at once; a failure of a request that was sent since then is remembered."""
+    version = state.version
     state.invalidate(at(5))
-    state.failed(outage(), sent_at=4, moment=at(6))
+    fail(state, outage(), sent_at=4, version=version, moment=at(6))
     early = state.remembered_failure(at(6))
-    state.failed(outage(), sent_at=6, moment=at(7))
+    fail(state, outage(), sent_at=6, moment=at(7))
 
     assert early is None
     assert state.remembered_failure(at(7)) is not None
@@ -221,7 +301,7 @@ def test_a_failure_of_a_request_from_before_a_change_begins_no_cooldown(state):
 
 def test_a_success_of_an_earlier_request_than_a_failure_does_not_end_it(state):
     """A slow response from before the key was revoked does not put the account up; that of a later request does."""
-    state.failed(outage(), sent_at=2, moment=at(3))
+    fail(state, outage(), sent_at=2, moment=at(3))
     state.succeeded(sent_at=1, moment=at(3.5))
     early = state.failure, state.remembered_failure(at(3.5)) is not None
     state.succeeded(sent_at=2, moment=at(4))

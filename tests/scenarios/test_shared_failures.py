@@ -238,7 +238,7 @@ def test_a_failure_in_a_store_is_short_and_in_one_line():
     error = ProviderError("m\n" * 9999, account="shop", provider="scripted", code="c" * 9999, hint="h\x1b" * 9999)
 
     text = write_failure(error)
-    read = read_failure(text, account())
+    read, _ = read_failure(text, account())
 
     assert len(text) < 4000
     assert max(len(read.message), len(read.code), len(read.hint)) <= 500
@@ -251,7 +251,7 @@ def test_the_error_of_an_adapter_of_ones_own_is_shared_as_what_it_derives_from()
     class OddError(AuthenticationError):
         """An error of somebody's own."""
 
-    read = read_failure(write_failure(OddError("no", account="shop", provider="scripted")), account())
+    read, _ = read_failure(write_failure(OddError("no", account="shop", provider="scripted")), account())
 
     assert type(read) is AuthenticationError
 
