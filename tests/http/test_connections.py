@@ -11,7 +11,7 @@ from balancekit import AggregateClient, CryptoprocessingProvider, Request
 from balancekit.http.connections import TooManyHeadsError, is_reused_connection
 from balancekit.http.transport import send
 from balancekit.sandbox.certificates import Authority, Certificate
-from tests.support.loopback_origin import OK, raw_response
+from tests.support.loopback_origin import OK, headers_of, raw_response
 from tests.support.thread_server import ThreadServer
 
 BALANCES = '{"data": [{"currency": "BTC", "type": "crypto", "balance": "%s"}]}'
@@ -202,3 +202,34 @@ async def test_informational_responses_for_ever_are_refused_on_any_connection():
                 await response.read()
             with pytest.raises(TooManyHeadsError):
                 await send(session, Request("POST", server.url))
+
+
+async def test_a_response_that_is_sent_twice_is_nobody_elses_without_reuse():
+    """Not even if the second one comes when the next request has been sent: a connection has one request."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            last = None
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(headers_of(head).get("Content-Length", 0)))
+                amount = b"111" if b"pk_aaaaaaaa" in head else b"222"
+                response = raw_response(200, BALANCES.encode() % amount)
+                writer.write(last or response)
+                last = response
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    providers = [
+        CryptoprocessingProvider(name, key="pk_" + name * 8, secret="s" * 32, base_url=base_url) for name in "ab"
+    ]
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with (
+        server,
+        aiohttp.ClientSession(connector=connector) as session,
+        AggregateClient(providers, session=session, concurrency=1) as client,
+    ):
+        merged = await client.fetch()
+
+    assert [merged.of(name).amount("BTC") for name in "ab"] == [111, 222]
