@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from typing import TypeAlias, cast
@@ -13,13 +12,15 @@ import attrs
 from balancekit.client.account_state import AccountState, Moment, own_copy
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
+from balancekit.http.echoes import KnownNames
 from balancekit.http.hints import HINTS
 from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import attach_cause, error_like, secrets_of
+from balancekit.http.redaction import attach_cause, credentials_of, error_like, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
-from balancekit.providers.base import BalanceProvider, HttpProvider
+from balancekit.money.exact_json import ShapeError
+from balancekit.providers.base import BalanceProvider, HttpProvider, checked_balances
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -42,6 +43,7 @@ class Account:
         init=False,
     )
     is_removed: bool = attrs.field(default=False, init=False)
+    _known_names: KnownNames = attrs.field(factory=KnownNames, init=False)
 
     @property
     def signs_time(self) -> bool:
@@ -95,20 +97,18 @@ class Account:
     def to_snapshot(self, balances: object, fetched_at: datetime) -> AccountBalances:
         """Make a snapshot of what the provider returned to a request that was sent at `fetched_at` (UTC).
 
-        Raises MalformedResponseError if that is anything but balances of this account.
+        Raises ShapeError if that is anything but balances of this account.
         """
-        if not isinstance(balances, Iterable):
-            reason = f"expected balances, got {type(balances).__name__}"
-        else:
-            # Outside the `try`: an exception of the adapter's own generator may have any text, so it is not shown here.
-            listed = tuple(cast("Iterable[object]", balances))
-            reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
-            try:
-                held = cast("tuple[Balance, ...]", listed)
-                return AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
-            except (TypeError, ValueError) as error:
-                reason = str(error)
-        raise MalformedResponseError(reason, account=self.label, provider=self.provider)
+        if not self._raises_ours:
+            balances = checked_balances(balances)
+            if balances:
+                self._known_names = self._known_names.check(balances, credentials_of(self.source))
+        reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
+        try:
+            held = cast("tuple[Balance, ...]", balances)
+            return AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
+        except ValueError as error:
+            raise ShapeError(str(error)) from None
 
     def to_failure(self, error: BalancekitError, moment: Moment) -> AccountFailure:
         """Make the outcome of a read that ended with an error, of which it has a copy."""
@@ -116,6 +116,8 @@ class Account:
 
     def to_error(self, raised: BaseException) -> BalancekitError:
         """Return the error that stands for what the account's provider raised, whatever that is."""
+        if isinstance(raised, ShapeError):
+            raised = MalformedResponseError(str(raised), account=self.label, provider=self.provider)
         if self._raises_ours and isinstance(raised, BalancekitError):
             # The frames would keep what it has read.
             return raised.with_traceback(None)

@@ -1,7 +1,5 @@
 """Reading the fields of a response: what each kind of field may hold, and the path of the one that is wrong."""
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
@@ -14,7 +12,6 @@ from balancekit.money.currencies import (
     normalize_code,
 )
 from balancekit.money.exact_json import (
-    MAX_VALUES,
     ShapeError,
     decode_counted,
     is_text,
@@ -30,7 +27,7 @@ Entries = Sequence[Mapping[str, Any]]
 
 _MAX_CACHED: Final = 2048
 
-_USUAL_REFERENCE: Final = 36
+_MAX_USUAL: Final = 36
 """How long a UUID is."""
 
 _Row = TypeVar("_Row")
@@ -136,24 +133,6 @@ def read_text(value: object) -> str:
     raise TypeError(f"expected a string, got {json_type_name(value)}")
 
 
-class _Unseen(threading.local):
-    def __init__(self) -> None:
-        # No response has more values, so those of the latest are all there.
-        self.texts: deque[str] = deque(maxlen=MAX_VALUES)
-
-
-unseen: Final = _Unseen()
-"""The texts that this thread has read for the first time, and that may repeat a credential of the request."""
-
-
-def forget_unseen() -> None:
-    """Read the texts as if for the first time, should they come again."""
-    for cache in _caches:
-        for text in unseen.texts:
-            cache.pop(text, None)
-    unseen.texts.clear()
-
-
 class _Cache(dict[object, _Value]):
     """The results of a function by the text it was given; bounded, since responses may hold any number of texts."""
 
@@ -164,7 +143,6 @@ class _Cache(dict[object, _Value]):
     def __missing__(self, value: object) -> _Value:
         text = read_text(value)
         result = self._read(text)
-        unseen.texts.append(text)
         if len(self) >= _MAX_CACHED:
             self.clear()
         # A JsonNumber equals its text and would find the result for it, so no text that could be a number is cached.
@@ -173,15 +151,10 @@ class _Cache(dict[object, _Value]):
         return result
 
 
-_caches: Final[list[_Cache[Any]]] = []
-
-
 def _cached(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
     """Make a reader that takes strings only and calls the function once for each of them."""
     # A dict finds a cached text without calling a Python function, which would make reading a response 2 % slower.
-    cache = _Cache(read)
-    _caches.append(cache)
-    return cache.__getitem__
+    return _Cache(read).__getitem__
 
 
 @_cached
@@ -208,7 +181,7 @@ def read_reference(value: object) -> str | None:
     if (
         type(value) is str
         and value
-        and len(value) <= _USUAL_REFERENCE
+        and len(value) <= _MAX_USUAL
         and value.isascii()
         and value.isprintable()
         and " " not in value
@@ -216,6 +189,4 @@ def read_reference(value: object) -> str | None:
         return value
     if value is None:
         return None
-    text = check_label(read_text(value))
-    unseen.texts.append(text)
-    return text
+    return check_label(read_text(value))

@@ -75,14 +75,18 @@ class Secrets:
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def repeated_in(self, texts: Iterable[str]) -> bool:
-        """Return whether names, such as those of currencies, can only come from a secret: a dozen characters of one."""
-        text = "\n".join(texts)
-        bare = _bare(text)
-        starts = range(len(bare) - _MIN_REPETITION + 1)
-        return any(bare[at : at + _MIN_REPETITION] in self._pieces for at in starts) or any(
-            len(secret) >= _MIN_SECRET and secret in text for secret in self._texts
+    def found_in(self, names: Iterable[str]) -> bool:
+        """Return whether a name has a secret in it, or is a dozen characters or more of one."""
+        secrets = [secret for secret in self._texts if len(secret) >= _MIN_SECRET]
+        return any(
+            secret in name or (len(name) >= _MIN_REPETITION and name in secret) for name in names for secret in secrets
         )
+
+    def repeated_in(self, names: Iterable[str]) -> bool:
+        """Return whether names have a dozen characters of a secret, or of one of its encodings, in a row."""
+        bare = _bare("\n".join(names))
+        starts = range(len(bare) - _MIN_REPETITION + 1)
+        return any(bare[at : at + _MIN_REPETITION] in self._pieces for at in starts)
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""

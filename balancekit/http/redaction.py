@@ -19,9 +19,10 @@ from yarl import URL
 
 from balancekit import errors
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
+from balancekit.http.echoes import KnownNames
 from balancekit.http.messages import MAX_EXCERPT, Request, excerpt
 from balancekit.http.quotations import Secrets, decodings
-from balancekit.http.secret import Secret, looks_like_words
+from balancekit.http.secret import Secret
 from balancekit.http.words import NOT_SHOWN, only_words
 
 _MIN_SECRET_LENGTH: Final = 4
@@ -47,6 +48,11 @@ _VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
 _WORDS: Final = re.compile(r"[A-Za-z._-]+")
 """A part of a path that is hardly a secret, such as `account.balance.getMany`."""
 
+_CREDENTIAL: Final = re.compile(
+    r"(?:auth|cookie|credential|key|password|secret|sign|token)(?!.*(?:id|method|name|user)$)", re.IGNORECASE
+)
+"""What is in the name of a header, or of a parameter in the query, that holds a credential."""
+
 _LABELS: Final = frozenset({"account", "provider"})
 
 _LINKS: Final = ("__cause__", "__context__")
@@ -68,14 +74,13 @@ _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
 
 
-def secrets_of(adapter: object, request: Request | None = None, *, words: bool = True) -> Secrets:
+def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
     """Return all that must not be shown of an adapter and of the request that it has built.
 
     Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
     labels, short ones and the harmless parts of URLs. Of the request it is the values of its query and headers, and
     the tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's
-    value between blanks count too, since a server may send a token back without its scheme. Without `words`, what
-    consists of short ones, such as the name of a chain that is asked for, is only a secret where it is marked as one.
+    value between blanks count too, since a server may send a token back without its scheme.
     """
     found: set[str] = set()
     # An adapter may be of any kind, and have built any request. What has been found by then counts.
@@ -85,13 +90,26 @@ def secrets_of(adapter: object, request: Request | None = None, *, words: bool =
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
-    if not words:
-        with suppress(Exception):
-            found -= {*filter(looks_like_words, found)}.difference(_texts_in(adapter, marked_only=True))
     labels: set[object] = set()
     with suppress(Exception):
         labels.update(getattr(adapter, name, None) for name in _LABELS)
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
+
+
+def credentials_of(adapter: object, request: Request | None = None) -> Secrets:
+    """Return the texts that are marked as secrets of an adapter, and what a request has under the name of a credential.
+
+    No response repeats these as the name of something. It may well repeat other values, such as the id of an account.
+    """
+    found: set[str] = set()
+    with suppress(Exception):
+        found.update(_texts_in(adapter, marked_only=True))
+    if request is not None:
+        with suppress(Exception):
+            named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
+            for value in (value for name, value in named if _CREDENTIAL.search(name)):
+                found.update((value, *value.split()))
+    return Secrets(found)
 
 
 def _values_of_headers(request: Request) -> Iterator[str]:
@@ -151,7 +169,7 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
             pending += cast("Iterable[object]", value)
-        elif _package_of(value) not in _FOREIGN:
+        elif not isinstance(value, KnownNames) and _package_of(value) not in _FOREIGN:
             pending += (held for _, held in _attributes_of(value))
 
 

@@ -6,15 +6,17 @@ import re
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from http import HTTPStatus
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
 import aiohttp
+import attrs
 
 from balancekit.errors import (
     AuthenticationError,
@@ -25,8 +27,8 @@ from balancekit.errors import (
     TransportError,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
+from balancekit.http.echoes import KnownNames
 from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, error_of, redact_detail
-from balancekit.http.fields import forget_unseen, unseen
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
     CACHED_HINT,
@@ -50,6 +52,7 @@ from balancekit.http.messages import (
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import (
     attach_cause,
+    credentials_of,
     error_like,
     exit_like,
     redact,
@@ -63,8 +66,12 @@ from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 from balancekit.providers.identity import Identity, Settings, identify, noting_settings
 
-_WHOLE: Final = frozenset({tuple, ReportedBalances})
-"""The types of balances that are all there."""
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+
+_code_of: Final = attrgetter("code")
+_chain_of: Final = attrgetter("chain")
+_reference_of: Final = attrgetter("reference")
+_fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
 
 _AS_IT_IS: Final = r"[^\x00-\x20\x7f#]*"
 """What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
@@ -120,12 +127,17 @@ class HttpProvider(ABC):
 
     _is_known_by_request = False
 
+    _known_names = KnownNames()
+    _reads_checked_fields = False
+
     def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
         """Have the constructor keep what it is given.
 
         Not if accounts are `known_by_request`: those with the same one are the same, whatever else they were made with.
         """
         super().__init_subclass__(**kwargs)
+        # The adapters of this package read each field by a function that checks it.
+        cls._reads_checked_fields = str(cls.read_response.__module__).startswith(_PACKAGE)
         cls._is_known_by_request = known_by_request
         if "__init__" in vars(cls) and not known_by_request:
             cls.__init__ = noting_settings(cls.__init__)  # type: ignore[method-assign] # a constructor of the same type
@@ -235,15 +247,19 @@ class HttpProvider(ABC):
                 if "Age" in response.headers:
                     self._check_uncached(response)
                 balances = self.read_response(response)
-                # An iterator of the adapter's own would raise its errors where they are not redacted.
-                if type(balances) not in _WHOLE:
-                    balances = tuple(balances)
-                # Rarely is there one.
-                if unseen.texts:
-                    self._check_unseen(request)
+                if not self._reads_checked_fields:
+                    balances = checked_balances(balances)
+                # Nearly always they are those of the last response.
+                if (
+                    [*map(_code_of, balances)],
+                    [*map(_chain_of, balances)],
+                    [*map(_reference_of, balances)],
+                ) != self._known_names.names:
+                    known = self._known_names.check(balances, credentials_of(self, request))
+                    # An adapter may be frozen.
+                    vars(self)["_known_names"] = known
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
-            forget_unseen()
             raised = error
         failure = self._failure_of(raised, request, response)
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
@@ -274,12 +290,6 @@ class HttpProvider(ABC):
         if origin_of(url) != origin_of(self.base_url):
             problem = "the request is for another origin than the base URL, so it was not sent"
             raise self._error(ProviderError, problem, hint=OTHER_ORIGIN_HINT)
-
-    def _check_unseen(self, request: Request) -> None:
-        """Raise ShapeError if a text that was read for the first time repeats a credential of the request."""
-        if secrets_of(self, request, words=False).repeated_in(unseen.texts):
-            raise ShapeError("the response repeats a credential of the request")
-        unseen.texts.clear()
 
     def _failure_of(
         self, raised: BaseException | None, request: Request | None, response: Response | None
@@ -360,6 +370,24 @@ class HttpProvider(ABC):
             if abs(error.clock_offset) > MAX_OFFSET:
                 error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
         return error
+
+
+def checked_balances(given: object) -> tuple[Balance, ...]:
+    """Return the balances that an adapter gives, each made anew by its constructor: it may have been made without.
+
+    Raises ShapeError if they are anything else, and whatever an iterator of the adapter's own raises.
+    """
+    if not isinstance(given, Iterable):
+        raise ShapeError(f"expected balances, got {type(given).__name__}")
+    made: list[Balance] = []
+    for index, balance in enumerate(cast("Iterable[object]", given)):
+        if not isinstance(balance, Balance):
+            raise ShapeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
+        try:
+            made.append(Balance(*_fields_of(balance)))
+        except Exception as error:  # noqa: BLE001 - a class that derives from it may raise anything
+            raise ShapeError(f"balances[{index}]: {error}") from None
+    return ReportedBalances(made, reported_at=given.reported_at) if isinstance(given, ReportedBalances) else tuple(made)
 
 
 def _to_amount(amount: Decimal | int | str) -> Decimal:

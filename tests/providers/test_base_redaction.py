@@ -11,8 +11,6 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -21,8 +19,6 @@ from balancekit import (
     AssetType,
     AuthenticationError,
     BadRequestError,
-    CryptoprocessingProvider,
-    GetManyProvider,
     HttpProvider,
     MalformedResponseError,
     ProviderError,
@@ -33,7 +29,6 @@ from balancekit import (
 )
 from balancekit.http.fields import read_chain, read_entries
 from balancekit.money.balances import construct_balances
-from balancekit.providers import base
 
 PASSWORD = "p@ssw0rd&tiger"
 
@@ -302,67 +297,6 @@ async def test_an_error_that_aiohttp_raises_in_an_adapter_shows_no_query(everyth
     assert type(failure.error) is AuthenticationError
     assert "tkn5f2b" not in everything_shown_by(failure.error)
     assert b"tkn5f2b" not in pickle.dumps(failure)
-
-
-KEY = "pk_9f3aK27dQ81mZx04Lw"
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [lambda key, signature: [key], lambda key, signature: [signature[:32], signature[32:64]],
-     lambda key, signature: ["BTC", key[4:18]], lambda key, signature: [base64.b64encode(key.encode()).decode()[:32]]],
-    ids=["key", "signature", "a piece", "base64"],
-)  # fmt: skip
-async def test_a_200_that_repeats_credentials_is_malformed_each_time(wire, everything_shown_by, pieces):
-    """A server that sends everything back, however shaped, puts no key into a result."""
-    provider = CryptoprocessingProvider("shop", key=KEY, secret="a-secret-of-the-shop")
-    headers = provider.build_request(now=0, nonce="").headers
-    codes = pieces(headers["X-Processing-Key"], headers["X-Processing-Signature"])
-    lines = [{"currency": code, "type": "crypto", "balance": "1"} for code in codes]
-    wire.outcome = Response(200, body=json.dumps({"data": lines}).encode())
-
-    for _ in range(2):
-        failure = await failure_of(provider)
-
-        assert type(failure) is MalformedResponseError
-        assert failure.message == "the response repeats a credential of the request"
-        assert not [code for code in codes if len(code) > 3 and code in everything_shown_by(failure)]
-
-
-async def test_a_credential_before_thousands_of_new_codes_is_malformed(wire):
-    """However many texts a response has, each is compared."""
-    lines = [{"currency": code, "type": "crypto", "balance": "1"} for code in (KEY, *(f"C{n}" for n in range(4_000)))]
-    wire.outcome = Response(200, body=json.dumps({"data": lines}).encode())
-
-    failure = await failure_of(CryptoprocessingProvider("shop", key=KEY, secret="a-secret-of-the-shop"))
-
-    assert failure.message == "the response repeats a credential of the request"
-
-
-@pytest.mark.parametrize("field", ["code", "chain", "id"])
-async def test_no_field_of_a_balance_repeats_a_signature(monkeypatch, field):
-    """The fields are names, and a name may be anything."""
-    key = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    provider = GetManyProvider("shop", key_id="kid_0123456789abcdef", signing_key=base64.b64encode(key).decode())
-
-    async def send_back(session, request):
-        signature = request.headers["Bs-Signature"]
-        held = {"value": "1", "decimals": 0, "code": "BTC", "chain": "bitcoin"}
-        line = {"id": "b-1", "balance": held}
-        (line if field == "id" else held)[field] = signature if field == "id" else signature[:32]
-        return Response(200, body=json.dumps({"data": [line]}).encode())
-
-    monkeypatch.setattr(base, "send", send_back)
-
-    assert (await failure_of(provider)).message == "the response repeats a credential of the request"
-
-
-async def test_a_name_that_is_a_part_of_a_label_is_no_credential(wire):
-    """A key may be called after a chain."""
-    provider = CryptoprocessingProvider("shop", key="bitcoin-shop-1", secret="a-secret-of-the-shop")
-    wire.outcome = Response(200, body=b'{"data": [{"currency": "BITCOIN", "type": "crypto", "balance": "1"}]}')
-
-    assert [balance.currency for balance in await provider.fetch_balances(None)] == ["BITCOIN"]
 
 
 class Lazy(Form):
