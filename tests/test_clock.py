@@ -68,9 +68,12 @@ async def test_a_deadline_passes_in_a_time_that_is_set(sandbox, frozen):
     assert "before the deadline of 0.05 s" in str(merged.failures[0].error)
 
 
-async def test_a_frozen_event_loop_is_refused():
+@pytest.mark.parametrize("calls", [0, 1], ids=["from the first call on", "later"])
+async def test_a_frozen_event_loop_is_refused(calls):
     """Where the loop's own time stands still nothing would ever end: the message says what to do instead."""
-    async with AggregateClient([QuickTill()]) as client:
+    async with AggregateClient([QuickTill(takes=0)]) as client:
+        for _ in range(calls):
+            await client.fetch()
         with (
             freeze_time(NOON),
             pytest.raises(RuntimeError, match=r"freeze_time\(\.\.\., real_asyncio=True\), or .*ManualClock"),

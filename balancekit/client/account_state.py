@@ -79,10 +79,9 @@ class AccountState:
     origin_cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     waiting_since: float | None = None
     requested_at: float = -math.inf
-    # Of the wall clock, in Unix seconds.
-    last_success: float | None = None
-    last_failure: float | None = None
-    down_since: float | None = None
+    last_success: Moment | None = None
+    last_failure: Moment | None = None
+    down_since: Moment | None = None
     _failed_at: float = -math.inf
     # When the last request that failed here was sent.
     _failure_sent_at: float = -math.inf
@@ -187,7 +186,7 @@ class AccountState:
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded; a failure of a later one remains."""
         if sent_at >= self._succeeded_at:
-            self._succeeded_at, self.last_success = sent_at, sent_at + moment.ahead
+            self._succeeded_at, self.last_success = sent_at, Moment(sent_at, moment.ahead)
         if self.failure is not None and sent_at >= self._failure_sent_at:
             self.failure = self.down_since = None
             self.cooldown.end()
@@ -211,7 +210,7 @@ class AccountState:
         # A failure from before the balances may have changed does not keep anybody from looking now.
         if cools_down and version == self.version:
             self.cooldown.begin(error, sent_at=begun_at, now=moment.now)
-        self._fail(error, sent_at, moment.now, moment.wall)
+        self._fail(error, sent_at, moment)
 
     def learn_failure(
         self, error: BalancekitError, *, age: float, took: float, cooldown: float, version: str, moment: Moment
@@ -226,14 +225,14 @@ class AccountState:
         if version != self.version or sent_at <= max(self._failure_sent_at, self._succeeded_at):
             return False
         self.cooldown.learn(cooldown, age=age, now=moment.now)
-        self._fail(error, sent_at, failed_at, moment.wall - age)
+        self._fail(error, sent_at, Moment(failed_at, moment.ahead))
         return True
 
-    def _fail(self, error: BalancekitError, sent_at: float, failed_at: float, wall: float) -> None:
-        self.failure, self._failed_at, self.last_failure = error, failed_at, wall
+    def _fail(self, error: BalancekitError, sent_at: float, moment: Moment) -> None:
+        self.failure, self._failed_at, self.last_failure = error, moment.now, moment
         self._failure_sent_at = max(self._failure_sent_at, sent_at)
         if self.down_since is None:
-            self.down_since = wall
+            self.down_since = moment
 
     def remembered_failure(self, moment: Moment) -> BalancekitError | None:
         """Return what the last read ended with, with its age, if the account is not to be read again yet."""
@@ -312,6 +311,6 @@ def own_copy(error: BalancekitError) -> BalancekitError:
     return own
 
 
-def utc(seconds: float | None) -> datetime | None:
-    """Return a moment of the wall clock, if there is one."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def utc(then: Moment | None, moment: Moment) -> datetime | None:
+    """Return a moment, if there is one, as it is to be shown now: earlier if the wall clock has been set back."""
+    return None if then is None else datetime.fromtimestamp(then.now + min(then.ahead, moment.ahead), UTC)

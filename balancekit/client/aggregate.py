@@ -134,9 +134,10 @@ class AggregateClient:
         account that has just failed, without a request, until its cooldown is over: a second, up to a minute if it goes
         on failing. No caller's request goes to an origin that has responded 429 before the time that it asked for.
 
-        An account that cannot be read is in `failures` and makes the result not `complete`; with `strict` it raises
-        IncompleteError, which carries the same result as `partial`. If its last snapshot is no older than
-        `stale_if_error` seconds, the totals hold that one instead, marked as `stale`; it stays a failure.
+        An account that cannot be read is in `failures` and makes the result not `complete`, as does a snapshot that is
+        `stale`; with `strict` that raises IncompleteError, which carries the same result as `partial`. If the last
+        snapshot of one that failed is no older than `stale_if_error` seconds, the totals hold that one instead, marked
+        as `stale`; it stays a failure.
 
         After `deadline` seconds (those of the client at most, and by default) the call ends with what has arrived. What
         was asked by then goes on for later callers until the client's own deadline.

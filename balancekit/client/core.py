@@ -163,12 +163,13 @@ class ClientCore:
     async def ready(self) -> Runtime:
         """Return the part in the running event loop, which is made at its first use there."""
         self.check_open()
+        # Each time: a test may freeze it in the middle.
+        check_time_passes()
         earlier = self.runtime
         if earlier is not None and earlier.loop is asyncio.get_running_loop() and not earlier.has_ended:
             return earlier
         if earlier is not None and earlier.is_in_use:
             raise RuntimeError("the client is in use in another event loop; for threads there is balancekit.blocking")
-        check_time_passes()
         pending = None if earlier is None or earlier.store is None else earlier.store.pending_invalidations
         # Everything of this loop is made before the first await, since other callers may come then.
         runtime = self.runtime = Runtime.make(

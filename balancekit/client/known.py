@@ -39,10 +39,10 @@ def status_of(account: Account, moment: Moment) -> AccountStatus:
         account=account.label,
         provider=account.provider,
         up=False if error is not None else is_known or None,
-        last_success=utc(state.last_success),
-        last_failure=utc(state.last_failure),
-        down_since=None if error is None else utc(state.down_since or state.last_failure),
-        next_attempt=utc(moment.wall + remaining) if remaining > 0 else None,
+        last_success=utc(state.last_success, moment),
+        last_failure=utc(state.last_failure, moment),
+        down_since=None if error is None else utc(state.down_since or state.last_failure, moment),
+        next_attempt=utc(Moment(moment.now + remaining, moment.ahead), moment) if remaining > 0 else None,
         error=error,
     )
 

@@ -157,9 +157,12 @@ class MergedBalances:
         return attrs.evolve(self, totals=tuple(total for total in self.totals if total.amount))
 
     def raise_for_failures(self) -> None:
-        """Raise IncompleteError, which carries this result as `partial`, if any account could not be read."""
-        if self.failures:
-            raise IncompleteError(self.notice or "", [failure.error for failure in self.failures], self)
+        """Raise IncompleteError, which carries this result as `partial`, unless it is complete.
+
+        It holds the error of each account that could not be read, or whose balances may have changed since they were.
+        """
+        if not self.complete:
+            raise IncompleteError(self.notice or "", views.why_incomplete(self.accounts, self.failures), self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""

@@ -193,7 +193,7 @@ def test_a_failure_of_an_earlier_request_than_a_success_says_nothing_new(state):
     state.succeeded(sent_at=5, moment=at(5))
     fail(state, outage(), sent_at=1, moment=at(11))
 
-    assert (state.last_success, state.failure) == (START.timestamp() + 5, None)
+    assert (state.last_success.wall, state.failure) == (START.timestamp() + 5, None)
 
 
 def test_a_status_knows_since_when_an_account_is_down(state):
@@ -205,7 +205,8 @@ def test_a_status_knows_since_when_an_account_is_down(state):
 
     start = START.timestamp()
     assert state.failure is not None
-    assert [state.last_success, state.down_since, state.last_failure] == [start, start + 3, start + 12]
+    moments = state.last_success, state.down_since, state.last_failure
+    assert [moment.wall for moment in moments] == [start, start + 3, start + 12]
 
 
 def test_a_snapshot_that_a_store_could_not_take_is_preferred_to_the_one_that_it_has(state, snapshot):

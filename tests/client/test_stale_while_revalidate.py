@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from balancekit import RateLimitedError
+from balancekit import IncompleteError, RateLimitedError
 from tests.support.providers import Scripted, outage
 
 
@@ -31,6 +31,18 @@ def test_an_old_snapshot_is_given_at_once_marked_as_stale(with_quick_till, max_a
 
     assert (took, first.amount("BTC", partial=True), first.complete, first.accounts[0].stale) == (0, 1, False, True)
     assert (second.amount("BTC"), second.accounts[0].stale) == (2, False)
+
+
+def test_a_strict_caller_takes_nothing_stale(with_quick_till):
+    """A program that goes on only with what is held now is not given an old total."""
+
+    async def steps(client, till):
+        await client.fetch()
+        await client.invalidate("till")
+        with pytest.raises(IncompleteError):
+            await client.fetch(max_age=1, stale_while_revalidate=3600, strict=True)
+
+    with_quick_till(steps)
 
 
 @pytest.mark.parametrize("max_age", [0, 5])

@@ -298,6 +298,16 @@ def test_an_account_that_an_earlier_snapshot_stands_in_for_is_one_account(make_s
         merged.raise_for_failures()
 
 
+def test_a_stale_snapshot_raises_as_a_failure_does(make_snapshot):
+    """No total that may be old is taken for what is held; the error says of which account that is."""
+    merged = merge([make_snapshot("a", stale=True), make_snapshot("b")])
+
+    with pytest.raises(IncompleteError, match="may have changed since: a") as caught:
+        merged.raise_for_failures()
+
+    assert [error.account for error in caught.value.exceptions] == ["a"]
+
+
 def test_nothing_is_raised_without_failures(make_snapshot):
     """A complete result raises nothing."""
     merge([make_snapshot("a", ("BTC", "1"))]).raise_for_failures()

@@ -146,6 +146,20 @@ async def test_a_watch_shows_no_balance_of_the_future(wall):
     assert all(snapshot.fetched_at <= datetime.now(UTC) for snapshot in state.accounts)
 
 
+async def test_no_status_is_of_the_future(wall):
+    """What was noted before the clock was set back is dated by the clock as it is now."""
+    till = QuickTill(takes=0)
+    async with AggregateClient([till]) as client:
+        wall.ahead = HOUR
+        await client.fetch()
+        till.broken = True
+        await client.fetch()
+        wall.ahead = 0.0
+        status = client.status()["till"]
+
+    assert max(status.last_success, status.last_failure, status.down_since).timestamp() <= time.time()
+
+
 async def test_a_snapshot_of_another_process_is_as_old_as_the_store_says(wall):
     """The clock of the replica that read it may be an hour ahead of this one."""
     clock = Clock(0.0)
