@@ -272,4 +272,6 @@ def transport_error(
         failure = kind(message, account=account, provider=provider, hint=hint)
     # The password of a proxy is not among the secrets.
     failure.__cause__ = None if is_of_proxy else clean(error, Secrets.of(secrets))
+    if failure.__cause__ is None and isinstance(error, LostKeepaliveError):
+        failure.__cause__ = LostKeepaliveError()
     return failure

@@ -30,6 +30,7 @@ from balancekit.http.transport import (
     MAX_RESPONSE_BODY,
     USER_AGENT,
     BodyTooLargeError,
+    LostKeepaliveError,
     is_lost_keepalive,
     send,
     transport_error,
@@ -637,6 +638,16 @@ async def test_a_kept_alive_connection_is_lost_if_it_ends_before_the_response(se
 
     assert type(failure) is TransportError
     assert failure.message == "LostKeepaliveError: Server disconnected"
+    assert is_lost_keepalive(failure)
+
+
+def test_a_lost_connection_is_one_whatever_its_reason_says():
+    """A reason with more than words and numbers is dropped, and the request is sent again all the same."""
+    error = LostKeepaliveError(f"lost: https://pay.example/?key={CANARY}")
+
+    failure = transport_error(error, account="shop", provider="fake")
+
+    assert failure.__cause__ is not error
     assert is_lost_keepalive(failure)
 
 
