@@ -5,7 +5,6 @@ Nothing of pydantic is imported: it asks a class by name, and its schemas are pl
 
 import json
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import Any, Final, TypeVar, cast
 
 _PATH: Final = "schemas/balances.schema.json"
@@ -16,6 +15,9 @@ _Result = TypeVar("_Result")
 
 def read_schema() -> dict[str, Any]:
     """Return the JSON Schema of the format of results."""
+    # Most programs never ask for it, and it imports twenty modules.
+    from importlib import resources
+
     return cast("dict[str, Any]", json.loads(resources.files("balancekit").joinpath(_PATH).read_text("utf-8")))
 
 
