@@ -30,7 +30,7 @@ def _runs(version: str) -> bool:
 PRESENT = [version for version in SUPPORTED + COMING if _runs(version)] or [sys.executable]
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "typing", "tests", "build"]
+nox.options.sessions = ["lint", "typing", "tests", "examples", "build"]
 nox.options.stop_on_first_error = False
 
 
@@ -79,6 +79,14 @@ def tests(session: nox.Session) -> None:
     server = session.run("python", "-m", "tests.support.redis_server", silent=True)
     # Without a server the floor holds for the code that could run.
     session.run("coverage", "report", *([] if server else ["--omit=*/stores/redis/*"]))
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Start, use and stop the programs in `examples/`, in an environment of their own: some need older libraries."""
+    session.install("-e", ".[cli,redis]", *_group("examples"), "mypy")
+    session.run("mypy", "examples")
+    session.run("pytest", "tests/examples", *session.posargs)
 
 
 @nox.session(python=PRESENT[0])

@@ -233,7 +233,7 @@ def test_a_command_exists(command):
             assert arguments[0] == "install"
             assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
         case known:
-            assert known in {"python3", "pytest", "nox"}
+            assert known in {"python3", "pytest", "nox", "celery"}
     for file in re.findall(r"\btests/\S+", command):
         assert (ROOT / file).exists()
 

@@ -17,7 +17,7 @@ async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monk
     monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
     monkeypatch.setattr(aiohttp_service, "AggregateClient", partial(AggregateClient, **QUICK))
     async with nothing_left(), asyncio.timeout(20):
-        runner = web.AppRunner(aiohttp_service.make_app(accounts.providers()), access_log=None)
+        runner = web.AppRunner(aiohttp_service.make_app(accounts.providers), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"

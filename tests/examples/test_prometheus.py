@@ -21,7 +21,7 @@ def scrape(port):
 async def test_a_scrape_asks_nobody_and_shows_what_is_known(accounts):
     """Before the first read nothing is up; after it, zeros are shown, and what is down or hung is not up."""
     async with nothing_left():
-        with Client(accounts.providers(), **QUICK) as client, exporter(client, 0) as port:
+        with Client(accounts.providers, **QUICK) as client, exporter(client, 0) as port:
             assert scrape(port) == {
                 'balancekit_up{account="shop"}': 0,
                 'balancekit_up{account="down"}': 0,

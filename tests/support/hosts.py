@@ -19,6 +19,8 @@ QUICK = {"timeout": 0.3, "deadline": 1.0, "attempts": 1}
 class Accounts:
     """Three accounts of a sandbox that runs in a thread: `shop` responds, `down` sends errors, `hung` nothing."""
 
+    aliases, client_settings = {}, QUICK
+
     def __init__(self, sandbox, loop):
         self.sandbox, self._loop = sandbox, loop
         self.shop = sandbox.add_cryptoprocessing("shop", {"BTC": "0.5", "ETH": "0", "USDC": "450"})
@@ -31,14 +33,15 @@ class Accounts:
         self.sandbox.fail("down", Fault(status=503), times=1000)
         self.sandbox.fail("hung", Fault(hang=True), times=1000)
 
+    @property
     def providers(self):
-        """Make the adapters, as a configuration does."""
+        """New adapters: with the settings above, what a configuration has."""
         kinds = {"shop": CryptoprocessingProvider, "down": GetManyProvider, "hung": GetManyProvider}
         return [kinds[each.label](each.label, **each.settings) for each in self.sandbox.accounts]
 
     def client(self, **settings):
         """Make a client that the program under test closes."""
-        return AggregateClient(self.providers(), **(QUICK | settings))
+        return AggregateClient(self.providers, **(QUICK | settings))
 
     async def settle(self, amount):
         """Settle a payment in BTC, deliver its webhook, and return the status of the response."""

@@ -1,0 +1,30 @@
+"""The tasks of examples/celery_tasks.py, run without a broker; the accounts are read over real sockets."""
+
+import pytest
+
+from tests.support.hosts import nothing_left
+
+pytest.importorskip("celery")
+from examples import celery_tasks
+from examples.celery_tasks import close, health, report
+
+
+@pytest.fixture
+def configured(accounts, monkeypatch):
+    """Have the tasks read these accounts."""
+    monkeypatch.setattr(celery_tasks, "load_config", lambda _: accounts)
+
+
+async def test_a_report_is_tried_again_while_an_account_is_down(accounts, configured):
+    """It ends with what could be read, marked as incomplete."""
+    async with nothing_left():
+        result = report.apply().get()
+
+        assert result["complete"] is False
+        assert [total["amount"] for total in result["totals"]] == ["0.5", "0", "450"]
+        assert len([each for each in accounts.sandbox.requests if each.account == "down"]) == 4
+        assert sorted(health.apply().get()) == ["down", "hung"]
+
+        accounts.sandbox.clear_faults()
+        assert report.apply().get()["complete"] is True
+        close()
