@@ -1,8 +1,9 @@
 """What a client knows of one account: the last snapshot, the last failure, and how old both are. Nothing here waits.
 
-What comes later has one order, here and in a store's `put`: of two snapshots the one that was read at the account's
-present version, or else the one whose request was sent later; so has a failure against a success. Which of two versions
-is the present one, no clock says, since it may stand still for a while: questions to a store are numbered.
+There is one order: of two snapshots, and of a failure and a success, the one whose request was sent later counts, and
+no number goes back. If that was read at an earlier version, the account is to be read again, whatever a store has.
+Which of two versions is the present one, no clock says, since it may stand still for a while: questions to a store are
+numbered.
 
 It may be read in another thread than the event loop's, which writes it: nothing is looked at twice that may change.
 
@@ -126,6 +127,13 @@ class AccountState:
         """
         return version == self.version and sent_at >= self._changed_at
 
+    def is_last(self, snapshot: AccountBalances, age: float, moment: Moment) -> bool:
+        """Return whether a snapshot that was requested `age` seconds ago is the last one, or later than that.
+
+        The store says how long ago: it counts the time in which this machine is suspended.
+        """
+        return snapshot is self.last or age <= elapsed(self.sent_at, self.ahead, moment)
+
     def invalidate(self, moment: Moment, *, since: float | None = None) -> None:
         """Note that the balances may have changed `since` then: no snapshot from before is valid.
 
@@ -138,25 +146,23 @@ class AccountState:
         self.cooldown.end()
 
     def keep(self, snapshot: AccountBalances, *, sent_at: float, version: str | None, is_reusable: bool = True) -> None:
-        """Keep a snapshot of this process as the last one, unless a better one is known.
+        """Keep a snapshot of this process as the last one, unless a later one is known.
 
         Without a version it is not known whether it is still valid. It is not reusable if nobody will be able to find
         that out.
         """
-        if (version == self.version, sent_at) >= (self._last_version == self.version, self.sent_at):
+        if sent_at >= self.sent_at:
             ahead = snapshot.fetched_at.timestamp() - sent_at
             self._keep(snapshot, sent_at, version, ahead=ahead, is_reusable=is_reusable)
 
     def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> bool:
         """Keep a snapshot that another process requested `age` seconds ago as the last one; returns whether it is news.
 
-        It is not if a better one is known. The store says how long ago that is: it counts the time in which this
-        machine is suspended. Without a version it is not valid.
+        It is not if a later one is known. Without a version it is not valid.
         """
         age = max(0.0, age)
-        is_current, was_valid = self.is_current(version, moment.now - age), self.is_valid
-        is_later = snapshot is not self.last and age <= elapsed(self.sent_at, self.ahead, moment)
-        if is_current < was_valid or (is_current == was_valid and not is_later):
+        is_current = self.is_current(version, moment.now - age)
+        if not self.is_last(snapshot, age, moment) or (snapshot is self.last and is_current <= self.is_valid):
             return False
         self._keep(snapshot, moment.now - age, version if is_current else None, ahead=moment.ahead)
         self.succeeded(sent_at=self.sent_at, moment=moment)

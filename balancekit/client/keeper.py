@@ -190,7 +190,10 @@ class Keeper:
         self._announce(account)
         if account.state.failure is not None:
             self._schedule_retry(account)
-        elif (schedule := self._schedules.get(account.label)) is not None and account.state.is_valid:
+        elif not account.state.is_valid:
+            if account.state.last is not None:
+                self._schedule_read(account)
+        elif (schedule := self._schedules.get(account.label)) is not None:
             schedule.cancel()
             del self._schedules[account.label]
 

@@ -56,6 +56,7 @@ class Leases:
             stored.valid
             and snapshot is not None
             and state.is_current(stored.version, sent_at)
+            and state.is_last(snapshot, moment.now - sent_at, moment)
             and sent_at - delay_of(snapshot) >= flight.since
         ):
             flight.version = stored.version

@@ -236,20 +236,22 @@ def test_what_a_store_has_from_before_an_invalidation_is_not_valid(state, snapsh
     assert (own, early, state.is_valid) == (False, False, True)
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["the store's", "this process's"])
-def test_a_valid_snapshot_is_preferred_to_a_later_one_from_before_a_change(state, snapshot, stored):
-    """As in a store: the request of the other was the later one, but it was sent at an earlier version."""
+def test_no_number_goes_back_to_a_valid_one_that_was_requested_earlier(state, snapshot):
+    """The later one may be from before a change, so that the account is to be read again."""
     state.version = "2"
-    valid, other = snapshot(1, "2"), snapshot(2)
-    state.keep(other, sent_at=2.0, version="1")
-    if stored:
-        state.keep_stored(valid, age=9, version="2", moment=at(10))
-    else:
-        state.keep(valid, sent_at=1.0, version="2")
-    state.keep(other, sent_at=3.0, version="1")
-    state.keep_stored(snapshot(4), age=1, version=None, moment=at(10))
+    state.keep(later := snapshot(2), sent_at=2.0, version="1")
 
-    assert state.last is valid
+    assert not state.keep_stored(snapshot(1), age=9, version="2", moment=at(10))
+    assert (state.last, state.is_valid) == (later, False)
+
+
+def test_the_last_snapshot_is_valid_once_a_store_says_so(state, snapshot):
+    """It was read at a version that this process had not learned."""
+    state.keep(last := snapshot(2), sent_at=2.0, version="1")
+    state.learn_version("2", question=next_question())
+
+    assert state.keep_stored(last, age=9, version="2", moment=at(10))
+    assert (state.last, state.is_valid) == (last, True)
 
 
 def test_a_snapshot_of_a_store_is_dated_once_as_it_enters(state, snapshot):

@@ -207,7 +207,7 @@ def run_in_loops(stress, *mains):
     return result
 
 
-SEEDS = (0, 1, 2, 4, 6, 8, 10, 12, 13, 18, 22, 24, 26)
+SEEDS = (0, 1, 2, 4, 6, 8, 10, 12, 13, 18, 22, 24, 26, 103)
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids="seed {}".format)
