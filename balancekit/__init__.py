@@ -75,6 +75,10 @@ if TYPE_CHECKING:
         HttpProvider as HttpProvider,
     )
     from balancekit.providers.cryptoprocessing import CryptoprocessingProvider as CryptoprocessingProvider
+    from balancekit.providers.exchange import (
+        MultiRequestProvider as MultiRequestProvider,
+        Token as Token,
+    )
     from balancekit.providers.getmany import GetManyProvider as GetManyProvider
     from balancekit.stores.base import SnapshotStore as SnapshotStore
     from balancekit.version import __version__ as __version__
@@ -109,6 +113,7 @@ _HOMES = {
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merge",
     "MinorUnits": "money.minor_units",
+    "MultiRequestProvider": "providers.exchange",
     "NotReadError": "errors",
     "Origins": "client.origins",
     "ProviderError": "errors",
@@ -124,6 +129,7 @@ _HOMES = {
     "Secret": "http.secret",
     "ServiceUnavailableError": "errors",
     "SnapshotStore": "stores.base",
+    "Token": "providers.exchange",
     "TotalChange": "money.changes",
     "TransportError": "errors",
     "UnexpectedRedirectError": "errors",

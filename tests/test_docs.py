@@ -76,7 +76,7 @@ def test_every_python_block_is_run():
     tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
-    assert len(PROGRAMS) == 25
+    assert len(PROGRAMS) == 26
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"MyBankProvider"},
         {"TestMyBankProvider"},

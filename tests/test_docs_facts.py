@@ -22,7 +22,7 @@ from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
-from balancekit.providers import base
+from balancekit.providers import base, exchange
 from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
@@ -58,6 +58,7 @@ QUOTED = {
         f"for more than {base._MAX_CACHED} s",
     ),
     "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
+    "docs/adapters.md": (f"at most {exchange.MAX_REQUESTS} requests",),
     "docs/client.md": (
         f"`{RETRY}`",
         f"up to {RETRY.first:g} s before the second attempt",

@@ -10,6 +10,7 @@ import attrs
 from balancekit.client import instrumentation
 from balancekit.client.account_state import Moment, elapsed
 from balancekit.client.flights import Flight
+from balancekit.client.further_permits import FurtherPermits
 from balancekit.client.leases import Leases
 from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
@@ -19,6 +20,7 @@ from balancekit.client.unread import no_permit
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http.clock_skew import use_offset
 from balancekit.http.connections import open_connections
+from balancekit.http.further_requests import use_before_next_request
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.transport import is_lost_keepalive, stand_in_for
 from balancekit.money.balances import AccountBalances
@@ -76,6 +78,7 @@ class Attempts:
     async def run(self, flight: Flight) -> AccountBalances | BalancekitError | RetryAfter:
         """Make one attempt, unless another process does or there is no permit yet."""
         origin, permit, is_sent = flight.account.origin, "", False
+        further: FurtherPermits | None = None
         try:
             if self._leases is not None and flight.may_share:
                 known, wait = await self._leases.acquire(flight)
@@ -94,8 +97,15 @@ class Attempts:
             if origin.cooldown.times and (wait := origin.cooldown.remaining(self._clock.monotonic())) > 0:
                 return RetryAfter(wait)
             is_sent = True
+            if hasattr(flight.account.source, "exchange"):
+                further = FurtherPermits(flight.account, flight, permit, self._leases, self._clock)
+                use_before_next_request(further.acquire_next)
             return await self._attempt(flight)
         finally:
+            if further is not None:
+                permit = further.shared
+                # This task goes on with other accounts.
+                use_before_next_request(None)
             if origin.limit is not None:
                 self._release_permits(flight, origin.limit, permit, is_sent=is_sent)
 

@@ -74,11 +74,11 @@ _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
 
 
-def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
-    """Return all that must not be shown of an adapter and of the request that it has built.
+def secrets_of(adapter: object, *requests: Request) -> Secrets:
+    """Return all that must not be shown of an adapter and of the requests that it has built for one read.
 
     Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
-    labels, short ones and the harmless parts of URLs. Of the request it is the values of its query and headers, and
+    labels, short ones and the harmless parts of URLs. Of a request it is the values of its query and headers, and
     the tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's
     value between blanks count too, since a server may send a token back without its scheme.
     """
@@ -86,7 +86,7 @@ def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
     # An adapter may be of any kind, and have built any request. What has been found by then counts.
     with suppress(Exception):
         found.update(_texts_in(adapter))
-    if request is not None:
+    for request in requests:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
@@ -96,15 +96,15 @@ def secrets_of(adapter: object, request: Request | None = None) -> Secrets:
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 
 
-def credentials_of(adapter: object, request: Request | None = None) -> Secrets:
-    """Return the texts that are marked as secrets of an adapter, and what a request has under the name of a credential.
+def credentials_of(adapter: object, *requests: Request) -> Secrets:
+    """Return the texts that are marked as secrets of an adapter, and what requests have under the name of a credential.
 
     No response repeats these as the name of something. It may well repeat other values, such as the id of an account.
     """
     found: set[str] = set()
     with suppress(Exception):
         found.update(_texts_in(adapter, marked_only=True))
-    if request is not None:
+    for request in requests:
         with suppress(Exception):
             named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
             for value in (value for name, value in named if _CREDENTIAL.search(name)):

@@ -239,7 +239,7 @@ class HttpProvider(ABC):
         balances: Sequence[Balance] = ()
         raised: BaseException | None = None
         try:
-            request = self.build_request(now=int(self.clock() + current_offset()), nonce=_new_nonce())
+            request = self.build_request(now=int(self.clock() + current_offset()), nonce=new_nonce())
             if self._destinations.fullmatch(request.url) is None:
                 self._check_destination(request.url)
             response = await send(session, request)
@@ -261,7 +261,7 @@ class HttpProvider(ABC):
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             raised = error
-        failure = self._failure_of(raised, request, response)
+        failure = self._failure_of(raised, () if request is None else (request,), response)
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
         request, response, balances, raised = None, None, (), None
         try:
@@ -282,26 +282,29 @@ class HttpProvider(ABC):
         """What matches the URLs below the base URL that are sent as they are."""
         return re.compile(rf"{re.escape(self.base_url)}(?:[/?]{_AS_IT_IS})?")
 
-    def _check_destination(self, url: str) -> None:
-        """Raise a ProviderError unless a URL is at the base URL's origin, and is sent as it is."""
+    def _check_destination(self, url: str, other_origins: Sequence[str] = ()) -> None:
+        """Raise a ProviderError unless a URL is at the base URL's origin, or at another, and is sent as it is."""
         if re.fullmatch(_AS_IT_IS, url) is None:
             problem = "the URL of the request has a character that has to be encoded, so it was not sent"
             raise self._error(ProviderError, problem, hint=UNENCODED_HINT)
-        if origin_of(url) != origin_of(self.base_url):
+        if origin_of(url) not in {origin_of(self.base_url), *other_origins}:
             problem = "the request is for another origin than the base URL, so it was not sent"
             raise self._error(ProviderError, problem, hint=OTHER_ORIGIN_HINT)
 
     def _failure_of(
-        self, raised: BaseException | None, request: Request | None, response: Response | None
+        self, raised: BaseException | None, requests: Sequence[Request], response: Response | None
     ) -> BaseException:
-        """Return what a read ends with; `raised` is None if it was an error response."""
+        """Return what a read ends with; `raised` is None if it was an error response.
+
+        `response` is that to the last of the `requests`, None if there was none.
+        """
         hidden = Secrets()
         try:
-            hidden = secrets_of(self, request)
+            hidden = secrets_of(self, *requests)
             if raised is None:
                 return self._error_of(cast("Response", response), hidden)
             if isinstance(raised, Exception):
-                return self._error_for(raised, request, response, hidden)
+                return self._error_for(raised, requests, response, hidden)
         except Exception as error:  # noqa: BLE001 - the hints, the clock and the reading of errors are the adapter's
             kind = ProviderError if response is None else error_class(response.status)
             status = None if response is None else response.status
@@ -312,12 +315,12 @@ class HttpProvider(ABC):
         return exit_like(raised, hidden)
 
     def _error_for(
-        self, raised: Exception, request: Request | None, response: Response | None, hidden: Secrets
+        self, raised: Exception, requests: Sequence[Request], response: Response | None, hidden: Secrets
     ) -> BalancekitError:
         name = type(raised).__name__
         if isinstance(raised, BalancekitError):
             return error_like(raised, hidden, account=self.account, provider=self.provider)
-        if request is None:
+        if not requests:
             failure = self._error(ProviderError, f"{name} while building the request")
         elif response is None:
             translated = transport_error(raised, account=self.account, provider=self.provider, secrets=hidden)
@@ -417,5 +420,6 @@ def _check_base_url(base_url: Secret, allow_http_to: Sequence[str]) -> tuple[str
         return "", str(error)
 
 
-def _new_nonce() -> str:
+def new_nonce() -> str:
+    """Return the standard base64 of 16 random bytes."""
     return base64.b64encode(secrets.token_bytes(16)).decode()

@@ -1,6 +1,6 @@
 """Every way to call the public surface; it is type-checked, strictly, and never run."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -39,6 +39,7 @@ from balancekit import (
     MalformedResponseError,
     MergedBalances,
     MinorUnits,
+    MultiRequestProvider,
     NotReadError,
     Origins,
     ProviderError,
@@ -54,6 +55,7 @@ from balancekit import (
     Secret,
     ServiceUnavailableError,
     SnapshotStore,
+    Token,
     TotalChange,
     TransportError,
     UnexpectedRedirectError,
@@ -92,6 +94,27 @@ class MyBank(HttpProvider):
     def read_error(self, response: Response) -> ErrorDetail:
         """Read an error."""
         return ErrorDetail(code=str(response.status), message=response.headers.get("X-Error"))
+
+
+class Paged(MultiRequestProvider):
+    """An adapter of several requests."""
+
+    provider = "paged"
+
+    def request_token(self, *, now: int, nonce: str) -> Request:
+        """Build the request for a token."""
+        return Request("POST", f"{self.base_url}/token")
+
+    def read_token(self, response: Response) -> Token:
+        """Read the token."""
+        return Token(response.json()["token"], expires_in=response.json()["seconds"])
+
+    def exchange(self, *, now: int, nonces: Iterator[str]) -> Generator[Request, Response, list[Balance]]:
+        """Read two pages."""
+        token = yield from self.token(now=now, nonces=nonces)
+        first = yield Request("GET", f"{self.base_url}/1", {"Authorization": token})
+        second = yield Request("GET", f"{self.base_url}/2", {"X-Nonce": next(nonces)})
+        return [self.balance(row["code"], row["amount"]) for row in (*first.entries("rows"), *second.entries())]
 
 
 class Ledger:

@@ -1,0 +1,249 @@
+"""Adapters that send several requests for one read: pages, and a token that is kept."""
+
+import base64
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from yarl import URL
+
+from balancekit import (
+    AggregateClient,
+    MalformedResponseError,
+    MultiRequestProvider,
+    RateLimit,
+    Request,
+    Response,
+    Secret,
+    Token,
+)
+from balancekit.providers.exchange import MAX_REQUESTS
+from balancekit.testing import ProviderContract
+from tests.support.loopback_origin import LoopbackOrigin, raw_response
+
+TOKEN = "tok-9d1f4b7a6c3e"
+SECRET = "client-secret-0123456789"
+PAGE = 100
+
+
+class Paged(MultiRequestProvider):
+    """An adapter as a user would write it."""
+
+    provider = "paged"
+
+    def __init__(self, account, *, client: str, secret: str | Secret, base_url="https://paged.example"):
+        self._secret, base_url = Secret.of(secret), Secret.of(base_url)
+        del secret
+        self._client = client
+        super().__init__(account, base_url=base_url)
+
+    def request_token(self, *, now, nonce):
+        """Ask for a token."""
+        login = base64.b64encode(f"{self._client}:{self._secret.reveal()}".encode()).decode()
+        return Request("POST", f"{self.base_url}/token", {"Authorization": f"Basic {login}"})
+
+    def read_token(self, response):
+        """Read the token."""
+        data = response.json()
+        return Token(data["access_token"], expires_in=data["expires_in"])
+
+    def exchange(self, *, now, nonces):
+        """Read page after page."""
+        token = yield from self.token(now=now, nonces=nonces)
+        rows, page = [], "1"
+        while page:
+            headers = {"Authorization": f"Bearer {token}", "X-Nonce": next(nonces)}
+            response = yield Request("GET", f"{self.base_url}/balances?page={page}", headers)
+            rows += response.entries("rows")
+            page = response.json().get("next")
+        return [self.balance(row["code"], row["amount"]) for row in rows]
+
+
+def page_of(*rows, following=None):
+    """Return the response with one page."""
+    return Response(200, body=json.dumps({"rows": rows, "next": following}).encode())
+
+
+def token_of(text=TOKEN, expires_in=3600):
+    """Return the response with a token."""
+    return Response(200, body=json.dumps({"access_token": text, "expires_in": expires_in}).encode())
+
+
+ROW = {"code": "EUR", "amount": "1.50"}
+
+
+@pytest.fixture
+def account():
+    """Make an account."""
+    return Paged("shop", client="client-1", secret=SECRET)
+
+
+def ended_with(steps, response):
+    """Send the last response to a generator, and return what it returns."""
+    with pytest.raises(StopIteration) as caught:
+        steps.send(response)
+    return caught.value.value
+
+
+class TestContract(ProviderContract):
+    """It passes the contract, with pages and a token."""
+
+    secrets = (SECRET, TOKEN)
+    has_pages = True
+    has_token = True
+    repeats_currencies = True
+
+    def make_provider(self, account, base_url):
+        """Make an account."""
+        return Paged(account, client="client-1", secret=SECRET, base_url=base_url)
+
+    def play(self, request):
+        """Give a token, or one page."""
+        url = urlsplit(request.url)
+        if url.path.endswith("/token"):
+            return token_of()
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        (number,) = map(int, parse_qs(url.query)["page"])
+        rows = [{"code": held.code, "amount": held.plain} for held in self.balances]
+        following = str(number + 1) if rows[number * PAGE :] else None
+        return page_of(*rows[(number - 1) * PAGE : number * PAGE], following=following)
+
+
+def test_a_read_is_tested_without_an_event_loop(account):
+    """Each request is looked at, and each response is made by the test."""
+    steps = account.exchange(now=0, nonces=iter(["n1", "n2", "n3"]))
+
+    assert next(steps).url == "https://paged.example/token"
+    first = steps.send(token_of())
+    assert (first.url, first.headers["Authorization"]) == ("https://paged.example/balances?page=1", f"Bearer {TOKEN}")
+    assert steps.send(page_of(ROW, following="2")).url.endswith("page=2")
+    assert [held.plain for held in ended_with(steps, page_of(ROW))] == ["1.50", "1.50"]
+
+
+def test_a_token_is_used_until_shortly_before_it_expires(account):
+    """A minute before, or a tenth of its time."""
+    steps = account.exchange(now=1000, nonces=iter("abc"))
+    next(steps)
+    steps.send(token_of(expires_in=3600))
+
+    assert "balances" in next(account.exchange(now=1000 + 3539, nonces=iter("abc"))).url
+    assert next(account.exchange(now=1000 + 3540, nonces=iter("abc"))).url.endswith("/token")
+
+
+def test_an_account_is_known_by_its_first_request_whether_it_has_a_token_or_not(account):
+    """Its fingerprint does not change with what it has read."""
+    before = account.fingerprint
+    steps = account.exchange(now=0, nonces=iter("abc"))
+    next(steps)
+    steps.send(token_of())
+    vars(account).pop("fingerprint")
+    vars(account).pop("request_identity")
+
+    assert before == account.fingerprint != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expires_in", "message"),
+    [
+        (None, 60, "token: expected text, got None"),
+        ("", 60, "token: expected text, got an empty one"),
+        ("a\nb", 60, "token: expected one line, got 2"),
+        (TOKEN, None, "expires_in: expected a number of seconds, got null"),
+        (TOKEN, 0, "expires_in: expected a number of seconds, got a number"),
+        (TOKEN, True, "expires_in: expected a number of seconds, got a boolean"),
+        (TOKEN, "soon", "expires_in: expected a number of seconds, got a string"),
+    ],
+)
+def test_a_token_that_cannot_be_used_is_refused(text, expires_in, message):
+    """The message does not show it."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Token(text, expires_in=expires_in)
+
+
+def test_a_token_is_not_shown():
+    """Neither by its repr nor by that of the account that keeps it."""
+    assert TOKEN not in repr(Token(TOKEN, expires_in="60.5"))
+
+
+def iter_requests(*requests):
+    """Yield requests, and return no balances."""
+    for request in requests:  # noqa: UP028 - the iterator of a tuple is sent nothing
+        yield request
+    return []
+
+
+@pytest.fixture
+async def origin():
+    """Start a server that responds with an empty page."""
+    origin = LoopbackOrigin()
+    origin.response = raw_response(200, b"{}", "Connection: close")
+    await origin.start()
+    yield origin
+    origin.server.close()
+
+
+def repeating(origin, number):
+    """Make an account that sends so many requests."""
+    account = Paged("shop", client="client-1", secret=SECRET, base_url=origin.url)
+    account.exchange = lambda now, nonces: iter_requests(*[Request("GET", f"{origin.url}/")] * number)
+    return account
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/balances", "http://127.0.0.1:1/balances"])
+async def test_no_request_goes_to_another_origin(session, origin, url):
+    """The URL of a next page may come from a response, and the token would go along."""
+    account = repeating(origin, 1)
+    account.exchange = lambda now, nonces: iter_requests(Request("GET", f"{origin.url}/"), Request("GET", url))
+
+    with pytest.raises(MalformedResponseError, match="another origin"):
+        await account.fetch_balances(session)
+
+
+async def test_other_origins_may_be_declared(account, session, origin):
+    """A token often comes from another host."""
+    account.other_origins = (origin.url,)
+    account.exchange = lambda now, nonces: iter_requests(Request("GET", f"{origin.url}/token"))
+
+    assert await account.fetch_balances(session) == ()
+
+
+async def test_pages_that_do_not_end_are_malformed(session, origin):
+    """A read has a hundred requests at most."""
+    with pytest.raises(MalformedResponseError, match=f"more than {MAX_REQUESTS} requests"):
+        await repeating(origin, MAX_REQUESTS + 1).fetch_balances(session)
+    assert len(origin.requests) == MAX_REQUESTS
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_each_request_has_a_permit(origin, requests):
+    """A limit counts requests, not reads: under one that all permits cannot be had in time, the read times out."""
+    limits = {origin.url: RateLimit(requests, per=60)}
+    async with AggregateClient([repeating(origin, 3)], rate_limits=limits, timeout=0.2, attempts=1) as client:
+        merged = await client.fetch()
+
+    assert not merged.complete
+    assert len(origin.requests) == requests
+
+
+async def test_a_read_under_a_limit_that_allows_it_is_complete(origin):
+    """The permits are exchanged one after another, so that a read needs no more than one at a time."""
+    limits = {origin.url: RateLimit(1, per=0.01)}
+    async with AggregateClient([repeating(origin, 3)], rate_limits=limits, attempts=1) as client:
+        await client.fetch(strict=True)
+
+    assert len(origin.requests) == 3
+
+
+async def test_what_is_no_request_is_an_error_of_the_account(account, session):
+    """The note names what was yielded."""
+    account.exchange = lambda now, nonces: iter_requests(URL("https://paged.example"))
+
+    with pytest.raises(Exception, match="URL, expected a Request"):
+        await account.fetch_balances(session)
+
+
+def test_reading_by_hand_is_the_work_of_the_generator(account):
+    """The two methods of the form of one request are there, and read nothing."""
+    assert account.build_request(now=0, nonce="n").url.endswith("/token")
+    with pytest.raises(NotImplementedError, match="exchange reads"):
+        account.read_response(page_of())
