@@ -175,8 +175,10 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
             return call(*args, **kwargs)
         except ConfigError as error:
             problem = str(error)
+        finally:
+            # Whatever is raised, a misspelt argument too, this frame would keep what was passed.
+            del args, kwargs
         # Outside the handler, so that the new error does not lead to the first one.
-        del args, kwargs
         raise ConfigError(problem)
 
     return checked

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import inspect
 import re
 import shlex
 import socket
@@ -48,7 +49,7 @@ def first_programs_accounts(monkeypatch, sandbox_in_thread):
     shop = sandbox_in_thread.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000", "ETH": "0"})
     treasury = sandbox_in_thread.add_getmany("treasury", {"BTC": "1.50000000"})
     for kind, account in ((CryptoprocessingProvider, shop), (GetManyProvider, treasury)):
-        monkeypatch.setitem(kind.__init__.__kwdefaults__, "base_url", account.settings["base_url"])
+        monkeypatch.setitem(inspect.unwrap(kind.__init__).__kwdefaults__, "base_url", account.settings["base_url"])
     monkeypatch.setenv("SHOP_EU_KEY", shop.settings["key"])
     monkeypatch.setenv("SHOP_EU_SECRET", shop.settings["secret"])
     monkeypatch.setenv("BSK_KEY_ID", treasury.settings["key_id"])

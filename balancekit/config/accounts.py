@@ -1,6 +1,5 @@
 """The tables `[accounts.<label>]` and `[providers.<name>]`: the adapter of each account, by its class's parameters."""
 
-import traceback
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -17,6 +16,7 @@ from balancekit.providers import provider_class
 from balancekit.providers.base import HttpProvider
 from balancekit.providers.settings import Setting, settings_of
 
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
 _MIN_SECRET_SIZE: Final = 4
 SETTING_TYPES: Final[Mapping[type, str]] = MappingProxyType(
     {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
@@ -111,7 +111,7 @@ class AccountMaker:
             problem = str(error).removeprefix(f"account {label!r}: ")
             # A plug-in's own words may quote what it was given.
             secrets = Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
-            if secrets.quoted_in(problem) or not _is_raised_here(error):
+            if secrets.quoted_in(problem) or not str(adapter.__init__.__module__).startswith(_PACKAGE):
                 problem = secrets.redact(problem)
             return None, problem
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
@@ -154,12 +154,6 @@ def _check_names(
     for key, setting in known.items():
         if setting.is_required and key not in {*given, *defaults, *meant}:
             table.add("", f"{key}: missing{f'; give {REFERENCE_SYNTAX}' if setting.is_secret else ''}")
-
-
-def _is_raised_here(error: BaseException) -> bool:
-    """Whether an exception was raised in this package, rather than in a plug-in that it called."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] == __name__.partition(".")[0]
 
 
 def _read_setting(setting: Setting, key: str, value: object, resolver: SecretResolver) -> object:

@@ -97,13 +97,13 @@ class Secret:
 
     def reveal(self) -> str:
         """Return the hidden text; TypeError if it is not a string."""
-        value = self._value
-        if isinstance(value, str):
-            noted = _reveals.get()
-            if noted is not None and value:
-                noted.append(None)
-            return value
-        raise TypeError("the secret is not a string")
+        # In no local variable, which the error would show.
+        if not isinstance(self._value, str):
+            raise TypeError("the secret is not a string")
+        noted = _reveals.get()
+        if noted is not None and self._value:
+            noted.append(None)
+        return self._value
 
     def __repr__(self) -> str:
         return f"Secret({_MASK!r})"

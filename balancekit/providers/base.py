@@ -25,6 +25,7 @@ from balancekit.errors import (
     MalformedResponseError,
     ProviderError,
     TransportError,
+    without_frames,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.echoes import KnownNames
@@ -131,17 +132,19 @@ class HttpProvider(ABC):
     _reads_checked_fields = False
 
     def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
-        """Have the constructor keep what it is given.
+        """Have the constructor keep what it is given, but not in the frames of a ConfigError.
 
         Not if accounts are `known_by_request`: those with the same one are the same, whatever else they were made with.
         """
         super().__init_subclass__(**kwargs)
         # The adapters of this package read each field by a function that checks it.
-        cls._reads_checked_fields = str(cls.read_response.__module__).startswith(_PACKAGE)
+        cls._reads_checked_fields = str(getattr(cls.read_response, "__module__", "")).startswith(_PACKAGE)
         cls._is_known_by_request = known_by_request
-        if "__init__" in vars(cls) and not known_by_request:
-            cls.__init__ = noting_settings(cls.__init__)  # type: ignore[method-assign] # a constructor of the same type
+        if "__init__" in vars(cls):
+            init = cls.__init__ if known_by_request else noting_settings(cls.__init__)
+            cls.__init__ = without_frames(init)  # type: ignore[method-assign] # a constructor of the same type
 
+    @without_frames
     @noting_settings
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.

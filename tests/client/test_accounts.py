@@ -70,6 +70,14 @@ def test_what_a_client_is_given_by_mistake_is_not_shown(everything_shown_by, wro
     assert CANARY not in everything_shown_by(caught.value)
 
 
+def test_a_misspelt_argument_of_a_client_is_not_shown(everything_shown_by):
+    """It is no argument, but its value may be a password."""
+    with pytest.raises(TypeError, match="redis_url") as caught:
+        AggregateClient([], redis_url=f"redis://:{CANARY}@db")
+
+    assert CANARY not in everything_shown_by(caught.value)
+
+
 async def test_what_is_added_by_mistake_is_not_shown(everything_shown_by):
     """As it is for the constructor; the client goes on with the accounts that it has."""
     async with AggregateClient([Bank("a")]) as client:

@@ -36,6 +36,14 @@ def test_reveal_returns_the_text():
     assert Secret(CANARY).reveal() == CANARY
 
 
+def test_what_is_no_text_is_not_shown_by_revealing_it(everything_shown_by):
+    """Bytes, for example, are hidden and checked later."""
+    with pytest.raises(TypeError, match="the secret is not a string") as caught:
+        Secret(CANARY.encode()).reveal()
+
+    assert CANARY not in everything_shown_by(caught.value)
+
+
 def test_hiding_twice_is_hiding_once():
     """A secret that is hidden already stays the same object."""
     secret = Secret(CANARY)

@@ -89,3 +89,32 @@ def test_the_settings_of_an_adapter_are_in_no_frame_of_what_its_constructor_rais
         OwnNonceProvider("a", merchnt="hunter2hunter2")
 
     assert "hunter2" not in everything_shown_by(caught.value)
+
+
+class Plain(HttpProvider):
+    """An adapter as a page shows one: nothing is hidden before it is checked."""
+
+    provider = "plain"
+
+    def __init__(self, account, *, token, base_url):
+        super().__init__(account, base_url=base_url)
+        if len(token) > 8:
+            raise self.config_error("token", "too long")
+
+    build_request = read_response = None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"token": "hunter2hunter2", "base_url": "https://plain.example"},
+        {"token": "x", "base_url": "https://u:hunter2@h.example"},
+    ],
+    ids=["its own", "the base class's"],
+)
+def test_the_frames_of_a_constructor_are_not_in_its_config_error(everything_shown_by, settings):
+    """An adapter of one's own need not think of error trackers."""
+    with pytest.raises(ConfigError, match=r"^account 'a': (token: too long|base_url: credentials)") as caught:
+        Plain("a", **settings)
+
+    assert "hunter2" not in everything_shown_by(caught.value)
