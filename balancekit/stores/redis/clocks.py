@@ -79,9 +79,10 @@ class LatestVersions:
         """Return the latest version of an account; empty if none was seen."""
         return self._latest.get(key, "")
 
-    def is_restored(self, key: str, version: str) -> bool:
-        """Return whether a version was made before the latest one."""
-        return _moment_of(version) < _moment_of(self.get(key))
+
+def is_restored(latest: str, version: str) -> bool:
+    """Return whether a version was made before the latest that was known, so that it comes from a backup."""
+    return _moment_of(version) < _moment_of(latest)
 
 
 def _moment_of(version: str) -> str:

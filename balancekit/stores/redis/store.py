@@ -27,7 +27,7 @@ from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import scripts as lua
-from balancekit.stores.redis.clocks import LatestVersions, ServerClocks
+from balancekit.stores.redis.clocks import LatestVersions, ServerClocks, is_restored
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
 from balancekit.stores.redis.refusals import refusal_of, refusal_of_connection
@@ -55,7 +55,6 @@ _EVENT: Final = "1"
 class _Connected:
     """What works only in the event loop that it was made in."""
 
-    loop: asyncio.AbstractEventLoop
     redis: AnyRedis
     pipelines: Pipelines
     changes: SharedChanges
@@ -87,7 +86,8 @@ class RedisStore:
         # None if the store has connections of its own, for each event loop, which `_connect` opens.
         self._lent: AnyRedis | None = redis
         self._connect: Callable[[], AnyRedis] = lambda: redis
-        self._connected: _Connected | None = None
+        # By event loop: there may be one in each of several threads.
+        self._connected: dict[asyncio.AbstractEventLoop, _Connected] = {}
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
@@ -116,6 +116,8 @@ class RedisStore:
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
         known, override = [self._parsed.get(key) for key in keys], self._time_override()
+        # As known before Redis is asked: another thread may learn of a later one while a reply is on its way.
+        latest = [self._latest.get(key) for key in keys]
         calls = [
             Call(
                 lua.READ,
@@ -128,7 +130,7 @@ class RedisStore:
         replies = await self._run(calls)
         await self._note_servers(replies, asked_at)
         stored = [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
-        return await self._renew_restored(keys, stored)
+        return await self._renew_restored(keys, stored, latest)
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
@@ -217,9 +219,11 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections, if they are the store's own; the next call opens new ones."""
-        if self._lent is None and self._connected is not None:
-            await self._connected.redis.aclose()
-            self._connected = None
+        here = asyncio.get_running_loop()
+        for loop in list(self._connected) if self._lent is None else ():
+            closing = self._connected.pop(loop).redis.aclose()
+            is_elsewhere = loop is not here and loop.is_running()
+            await (asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,11 +242,13 @@ class RedisStore:
 
     def _here(self) -> _Connected:
         loop = asyncio.get_running_loop()
-        if self._connected is None or self._connected.loop is not loop:
+        if loop not in self._connected:
+            for other in [one for one in list(self._connected) if one.is_closed()]:
+                self._connected.pop(other, None)
             redis = self._connect()
             pipelines = Pipelines(redis, own=self._lent is None)
-            self._connected = _Connected(loop, redis, pipelines, SharedChanges(self._listen))
-        return self._connected
+            self._connected[loop] = _Connected(redis, pipelines, SharedChanges(self._listen))
+        return self._connected[loop]
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
         with SanitizedExceptions():
@@ -282,19 +288,19 @@ class RedisStore:
             self._report_denied("PUBLISH")
         return versions
 
-    async def _renew_restored(self, keys: Sequence[str], stored: list[Stored]) -> list[Stored]:
+    async def _renew_restored(self, keys: Sequence[str], stored: list[Stored], latest: list[str]) -> list[Stored]:
         """Give another version to accounts that were restored while Redis was running: they lack invalidations."""
         restored: dict[int, str] = {}
         for place, (key, known) in enumerate(zip(keys, stored, strict=True)):
             version = known.version.rpartition(":")[2]
-            if self._latest.is_restored(key, version):
+            if is_restored(latest[place], version):
                 restored[place] = key
             self._latest.note(key, version)
         if restored:
             _log.warning("Redis has older versions of %d accounts, as from a backup: they are read anew", len(restored))
             versions = await self._invalidate([*restored.values()])
-            for place, latest in zip(restored, versions, strict=True):
-                version = f"{_history(stored[place].version)}:{latest}"
+            for place, renewed in zip(restored, versions, strict=True):
+                version = f"{_history(stored[place].version)}:{renewed}"
                 stored[place] = attrs.evolve(stored[place], version=version, valid=False, failure=None)
         return stored
 

@@ -1,0 +1,34 @@
+"""Clients in several threads on one store in Redis."""
+
+import asyncio
+import threading
+from contextlib import ExitStack
+
+from balancekit.blocking import Client
+from balancekit.stores import RedisStore
+from tests.support.providers import QuickTill
+
+
+def test_each_event_loop_keeps_its_connections(server, caplog):
+    """However often they take turns, few connections are opened, and nothing looks like a Redis that was restored."""
+    with ExitStack() as stack, server.client() as redis:
+        store = RedisStore.from_url(server.url)
+        clients = [stack.enter_context(Client([QuickTill(takes=0)], store=store)) for _ in range(2)]
+        before = redis.info("stats")["total_connections_received"]
+
+        def work(client):
+            for _ in range(30):
+                client.fetch(max_age=60)
+                client.invalidate("till")
+
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        opened = redis.info("stats")["total_connections_received"] - before
+        # While the event loops of the clients still run.
+        asyncio.run(store.aclose())
+
+    assert opened <= 10
+    assert "backup" not in caplog.text
