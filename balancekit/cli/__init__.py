@@ -1,5 +1,6 @@
 """The command line. Each command has its own module, which imports its heavy parts when the command runs."""
 
+import sys
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
 from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
-from balancekit.cli.stream_errors import escape_unencodable
+from balancekit.cli.stream_errors import CANNOT_WRITE, OutputError, prepare_streams
 from balancekit.version import __version__
 
 __all__ = ["cli"]
@@ -18,8 +19,21 @@ __all__ = ["cli"]
 class _Cli(click.Group):
     """A group that turns the errors of `EXIT_CODES` into their exit codes; any other error passes."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
+        prepare_streams()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # Of the help, which click writes.
+            if error.errno not in CANNOT_WRITE:
+                raise
+            from balancekit.cli.output import echo_exception
+
+            failure = OutputError(f"stdout: {error.strerror}")
+            echo_exception(failure)
+        sys.exit(exit_code_for_error(failure))
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        escape_unencodable()
         try:
             return super().invoke(ctx)
         except tuple(EXIT_CODES) as error:

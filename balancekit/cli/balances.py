@@ -1,46 +1,64 @@
 """`balancekit balances`: what the accounts of a configuration file hold."""
 
 import logging
-import sys
-from contextlib import aclosing, contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from balancekit.cli.exit_codes import exit_code_for_result
+from balancekit.cli.config_option import account_option, complete_currencies, config_option, read_config
+from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
 from balancekit.cli.logging_option import verbose_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-
+    from balancekit.cli.reading import Reading
     from balancekit.cli.view import View
-    from balancekit.config import Config
-    from balancekit.money.balances import AccountFailure
     from balancekit.money.merge import MergedBalances
 
 _log = logging.getLogger(__name__)
 
-# So few accounts are read before a progress bar could be noticed.
-_MAX_WITHOUT_PROGRESS: Final = 5
-
 
 @click.command()
+@config_option
 @click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default="accounts.toml",
-    envvar="BALANCEKIT_CONFIG",
+    "--group-by",
+    type=click.Choice(["currency", "account", "provider"]),
+    default="currency",
     show_default=True,
-    show_envvar=True,
-    help="The file that lists the accounts.",
+    help="Show totals, the balances of each account, or the totals at each provider.",
 )
-@click.option("--by-account", is_flag=True, help="Show the balances of each account instead of the totals.")
-@click.option("--currency", "currencies", multiple=True, metavar="CODE", help="Show this currency only. Repeatable.")
-@click.option("--account", "labels", multiple=True, metavar="LABEL", help="Read this account only. Repeatable.")
+@click.option("--by-account", is_flag=True, help="The same as --group-by account.")
+@click.option(
+    "--currency",
+    "currencies",
+    multiple=True,
+    metavar="CODE",
+    shell_complete=complete_currencies,
+    help="Show this currency only. Repeatable.",
+)
+@account_option
 @click.option("--all", "zeros", is_flag=True, help="Show zeros, too.")
+@click.option(
+    "--value-in",
+    "target",
+    metavar="CODE",
+    shell_complete=complete_currencies,
+    help="Show the value in this currency, too.",
+)
+@click.option(
+    "--rates",
+    type=click.Choice(["ecb"]),
+    expose_value=False,
+    default="ecb",
+    show_default=True,
+    help="Whose rates --value-in takes: the reference rates of the European Central Bank, for fiat money.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Show what has been read by then.  [default: the deadline in the file, or 30]",
+)
 @click.option(
     "--format",
     "form",
@@ -55,103 +73,93 @@ def balances(
     context: click.Context,
     *,
     path: Path,
+    group_by: str,
     by_account: bool,
     currencies: tuple[str, ...],
     labels: tuple[str, ...],
     zeros: bool,
+    target: str | None,
+    timeout: float | None,
     form: str,
 ) -> None:
     """Read the balances of all accounts and show their totals by currency.
 
     Only the result goes to stdout; errors go to stderr. The exit code is 0 if every account was read,
     3 if the totals lack one (the last line on stderr says which), 1 if nothing could be read, and 2 if an option or
-    the configuration is wrong.
+    the configuration is wrong. Ctrl-C shows what has been read.
 
     JSON always holds both the totals and the accounts, and why any could not be read; MergedBalances.from_json reads
-    it back. CSV holds the totals, or with --by-account the balances, and says in each row if an account is
-    missing; a text that a spreadsheet would take for a formula has a ' in front.
+    it back. CSV holds the totals, or the balances unless they are grouped by currency, and says in each row if an
+    account is missing; a text that a spreadsheet would take for a formula has a ' in front.
     """
     import asyncio
 
+    if target is not None and form != "table":
+        raise click.UsageError("--value-in shows a table: leave out --format")
+    config = read_config(path)
+
     from balancekit.cli.output import echo_error, echo_failures
+    from balancekit.cli.reading import Reading
     from balancekit.cli.view import View
-    from balancekit.config import load_config
 
-    config = load_config(path)
     _log.debug("%s lists %d accounts", path, len(config.providers))
-    merged = asyncio.run(_fetch(config, labels, tables=form == "table"))
+    reading = Reading(config, labels, timeout)
+    interrupted = False
+    try:
+        asyncio.run(reading.run(tables=form == "table"))
+    except KeyboardInterrupt:
+        if not reading.has_read:
+            raise
+        interrupted = True
+    merged = reading.result()
     view = View(currencies, zeros=zeros)
-    _print_result(merged, view, form, by_account=by_account)
-    for code in view.not_held(merged):
-        echo_error(f"{code} is held in none of the accounts that were read")
+    _print_result(merged, view, form, group_by="account" if by_account else group_by)
+    for currency in view.not_held(merged):
+        echo_error(f"{currency} is held in none of the accounts that were read")
     echo_failures(merged)
-    context.exit(exit_code_for_result(merged))
+    code = exit_code_for_result(merged)
+    if interrupted:
+        echo_error("Interrupted.")
+        code = ExitCode.INTERRUPTED
+    elif target is not None and merged.accounts and not _print_value(reading, merged, view, target):
+        code = code or ExitCode.INCOMPLETE
+    context.exit(code)
 
 
-async def _fetch(config: "Config", labels: "Iterable[str]", *, tables: bool) -> "MergedBalances":
-    import asyncio
-
-    from balancekit.client.double_counting import count_once
-    from balancekit.money.balances import AccountBalances
-    from balancekit.money.merge import merge_counted
-
-    snapshots: list[AccountBalances] = []
-    failures: list[AccountFailure] = []
-    chosen = list(dict.fromkeys(labels)) or None
-    async with config.make_client() as client, aclosing(client.stream(chosen)) as outcomes:
-        # Importing rich takes a tenth of a second: done in a thread while the responses are on their way.
-        importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
-        count = len(client.accounts) if chosen is None else len(chosen)
-        with _progress(count) as advance:
-            async for outcome in outcomes:
-                if isinstance(outcome, AccountBalances):
-                    _log.debug("%s (%s) is read", outcome.account, outcome.provider)
-                    snapshots.append(outcome)
-                else:
-                    _log.debug(
-                        "%s (%s) is not read: %s", outcome.account, outcome.provider, type(outcome.error).__name__
-                    )
-                    failures.append(outcome)
-                advance()
-        if importing is not None:
-            await importing
-    origins = {provider.account: provider.origin for provider in config.providers}
-    counted, failed = count_once(snapshots, failures, origin_of=origins.__getitem__, labels=client.accounts)
-    return merge_counted(counted, failed, aliases=config.aliases, chosen_accounts=chosen)
-
-
-def _import_tables() -> None:
-    for name in ("rich.console", "rich.table"):
-        import_module(name)
-
-
-@contextmanager
-def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
-    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from balancekit.cli.output import make_console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
-        task = progress.add_task("Reading accounts", total=count)
-        yield lambda: progress.advance(task)
-
-
-def _print_result(merged: "MergedBalances", view: "View", form: str, *, by_account: bool) -> None:
+def _print_result(merged: "MergedBalances", view: "View", form: str, *, group_by: str) -> None:
     from balancekit.cli import output, tables
     from balancekit.cli.messages import describe_hidden_zeros
 
-    shown = view.apply(merged)
     if form == "json":
-        output.write_raw(f"{shown.to_json()}\n")
-    elif form == "csv":
-        output.write_raw(shown.to_csv(by="balance" if by_account else "total"))
+        output.write_raw(f"{view.apply(merged, keeps_sums=True).to_json()}\n")
+        return
+    shown = view.apply(merged)
+    if form == "csv":
+        output.write_raw(shown.to_csv(by="total" if group_by == "currency" else "balance"))
     elif merged.accounts:
-        hidden = view.hidden_balances(merged) if by_account else view.hidden_totals(merged)
-        note = describe_hidden_zeros(hidden, " (see --all)")
-        output.print_table(
-            tables.render_accounts(shown, note=note) if by_account else tables.render_totals(shown, note=note)
-        )
+        hidden = view.hidden_balances(merged) if group_by == "account" else view.hidden_totals(merged)
+        render = {
+            "currency": tables.render_totals,
+            "account": tables.render_accounts,
+            "provider": tables.render_providers,
+        }[group_by]
+        output.print_table(render(shown, note=describe_hidden_zeros(hidden, " (see --all)")))
+
+
+def _print_value(reading: "Reading", merged: "MergedBalances", view: "View", target: str) -> bool:
+    """Print the value of what is shown; returns whether it is complete."""
+    import asyncio
+
+    from balancekit.cli import output
+    from balancekit.cli.valuation import load_rates, render_value, value_of
+    from balancekit.errors import ProviderError
+
+    try:
+        rates = asyncio.run(load_rates(trust_env=reading.config.client_settings.get("trust_env", False)))
+    except ProviderError as error:
+        output.echo_error(f"{error.account} ({error.provider}): {error.message}", output.ERROR_STYLE)
+        return False
+    valuation = value_of(view.apply(merged), target, rates)
+    output.echo("")
+    output.print_table(render_value(valuation))
+    return valuation.complete

@@ -4,6 +4,7 @@ import enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from balancekit.cli.stream_errors import OutputError
 from balancekit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class ExitCode(enum.IntEnum):
     NOTHING_READ = 1
     USAGE = 2
     INCOMPLETE = 3
+    NOT_WRITTEN = 4
     INTERRUPTED = 130
     CLOSED_PIPE = 141
 
@@ -31,6 +33,7 @@ EXIT_CODES: "Final[Mapping[type[BaseException], ExitCode]]" = MappingProxyType(
         SystemExit: ExitCode.NOTHING_READ,
         KeyboardInterrupt: ExitCode.INTERRUPTED,
         BrokenPipeError: ExitCode.CLOSED_PIPE,
+        OutputError: ExitCode.NOT_WRITTEN,
     }
 )
 """The errors that have an exit code of their own; click's usage errors exit with 2, too."""

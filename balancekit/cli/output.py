@@ -3,10 +3,11 @@
 import errno
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from balancekit.cli.messages import describe_failures
-from balancekit.cli.stream_errors import silence_broken_pipes
+from balancekit.cli.stream_errors import OutputError, discard_unwritten, writing
 from balancekit.http.messages import excerpt
 
 # rich is imported where it is used: JSON and CSV do not need it, and importing it takes a fifth of a command's time.
@@ -46,29 +47,34 @@ def print_table(table: "RenderableType") -> None:
     out = make_console(sys.stdout)
     needed = Measurement.get(out, out.options.update_width(_MAX_TABLE_WIDTH), table)
     out.width = max(out.width, needed.minimum if out.is_terminal else needed.maximum)
-    out.print(table)
-    sys.stdout.flush()
+    with writing("stdout"):
+        out.print(table)
+        sys.stdout.flush()
 
 
 def echo(text: str, style: str = "") -> None:
     """Write the program's own text to stdout, with a line break and without wrapping."""
     from rich.text import Text
 
-    make_console(sys.stdout).print(Text(text, style), soft_wrap=True)
-    sys.stdout.flush()
+    with writing("stdout"):
+        make_console(sys.stdout).print(Text(text, style), soft_wrap=True)
+        sys.stdout.flush()
 
 
 def write_raw(data: str) -> None:
     """Write data to stdout unchanged, in UTF-8 whatever the terminal's encoding is."""
-    sys.stdout.buffer.write(data.encode())
-    sys.stdout.buffer.flush()
+    with writing("stdout"):
+        sys.stdout.buffer.write(data.encode())
+        sys.stdout.buffer.flush()
 
 
 def echo_error(message: str, style: str = "") -> None:
     """Write one line to stderr without wrapping; characters that are not printable become `?`."""
     from rich.text import Text
 
-    make_console(sys.stderr).print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=True)
+    # There is no better place to say that stderr cannot be written.
+    with suppress(OutputError), writing("stderr"):
+        make_console(sys.stderr).print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=True)
 
 
 def echo_failures(merged: "MergedBalances") -> None:
@@ -83,11 +89,13 @@ def echo_failures(merged: "MergedBalances") -> None:
 def echo_exception(error: BaseException) -> None:
     """Write to stderr why a command ends early; nothing if the reader closed the pipe."""
     if isinstance(error, BrokenPipeError):
-        silence_broken_pipes()
+        discard_unwritten()
     elif isinstance(error, KeyboardInterrupt):
         echo_error("Interrupted.")
     elif isinstance(error, SystemExit):
         echo_error("Error: an adapter raised SystemExit", ERROR_STYLE)
     else:
+        if isinstance(error, OutputError):
+            discard_unwritten()
         for line in str(error).splitlines():
             echo_error(f"Error: {line}", ERROR_STYLE)

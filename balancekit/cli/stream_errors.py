@@ -1,27 +1,66 @@
-"""stdout and stderr that cannot encode a character, or whose reader closed the pipe.
+"""stdout and stderr that cannot encode a character, are closed, are full, or whose reader closed the pipe.
 
 Apart from `output`, because every command calls this before anything heavy is imported.
 """
 
+import errno
 import os
 import sys
-from contextlib import suppress
-from io import TextIOWrapper
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from io import TextIOBase, TextIOWrapper
 from pathlib import Path
+from typing import Final, NoReturn
+
+CANNOT_WRITE: Final = frozenset({errno.EBADF, errno.EFBIG, errno.EIO, errno.ENOSPC})
+"""The errors of a stream that is closed, or of a disk that is full or broken."""
 
 
-def escape_unencodable() -> None:
-    """Let stdout and stderr write a character that their encoding lacks as an escape instead of raising."""
+class OutputError(Exception):
+    """What was to be written could not be, for the reason of the operating system."""
+
+
+class _ClosedStream(TextIOBase):
+    """Stands in for a stream that was closed before the command began; the interpreter has None there."""
+
+    def write(self, _: object) -> NoReturn:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    @property
+    def buffer(self) -> "_ClosedStream":
+        return self
+
+
+@contextmanager
+def writing(name: str) -> Generator[None]:
+    """Make an OutputError of what writing raises, except of a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{name}: {error.strerror or error}") from None
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr write a character that their encoding lacks as an escape instead of raising.
+
+    If stdout is closed, writing to it raises OSError; what would go to a closed stderr is dropped.
+    """
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is None if it was closed
+        sys.stdout = _ClosedStream()
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] - the same
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def silence_broken_pipes() -> None:
-    """Discard what a closed pipe has left unwritten: the interpreter would flush it at exit and print an error."""
+def discard_unwritten() -> None:
+    """Discard what could not be written: the interpreter would flush it at exit and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             with suppress(OSError, ValueError), Path(os.devnull).open("wb") as devnull:
                 os.dup2(devnull.fileno(), stream.fileno())

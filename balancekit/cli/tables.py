@@ -9,6 +9,7 @@ from balancekit.cli.output import ERROR_STYLE
 from balancekit.money.amounts import add_exactly, format_amount
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
+from balancekit.money.groups import group_totals
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merge import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
@@ -41,7 +42,7 @@ def render_totals(
     if before is not None and before.complete and merged.complete:
         changes = [_format_change(total, before) for total in merged]
     more = [("Change", changes)] if changes else []
-    table = _make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
+    table = make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
     for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
         cells = map(Text, (total.asset_type, amount, *changes[index : index + 1]))
@@ -66,7 +67,7 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     chains = any(balance.chain for balance in balances)
     codes = any(map(_sent_as, balances))
     optional = [name for name, used in (("Sent as", codes), ("Chain", chains)) if used]
-    table = _make_table(
+    table = make_table(
         "Account", "Provider", "Currency", *optional, ("Amount", amounts), *([_AGE_COLUMN] if stale else [])
     )
     remaining = iter(amounts)
@@ -87,7 +88,27 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     return _with_heading("Balances of", merged, table, note)
 
 
-def _make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
+def render_providers(merged: MergedBalances, *, note: str = "") -> "Group":
+    """Return the totals at each provider as a table."""
+    from rich.text import Text
+
+    groups = sorted(group_totals(merged.totals, lambda balance: balance.provider).items())
+    amounts = align_decimal_points(part.amount for _, parts in groups for part in parts)
+    table = make_table("Provider", "Currency", "Type", ("Total", amounts), "Accounts")
+    remaining = iter(amounts)
+    for provider, parts in groups:
+        head = Text(provider, "bold")
+        for part in parts:
+            accounts = {balance.account for balance in part.balances}
+            cells = map(Text, (part.currency, part.asset_type, next(remaining), name_or_count(sorted(accounts))))
+            table.add_row(head, *cells)
+            head = Text()
+        table.add_section()
+    return _with_heading("Totals at each provider of", merged, table, note)
+
+
+def make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
+    """Return a table with such columns; one with its amounts is as wide as the longest of them."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

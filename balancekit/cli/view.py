@@ -1,10 +1,10 @@
 """Which part of a result is shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
-from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
+from balancekit.money.balances import Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.merge import MergedBalances
 
@@ -20,12 +20,23 @@ class View:
     currencies: tuple[str, ...] = attrs.field(default=(), converter=_to_currencies)
     zeros: bool = False
 
-    def apply(self, merged: MergedBalances) -> MergedBalances:
-        """Return the result with only the totals and balances to be shown, each of them unchanged."""
+    def apply(self, merged: MergedBalances, *, keeps_sums: bool = False) -> MergedBalances:
+        """Return the result with only the totals and balances to be shown, each of them unchanged.
+
+        With `keeps_sums` a zero stays if its currency is held elsewhere, so that the balances that are shown add up
+        to the totals in every part: a zero may keep two types of asset apart, or lack what is available.
+        """
         chosen = merged.only(*self.currencies) if self.currencies else merged
         if self.zeros:
             return chosen
-        accounts = tuple(map(_without_zeros, chosen.accounts))
+        held = {balance.currency for balance in _balances(chosen) if balance.amount} if keeps_sums else frozenset[str]()
+        accounts = tuple(
+            attrs.evolve(
+                snapshot,
+                balances=tuple(each for each in snapshot.balances if each.amount or each.currency in held),
+            )
+            for snapshot in chosen.accounts
+        )
         return attrs.evolve(chosen.nonzero(), accounts=accounts)
 
     def hidden_totals(self, merged: MergedBalances) -> int:
@@ -34,7 +45,7 @@ class View:
 
     def hidden_balances(self, merged: MergedBalances) -> int:
         """Return how many balances of the chosen currencies are hidden because they are zero."""
-        return sum(self._hides(balance) for snapshot in merged.accounts for balance in snapshot.balances)
+        return sum(map(self._hides, _balances(merged)))
 
     def not_held(self, merged: MergedBalances) -> list[str]:
         """Return the chosen currencies that no account holds, not even as zero."""
@@ -44,5 +55,5 @@ class View:
         return not (self.zeros or held.amount) and (not self.currencies or held.currency in self.currencies)
 
 
-def _without_zeros(snapshot: AccountBalances) -> AccountBalances:
-    return attrs.evolve(snapshot, balances=tuple(balance for balance in snapshot.balances if balance.amount))
+def _balances(merged: MergedBalances) -> Iterator[Balance]:
+    return (balance for snapshot in merged.accounts for balance in snapshot.balances)

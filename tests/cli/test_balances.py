@@ -352,3 +352,39 @@ def test_progress_is_shown_on_a_terminal_for_many_accounts(accounts_toml, stand_
 
     assert code == 0
     assert ("Reading accounts" in stderr.getvalue()) is shown
+
+
+def test_totals_are_shown_at_each_provider(run, accounts_toml):
+    """With --group-by provider each provider has its totals, which add up to those of all."""
+    result = run("balances", "--config", accounts_toml, "--group-by", "provider", "--currency", "USDC")
+
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["cryptoprocessing", "USDC", "crypto", "1830.25", "shop-eu"] in rows
+    assert ["getmany", "USDC", "crypto", "349.950000", "treasury"] in rows
+
+
+def test_group_by_account_is_by_account(run, accounts_toml):
+    """The two options are one."""
+    tables = [
+        run("balances", "--config", accounts_toml, "--currency", "ETH", *option).stdout.splitlines()[2:]
+        for option in (["--by-account"], ["--group-by", "account"])
+    ]
+
+    assert tables[0] == tables[1]
+
+
+UNKNOWN = {"currency": "MNT", "type": "unheard of", "balance": "3"}
+
+
+@pytest.mark.parametrize("zero", [{"type": "crypto"}, {"type": "fiat"}], ids=str)
+def test_json_without_zeros_can_be_read_back(run, sandbox_in_thread, tmp_path, zero):
+    """A zero that keeps two types of asset apart stays in it."""
+    kinds = [{"type": "fiat"}, {"type": "crypto"}]
+    held = [{"currency": "MNT", "balance": "0" if kind == zero else "5", **kind} for kind in kinds]
+    sandbox_in_thread.add_cryptoprocessing("shop")
+    sandbox_in_thread.fail("shop", Fault(body=json.dumps({"data": [*held, UNKNOWN]})))
+    path = write_settings(tmp_path, sandbox_in_thread.accounts)
+
+    result = run("balances", "--config", path, "--format", "json")
+
+    assert [str(total.amount) for total in MergedBalances.from_json(result.stdout)] == ["5", "3"]

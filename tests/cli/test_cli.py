@@ -91,13 +91,16 @@ def test_the_module_runs_as_a_command(start, accounts_toml):
 
 
 def test_a_missing_configuration_ends_a_process_with_2(start, tmp_path):
-    """The error names the file and the reason."""
+    """The error names the file and the reason, and what to do next."""
     process = start("balances", cwd=tmp_path)
 
     stdout, stderr = process.communicate()
 
     assert (process.returncode, stdout) == (2, "")
-    assert stderr == "Error: accounts.toml: the file cannot be read: No such file or directory\n"
+    assert stderr == (
+        "Error: accounts.toml: the file cannot be read: No such file or directory; "
+        "`balancekit init` writes one, and `balancekit demo` needs none\n"
+    )
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

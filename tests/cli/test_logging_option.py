@@ -13,6 +13,6 @@ def test_verbose_logs_each_outcome_once(run, accounts_toml, wrong_secret, places
 
     result = run(*before, "balances", *after, "--config", accounts_toml)
 
-    assert result.stderr.count("DEBUG balancekit.cli.balances: shop-us (cryptoprocessing) is read") == 1
+    assert result.stderr.count("DEBUG balancekit.cli.reading: shop-us (cryptoprocessing) is read") == 1
     assert "shop-eu (cryptoprocessing) is not read: AuthenticationError" in result.stderr
     assert logging.getLogger("balancekit").handlers == []

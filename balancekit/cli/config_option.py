@@ -1,0 +1,84 @@
+"""The option `--config`, completion of what a configuration names, and reading it."""
+
+import errno
+import os
+import sys
+import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from balancekit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from balancekit.config import Config
+
+_COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+_STDIN: Final = "-"
+_MAX_SIZE: Final = 2**20
+_NEXT: Final = "`balancekit init` writes one, and `balancekit demo` needs none"
+
+
+def config_option(command: _COMMAND) -> _COMMAND:
+    """Add the option `--config` to a command."""
+    option = click.option(
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, allow_dash=True),
+        default="accounts.toml",
+        envvar="BALANCEKIT_CONFIG",
+        show_default=True,
+        show_envvar=True,
+        help="The file that lists the accounts; - for standard input.",
+    )
+    return option(command)
+
+
+def account_option(command: _COMMAND) -> _COMMAND:
+    """Add the option `--account` to a command."""
+    option = click.option(
+        "--account",
+        "labels",
+        multiple=True,
+        metavar="LABEL",
+        shell_complete=_complete_labels,
+        help="Read this account only. Repeatable.",
+    )
+    return option(command)
+
+
+def read_config(path: Path) -> "Config":
+    """Read the configuration at a path; if there is none, ConfigError says what to do next."""
+    from balancekit.config import load_config, parse_config
+
+    if str(path) == _STDIN:
+        content = sys.stdin.buffer.read(_MAX_SIZE + 1)
+        return parse_config(content, name="standard input", folder=Path())
+    try:
+        return load_config(path)
+    except ConfigError as error:
+        problem = str(error)
+        if problem != f"{path}: the file cannot be read: {os.strerror(errno.ENOENT)}":
+            raise
+    raise ConfigError(f"{problem}; {_NEXT}")
+
+
+def complete_currencies(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the codes that begin like what was typed: those of ISO 4217, and of the currencies that are known."""
+    from balancekit.money.aliases import CRYPTOPROCESSING_2026
+    from balancekit.money.currencies import ISO_4217_CODES
+
+    codes = {*ISO_4217_CODES, *CRYPTOPROCESSING_2026.values(), "BTC", "ETH", "LTC", "USDC", "USDT"}
+    return sorted(code for code in codes if code.startswith(incomplete.upper()))
+
+
+def _complete_labels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    # Not by `load_config`: whatever is wrong with a secret, a label can be completed.
+    path = context.params.get("path") or os.environ.get("BALANCEKIT_CONFIG") or "accounts.toml"
+    with suppress(OSError, ValueError, RuntimeError, AttributeError):
+        accounts = tomllib.loads(Path(path).expanduser().read_text("utf-8-sig")).get("accounts", {})
+        return [label for label in accounts if label.startswith(incomplete)]
+    return []

@@ -1,0 +1,104 @@
+"""Reading the accounts of a configuration: what has been read is there at any moment, and nothing is lost by Ctrl-C."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import aclosing, contextmanager
+from importlib import import_module
+from typing import Final
+
+import attrs
+
+from balancekit.client.double_counting import count_once
+from balancekit.config import ClientSettings, Config
+from balancekit.errors import NotReadError
+from balancekit.money.balances import AccountBalances, AccountFailure
+from balancekit.money.merge import MergedBalances, merge_counted
+
+_log = logging.getLogger(__name__)
+
+# So few accounts are read before a progress bar could be noticed.
+_MAX_WITHOUT_PROGRESS: Final = 5
+
+
+@attrs.define
+class Reading:
+    """The accounts that are read: all of a configuration, or those of the labels, within `timeout` seconds."""
+
+    config: Config
+    labels: Sequence[str] = ()
+    timeout: float | None = None
+    _snapshots: list[AccountBalances] = attrs.field(factory=list[AccountBalances], init=False)
+    _failures: list[AccountFailure] = attrs.field(factory=list[AccountFailure], init=False)
+
+    async def run(self, *, tables: bool) -> None:
+        """Read them, and import what `tables` need meanwhile. Raises ConfigError for a label that no account has."""
+        chosen = list(dict.fromkeys(self.labels)) or None
+        settings = ClientSettings() if self.timeout is None else ClientSettings(deadline=self.timeout)
+        async with self.config.make_client(**settings) as client, aclosing(client.stream(chosen)) as outcomes:
+            # Importing rich takes a tenth of a second: done in a thread while the responses are on their way.
+            importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
+            with _progress(len(chosen or client.accounts)) as advance:
+                async for outcome in outcomes:
+                    self._add(outcome)
+                    advance()
+            if importing is not None:
+                await importing
+
+    @property
+    def has_read(self) -> bool:
+        """Whether any account has been read."""
+        return bool(self._snapshots)
+
+    def result(self) -> MergedBalances:
+        """Return what has been read; an account without an outcome is one that has not been read yet."""
+        providers = {provider.account: provider for provider in self.config.providers}
+        labels = list(dict.fromkeys(self.labels)) or [*providers]
+        ended = {read.account for read in self._snapshots} | {failure.account for failure in self._failures}
+        unread = [
+            AccountFailure(
+                label,
+                providers[label].provider,
+                NotReadError("interrupted before it was read", account=label, provider=providers[label].provider),
+            )
+            for label in labels
+            if label not in ended
+        ]
+        counted, failed = count_once(
+            self._snapshots,
+            [*self._failures, *unread],
+            origin_of=lambda label: providers[label].origin,
+            labels=providers,
+        )
+        return merge_counted(
+            counted, failed, aliases=self.config.aliases, chosen_accounts=labels if self.labels else None
+        )
+
+    def _add(self, outcome: AccountBalances | AccountFailure) -> None:
+        if isinstance(outcome, AccountBalances):
+            _log.debug("%s (%s) is read", outcome.account, outcome.provider)
+            self._snapshots.append(outcome)
+        else:
+            _log.debug("%s (%s) is not read: %s", outcome.account, outcome.provider, type(outcome.error).__name__)
+            self._failures.append(outcome)
+
+
+def _import_tables() -> None:
+    for name in ("rich.console", "rich.table"):
+        import_module(name)
+
+
+@contextmanager
+def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
+    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from balancekit.cli.output import make_console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
+        task = progress.add_task("Reading accounts", total=count)
+        yield lambda: progress.advance(task)

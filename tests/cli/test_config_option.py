@@ -1,0 +1,57 @@
+"""The option --config: standard input, and what a shell completes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import ENVIRON
+
+
+def test_standard_input_is_read(run, accounts_toml):
+    """With -; paths in it are relative to the current folder."""
+    text = accounts_toml.read_text().replace('file = "', f'file = "{accounts_toml.parent}/')
+
+    result = run("balances", "--config", "-", "--format", "csv", input=text)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "BTC,crypto,1.54000001" in result.stdout
+
+
+def test_a_mistake_in_standard_input_has_its_line(run):
+    """As one in a file has."""
+    result = run("balances", "--config", "-", input="[acounts]\n")
+
+    assert result.exit_code == 2
+    assert result.stderr == "Error: standard input:1: 'acounts' is unknown; did you mean 'accounts'?\n"
+
+
+def complete(folder, words, shell="bash"):
+    """Return what a shell offers after the words."""
+    environ = ENVIRON | {
+        "_BALANCEKIT_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": " ".join(["balancekit", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "balancekit"], capture_output=True, text=True, check=True, cwd=folder, env=environ
+    )
+    return [line.partition(",")[2] for line in ran.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["balances", "--account", "sho"], ["shop-eu", "shop-us"]),
+        (["balances", "--config", "none.toml", "--account", "sho"], []),
+        (["balances", "--currency", "us"], ["USD", "USDC", "USDG", "USDT", "USN"]),
+        (["bal"], ["balances"]),
+    ],
+    ids=["label", "no file", "currency", "command"],
+)
+def test_a_shell_completes_labels_and_currencies(accounts_toml, words, offered):
+    """Without a secret being read, and without an error if there is no file."""
+    for secret in accounts_toml.parent.glob("*.secret"):
+        secret.unlink()
+
+    assert complete(accounts_toml.parent, words) == offered
