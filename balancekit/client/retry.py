@@ -103,7 +103,7 @@ class RetryState:
     or perhaps of a wrong clock. `clock_offsets` are those that rejected requests were signed with, and `clock_offset`
     is the one for the next request; without it that is the origin's. The next request `opens_connection` if the last
     one may have met a dead connection. `requested` is whether any request was sent, and
-    `error` what the last attempt ended with, if another is to follow.
+    `error` what the last attempt ended with, at `failed_at`, if another is to follow.
     """
 
     attempts: int = 0
@@ -113,6 +113,7 @@ class RetryState:
     clock_offset: float | None = None
     clock_offsets: tuple[float, ...] = ()
     error: ProviderError | None = None
+    failed_at: float = -math.inf
 
     def correct_clock(self, used: float, measured: float | None) -> bool:
         """Return whether a request that was rejected may be sent again at once, signed with another time."""
@@ -152,7 +153,7 @@ class RetryState:
         delay = policy.delay(self.attempts, retry_after=least, remaining=remaining)
         if delay is None or not budget.take(now):
             return None
-        self.error = error
+        self.error, self.failed_at = error, now
         return delay
 
 

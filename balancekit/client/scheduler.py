@@ -309,7 +309,9 @@ class Scheduler:
                 seconds = sent_at + self._options.deadline - moment.now
                 goes_on = is_short and seconds > 0 and not waiter.options.background
                 if not goes_on or moment.now - sent_at >= _HUNG_AFTER:
-                    self._recorder.failed(flight, error, moment)
+                    # A retry that waits does so since the last attempt failed.
+                    failed_at = flight.retry.failed_at if error is flight.retry.error else moment.now
+                    self._recorder.failed(flight, error, Moment(failed_at, moment.ahead))
                 if goes_on and len(flight.waiters) == 1 and account.label not in going_on:
                     self._continue_in_background(flight, seconds)
             self._fail(waiter, account, account.to_failure(error, moment))

@@ -14,7 +14,7 @@ from balancekit import (
 )
 from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
-from tests.support.providers import Bank, Scripted
+from tests.support.providers import Bank, Scripted, outage
 from tests.support.stores import FlakyStore
 
 
@@ -292,3 +292,18 @@ def test_one_slow_account_delays_no_other_call(with_client):
         return took
 
     assert with_client(steps, slow, quick) == pytest.approx(0.1)
+
+
+def test_a_failure_is_as_old_as_its_response_when_a_retry_waits_for_another_caller(with_client):
+    """A deadline that passes in a retry's delay makes what was responded before that no younger."""
+
+    async def steps(client, shop):
+        patient = asyncio.create_task(client.fetch(max_age=1))
+        await client.fetch(max_age=1, deadline=5)
+        status = client.status()["shop"]
+        await patient
+        return status.error.message
+
+    shop = Scripted("shop", outage("shop", retry_after=20))
+
+    assert with_client(steps, shop) == "503 (5 s ago)"
