@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from balancekit.cli.balances import balances
+from balancekit.cli.check import check
 from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
 from balancekit.cli.logging_option import verbose_option
@@ -54,5 +55,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, balances, sandbox):
+for _command in (demo, check, balances, sandbox):
     cli.add_command(_command)

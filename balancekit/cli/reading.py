@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from importlib import import_module
-from typing import Final
 
 import attrs
 
+from balancekit.cli.progress import progress
 from balancekit.client.double_counting import count_once
 from balancekit.config import ClientSettings, Config
 from balancekit.errors import NotReadError
@@ -17,9 +16,6 @@ from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge_counted
 
 _log = logging.getLogger(__name__)
-
-# So few accounts are read before a progress bar could be noticed.
-_MAX_WITHOUT_PROGRESS: Final = 5
 
 
 @attrs.define
@@ -39,7 +35,7 @@ class Reading:
         async with self.config.make_client(**settings) as client, aclosing(client.stream(chosen)) as outcomes:
             # Importing rich takes a tenth of a second: done in a thread while the responses are on their way.
             importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
-            with _progress(len(chosen or client.accounts)) as advance:
+            with progress("Reading accounts", len(chosen or client.accounts)) as advance:
                 async for outcome in outcomes:
                     self._add(outcome)
                     advance()
@@ -87,18 +83,3 @@ class Reading:
 def _import_tables() -> None:
     for name in ("rich.console", "rich.table"):
         import_module(name)
-
-
-@contextmanager
-def _progress(count: int) -> "Generator[Callable[[], None], None, None]":
-    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from balancekit.cli.output import make_console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
-        task = progress.add_task("Reading accounts", total=count)
-        yield lambda: progress.advance(task)

@@ -1,0 +1,27 @@
+"""A progress bar on stderr."""
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+# So few accounts are read before a progress bar could be noticed.
+_MAX_WITHOUT_PROGRESS: Final = 5
+
+
+@contextmanager
+def progress(what: str, count: int) -> "Generator[Callable[[], None], None, None]":
+    """Show how many of the accounts are done; on a terminal, and if they are many."""
+    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from balancekit.cli.output import make_console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
+        task = progress.add_task(what, total=count)
+        yield lambda: progress.advance(task)
