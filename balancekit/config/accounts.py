@@ -110,12 +110,18 @@ class AccountMaker:
         except ConfigError as error:
             problem = str(error).removeprefix(f"account {label!r}: ")
             # A plug-in's own words may quote what it was given.
-            secrets = Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
-            if secrets.quoted_in(problem) or not str(adapter.__init__.__module__).startswith(_PACKAGE):
-                problem = secrets.redact(problem)
+            if self._secrets().quoted_in(problem) or not str(adapter.__init__.__module__).startswith(_PACKAGE):
+                problem = self.redact(problem)
             return None, problem
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
             return None, f"{adapter.__name__} rejected the settings with {type(error).__name__}"
+
+    def redact(self, text: str) -> str:
+        """Return the words of a plug-in without the secrets of the file."""
+        return self._secrets().redact(text)
+
+    def _secrets(self) -> Secrets:
+        return Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
 
     def _find_class(self, name: object) -> type[HttpProvider]:
         if name is None:

@@ -176,7 +176,10 @@ def _parse(text: str, folder: Path, environ: Mapping[str, str]) -> Config:
             AggregateClient(providers)
         except ConfigError as error:
             # One account under two labels, for example.
-            text_of_error = str(error).partition(": ")[2]
+            start, _, text_of_error = str(error).partition(": ")
+            if not start.startswith("providers["):
+                # A plug-in's own words, which may quote what it was given.
+                text_of_error = maker.redact(str(error))
             label = next((label for label in reversed(accounts) if repr(label) in text_of_error), "")
             problems.add(("accounts", label), f"accounts: {text_of_error}")
             are_all = False

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from balancekit.clock import Clock, Timer, expire
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError
+from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.tasks import end_tasks
@@ -370,7 +370,11 @@ class FailOpenStore:
             known = await self._call(get)
         except _UnavailableError:
             return dict(zip(keys, self.unknown(keys), strict=True))
-        self._unknown.forget(*(known.keys() - pending))
+        wrong = [key for key, stored in known.items() if not is_sound(stored)]
+        if wrong:
+            self._messages.warn("the store returns wrong types: accounts of which it does count as unknown")
+            known |= zip(wrong, self.unknown(wrong), strict=True)
+        self._unknown.forget(*known.keys() - pending - {*wrong})
         # Another version after each invalidation, whichever process made it.
         return known | {key: Stored(f"{self._unknown.version_of(key)} {known[key].version}") for key in pending}
 

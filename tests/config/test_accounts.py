@@ -2,7 +2,8 @@
 
 import pytest
 
-from balancekit import CryptoprocessingProvider
+from balancekit import ConfigError, CryptoprocessingProvider, HttpProvider, Secret
+from tests.support.plugins import install_plugin
 
 REFERENCES = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
 PROVIDERS = "there are cryptoprocessing, getmany"
@@ -96,3 +97,30 @@ def test_an_account_under_two_labels_is_on_the_line_of_the_second(mistakes):
     (line,) = mistakes(SHOP + SHOP.replace("accounts.shop", "accounts.again"))
 
     assert line.startswith("accounts.toml:5: accounts: ")
+
+
+class Own(HttpProvider):
+    """An adapter of another distribution, which cannot tell its accounts apart."""
+
+    provider = "own"
+    secret_settings = frozenset({"token"})
+
+    def __init__(self, account, *, token, base_url="https://own.example"):
+        super().__init__(account, base_url=base_url)
+        self._token = Secret.of(token)
+
+    build_request = read_response = None
+
+    @property
+    def fingerprint(self):
+        """Fail."""
+        raise ConfigError(f"no merchant has the token {self._token.reveal()}")
+
+
+def test_what_a_plug_in_says_of_accounts_is_shown_without_their_secrets(tmp_path, monkeypatch, mistakes):
+    """Whatever it calls the accounts, and whether or not there is a colon in it."""
+    install_plugin(monkeypatch, tmp_path, own=Own)
+
+    (line,) = mistakes('[accounts.own]\nprovider = "own"\ntoken = { env = "REDIS_URL" }\n')
+
+    assert line.endswith("accounts: no merchant has the token ***")
