@@ -4,6 +4,8 @@ from typing import Final
 
 import attrs
 
+IN_MICROSECONDS: Final = 1_000_000
+
 MAX_VERSIONS: Final = 50_000
 """Of how many accounts the latest version is remembered."""
 
@@ -87,3 +89,18 @@ def is_restored(latest: str, version: str) -> bool:
 
 def _moment_of(version: str) -> str:
     return version[:16]
+
+
+def microseconds(seconds: float) -> int:
+    """Return a time as Redis counts it here."""
+    return max(0, round(seconds * IN_MICROSECONDS))
+
+
+def positive_microseconds(seconds: float) -> int:
+    """Return a time that is not nothing: Redis would give a permit that is free again at once to every request."""
+    return max(1, microseconds(seconds))
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time after which something expires."""
+    return max(1, round(seconds * 1000))

@@ -3,10 +3,18 @@
 import re
 from typing import Final
 
-from redis.exceptions import AuthenticationError, ClusterDownError, RedisClusterException, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    InvalidResponse,
+    RedisClusterException,
+    ResponseError,
+)
 
 from balancekit.http.redaction import walk_exception_chain
 from balancekit.stores.base import StoreRefusedError
+from balancekit.stores.redis import scripts
 
 _REFUSALS: Final = {
     r"(OOM )?command not allowed when used memory": (
@@ -28,19 +36,27 @@ _REFUSALS: Final = {
     r".*No permissions to access a channel": (
         "Redis does not permit its user the store's channel: add & with the prefix and :changes to its permissions"
     ),
-    r".*can't run this command": (
+    r".*can't run this command|.*no permissions to run the '": (
         "Redis does not permit its user a command: give it the permissions that the documentation of RedisStore lists"
     ),
 }
 _RESPONSES: Final = (ResponseError, AuthenticationError)
 _DENIED_COMMAND: Final = re.compile(r".*no permissions to run the '([a-z|]+)' command")
 
+# Only these are shown, since a server may send any text in their place.
+_COMMANDS: Final = frozenset(
+    name.lower()
+    for source in vars(scripts).values()
+    if isinstance(source, str)
+    for name in re.findall(r"redis\.p?call\('(\w+)'", source)
+) | {"auth", "eval", "evalsha", "ping", "select", "subscribe"}
+
 
 def refusal_of(error: Exception) -> StoreRefusedError | None:
     """Return what a response of Redis refuses; None for any other error."""
     text = str(error)
     denied = _DENIED_COMMAND.match(text)
-    if denied:
+    if denied and denied[1] in _COMMANDS:
         command = denied[1]
         return StoreRefusedError(f"Redis does not permit its user {command}: add +{command} to its permissions")
     for pattern, message in _REFUSALS.items():
@@ -54,6 +70,8 @@ def refusal_of_connection(error: Exception) -> StoreRefusedError | None:
 
     Its text is never shown: a server that does not know AUTH repeats the user and the password.
     """
+    if isinstance(error, BusyLoadingError | InvalidResponse):
+        error.args = (type(error).__name__,)
     # A client of a cluster quotes the errors of its nodes.
     links = walk_exception_chain(error) if isinstance(error, RedisClusterException) else [error]
     if isinstance(error, ClusterDownError) or not any(isinstance(link, _RESPONSES) for link in links):

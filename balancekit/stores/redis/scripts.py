@@ -108,7 +108,7 @@ READ: Final = (
     _TIME
     + _ACCOUNT
     + """
-local _, new_version, expiry, known_mark = unpack(ARGV)
+local _, new_version, expiry, known_mark, longest = unpack(ARGV)
 local role, replication_id = history()
 if role and role ~= 'master' then
     return redis.error_reply('READONLY a replica may lack what was written to its primary')
@@ -125,11 +125,12 @@ if not version then
         redis.call('EXPIRE', KEYS[1], expiry)
     end
 end
-local snapshot = mark and mark ~= known_mark and read_field('snapshot', MAX_BODY)
-if snapshot == false and mark and mark ~= known_mark or read_at and #read_at > 1024 then
+local length = mark and mark ~= known_mark and redis.call('HSTRLEN', KEYS[1], 'snapshot')
+if length == 0 or length and length > MAX_BODY or read_at and #read_at > 1024 then
     deleted = deleted + delete_snapshot()
-    read_at, sent, mark, snapshot = false, false, false, false
+    read_at, sent, mark, length = false, false, false, false
 end
+local snapshot = length and length <= tonumber(longest) and redis.call('HGET', KEYS[1], 'snapshot')
 local cools_down = is_moment(failed_at) and is_moment(ends) and tonumber(failed_at) <= now and tonumber(ends) > now
 local failure = cools_down and read_field('failure', 4096)
 if not failure then
@@ -139,8 +140,8 @@ end
 return {replication_id .. ':' .. version, read_at, sent, mark, snapshot, failure, failed_at, ends, format(now), deleted}
 """.replace("MAX_BODY", str(MAX_RESPONSE_BODY))
 )
-"""Return version, read_at, sent, mark, snapshot (unless its mark is known), failure (unless its cooldown is over),
-failed_at, until, time, and whether anything was deleted.
+"""Return version, read_at, sent, mark, snapshot (unless its mark is known, or it is longer than the last argument),
+failure (unless its cooldown is over), failed_at, until, time, and whether anything was deleted.
 
 An account without a version is given the new one.
 """

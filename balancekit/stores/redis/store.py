@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -24,9 +24,10 @@ from balancekit.errors import ConfigError, without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
+from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
-from balancekit.stores.redis import scripts as lua
+from balancekit.stores.redis import clocks, scripts as lua
 from balancekit.stores.redis.clocks import LatestVersions, ServerClocks, is_restored
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
@@ -45,7 +46,12 @@ from balancekit.stores.subscribers import SharedChanges
 _log = logging.getLogger(__name__)
 
 _WEEK: Final = 7 * 86400.0
-_IN_MICROSECONDS: Final = 1_000_000
+
+_LARGE: Final = 2**15
+"""The length from which on snapshots are read one by one: garbage must not keep those of others from being read."""
+
+_LARGE_TIMEOUT: Final = 0.2
+"""For how many seconds of a call they are; the others of it are read later, and count as absent until then."""
 
 _EVENT: Final = "1"
 """What is written for an event, of which nothing but its existence matters."""
@@ -115,25 +121,25 @@ class RedisStore:
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        known, override = [self._parsed.get(key) for key in keys], self._time_override()
+        asked_at = clocks.microseconds(self.monotonic())
+        known = [self._parsed.get(key) for key in keys]
         # As known before Redis is asked: another thread may learn of a later one while a reply is on its way.
         latest = [self._latest.get(key) for key in keys]
-        calls = [
-            Call(
-                lua.READ,
-                self._account_key(key),
-                (override, secrets.token_hex(), self._keep, parsed.mark if parsed else ""),
-            )
-            for key, parsed in zip(keys, known, strict=True)
-        ]
-        asked_at = _microseconds(self.monotonic())
-        replies = await self._run(calls)
+        replies = await self._run([self._read(*one, _LARGE) for one in zip(keys, known, strict=True)])
         await self._note_servers(replies, asked_at)
         stored = [self._to_stored(key, parsed, reply) for key, parsed, reply in zip(keys, known, replies, strict=True)]
+        large = [place for place, reply in enumerate(replies) if self._is_left(keys[place], reply)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LARGE_TIMEOUT if large else None):
+                for place in large:
+                    key = keys[place]
+                    (reply,) = await self._run([self._read(key, None, MAX_RESPONSE_BODY)])
+                    stored[place] = self._to_stored(key, None, reply)
         return await self._renew_restored(keys, stored, latest)
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
+        mark, text = secrets.token_hex(), write_snapshot(key, snapshot)
         await self._publish(
             lua.PUT,
             self._account_key(key),
@@ -141,14 +147,16 @@ class RedisStore:
             secrets.token_hex(),
             self._keep,
             version,
-            _microseconds(age),
+            clocks.microseconds(age),
             self._latest_sent(version, age),
-            secrets.token_hex(),
-            write_snapshot(key, snapshot),
+            mark,
+            text,
             self._channel,
             write_change(Change(key)),
             *self._clocks.suspect(_history(version), key),
         )
+        if len(text) > _LARGE:
+            self._parsed.note(key, mark.encode(), snapshot)
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
@@ -163,7 +171,7 @@ class RedisStore:
             secrets.token_hex(),
             self._keep,
             version or "",
-            _microseconds(cooldown),
+            clocks.microseconds(cooldown),
             seal_failure(key, text),
             self._channel,
             write_change(Change(key)),
@@ -171,7 +179,7 @@ class RedisStore:
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
-        left = await self._run_one(lua.LEASE, self._key("lease", key), owner, _milliseconds(seconds))
+        left = await self._run_one(lua.LEASE, self._key("lease", key), owner, clocks.milliseconds(seconds))
         return int(left) / 1000
 
     async def release(self, key: str, owner: str) -> None:
@@ -195,7 +203,7 @@ class RedisStore:
 
     async def remember(self, event: str, *, seconds: float) -> None:
         """Remember the id of an event for at least that long."""
-        await self._run_one(lua.REMEMBER, self._key("event", event), _EVENT, _milliseconds(seconds))
+        await self._run_one(lua.REMEMBER, self._key("event", event), _EVENT, clocks.milliseconds(seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
@@ -204,15 +212,15 @@ class RedisStore:
             self._key("permits", origin),
             self._time_override(),
             limit.requests,
-            _positive_microseconds(limit.per),
-            _microseconds(hold),
+            clocks.positive_microseconds(limit.per),
+            clocks.microseconds(hold),
             request_id,
         )
-        return int(wait) / _IN_MICROSECONDS
+        return int(wait) / clocks.IN_MICROSECONDS
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended, if it has one."""
-        per, unique = _positive_microseconds(limit.per), secrets.token_hex(8)
+        per, unique = clocks.positive_microseconds(limit.per), secrets.token_hex(8)
         await self._run_one(
             lua.RELEASE_PERMIT, self._key("permits", origin), self._time_override(), per, request_id, unique
         )
@@ -262,25 +270,32 @@ class RedisStore:
         (reply,) = await self._run([Call(source, key, args)])
         return reply
 
+    def _read(self, key: str, parsed: ParsedSnapshot | None, longest: int) -> Call:
+        mark = parsed.mark if parsed else ""
+        return Call(
+            lua.READ, self._account_key(key), (self._time_override(), secrets.token_hex(), self._keep, mark, longest)
+        )
+
+    def _is_left(self, key: str, reply: Sequence[Any]) -> bool:
+        """Return whether a snapshot was too long to be read with the others."""
+        parsed, mark = self._parsed.get(key), reply[3]
+        return mark is not None and (parsed is None or parsed.mark != mark)
+
     async def _invalidate(self, keys: Sequence[str]) -> list[str]:
         """Return the new versions of accounts."""
-        replies = await self._run(
-            [
-                Call(
-                    lua.INVALIDATE,
-                    self._account_key(key),
-                    (
-                        self._time_override(),
-                        secrets.token_hex(),
-                        self._keep,
-                        self._channel,
-                        write_change(Change(key, invalidated=True)),
-                        self._latest.get(key),
-                    ),
-                )
-                for key in keys
-            ]
-        )
+        calls: list[Call] = []
+        for key in keys:
+            change = write_change(Change(key, invalidated=True))
+            args = (
+                self._time_override(),
+                secrets.token_hex(),
+                self._keep,
+                self._channel,
+                change,
+                self._latest.get(key),
+            )
+            calls.append(Call(lua.INVALIDATE, self._account_key(key), args))
+        replies = await self._run(calls)
         versions = [version.decode() for version, _ in replies]
         for key, version in zip(keys, versions, strict=True):
             self._latest.note(key, version)
@@ -326,11 +341,8 @@ class RedisStore:
         # Everything else works, so nobody would notice but by changes that arrive late.
         if command not in self._denied:
             self._denied.add(command)
-            _log.warning(
-                "Redis does not permit %s on the channel %s, so processes learn late of each other's changes",
-                command,
-                self._channel,
-            )
+            problem = "Redis does not permit %s on the channel %s, so processes learn late of each other's changes"
+            _log.warning(problem, command, self._channel)
 
     def _to_stored(self, key: str, parsed: ParsedSnapshot | None, reply: Sequence[Any]) -> Stored:
         version, read_at, sent, mark, text, failure, failed_at, until, now, deleted = reply
@@ -341,7 +353,7 @@ class RedisStore:
         stored = Stored(version.decode())
         if failure is not None and (opened := open_failure(key, failure)) is not None:
             since, left = int(now) - int(failed_at), int(until) - int(now)
-            shared = StoredFailure(opened, since / _IN_MICROSECONDS, left / _IN_MICROSECONDS)
+            shared = StoredFailure(opened, since / clocks.IN_MICROSECONDS, left / clocks.IN_MICROSECONDS)
             stored = attrs.evolve(stored, failure=shared)
         if parsed is None or parsed.mark != mark or parsed.snapshot is None:
             return stored
@@ -349,10 +361,10 @@ class RedisStore:
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
         valid = read_at == version and age >= 0
         age += self._clocks.set_back_since(_history(stored.version), key, mark, int(sent))
-        return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0) / _IN_MICROSECONDS, valid=valid)
+        return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0) / clocks.IN_MICROSECONDS, valid=valid)
 
     async def _note_servers(self, replies: Sequence[Sequence[Any]], asked_at: int) -> None:
-        answered_at = _microseconds(self.monotonic())
+        answered_at = clocks.microseconds(self.monotonic())
         times = {_history(version.decode()): int(now) for version, *_, now, _ in replies}
         for history, now in times.items():
             self._clocks.note(history, now, asked_at=asked_at, answered_at=answered_at)
@@ -376,25 +388,12 @@ class RedisStore:
 
         A Redis that was paused runs commands from before the pause, which must not make a snapshot younger.
         """
-        latest = self._clocks.at_least(_history(version), _microseconds(self.monotonic() - age))
+        latest = self._clocks.at_least(_history(version), clocks.microseconds(self.monotonic() - age))
         return "" if latest is None or self.clock is not None else str(latest)
 
     def _time_override(self) -> str:
-        return "" if self.clock is None else str(_microseconds(self.clock()))
+        return "" if self.clock is None else str(clocks.microseconds(self.clock()))
 
 
 def _history(version: str) -> str:
     return version.partition(":")[0]
-
-
-def _microseconds(seconds: float) -> int:
-    return max(0, round(seconds * _IN_MICROSECONDS))
-
-
-def _positive_microseconds(seconds: float) -> int:
-    # Redis would give a permit that is free again after no time to every request.
-    return max(1, _microseconds(seconds))
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

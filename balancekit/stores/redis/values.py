@@ -26,6 +26,8 @@ _VERSION: Final = 1
 MAX_CACHED: Final = 50_000
 """How many accounts' snapshots are kept in parsed form."""
 
+_MAX_CHANGE: Final = 2**14
+
 # A snapshot from before the first release, or from tomorrow, was read by a machine whose clock is not set.
 _EARLIEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_TOLERANCE: Final = timedelta(days=1)
@@ -75,8 +77,10 @@ def write_change(change: Change) -> str:
 
 
 def parse_change(text: object) -> Change:
-    """Parse a change; of one that cannot be parsed, anything may have happened."""
+    """Parse a change; of one that cannot be parsed, or is longer than any, anything may have happened."""
     try:
+        if len(cast("str | bytes", text)) > _MAX_CHANGE:
+            raise ShapeError("too long")
         data = _parse(text.encode() if isinstance(text, str) else cast("bytes", text))
     except ValueError:
         return Change(None)
@@ -109,6 +113,10 @@ class ParsedSnapshots:
             fault = str(error)
         if fault is not None:
             _log.warning("a snapshot in Redis cannot be read, and counts as absent: %s", fault)
+        return self.note(key, mark, snapshot)
+
+    def note(self, key: str, mark: bytes, snapshot: AccountBalances | None) -> ParsedSnapshot:
+        """Keep what stands under a mark."""
         self._parsed.pop(key, None)
         if len(self._parsed) >= MAX_CACHED:
             del self._parsed[next(iter(self._parsed))]

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import contextmanager
 
 import pytest
+from redis import exceptions
 
 from balancekit.stores import RedisStore, StoreRefusedError
 from balancekit.stores.redis.refusals import refusal_of
@@ -136,6 +137,26 @@ def test_what_redis_responds_is_explained(response, message):
 def test_another_error_is_no_refusal():
     """An outage, for example, ends by itself."""
     assert refusal_of(ConnectionError("Connection closed by server.")) is None
+
+
+def test_only_a_command_that_the_store_uses_is_named():
+    """A server may send any text in its place."""
+    denied = "NOPERM User u has no permissions to run the '{}' command"
+
+    assert "add +hmget to" in str(refusal_of(Exception(denied.format("hmget"))))
+    assert "canary" not in str(refusal_of(Exception(denied.format("canary"))))
+
+
+@pytest.mark.parametrize("response", [b"-LOADING %s", b"PASS %s"], ids=["loading", "no RESP"])
+async def test_no_error_while_a_connection_is_opened_shows_what_was_sent(everything_shown_by, response):
+    """Whatever stands at the address."""
+    with ThreadServer(lambda _: response % CANARY.encode() + b"\r\n") as server:
+        async with RedisStore.from_url(f"redis://:{CANARY}@{server.url.removeprefix('http://')}") as store:
+            for call in (store.get(["shop"]), anext(store.changes())):
+                with pytest.raises(exceptions.RedisError) as caught:
+                    await call
+
+                assert CANARY not in everything_shown_by(caught.value)
 
 
 @pytest.mark.parametrize("cluster", [False, True], ids=["one server", "cluster"])
