@@ -192,7 +192,9 @@ class AccountState:
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded; a failure of a later one remains."""
         if sent_at >= self._succeeded_at:
-            self._succeeded_at, self.last_success = sent_at, Moment(sent_at, moment.ahead)
+            # Mostly it is that moment already: this is done for every request.
+            sent = moment if moment.now == sent_at else Moment(sent_at, moment.ahead)
+            self._succeeded_at, self.last_success = sent_at, sent
         if self.failure is not None and sent_at >= self._failure_sent_at:
             self.failure = self.down_since = None
             self.cooldown.end()
