@@ -87,18 +87,10 @@ _UnfrozenBalance: Final[Any] = type(
 )
 
 
-# The same labels are checked for each response, in turn: a cache for fewer than there are accounts would never hit.
-_checked_label: Final = lru_cache(maxsize=16_384)(check_label)
+# There are few of them. A cache of labels would hit only if it were larger than there are accounts, and keep them all.
+_checked_provider: Final = lru_cache(maxsize=64)(check_label)
 
 _SHORT: Final = 6
-
-
-def _label(value: str) -> str:
-    try:
-        return _checked_label(value)
-    except TypeError:
-        # Perhaps only since it cannot be hashed.
-        return check_label(value)
 
 
 def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
@@ -108,7 +100,7 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
     them all again, and a fetch would take 40 % longer. Raises ValueError or TypeError for an account or a provider that
     is not a label: these two alone are checked.
     """
-    account, provider = _checked_label(account), _checked_label(provider)
+    account, provider = check_label(account), _checked_provider(provider)
     balances: list[Balance] = []
     for row in rows:
         # Setting the slots and then the class takes less than half the time of setting the fields of a frozen object.
@@ -168,8 +160,8 @@ class AccountBalances:
     `stale` snapshot is an earlier one, shown because a newer one could not be read, or is still to be.
     """
 
-    account: str = attrs.field(converter=_label)
-    provider: str = attrs.field(converter=_label)
+    account: str = attrs.field(converter=check_label)
+    provider: str = attrs.field(converter=check_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
     stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))

@@ -76,6 +76,10 @@ def check_label(label: str) -> str:
     Raises TypeError for anything but a string, ValueError for one that is empty, longer than `MAX_LABEL_LENGTH`, not
     printable or with blanks around it.
     """
+    # The usual case, since this is done for every response.
+    is_plain = type(label) is str and label.isascii() and label.isprintable()
+    if is_plain and 0 < len(label.strip()) == len(label) <= MAX_LABEL_LENGTH:
+        return label
     return _check(label, "label", MAX_LABEL_LENGTH)
 
 
