@@ -69,8 +69,8 @@ class AccountState:
     `last` is the latest snapshot, and `failure` what the last read ended with, None if it succeeded. `version` changes
     whenever the balances may have changed. `sent_at` is when the request of the last snapshot was sent, `as_of` of when
     its balances are (earlier where the provider says so), and `ahead` how far ahead of the monotonic clock the wall
-    clock then was by its `fetched_at`. `waiting_since` is since when the
-    account waits to be read, and `requested_at` when the last request was sent for it.
+    clock then was by its `fetched_at`. `waiting_since` is since when the account waits to be read, and `requested_at`
+    when the last request was sent for it.
     """
 
     version: str = "local 0"
@@ -80,7 +80,6 @@ class AccountState:
     origin_cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
     waiting_since: float | None = None
     requested_at: float = -math.inf
-    last_success: Moment | None = None
     last_failure: Moment | None = None
     down_since: Moment | None = None
     _failed_at: float = -math.inf
@@ -95,6 +94,7 @@ class AccountState:
     ahead: float = 0.0
     # When the last request that succeeded was sent, although its snapshot may not have been kept.
     _succeeded_at: float = -math.inf
+    _success_ahead: float = 0.0
     # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
     _redated: AccountBalances | None = None
     # What was a store's last, before it was dated, and then.
@@ -104,6 +104,11 @@ class AccountState:
     _question: int = 0
     # Since when no snapshot of a store counts that was requested earlier.
     _changed_at: float = -math.inf
+
+    @property
+    def last_success(self) -> Moment | None:
+        """When the last request that succeeded was sent; None before the first."""
+        return None if self._succeeded_at == -math.inf else Moment(self._succeeded_at, self._success_ahead)
 
     @property
     def is_valid(self) -> bool:
@@ -152,8 +157,9 @@ class AccountState:
         that out.
         """
         if sent_at >= self.sent_at:
-            ahead = snapshot.fetched_at.timestamp() - sent_at
-            self._keep(snapshot, sent_at, version, ahead=ahead, is_reusable=is_reusable)
+            self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
+            self._is_reusable, self.ahead = is_reusable, snapshot.fetched_at.timestamp() - sent_at
+            self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
 
     def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> bool:
         """Keep a snapshot that another process requested `age` seconds ago as the last one; returns whether it is news.
@@ -164,16 +170,11 @@ class AccountState:
         is_current = self.is_current(version, moment.now - age)
         if not self.is_last(snapshot, age, moment) or (snapshot is self.last and is_current <= self.is_valid):
             return False
-        self._keep(snapshot, moment.now - age, version if is_current else None, ahead=moment.ahead)
+        self.sent_at = -math.inf
+        self.keep(snapshot, sent_at=moment.now - age, version=version if is_current else None)
+        self.ahead = moment.ahead
         self.succeeded(sent_at=self.sent_at, moment=moment)
         return True
-
-    def _keep(
-        self, snapshot: AccountBalances, sent_at: float, version: str | None, *, ahead: float, is_reusable: bool = True
-    ) -> None:
-        self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
-        self._is_reusable, self.ahead = is_reusable, ahead
-        self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
 
     def learn_version(self, version: str, *, question: int) -> bool:
         """Take the version that a store has returned to a question; returns whether the last snapshot was valid before.
@@ -192,9 +193,7 @@ class AccountState:
     def succeeded(self, *, sent_at: float, moment: Moment) -> None:
         """Note that a request that was sent at `sent_at` succeeded; a failure of a later one remains."""
         if sent_at >= self._succeeded_at:
-            # Mostly it is that moment already: this is done for every request.
-            sent = moment if moment.now == sent_at else Moment(sent_at, moment.ahead)
-            self._succeeded_at, self.last_success = sent_at, sent
+            self._succeeded_at, self._success_ahead = sent_at, moment.ahead
         if self.failure is not None and sent_at >= self._failure_sent_at:
             self.failure = self.down_since = None
             self.cooldown.end()

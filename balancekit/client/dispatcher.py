@@ -70,6 +70,8 @@ class Dispatcher:
         self._queue: FairQueue[Origin, Waiter, _Item] = FairQueue(
             min(options.concurrency, limit or options.concurrency), origins=origins, most=limit_per_host or None
         )
+        # When the permits of an origin were last asked for.
+        self._asked_at = 0.0
         # When each blocked origin is looked at again.
         self._blocked: dict[Origin, Timer] = {}
         self._workers: set[asyncio.Task[None]] = set()
@@ -180,7 +182,7 @@ class Dispatcher:
                 continue
             flight.has_slot = True
             if origin.limit is not None:
-                origin.permits.acquire(origin.limit, flight, self._clock.monotonic(), hold=self._hold)
+                origin.permits.acquire(origin.limit, flight, self._asked_at, hold=self._hold)
             return flight
         return None
 
@@ -188,7 +190,7 @@ class Dispatcher:
         limit, cooldown = origin.limit, origin.cooldown
         if limit is None and not cooldown.times:
             return 0.0
-        now = self._clock.monotonic()
+        now = self._asked_at = self._clock.monotonic()
         permit = 0.0 if limit is None else origin.permits.wait(limit, now)
         return max(cooldown.remaining(now), permit)
 

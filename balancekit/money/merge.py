@@ -323,7 +323,7 @@ class MergedBalances:
 
     @functools.cached_property
     def _complete(self) -> bool:
-        return not self.failures and not any(snapshot.stale for snapshot in self.accounts)
+        return not self.failures and True not in {snapshot.stale for snapshot in self.accounts}
 
     @functools.cached_property
     def _labels(self) -> frozenset[str]:
