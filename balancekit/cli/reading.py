@@ -64,7 +64,7 @@ class Reading:
         counted, failed = count_once(
             self._snapshots,
             [*self._failures, *unread],
-            origin_of=lambda label: providers[label].origin,
+            origin_of=lambda label: getattr(providers[label], "origin", providers[label].provider),
             labels=providers,
         )
         return merge_counted(

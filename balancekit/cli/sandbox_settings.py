@@ -9,6 +9,7 @@ from typing import Final
 
 from balancekit.errors import ConfigError
 from balancekit.providers import provider_class
+from balancekit.providers.settings import secret_settings_of
 from balancekit.sandbox import SandboxAccount
 
 _FILE: Final = "accounts.toml"
@@ -55,7 +56,7 @@ def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
 def _render_toml(accounts: Iterable[SandboxAccount], reference: Callable[[str, str], str]) -> str:
     tables: list[str] = []
     for account in accounts:
-        secret = provider_class(account.provider).secret_settings
+        secret = secret_settings_of(provider_class(account.provider))
         lines = [f"[accounts.{account.label}]", f"provider = {json.dumps(account.provider)}"]
         lines += (
             f"{key} = {reference(account.label, key) if key in secret else json.dumps(value)}"
@@ -67,7 +68,7 @@ def _render_toml(accounts: Iterable[SandboxAccount], reference: Callable[[str, s
 
 def _secrets(accounts: Iterable[SandboxAccount]) -> Iterator[tuple[str, str, str]]:
     for account in accounts:
-        for key in sorted(provider_class(account.provider).secret_settings & account.settings.keys()):
+        for key in sorted(secret_settings_of(provider_class(account.provider)) & account.settings.keys()):
             yield account.label, key, account.settings[key]
 
 

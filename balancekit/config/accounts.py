@@ -13,8 +13,8 @@ from balancekit.http.quotations import Secrets
 from balancekit.http.secret import Secret
 from balancekit.money.currencies import check_label
 from balancekit.providers import provider_class
-from balancekit.providers.base import HttpProvider
-from balancekit.providers.settings import Setting, settings_of
+from balancekit.providers.base import BalanceProvider
+from balancekit.providers.settings import Adapter, Setting, make_provider, settings_of
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 _MIN_SECRET_SIZE: Final = 4
@@ -50,7 +50,7 @@ class AccountMaker:
 
     resolver: SecretResolver
     problems: Problems
-    _classes: dict[str, type[HttpProvider]] = attrs.field(factory=dict[str, type[HttpProvider]], init=False)
+    _classes: dict[str, Adapter] = attrs.field(factory=dict[str, Adapter], init=False)
     _defaults: dict[str, _Defaults] = attrs.field(factory=dict[str, _Defaults], init=False, repr=False)
 
     def read_defaults(self, name: str, settings: object) -> None:
@@ -68,7 +68,7 @@ class AccountMaker:
                 table.add(key, unknown_key(key, [*known]))
         self._defaults[name] = _Defaults(self._read_settings(known, given, table), frozenset(given))
 
-    def make(self, label: str, settings: object) -> HttpProvider | None:
+    def make(self, label: str, settings: object) -> BalanceProvider | None:
         """Make the adapter of an account, unless there is a problem with it."""
         table = _Table(("accounts", label), f"account {label!r}", self.problems)
         before = len(self.problems)
@@ -100,21 +100,25 @@ class AccountMaker:
         return made
 
     def _construct(
-        self, adapter: type[HttpProvider], label: str, values: Mapping[str, object]
-    ) -> tuple[HttpProvider | None, str]:
+        self, adapter: Adapter, label: str, values: Mapping[str, object]
+    ) -> tuple[BalanceProvider | None, str]:
         """Return the adapter, or else what is wrong with its settings."""
         try:
-            return adapter(label, **cast("dict[str, Any]", values)), ""
+            # Whatever it was annotated with.
+            made = cast("object", make_provider(adapter, label, values))
+            if isinstance(made, BalanceProvider) and made.account == label:
+                return made, ""
+            return None, f"{_name_of(adapter)} made no provider of this account"
         except KeyboardInterrupt:
             raise
         except ConfigError as error:
             problem = str(error).removeprefix(f"account {label!r}: ")
             # A plug-in's own words may quote what it was given.
-            if self._secrets().quoted_in(problem) or not str(adapter.__init__.__module__).startswith(_PACKAGE):
+            if self._secrets().quoted_in(problem) or not _module_of(adapter).startswith(_PACKAGE):
                 problem = self.redact(problem)
             return None, problem
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
-            return None, f"{adapter.__name__} rejected the settings with {type(error).__name__}"
+            return None, f"{_name_of(adapter)} rejected the settings with {type(error).__name__}"
 
     def redact(self, text: str) -> str:
         """Return the words of a plug-in without the secrets of the file."""
@@ -123,7 +127,7 @@ class AccountMaker:
     def _secrets(self) -> Secrets:
         return Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
 
-    def _find_class(self, name: object) -> type[HttpProvider]:
+    def _find_class(self, name: object) -> Adapter:
         if name is None:
             raise ConfigProblem("missing")
         if not isinstance(name, str):
@@ -146,6 +150,14 @@ class AccountMaker:
                 except ConfigProblem as error:
                     table.add(key, str(error))
         return values
+
+
+def _module_of(adapter: Adapter) -> str:
+    return str(getattr(cast("Any", adapter).__init__, "__module__", ""))
+
+
+def _name_of(adapter: Adapter) -> str:
+    return str(getattr(adapter, "__name__", type(adapter).__name__))
 
 
 def _check_names(

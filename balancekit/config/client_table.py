@@ -14,7 +14,7 @@ from balancekit.config.references import REFERENCE_SYNTAX, REFERENCES, SecretRes
 from balancekit.errors import ConfigError
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
-from balancekit.providers.base import HttpProvider
+from balancekit.providers.base import BalanceProvider
 
 if TYPE_CHECKING:
     from balancekit.stores.redis.store import RedisStore
@@ -62,7 +62,7 @@ CLIENT_SETTINGS: Final = (*ClientSettings.__annotations__, "store")
 
 
 def read_client_table(
-    table: Mapping[str, object], providers: list[HttpProvider] | None, resolver: SecretResolver, problems: Problems
+    table: Mapping[str, object], providers: list[BalanceProvider] | None, resolver: SecretResolver, problems: Problems
 ) -> tuple[ClientSettings, StoreSettings | None]:
     """Read the table; `providers` are the accounts that limits are for, unless some are missing."""
     settings: dict[str, object] = {}

@@ -24,7 +24,7 @@ from balancekit.errors import ConfigError
 from balancekit.http.redaction import sanitize_exception
 from balancekit.http.secret import looks_like_words
 from balancekit.money.aliases import check_aliases
-from balancekit.providers.base import HttpProvider
+from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Config:
     as, `client_settings` holds only what the file sets, and `store` is the Redis that it names, if any.
     """
 
-    providers: tuple[HttpProvider, ...]
+    providers: tuple[BalanceProvider, ...]
     aliases: Mapping[str, str] = attrs.field(factory=dict[str, str])
     client_settings: ClientSettings = attrs.field(factory=ClientSettings)
     store: StoreSettings | None = None

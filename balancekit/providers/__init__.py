@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from balancekit.errors import ConfigError
 from balancekit.http.secret import looks_like_words
-from balancekit.providers.base import HttpProvider
+from balancekit.providers.settings import Adapter
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -36,11 +36,13 @@ _IMPORT_PROBLEM: Final = re.compile(
 )
 
 
-def provider_class(name: str) -> type[HttpProvider]:
-    """Return the adapter class of a provider's name, whether built in or registered by another distribution.
+def provider_class(name: str) -> Adapter:
+    """Return the adapter of a provider's name, whether built in or registered by another distribution.
 
-    Raises ConfigError if no class has that name or more than one, if its module cannot be imported, or if what is
-    registered is not a subclass of HttpProvider.
+    That is a class of providers, or anything else that makes one when it is called.
+
+    Raises ConfigError if nothing has that name or more than one thing, if its module cannot be imported, or if what is
+    registered makes no BalanceProvider.
     """
     # The search path is the cache's key: what a program adds to it is found.
     registered = _entry_points(tuple(sys.path))
@@ -49,7 +51,7 @@ def provider_class(name: str) -> type[HttpProvider]:
     if name in BUILT_IN:
         if found:
             raise ConfigError(f"the provider {name!r} is built in, and {owners} registers another under that name")
-        return cast("type[HttpProvider]", resolve_name(BUILT_IN[name]))
+        return cast("Adapter", resolve_name(BUILT_IN[name]))
     if not found:
         known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in registered)}))
         # The secret itself may stand here by mistake.
@@ -68,9 +70,11 @@ def provider_class(name: str) -> type[HttpProvider]:
         shown = repr(error) if is_own else type(error).__name__
         problem = f"importing {name!r} raised {shown}"
     else:
-        if isinstance(loaded, type) and issubclass(loaded, HttpProvider):
-            return loaded
-        problem = f"the provider {name!r} is registered as {entry.value}, which is no HttpProvider"
+        # What another call makes shows when it has made it.
+        makes = hasattr(loaded, "fetch_balances") if isinstance(loaded, type) else callable(loaded)
+        if makes:
+            return cast("Adapter", loaded)
+        problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
     raise ConfigError(problem)
 
 

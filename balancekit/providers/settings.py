@@ -1,18 +1,24 @@
-"""The settings of an adapter: the keyword-only parameters of its constructor, and what their annotations say."""
+"""The settings of an adapter: the parameters of its constructor but for the label, and what their annotations say."""
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace, UnionType
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
 from balancekit.http.secret import Secret
-from balancekit.providers.base import HttpProvider
+from balancekit.providers.base import BalanceProvider
 from balancekit.providers.identity import signature_of
 
+Adapter: TypeAlias = Callable[..., BalanceProvider]
+"""A class of providers, or whatever else makes one when it is called with a label and settings."""
+
 _LISTS: Final = (list, tuple, Sequence)
+_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMES_SECRET: Final = re.compile(r"\bSecret\b")
 _NAMES_TEXT: Final = re.compile(r"\bstr\b")
 _NAMES_LIST: Final = re.compile(r"\b(?:[Ll]ist|[Tt]uple|Sequence)\b")
@@ -34,20 +40,46 @@ class Setting:
     takes_one: bool
 
 
-def settings_of(adapter: type[HttpProvider]) -> dict[str, Setting]:
-    """Return the settings of an adapter by name.
+def settings_of(adapter: Adapter) -> dict[str, Setting]:
+    """Return the settings of an adapter by name: all parameters that have one, but for the label.
 
     One is a secret if it is named in `secret_settings`, or annotated with `Secret`. With `str | Secret` it is one
     unless the class that has the constructor names those that are.
     """
+    label = _label_of(adapter)
     return {
         name: _setting_of(adapter, name, parameter)
         for name, parameter in signature_of(adapter).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind in _NAMED and name != label
     }
 
 
-def _setting_of(adapter: type[HttpProvider], name: str, parameter: inspect.Parameter) -> Setting:
+def make_provider(adapter: Adapter, label: str, settings: Mapping[str, object]) -> BalanceProvider:
+    """Call an adapter with the label of an account, and its settings by name; raises whatever the adapter raises.
+
+    The label is its parameter `account`, or else the first.
+    """
+    name = _label_of(adapter)
+    if name is not None and signature_of(adapter).parameters[name].kind in _NAMED:
+        return adapter(**{name: label}, **settings)
+    return adapter(label, **settings)
+
+
+def secret_settings_of(adapter: Adapter) -> frozenset[str]:
+    """Return the settings that an adapter names as secrets."""
+    named: frozenset[str] = getattr(adapter, "secret_settings", frozenset())
+    return named
+
+
+def _label_of(adapter: Adapter) -> str | None:
+    parameters = signature_of(adapter).parameters
+    if "account" in parameters:
+        return "account"
+    first = next(iter(parameters.values()), None)
+    return first.name if first is not None and first.kind in _POSITIONAL else None
+
+
+def _setting_of(adapter: Adapter, name: str, parameter: inspect.Parameter) -> Setting:
     hint = _hint_of(adapter, name, parameter.annotation)
     if isinstance(hint, str):
         # It may name a type that is imported only for type checkers: the constructor has to check the value.
@@ -63,12 +95,12 @@ def _setting_of(adapter: type[HttpProvider], name: str, parameter: inspect.Param
         lists = [kind for kind in types if (get_origin(kind) or kind) in _LISTS]
         takes_lists = bool(lists)
         takes_one = bool({*types} - {*lists} - {type(None)})
-    is_secret = name in adapter.secret_settings or (secret and not (text and _names_its_secrets(adapter)))
+    is_secret = name in secret_settings_of(adapter) or (secret and not (text and _names_its_secrets(adapter)))
     return Setting(parameter.default is parameter.empty, is_secret, types, takes_lists, takes_one)
 
 
-def _names_its_secrets(adapter: type[HttpProvider]) -> bool:
-    for kind in adapter.__mro__:
+def _names_its_secrets(adapter: Adapter) -> bool:
+    for kind in getattr(adapter, "__mro__", ()):
         if "secret_settings" in vars(kind):
             return True
         if "__init__" in vars(kind):
@@ -82,13 +114,21 @@ def _types_in(hint: object) -> Iterator[object]:
         yield from _types_in(part)
 
 
-def _hint_of(adapter: type[HttpProvider], name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text
+def _hint_of(adapter: Adapter, name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text
     """Return what a parameter is annotated with; its text if that cannot be resolved."""
     if annotation is inspect.Parameter.empty:
         return object
     # By itself: that of another parameter may be one that cannot be evaluated.
     annotated = SimpleNamespace(__annotations__={name: annotation})
     try:
-        return get_type_hints(annotated, getattr(inspect.unwrap(adapter.__init__), "__globals__", None))[name]
+        return get_type_hints(annotated, _globals_of(adapter))[name]
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
         return str(getattr(annotation, "__forward_arg__", annotation))
+
+
+def _globals_of(adapter: Adapter) -> dict[str, Any]:
+    """Return the names that the annotations of an adapter are made of."""
+    call = inspect.unwrap(cast("Any", adapter).__init__) if isinstance(adapter, type) else inspect.unwrap(adapter)
+    # A constructor that was generated, such as that of a class of attrs, is of no module.
+    module = sys.modules.get(getattr(adapter, "__module__", None) or "")
+    return {**getattr(module, "__dict__", {}), **getattr(call, "__globals__", {})}

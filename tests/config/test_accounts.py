@@ -1,5 +1,8 @@
 """Accounts and the defaults of their providers: every mistake is found at once, each with its line."""
 
+from functools import partial
+
+import attrs
 import pytest
 
 from balancekit import ConfigError, CryptoprocessingProvider, HttpProvider, Secret
@@ -124,3 +127,97 @@ def test_what_a_plug_in_says_of_accounts_is_shown_without_their_secrets(tmp_path
     (line,) = mistakes('[accounts.own]\nprovider = "own"\ntoken = { env = "REDIS_URL" }\n')
 
     assert line.endswith("accounts: no merchant has the token ***")
+
+
+class ColdWallet:
+    """A provider of no base class: label and amount may be given by position."""
+
+    provider = "wallet"
+
+    def __init__(self, label, amount: str, *, passphrase: Secret | None = None, places: int = 0):
+        self.account, self.amount, self.passphrase, self.places = label, amount, passphrase, places
+
+    async def fetch_balances(self, session):
+        """Read nothing."""
+        return []
+
+
+@attrs.define
+class Drawer:
+    """A provider whose constructor is generated, with the label among its keywords."""
+
+    coins: int = attrs.field(kw_only=True)
+    account: str = attrs.field(kw_only=True)
+    provider: str = "drawer"
+
+    async def fetch_balances(self, session):
+        """Read nothing."""
+        return []
+
+
+def open_wallet(account: str, *, amount: str, pin: "Secret") -> ColdWallet:
+    """Make a wallet in another way."""
+    return ColdWallet(account, amount, passphrase=pin)
+
+
+@pytest.fixture
+def wallets(monkeypatch, tmp_path_factory):
+    """Install providers of other kinds."""
+    made = {"wallet": ColdWallet, "drawer": Drawer, "opened": open_wallet, "none": lambda account: None}
+    other = {"mislabelled": lambda account: ColdWallet("other", "1"), "nameless": partial(ColdWallet, places="x")}
+    install_plugin(monkeypatch, tmp_path_factory.mktemp("plugin"), **made, **other)
+
+
+def test_any_class_of_providers_may_have_a_name(load, wallets):
+    """Its settings are all parameters but the label, whether they may be given by position or not."""
+    (wallet,) = load('[accounts.safe]\nprovider = "wallet"\namount = "2.5"\nplaces = 2\n').providers
+
+    assert isinstance(wallet, ColdWallet)
+    assert (wallet.account, wallet.amount, wallet.passphrase, wallet.places) == ("safe", "2.5", None, 2)
+
+
+def test_a_class_with_a_generated_constructor_may_have_a_name(load, wallets):
+    """The label is the parameter `account`, wherever it is."""
+    (drawer,) = load('[accounts.till]\nprovider = "drawer"\ncoins = 7\n').providers
+
+    assert drawer == Drawer(account="till", coins=7)
+
+
+def test_a_function_that_makes_providers_may_have_a_name(load, wallets):
+    """Its annotations say what is a secret."""
+    (wallet,) = load('[accounts.safe]\nprovider = "opened"\namount = "1"\npin = { env = "SHOP_SECRET" }\n').providers
+
+    assert wallet.passphrase.reveal() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ('provider = "wallet"\n', "accounts.toml:1: account 'safe': amount: missing"),
+        (
+            'provider = "wallet"\namount = 7\n',
+            "accounts.toml:3: account 'safe': amount: expected text, got a number",
+        ),
+        (
+            'provider = "wallet"\namount = "7"\npassphrase = "s3cret"\n',
+            f"accounts.toml:4: account 'safe': passphrase: a secret does not belong in this file; give {REFERENCES}",
+        ),
+        ('provider = "wallet"\namount = "7"\nlabel = "x"\n', "accounts.toml:4: account 'safe': 'label' is unknown; "),
+        ('provider = "none"\n', "accounts.toml:1: account 'safe': <lambda> made no provider of this account"),
+        ('provider = "mislabelled"\n', "accounts.toml:1: account 'safe': <lambda> made no provider of this account"),
+        ('provider = "nameless"\n', "accounts.toml:1: account 'safe': amount: missing"),
+    ],
+)
+def test_the_settings_of_any_provider_are_checked(mistakes, wallets, text, mistake):
+    """As those of the built-in ones are."""
+    (found,) = mistakes(f"[accounts.safe]\n{text}")
+
+    assert found.startswith(mistake)
+
+
+async def test_accounts_of_any_provider_are_read(load, wallets):
+    """Beside the others, by one client."""
+    config = load('[accounts.safe]\nprovider = "wallet"\namount = "2.5"\n')
+
+    async with config.make_client() as client:
+        assert (await client.fetch(strict=True)).accounts[0].account == "safe"

@@ -41,7 +41,7 @@ def test_an_entry_point_that_is_no_adapter_is_a_config_error(monkeypatch, tmp_pa
     """The error names the provider and what is registered in its place."""
     install_plugin(monkeypatch, tmp_path, mybank=registered)
 
-    with pytest.raises(ConfigError, match=r"'mybank' is registered as .*, which is no HttpProvider"):
+    with pytest.raises(ConfigError, match=r"'mybank' is registered as .*, which makes no BalanceProvider"):
         provider_class("mybank")
 
 
