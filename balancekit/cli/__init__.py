@@ -9,6 +9,7 @@ from balancekit.cli.balances import balances
 from balancekit.cli.check import check
 from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
+from balancekit.cli.init import init
 from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
 from balancekit.cli.stream_errors import CANNOT_WRITE, OutputError, prepare_streams
@@ -55,5 +56,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, check, balances, sandbox):
+for _command in (demo, init, check, balances, sandbox):
     cli.add_command(_command)

@@ -2,11 +2,11 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from balancekit.cli.new_config import variable_name
 from balancekit.errors import ConfigError
 from balancekit.providers import provider_class
 from balancekit.providers.settings import secret_settings_of
@@ -19,13 +19,13 @@ _MARK: Final = "# Invented accounts, written by `balancekit sandbox`.\n"
 
 def toml_with_env_references(accounts: Iterable[SandboxAccount]) -> str:
     """Return the text of an `accounts.toml` that takes its secrets from the variables that `export_commands` sets."""
-    return _render_toml(accounts, lambda label, key: f'{{ env = "{_variable_name(label, key)}" }}')
+    return _render_toml(accounts, lambda label, key: f'{{ env = "{variable_name(label, key)}" }}')
 
 
 def export_commands(accounts: Iterable[SandboxAccount]) -> str:
     """Return shell commands that put every secret into an environment variable."""
     return "".join(
-        f"export {_variable_name(label, key)}={_shell_quote(value)}\n" for label, key, value in _secrets(accounts)
+        f"export {variable_name(label, key)}={_shell_quote(value)}\n" for label, key, value in _secrets(accounts)
     )
 
 
@@ -70,10 +70,6 @@ def _secrets(accounts: Iterable[SandboxAccount]) -> Iterator[tuple[str, str, str
     for account in accounts:
         for key in sorted(secret_settings_of(provider_class(account.provider)) & account.settings.keys()):
             yield account.label, key, account.settings[key]
-
-
-def _variable_name(label: str, key: str) -> str:
-    return re.sub(r"\W", "_", f"{label}_{key}", flags=re.ASCII).upper()
 
 
 def _secret_file_name(label: str, key: str) -> str:

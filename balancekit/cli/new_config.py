@@ -1,0 +1,93 @@
+"""The text of a new configuration: accounts of any provider, with a reference in place of each secret. Pure."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from balancekit.config.references import KEYRING_SERVICE
+from balancekit.config.schema import schema_uri
+from balancekit.errors import ConfigError
+from balancekit.http.secret import Secret
+from balancekit.money.currencies import check_label
+from balancekit.providers import provider_class
+from balancekit.providers.settings import Setting, settings_of
+
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_HEAD: Final = """\
+# Which accounts balancekit reads. A secret does not belong in this file: the entries say where it is.
+"""
+_TAIL: Final = """
+# [aliases]
+# USDCE = "USDC"        # counted as USDC
+
+# [client]
+# deadline = 30         # seconds that a whole call may take
+# trust_env = true      # take proxies from the environment
+"""
+
+
+def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
+    """Return a configuration of accounts, given by label and provider, whose secrets are in `env`, `file` or `keyring`.
+
+    Raises ConfigError for a provider or a label that cannot be.
+    """
+    tables: list[str] = []
+    labels: set[str] = set()
+    for label, provider in accounts:
+        try:
+            check_label(label)
+        except ValueError as error:
+            raise ConfigError(f"account {label!r}: {error}") from None
+        if label in labels:
+            raise ConfigError(f"account {label!r}: there are two of that label")
+        labels.add(label)
+        lines = [f"[accounts.{_key(label)}]", f"provider = {json.dumps(provider)}"]
+        adapter = provider_class(provider)
+        for name, setting in settings_of(adapter).items():
+            if _is_asked_for(setting):
+                kind = secrets if setting.is_secret else "env"
+                lines.append(f"{name} = {{ {kind} = {json.dumps(_place(kind, label, name))} }}")
+            else:
+                default = getattr(adapter, "PRODUCTION", "") if name == "base_url" else ""
+                lines.append(f"# {name} = {json.dumps(default) if default else '…'}")
+        tables.append("\n".join(lines) + "\n")
+    return f"#:schema {schema_uri()}\n{_HEAD}\n" + "\n".join(tables) + _TAIL
+
+
+def next_steps(accounts: Sequence[tuple[str, str]], secrets: str, path: str) -> str:
+    """Return what to do before the accounts can be read, as commands."""
+    how = {
+        "env": lambda place: f"  export {place}=…",
+        "file": lambda place: f"  (umask 077 && cat > {place})",
+        "keyring": lambda place: f"  keyring set {KEYRING_SERVICE} {place}",
+    }
+    steps = [how[kind](place) for kind, place in _places(accounts, secrets)]
+    return "\n".join(["Next, put the keys where it expects them:", *steps, f"\nThen: balancekit check --config {path}"])
+
+
+def _places(accounts: Sequence[tuple[str, str]], secrets: str) -> Iterator[tuple[str, str]]:
+    for label, provider in accounts:
+        for name, setting in settings_of(provider_class(provider)).items():
+            if _is_asked_for(setting):
+                kind = secrets if setting.is_secret else "env"
+                yield kind, _place(kind, label, name)
+
+
+def variable_name(label: str, name: str) -> str:
+    """Return the environment variable of a setting of an account."""
+    return re.sub(r"\W", "_", f"{label}_{name}", flags=re.ASCII).upper()
+
+
+def _place(kind: str, label: str, name: str) -> str:
+    return variable_name(label, name) if kind == "env" else re.sub(r"[/\\]", "_", f"{label}.{name}")
+
+
+def _is_asked_for(setting: Setting) -> bool:
+    """Whether a setting is a part of the credentials, or has to be given."""
+    hides = Secret in setting.types and not setting.takes_lists
+    return setting.is_required or setting.is_secret or hides
+
+
+def _key(label: str) -> str:
+    return label if _BARE_KEY.fullmatch(label) else json.dumps(label, ensure_ascii=False)

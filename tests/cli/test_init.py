@@ -1,0 +1,135 @@
+"""`balancekit init`: a configuration without a secret, and what to do next."""
+
+import tomllib
+
+import pytest
+
+from balancekit import load_config
+from balancekit.config.schema import schema_uri
+from tests.support.plugins import install_plugin
+from tests.test_config import TokenProvider
+
+SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+BOTH = ["--account", "shop-eu=cryptoprocessing", "--account", "treasury=getmany"]
+ENVIRON = {
+    "SHOP_EU_KEY": "pk_1",
+    "SHOP_EU_SECRET": "s3cret",
+    "TREASURY_KEY_ID": "key_1",
+    "TREASURY_SIGNING_KEY": SIGNING_KEY,
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """Run each test in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_it_writes_is_read_once_the_keys_are_there(run, folder):
+    """The commands that put them there are printed, without a value."""
+    result = run("init", *BOTH)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    for name in ENVIRON:
+        assert f"export {name}=…" in result.stdout
+    assert "balancekit check --config accounts.toml" in result.stdout
+    config = load_config(folder / "accounts.toml", environ=ENVIRON)
+    assert [provider.account for provider in config.providers] == ["shop-eu", "treasury"]
+
+
+def test_the_first_line_names_the_schema(run, folder):
+    """Language servers of TOML look for it there."""
+    run("init", *BOTH)
+
+    assert (folder / "accounts.toml").read_text().splitlines()[0] == f"#:schema {schema_uri()}"
+
+
+@pytest.mark.parametrize(
+    ("place", "reference", "command"),
+    [
+        ("file", {"file": "shop-eu.secret"}, "(umask 077 && cat > shop-eu.secret)"),
+        ("keyring", {"keyring": "shop-eu.secret"}, "keyring set balancekit shop-eu.secret"),
+    ],
+)
+def test_secrets_may_be_elsewhere(run, folder, place, reference, command):
+    """In files, or in the keyring; what is no secret stays in the environment."""
+    result = run("init", "--secrets", place, "--account", "shop-eu=cryptoprocessing")
+
+    shop = tomllib.loads((folder / "accounts.toml").read_text())["accounts"]["shop-eu"]
+    assert (shop["key"], shop["secret"]) == ({"env": "SHOP_EU_KEY"}, reference)
+    assert command in result.stdout
+
+
+def test_a_file_that_exists_is_not_changed(run, folder):
+    """It may be somebody's."""
+    (folder / "accounts.toml").write_text("mine")
+
+    result = run("init", *BOTH)
+
+    assert result.exit_code == 2
+    assert result.stderr == "Error: accounts.toml: the file exists, and is not changed; --config names another one\n"
+    assert (folder / "accounts.toml").read_text() == "mine"
+
+
+def test_it_asks_for_accounts(run, folder):
+    """Labels have a default, and the questions are on stderr."""
+    result = run("init", input="cryptoprocessing\n\ny\ncryptoprocessing\ntill\nn\n")
+
+    assert result.exit_code == 0
+    assert [*tomllib.loads((folder / "accounts.toml").read_text())["accounts"]] == ["cryptoprocessing", "till"]
+    assert "Provider (cryptoprocessing, getmany, or that of a plug-in)" in result.stderr
+    assert "Provider (" not in result.stdout
+
+
+def test_without_answers_it_says_which_option_to_give(run):
+    """A script has nobody to ask."""
+    result = run("init", input="")
+
+    assert result.exit_code == 2
+    assert "give --account LABEL=PROVIDER" in result.stderr
+
+
+def test_it_writes_to_stdout(run, folder):
+    """With --config -, for another program."""
+    result = run("init", "--config", "-", *BOTH)
+
+    assert [*tomllib.loads(result.stdout)["accounts"]] == ["shop-eu", "treasury"]
+    assert [*folder.iterdir()] == []
+
+
+def test_an_account_of_a_plug_in_has_the_settings_of_its_class(run, folder, monkeypatch, tmp_path_factory):
+    """Those that are required or secret are references, and the others are comments."""
+    install_plugin(monkeypatch, tmp_path_factory.mktemp("plugin"), token=TokenProvider)
+
+    run("init", "--account", "my bank=token")
+
+    text = (folder / "accounts.toml").read_text()
+    assert tomllib.loads(text)["accounts"] == {"my bank": {"provider": "token", "token": {"env": "MY_BANK_TOKEN"}}}
+    assert "# timeout = …" in text
+
+
+@pytest.mark.parametrize(
+    ("accounts", "problem"),
+    [
+        (["shop"], "expected LABEL=PROVIDER"),
+        (["shop=bank"], "no provider is named 'bank'"),
+        (["=getmany"], "account '': "),
+        (["a=getmany", "a=getmany"], "account 'a': there are two of that label"),
+    ],
+)
+def test_an_account_that_cannot_be_is_a_usage_error(run, folder, accounts, problem):
+    """Nothing is written then."""
+    result = run("init", *(word for account in accounts for word in ("--account", account)))
+
+    assert result.exit_code == 2
+    assert problem in result.stderr
+    assert [*folder.iterdir()] == []
+
+
+def test_a_folder_that_is_not_there_is_named(run):
+    """With the reason of the operating system."""
+    result = run("init", "--config", "none/accounts.toml", *BOTH)
+
+    assert result.exit_code == 2
+    assert "none/accounts.toml: the file cannot be written: No such file or directory" in result.stderr
