@@ -310,7 +310,7 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
 def exit_like(raised: BaseException, secrets: Secrets) -> BaseException:
     """Return what ends a task or the program as an adapter's own exception does, with redacted arguments."""
     kind = next((kind for kind in type(raised).__mro__ if kind in _EXITS), BaseException)
-    return kind(*(_plain(value, secrets) for value in _fact(raised, "args", tuple) or ()))
+    return kind(*(_plain(value, secrets) for value in cast("tuple[object, ...]", raised.args)))
 
 
 def _message_of(raised: BaseException, secrets: Secrets) -> str:
@@ -367,10 +367,13 @@ def clean(raised: BaseException | None, secrets: Secrets) -> BaseException | Non
 
 
 def _is_clean(link: BaseException, secrets: Secrets) -> bool:
-    # The members of a group, which are among its arguments, are links themselves.
-    arguments = link.args[:1] if isinstance(link, BaseExceptionGroup) else link.args
-    values = [str(link), *(value for _, value in _attributes_of(link)), *arguments]
+    values = [str(link), *(value for _, value in _attributes_of(link)), *_arguments_of(link)]
     return all(_is_short(value) and _plain(value, secrets) == value for value in values)
+
+
+def _arguments_of(error: BaseException) -> tuple[object, ...]:
+    # The members of a group, which are among its arguments, are links themselves.
+    return error.args[:1] if isinstance(error, BaseExceptionGroup) else error.args
 
 
 def _package_of(value: object) -> str:
