@@ -20,7 +20,8 @@ from balancekit.http.redaction import attach_cause, credentials_of, error_like, 
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.money.exact_json import ShapeError
-from balancekit.providers.base import BalanceProvider, HttpProvider, checked_balances
+from balancekit.providers.base import BalanceProvider, HttpProvider
+from balancekit.providers.checked import checked_balances
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure

@@ -55,8 +55,6 @@ _CREDENTIAL: Final = re.compile(
 
 _LABELS: Final = frozenset({"account", "provider"})
 
-_LINKS: Final = ("__cause__", "__context__")
-
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
 _OURS: Final = frozenset(
@@ -69,7 +67,6 @@ _STATUSES: Final = range(100, 1000)
 
 _MAX_SHOWN: Final = 1_000
 """How many characters of an adapter's own message are kept."""
-
 _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
 
@@ -303,7 +300,8 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
     with suppress(Exception):
         for note in getattr(raised, "__notes__", ()):
             error.add_note(secrets.redact(str(note)))
-    error.__cause__, error.__context__ = (clean(_fact(raised, name, BaseException), secrets) for name in _LINKS)
+    error.__cause__ = clean(_fact(raised, "__cause__", BaseException), secrets)
+    error.__context__ = clean(_fact(raised, "__context__", BaseException), secrets)
     return error
 
 

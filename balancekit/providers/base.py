@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
 import aiohttp
-import attrs
 
 from balancekit.errors import (
     AuthenticationError,
@@ -62,9 +61,10 @@ from balancekit.http.redaction import (
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send, transport_error
 from balancekit.money.amounts import parse_amount
-from balancekit.money.balances import Balance, ReportedBalances
+from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
+from balancekit.providers.checked import checked_balances
 from balancekit.providers.identity import Identity, Settings, identify, noting_settings
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
@@ -72,7 +72,6 @@ _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 _code_of: Final = attrgetter("code")
 _chain_of: Final = attrgetter("chain")
 _reference_of: Final = attrgetter("reference")
-_fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
 
 _AS_IT_IS: Final = r"[^\x00-\x20\x7f#]*"
 """What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
@@ -376,24 +375,6 @@ class HttpProvider(ABC):
             if abs(error.clock_offset) > MAX_OFFSET:
                 error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
         return error
-
-
-def checked_balances(given: object) -> tuple[Balance, ...]:
-    """Return the balances that an adapter gives, each made anew by its constructor: it may have been made without.
-
-    Raises ShapeError if they are anything else, and whatever an iterator of the adapter's own raises.
-    """
-    if not isinstance(given, Iterable):
-        raise ShapeError(f"expected balances, got {type(given).__name__}")
-    made: list[Balance] = []
-    for index, balance in enumerate(cast("Iterable[object]", given)):
-        if not isinstance(balance, Balance):
-            raise ShapeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
-        try:
-            made.append(Balance(*_fields_of(balance)))
-        except Exception as error:  # noqa: BLE001 - a class that derives from it may raise anything
-            raise ShapeError(f"balances[{index}]: {error}") from None
-    return ReportedBalances(made, reported_at=given.reported_at) if isinstance(given, ReportedBalances) else tuple(made)
 
 
 def _to_amount(amount: Decimal | int | str) -> Decimal:

@@ -21,7 +21,8 @@ from balancekit.http.secret import Secret
 from balancekit.http.transport import send
 from balancekit.money.balances import Balance
 from balancekit.money.exact_json import ShapeError, json_type_name
-from balancekit.providers.base import HttpProvider, checked_balances, new_nonce
+from balancekit.providers.base import HttpProvider, new_nonce
+from balancekit.providers.checked import checked_balances
 
 Exchange: TypeAlias = Generator[Request, Response, Sequence[Balance]]
 """Yields each request, is sent its response, and returns the balances."""
