@@ -45,7 +45,6 @@ from balancekit.http.messages import (
     Request,
     Response,
     cached_for,
-    check_base_url,
     origin_of,
     origin_repr,
 )
@@ -64,7 +63,7 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
-from balancekit.providers.checked import checked_balances
+from balancekit.providers.checked import checked_balances, checked_base_url, is_list_of_text
 from balancekit.providers.identity import Identity, Settings, identify, noting_settings
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
@@ -155,9 +154,9 @@ class HttpProvider(ABC):
             self.account: str = check_label(account)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"account: {error}") from None
-        if not _is_list_of_text(allow_http_to):
+        if not is_list_of_text(allow_http_to):
             raise self.config_error("allow_http_to", "expected a list of hosts")
-        checked, problem = _check_base_url(base_url, allow_http_to)
+        checked, problem = checked_base_url(base_url, allow_http_to)
         if problem:
             raise self.config_error("base_url", problem)
         self.base_url = checked
@@ -386,20 +385,6 @@ def _reports_error(response: Response) -> bool:
         with suppress(ValueError):
             document = response.json()
     return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
-
-
-def _is_list_of_text(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in cast("Sequence[object]", value))
-
-
-def _check_base_url(base_url: Secret, allow_http_to: Sequence[str]) -> tuple[str, str]:
-    """Return the base URL, or else what is wrong with it; raising would show it in the traceback."""
-    try:
-        return check_base_url(base_url.reveal(), allow_http_to=allow_http_to), ""
-    except TypeError:
-        return "", "expected a string"
-    except ValueError as error:
-        return "", str(error)
 
 
 def new_nonce() -> str:

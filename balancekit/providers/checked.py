@@ -1,11 +1,13 @@
-"""Balances that an adapter gives, checked however they were made."""
+"""What adapters are made with, and what they return, as far as it can be relied on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final, cast
 
 import attrs
 
+from balancekit.http.messages import check_base_url
+from balancekit.http.secret import Secret
 from balancekit.money.balances import Balance, ReportedBalances
 from balancekit.money.exact_json import ShapeError
 
@@ -28,3 +30,18 @@ def checked_balances(given: object) -> tuple[Balance, ...]:
         except Exception as error:  # noqa: BLE001 - a class that derives from it may raise anything
             raise ShapeError(f"balances[{index}]: {error}") from None
     return ReportedBalances(made, reported_at=given.reported_at) if isinstance(given, ReportedBalances) else tuple(made)
+
+
+def is_list_of_text(value: object) -> bool:
+    """Return whether a setting is a list of texts."""
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in cast("Sequence[object]", value))
+
+
+def checked_base_url(base_url: Secret, allow_http_to: Sequence[str]) -> tuple[str, str]:
+    """Return the base URL, or else what is wrong with it; raising would show it in the traceback."""
+    try:
+        return check_base_url(base_url.reveal(), allow_http_to=allow_http_to), ""
+    except TypeError:
+        return "", "expected a string"
+    except ValueError as error:
+        return "", str(error)
