@@ -88,20 +88,25 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     return _with_heading("Balances of", merged, table, note)
 
 
-def render_providers(merged: MergedBalances, *, note: str = "") -> "Group":
-    """Return the totals at each provider as a table."""
+def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | None = None) -> "Group":
+    """Return the totals at each provider as a table; a column holds the age of what is stale, as in `render_totals`."""
     from rich.text import Text
 
+    moment = datetime.now(UTC) if now is None else now
+    stale = stale_accounts(merged.accounts)
     groups = sorted(group_totals(merged.totals, lambda balance: balance.provider).items())
     amounts = align_decimal_points(part.amount for _, parts in groups for part in parts)
-    table = make_table("Provider", "Currency", "Type", ("Total", amounts), "Accounts")
+    table = make_table(
+        "Provider", "Currency", "Type", ("Total", amounts), *([_AGE_COLUMN] if stale else []), "Accounts"
+    )
     remaining = iter(amounts)
     for provider, parts in groups:
         head = Text(provider, "bold")
         for part in parts:
-            accounts = {balance.account for balance in part.balances}
-            cells = map(Text, (part.currency, part.asset_type, next(remaining), name_or_count(sorted(accounts))))
-            table.add_row(head, *cells)
+            cells = map(Text, (part.currency, part.asset_type, next(remaining)))
+            ages = [_age_cell(oldest_stale(part.balances, stale), moment)] if stale else []
+            accounts = sorted({balance.account for balance in part.balances})
+            table.add_row(head, *cells, *ages, Text(name_or_count(accounts)))
             head = Text()
         table.add_section()
     return _with_heading("Totals at each provider of", merged, table, note)
