@@ -68,10 +68,13 @@ async def nothing_left():
     """Check that what is started inside leaves no task, thread, client or session."""
     threads, tasks = {*threading.enumerate()}, asyncio.all_tasks()
     yield
-    for _ in range(5):
-        await asyncio.sleep(0)
+    for _ in range(50):
+        if asyncio.all_tasks() <= tasks:
+            break
+        await asyncio.sleep(0.01)
     gc.collect()  # what was dropped without being closed warns, and a warning is an error
-    assert asyncio.all_tasks() <= tasks
+    left = [repr(task) for task in asyncio.all_tasks() if task not in tasks]
+    assert left == []
     assert {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")} <= threads
 
 
