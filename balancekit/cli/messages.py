@@ -17,7 +17,8 @@ def pluralize(count: int, noun: str) -> str:
 def describe_coverage(merged: MergedBalances) -> str:
     """Return how many accounts were read, and as of when: `2 of 3 accounts, as of 2026-01-01 12:00:00 UTC`."""
     count = count_accounts(merged.accounts, merged.failures)
-    accounts = pluralize(count, "account") if count == len(merged.accounts) else _share(len(merged.accounts), count)
+    part = "" if count == len(merged.accounts) else f"{len(merged.accounts)} of "
+    accounts = f"{part}{pluralize(count, 'account')}"
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -51,7 +52,3 @@ def name_or_count(labels: Collection[str]) -> str:
 def describe_hidden_zeros(count: int, remedy: str = "") -> str:
     """Return how many zeros are hidden, followed by the remedy; empty text if none is."""
     return f"{pluralize(count, 'zero')} not shown{remedy}" if count else ""
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part} of {pluralize(whole, 'account')}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_coverage, name_or_count
 from balancekit.cli.output import ERROR_STYLE
-from balancekit.money.amounts import add_exactly, format_amount
+from balancekit.money.amounts import subtract_exactly
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
@@ -147,9 +147,8 @@ def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
 
 
 def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
-    earlier = before.amount(total.currency, total.asset_type)
-    change = add_exactly((total.amount, earlier.copy_negate()))
-    return f"{'+' if change > 0 else ''}{format_amount(change)}" if change else ""
+    change = subtract_exactly(total.amount, before.amount(total.currency, total.asset_type))
+    return f"{change:+f}" if change else ""
 
 
 def _sent_as(balance: Balance) -> str:

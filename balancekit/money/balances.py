@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -144,11 +144,7 @@ class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with att
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _with_moment, (tuple(self), self.reported_at)
-
-
-def _with_moment(balances: tuple[Balance, ...], reported_at: datetime) -> ReportedBalances:
-    return ReportedBalances(balances, reported_at=reported_at)
+        return partial(ReportedBalances, reported_at=self.reported_at), (tuple(self),)
 
 
 @attrs.frozen

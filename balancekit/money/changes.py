@@ -3,18 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final
 
 import attrs
 
 from balancekit.money.amounts import ZERO, add_exactly, format_amount, subtract_exactly
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.currencies import AssetType, normalize_code
+from balancekit.money.layout import isolate, name_some
 from balancekit.money.notice import all_labels
 from balancekit.money.totals import sum_by_currency
-
-_MOST_NAMED: Final = 10
-"""How many accounts a line names; of more it says how many."""
 
 
 @attrs.frozen
@@ -77,17 +74,15 @@ class Changes:
         codes = Counter(change.currency for change in self.totals)
         lines = [] if self.scope is None else [self.scope]
         for change in self.totals:
-            name = change.currency if codes[change.currency] == 1 else f"{change.currency} ({change.asset_type})"
+            name = isolate(change.currency) + ("" if codes[change.currency] == 1 else f" ({change.asset_type})")
             before, after = format_amount(change.before), format_amount(change.after)
             lines.append(f"{name} {change.plain} (from {before} to {after})")
         if not self.totals:
             lines.append("No change" if self.compared else "Nothing to compare")
         if self.unknown:
             count = len(self.unknown) + len(self.compared)
-            named = ", ".join(self.unknown[:_MOST_NAMED])
-            rest = len(self.unknown) - _MOST_NAMED
-            more = f" and {rest} more" if rest > 0 else ""
-            lines.append(f"INCOMPLETE: {len(self.unknown)} of {count} accounts not compared: {named}{more}")
+            named = name_some(self.unknown)
+            lines.append(f"INCOMPLETE: {len(self.unknown)} of {count} accounts not compared: {named}")
         return "\n".join(lines)
 
 

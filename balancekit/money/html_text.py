@@ -9,10 +9,8 @@ from typing import Final
 from balancekit.errors import ProviderError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.layout import MAX_NAMES, name_some
 from balancekit.money.notice import count_accounts, describe_notice
-
-_MAX_NAMES: Final = 10
-"""How many accounts are named outside of the parts that are folded up."""
 
 _NUMBER: Final = ' style="text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"'
 _ALARM: Final = ' style="color: #b00020; font-weight: bold"'
@@ -27,7 +25,7 @@ def to_html(
 ) -> str:
     """Return the notice, the totals, and folded up the failures by reason and the balances by account."""
     count = count_accounts(accounts, failures)
-    notice = describe_notice(accounts, failures, names=count <= _MAX_NAMES)
+    notice = describe_notice(accounts, failures, names=count <= MAX_NAMES)
     read = f"{len(accounts)} of {count} accounts" if failures else f"{count} account{'' if count == 1 else 's'}"
     parts = [
         f"<p{_ALARM}>{escape(notice)}</p>" if notice else "",
@@ -41,12 +39,11 @@ def to_html(
 
 def _total_cells(total: CurrencyTotal) -> Iterator[str]:
     holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
-    more = len(holders) - _MAX_NAMES
     yield _cell(total.currency)
     yield _cell(total.asset_type)
     yield _cell(format_amount(total.amount), _NUMBER)
     yield _moment_cell(total.as_of, stale=total.stale)
-    yield _cell(", ".join([*holders][:_MAX_NAMES]) + (f" and {more} more" if more > 0 else ""))
+    yield _cell(name_some([*holders]))
 
 
 def _account_cells(snapshot: AccountBalances) -> Iterator[str]:

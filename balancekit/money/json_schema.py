@@ -1,4 +1,4 @@
-"""The JSON Schema of results, and what pydantic is told of them, so that FastAPI takes a result as a response model.
+"""The JSON Schema of results, and how pydantic reads and writes them: FastAPI takes a result as a response model.
 
 Nothing of pydantic is imported: it asks a class by name, and its schemas are plain dicts.
 """

@@ -7,6 +7,9 @@ from typing import Final
 
 from balancekit.money.amounts import format_amount
 
+MAX_NAMES: Final = 10
+"""How many names a line has, unless it says another number; the number of the others follows."""
+
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
 _WITHOUT_WIDTH: Final = frozenset({"Mn", "Me", "Cf"})
 
@@ -40,7 +43,7 @@ def isolate(name: str) -> str:
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
-def name_some(names: Sequence[str], most: int) -> str:
+def name_some(names: Sequence[str], most: int = MAX_NAMES) -> str:
     """Return names in one line: as many as `most`, and how many more there are."""
     more = len(names) - most
     shown = ", ".join(map(isolate, names[:most]))

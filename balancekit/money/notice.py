@@ -7,7 +7,7 @@ from balancekit.errors import NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.layout import name_some
 
-_MAX_NAMES: Final = 20
+MAX_NAMED: Final = 20
 """How many accounts are named for each thing that is wrong with them; the number of the others follows."""
 
 
@@ -34,7 +34,7 @@ def describe_notice(
     ):
         if labels:
             part = f"{len(labels)} of {count} account{'' if count == 1 else 's'} {what}"
-            parts.append(f"{part}: {name_some(sorted(labels), _MAX_NAMES)}" if names else part)
+            parts.append(f"{part}: {name_some(sorted(labels), MAX_NAMED)}" if names else part)
     return f"{'INCOMPLETE' if accounts else 'NOTHING READ'}: {'; '.join(parts)}"
 
 

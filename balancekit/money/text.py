@@ -12,14 +12,11 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.chat import Bounds, Frame, Row, make_messages
 from balancekit.money.currencies import check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate
-from balancekit.money.notice import describe_notice
+from balancekit.money.notice import MAX_NAMED, describe_notice
 from balancekit.money.reasons import MAX_LISTED, describe_reasons
 from balancekit.money.valuation import Valuation
 
 _NO_VALUE: Final = Decimal(-1)
-
-# More accounts than these are not named in the notice.
-_MAX_NAMED: Final = 20
 
 # A longer name, or more digits on one side of the point, may stand out, so that one does not make all lines long.
 _MAX_ALIGNED: Final = 12
@@ -124,7 +121,7 @@ def _frames(accounts: Collection[AccountBalances], failures: Collection[AccountF
     word = counted.partition(":")[0]
     frames = [Frame(scope, counted), Frame(scope and "Only a part", word)]
     affected = len(stale_accounts(accounts).keys() | {failure.account for failure in failures})
-    return frames if affected > _MAX_NAMED else [Frame(scope, named), *frames]
+    return frames if affected > MAX_NAMED else [Frame(scope, named), *frames]
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from balancekit.money.amounts import (
 )
 from balancekit.money.balances import CurrencyTotal
 from balancekit.money.currencies import ISO_4217_CODES, AssetType
+from balancekit.money.layout import isolate
 from balancekit.money.rates import Rate, Rates, RateSource, RateTable, check_currency, check_pair
 
 _ONE: Final = Decimal(1)
@@ -85,7 +86,7 @@ class Valuation:
             dated = "" if line.as_of is None else f" of {line.as_of:%Y-%m-%d %H:%M} UTC"
             per = "" if line.per == _ONE else f" / {format_amount(line.per)}"
             rate = "" if line.source is None else f" at {format_amount(line.rate)}{per} ({line.source}{dated})"
-            yield f"{line.currency} {format_amount(line.amount)}{rate} = {self.currency} {line.plain}"
+            yield f"{isolate(line.currency)} {format_amount(line.amount)}{rate} = {self.currency} {line.plain}"
         yield from self._warnings()
 
     def _summary(self) -> str:
@@ -93,7 +94,7 @@ class Valuation:
 
     def _warnings(self) -> Iterator[str]:
         if self.not_valued:
-            held = ", ".join(f"{total.currency} {format_amount(total.amount)}" for total in self.not_valued)
+            held = ", ".join(f"{isolate(total.currency)} {format_amount(total.amount)}" for total in self.not_valued)
             yield f"NOT VALUED, without a rate: {held}"
         yield from filter(None, (self.scope, self.notice))
 

@@ -1,7 +1,6 @@
 """Parts of a result, by currency and by account, and what they say they are parts of. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 import attrs
 
@@ -10,9 +9,6 @@ from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyT
 from balancekit.money.currencies import check_code, check_label, normalize_code
 from balancekit.money.layout import name_some
 from balancekit.money.notice import all_labels
-
-_MAX_NAMES: Final = 10
-"""How many names a line has; the number of the others follows."""
 
 
 def chosen_labels(labels: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -32,10 +28,7 @@ def chosen_codes(codes: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def describe_scope(labels: Sequence[str] | None, codes: Sequence[str] | None) -> str | None:
-    """Return one line that says which currencies and accounts a view has; None if it has all.
-
-    It names ten of each at most, and says how many more there are.
-    """
+    """Return one line that says which currencies and accounts a view has, ten of each by name; None if it has all."""
     accounts = "" if labels is None else f"{'account' if len(labels) == 1 else 'accounts'} {_names(labels)}"
     currencies = "" if codes is None else _names(codes)
     return f"Only {' in '.join(filter(None, (currencies, accounts)))}" if accounts or currencies else None
@@ -152,4 +145,4 @@ def _no_text(names: Iterable[str]) -> Iterable[str]:
 
 
 def _names(names: Sequence[str]) -> str:
-    return name_some(names, _MAX_NAMES) or "none"
+    return name_some(names) or "none"

@@ -262,6 +262,16 @@ def test_the_text_says_what_is_not_compared():
     )
 
 
+def test_no_name_in_the_text_reorders_what_is_around_it():
+    """Codes and labels that are written from right to left are isolated."""
+    text = str(merge([snapshot("shop", ("אב", "1"))], [failure("גד")]).changes_since(merge([snapshot("shop")])))
+
+    assert text.splitlines() == [
+        "\u2068אב\u2069 +1 (from 0 to 1)",
+        "INCOMPLETE: 1 of 2 accounts not compared: \u2068גד\u2069",
+    ]
+
+
 def test_the_text_names_few_of_many_accounts():
     """Of hundreds of accounts that are unknown, the text names ten and counts the others."""
     text = str(merge([], [failure(f"a{number:03}") for number in range(300)]).changes_since(merge([])))

@@ -217,6 +217,16 @@ def test_the_text_says_what_is_not_valued():
         "NOT VALUED, without a rate: DOGE 100",
     ]
     assert repr(valuation) == "<Valuation: EUR 75020.00 (INCOMPLETE); NOT VALUED, without a rate: DOGE 100>"
+
+
+def test_no_code_in_the_text_reorders_what_is_around_it():
+    """Codes that are written from right to left are isolated, with a rate and without."""
+    valuation = result(("אב", "2", CRYPTO), ("גד", "3", CRYPTO)).value_in("EUR", {"אב": "5"})
+
+    assert str(valuation).splitlines()[1:] == [
+        "\u2068אב\u2069 2 at 5 (given by the caller) = EUR 10",
+        "NOT VALUED, without a rate: \u2068גד\u2069 3",
+    ]
     assert pickle.loads(pickle.dumps(valuation)) == valuation
 
 
