@@ -13,6 +13,7 @@ from balancekit.cli.init import init
 from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
 from balancekit.cli.stream_errors import CANNOT_WRITE, OutputError, prepare_streams
+from balancekit.cli.watch import watch
 from balancekit.version import __version__
 
 __all__ = ["cli"]
@@ -56,5 +57,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, init, check, balances, sandbox):
+for _command in (demo, init, check, balances, watch, sandbox):
     cli.add_command(_command)

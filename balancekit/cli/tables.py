@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_coverage, name_or_count
 from balancekit.cli.output import ERROR_STYLE
-from balancekit.money.amounts import subtract_exactly
-from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
+from balancekit.money.balances import AccountBalances, Balance
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
 from balancekit.money.layout import align_decimal_points
@@ -29,9 +28,9 @@ def render_totals(
 ) -> "Group":
     """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
-    With an earlier result `before`, a column holds the change of each total, if both are complete: a failure would look
-    like a loss. If a snapshot is stale, a column holds the age of each total that it is in, as of `now` (by default the
-    present).
+    With an earlier result `before`, a column holds the change of each total, in the accounts that both have read: a
+    failure would look like a loss. If a snapshot is stale, a column holds the age of each total that it is in, as of
+    `now` (by default the present).
     """
     from rich.text import Text
 
@@ -39,8 +38,9 @@ def render_totals(
     stale = stale_accounts(merged.accounts)
     amounts = align_decimal_points(total.amount for total in merged.totals)
     changes: list[str] = []
-    if before is not None and before.complete and merged.complete:
-        changes = [_format_change(total, before) for total in merged]
+    if before is not None:
+        differences = {(each.currency, each.asset_type): each.plain for each in merged.changes_since(before).totals}
+        changes = [differences.get((total.currency, total.asset_type), "") for total in merged.totals]
     more = [("Change", changes)] if changes else []
     table = make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
     for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
@@ -144,11 +144,6 @@ def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":
     from rich.text import Text
 
     return Text() if snapshot is None else Text(describe_age(snapshot, now), ERROR_STYLE)
-
-
-def _format_change(total: CurrencyTotal, before: MergedBalances) -> str:
-    change = subtract_exactly(total.amount, before.amount(total.currency, total.asset_type))
-    return f"{change:+f}" if change else ""
 
 
 def _sent_as(balance: Balance) -> str:
