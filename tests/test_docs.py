@@ -14,6 +14,7 @@ import aiohttp
 import click
 import pytest
 import uvicorn
+from aiohttp import web
 
 from balancekit import (
     AggregateClient,
@@ -77,8 +78,9 @@ def test_every_python_block_is_run():
     tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
-    assert len(PROGRAMS) == 26
+    assert len(PROGRAMS) == 28
     assert [_defined(block) for block in PYTHON if block.output is None] == [
+        {"close_with"},
         {"MyBankProvider"},
         {"TestMyBankProvider"},
         {"make_aiohttp_app"},
@@ -138,6 +140,33 @@ async def test_the_application_takes_webhooks(sandbox):
 
     assert delivery.attempts[0].status == 204
     assert amounts == ["1", "1.25"]
+
+
+async def test_the_server_of_the_readme_stops(sandbox):
+    """It ends the response that follows the totals, and then closes the client."""
+    till = sandbox.add_getmany("till", {"USDC": "1"})
+    client = AggregateClient([GetManyProvider("till", **till.settings)])
+    app = web.Application()
+    _run_definition("close_with")(app, client)
+
+    async def follow(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        async for merged in client.watch():
+            await response.write(f"{merged}\n".encode())
+        return response
+
+    app.router.add_get("/", follow)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session, session.get(url) as response:
+        assert await response.content.readline() == b"USDC 1\n"
+        await runner.cleanup()
+        assert await response.content.read() == b""
+
+    assert repr(client) == "AggregateClient(1 accounts, closed)"
 
 
 async def test_the_health_check_knows_what_is_down(sandbox):
