@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 _STDIN: Final = "-"
-_MAX_SIZE: Final = 2**20
 _NEXT: Final = "`balancekit init` writes one, and `balancekit demo` needs none"
 
 
@@ -53,14 +52,16 @@ def account_option(command: _COMMAND) -> _COMMAND:
 def read_config(path: Path) -> "Config":
     """Read the configuration at a path; if there is none, ConfigError says what to do next."""
     from balancekit.config import load_config, parse_config
+    from balancekit.config.loading import MAX_CONFIG_SIZE
 
     if str(path) == _STDIN:
-        content = sys.stdin.buffer.read(_MAX_SIZE + 1)
+        content = sys.stdin.buffer.read(MAX_CONFIG_SIZE + 1)
         return parse_config(content, name="standard input", folder=Path())
     try:
         return load_config(path)
     except ConfigError as error:
         problem = str(error)
+        # Not for the missing file of a secret, which is a ConfigError as well.
         if problem != f"{path}: the file cannot be read: {os.strerror(errno.ENOENT)}":
             raise
     raise ConfigError(f"{problem}; {_NEXT}")

@@ -1,7 +1,6 @@
 """`balancekit init`: write a configuration that names where the secrets are, and has none itself."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,11 +42,11 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
     chosen = [_split(account) for account in accounts] or _ask()
 
     from balancekit.cli.new_config import next_steps, render_config
-    from balancekit.cli.output import echo
+    from balancekit.cli.output import echo, write_raw
 
     text = render_config(chosen, secrets)
     if str(path) == _STDOUT:
-        sys.stdout.write(text)
+        write_raw(text)
         return
     try:
         # Not if another program has written it meanwhile.

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from balancekit.config.references import KEYRING_SERVICE
@@ -11,7 +11,7 @@ from balancekit.errors import ConfigError
 from balancekit.http.secret import Secret
 from balancekit.money.currencies import check_label
 from balancekit.providers import provider_class
-from balancekit.providers.settings import Setting, settings_of
+from balancekit.providers.settings import settings_of
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD: Final = """\
@@ -44,10 +44,11 @@ def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
         labels.add(label)
         lines = [f"[accounts.{_key(label)}]", f"provider = {json.dumps(provider)}"]
         adapter = provider_class(provider)
-        for name, setting in settings_of(adapter).items():
-            if _is_asked_for(setting):
-                kind = secrets if setting.is_secret else "env"
-                lines.append(f"{name} = {{ {kind} = {json.dumps(_place(kind, label, name))} }}")
+        references = _references(label, provider, secrets)
+        for name in settings_of(adapter):
+            if name in references:
+                kind, place = references[name]
+                lines.append(f"{name} = {{ {kind} = {json.dumps(place)} }}")
             else:
                 default = getattr(adapter, "PRODUCTION", "") if name == "base_url" else ""
                 lines.append(f"# {name} = {json.dumps(default) if default else '…'}")
@@ -57,21 +58,17 @@ def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
 
 def next_steps(accounts: Sequence[tuple[str, str]], secrets: str, path: str) -> str:
     """Return what to do before the accounts can be read, as commands."""
-    how = {
-        "env": lambda place: f"  export {place}=…",
-        "file": lambda place: f"  (umask 077 && cat > {place})",
-        "keyring": lambda place: f"  keyring set {KEYRING_SERVICE} {place}",
+    commands = {
+        "env": "  export {}=…",
+        "file": "  (umask 077 && cat > {})",
+        "keyring": f"  keyring set {KEYRING_SERVICE} {{}}",
     }
-    steps = [how[kind](place) for kind, place in _places(accounts, secrets)]
+    steps = [
+        commands[kind].format(place)
+        for label, provider in accounts
+        for kind, place in _references(label, provider, secrets).values()
+    ]
     return "\n".join(["Next, put the keys where it expects them:", *steps, f"\nThen: balancekit check --config {path}"])
-
-
-def _places(accounts: Sequence[tuple[str, str]], secrets: str) -> Iterator[tuple[str, str]]:
-    for label, provider in accounts:
-        for name, setting in settings_of(provider_class(provider)).items():
-            if _is_asked_for(setting):
-                kind = secrets if setting.is_secret else "env"
-                yield kind, _place(kind, label, name)
 
 
 def variable_name(label: str, name: str) -> str:
@@ -79,14 +76,17 @@ def variable_name(label: str, name: str) -> str:
     return re.sub(r"\W", "_", f"{label}_{name}", flags=re.ASCII).upper()
 
 
-def _place(kind: str, label: str, name: str) -> str:
-    return variable_name(label, name) if kind == "env" else re.sub(r"[/\\]", "_", f"{label}.{name}")
-
-
-def _is_asked_for(setting: Setting) -> bool:
-    """Whether a setting is a part of the credentials, or has to be given."""
-    hides = Secret in setting.types and not setting.takes_lists
-    return setting.is_required or setting.is_secret or hides
+def _references(label: str, provider: str, secrets: str) -> dict[str, tuple[str, str]]:
+    """Return where the settings are that have to be given, or belong to the credentials, by name."""
+    references: dict[str, tuple[str, str]] = {}
+    for name, setting in settings_of(provider_class(provider)).items():
+        # The id of a key, for example, is no secret, but is given with it.
+        is_credential = setting.is_secret or (Secret in setting.types and not setting.takes_lists)
+        if setting.is_required or is_credential:
+            kind = secrets if setting.is_secret else "env"
+            place = variable_name(label, name) if kind == "env" else re.sub(r"[/\\]", "_", f"{label}.{name}")
+            references[name] = kind, place
+    return references
 
 
 def _key(label: str) -> str:

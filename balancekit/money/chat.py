@@ -8,8 +8,8 @@ from balancekit.errors import ConfigError
 TextStyle = Literal["plain", "telegram", "discord", "discord_embed"]
 """How messages are marked up: not at all, as HTML for Telegram, or as a block of code for Discord."""
 
-# Where currencies may be left out, or messages are many, what is not a currency may take a quarter of a message, and a
-# frame this many UTF-16 units in any case.
+# Where there is more than one message, or currencies may be left out, the details or a frame may take a quarter of a
+# message, and a frame this many UTF-16 units in any case.
 _SHARE: Final = 4
 _SHORT_FRAME: Final = 200
 
@@ -39,10 +39,10 @@ _STYLES: Final[dict[str, _Style]] = {
 }
 
 
-class Row(NamedTuple):
+class CurrencyLine(NamedTuple):
     """A line about a currency; one that is `kept` is never left out."""
 
-    line: str
+    text: str
     kept: bool = False
 
 
@@ -135,25 +135,26 @@ def count_units(text: str) -> int:
 
 
 def make_messages(
-    rows: Sequence[Row], details: Sequence[Sequence[str]], frames: Sequence[Frame], bounds: Bounds
+    currencies: Sequence[CurrencyLine], details: Sequence[Sequence[str]], frames: Sequence[Frame], bounds: Bounds
 ) -> list[str]:
-    """Return messages with the rows in order, then the details, and each in a frame.
+    """Return messages with the lines about currencies in order, then the details, and each in a frame.
 
     `details` and `frames` are alternatives, the longest first. Only where there is a bound on all messages together,
-    rows that are not kept give way to a line that says how many.
+    currencies that are not kept give way to a line that says how many.
 
     Raises ConfigError if the bounds have no room for what must be there.
     """
     escape = bounds.escape
-    rows = [Row(escape(row.line), row.kept) for row in rows]
+    currencies = [CurrencyLine(escape(line.text), line.kept) for line in currencies]
+    texts = [line.text for line in currencies]
     details = [[*map(escape, lines)] for lines in details]
     frames = [Frame(escape(frame.scope), escape(frame.notice)) for frame in frames]
 
-    whole = bounds.pack([*_lines(rows), *details[0]], frames[0])
-    if whole is not None and len(whole) == 1 and bounds.admit(whole, len(rows)):
+    whole = bounds.pack([*texts, *details[0]], frames[0])
+    if whole is not None and len(whole) == 1 and bounds.admit(whole, len(texts)):
         return whole
-    bounds.check_limit(_lines(rows), frames[-1])
-    longest = max(map(count_units, _lines(rows)), default=-1)
+    bounds.check_limit(texts, frames[-1])
+    longest = max(map(count_units, texts), default=-1)
     for frame in frames:
         if frame != frames[-1] and (
             frame.length > max(bounds.room // _SHARE, _SHORT_FRAME) or longest + frame.length > bounds.room
@@ -162,18 +163,20 @@ def make_messages(
         for lines in details:
             if bounds.may_omit and count_units("\n".join(lines)) > bounds.room // _SHARE:
                 continue
-            messages = _with_most(rows, lines, frame, bounds)
+            messages = _with_most(currencies, lines, frame, bounds)
             if messages is not None:
                 return messages
-    raise _too_small(rows, frames[-1], bounds)
+    raise _too_small(currencies, frames[-1], bounds)
 
 
-def _with_most(rows: Sequence[Row], details: Sequence[str], frame: Frame, bounds: Bounds) -> list[str] | None:
-    """Return messages with as many rows as there is room for; None if there is none for those that are kept."""
-    others = [index for index, row in enumerate(rows) if not row.kept]
+def _with_most(
+    currencies: Sequence[CurrencyLine], details: Sequence[str], frame: Frame, bounds: Bounds
+) -> list[str] | None:
+    """Return messages with as many currencies as there is room for; None if there is none for those that are kept."""
+    others = [index for index, line in enumerate(currencies) if not line.kept]
 
     def attempt(count: int) -> list[str] | None:
-        lines = _choose(rows, {*others[count:]})
+        lines = _without(currencies, {*others[count:]})
         messages = bounds.pack([*lines, *details], frame)
         return messages if messages is not None and bounds.admit(messages, len(lines)) else None
 
@@ -191,17 +194,13 @@ def _with_most(rows: Sequence[Row], details: Sequence[str], frame: Frame, bounds
     return best
 
 
-def _choose(rows: Sequence[Row], omitted: set[int]) -> list[str]:
-    lines = [row.line for index, row in enumerate(rows) if index not in omitted]
+def _without(currencies: Sequence[CurrencyLine], omitted: set[int]) -> list[str]:
+    lines = [line.text for index, line in enumerate(currencies) if index not in omitted]
     return [*lines, f"and {len(omitted)} more currenc{'y' if len(omitted) == 1 else 'ies'}"] if omitted else lines
 
 
-def _lines(rows: Iterable[Row]) -> list[str]:
-    return [row.line for row in rows]
-
-
-def _too_small(rows: Sequence[Row], frame: Frame, bounds: Bounds) -> ConfigError:
-    lines = _choose(rows, {index for index, row in enumerate(rows) if not row.kept})
+def _too_small(currencies: Sequence[CurrencyLine], frame: Frame, bounds: Bounds) -> ConfigError:
+    lines = _without(currencies, {index for index, line in enumerate(currencies) if not line.kept})
     bounds.check_limit(lines, frame)
     messages = bounds.pack(lines, frame) or []
     return ConfigError(

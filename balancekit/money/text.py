@@ -9,7 +9,7 @@ from typing import Final
 from balancekit.errors import ConfigError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.chat import Bounds, Frame, Row, make_messages
+from balancekit.money.chat import Bounds, CurrencyLine, Frame, make_messages
 from balancekit.money.currencies import check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate
 from balancekit.money.notice import MAX_NAMED, describe_notice
@@ -43,10 +43,10 @@ def to_texts(
     """
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(accounts)
-    rows = _rows(tuple(totals), stale, _check_codes(keep), moment, align=align)
-    if not rows and (accounts or not failures):
-        rows = [Row("Nothing held" if accounts else "No accounts", kept=True)]
-    return make_messages(rows, _details(failures, stale, moment), _frames(accounts, failures, scope or ""), bounds)
+    lines = _currency_lines(tuple(totals), stale, _check_codes(keep), moment, align=align)
+    if not lines and (accounts or not failures):
+        lines = [CurrencyLine("Nothing held" if accounts else "No accounts", kept=True)]
+    return make_messages(lines, _details(failures, stale, moment), _frames(accounts, failures, scope or ""), bounds)
 
 
 def largest_first(totals: Iterable[CurrencyTotal], valuation: Valuation) -> Sequence[CurrencyTotal]:
@@ -80,14 +80,14 @@ def _check_codes(keep: Iterable[str]) -> set[str]:
     return {normalize_code(check_code(code)) for code in keep}
 
 
-def _rows(
+def _currency_lines(
     totals: Sequence[CurrencyTotal],
     stale: dict[str, AccountBalances],
     keep: Collection[str],
     now: datetime,
     *,
     align: bool,
-) -> list[Row]:
+) -> list[CurrencyLine]:
     codes = Counter(total.currency for total in totals)
     names = [
         isolate(total.currency) + ("" if codes[total.currency] == 1 else f" ({total.asset_type})") for total in totals
@@ -96,13 +96,13 @@ def _rows(
     if align:
         names = align_names(names, _MAX_ALIGNED)
         amounts = align_decimal_points((total.amount for total in totals), _MAX_ALIGNED)
-    rows: list[Row] = []
+    lines: list[CurrencyLine] = []
     for total, name, amount in zip(totals, names, amounts, strict=True):
         oldest = oldest_stale(total.balances, stale)
         age = "" if oldest is None else f" ({describe_age(oldest, now)})"
         # What is padded on its right would make a line with an age longer than a telephone is wide.
-        rows.append(Row(f"{name} {amount.rstrip()}{age}", total.currency in keep))
-    return rows
+        lines.append(CurrencyLine(f"{name} {amount.rstrip()}{age}", total.currency in keep))
+    return lines
 
 
 def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalances], now: datetime) -> list[list[str]]:
