@@ -37,7 +37,11 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
     The file names where each secret is, and never holds one. Its first line names a schema, by which editors complete
     it. A file that exists is not changed. With --config - it is written to stdout.
     """
-    if str(path) != _STDOUT and path.expanduser().exists():
+    try:
+        file_path = path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: the home folder that ~ stands for is unknown") from None
+    if str(path) != _STDOUT and file_path.exists():
         raise ConfigError(f"{path}: the file exists, and is not changed; --config names another one")
     chosen = [_split(account) for account in accounts] or _ask()
 
@@ -50,7 +54,7 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
         return
     try:
         # Not if another program has written it meanwhile.
-        with path.expanduser().open("x", encoding="utf-8") as file:
+        with file_path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise ConfigError(f"{path}: the file cannot be written: {error.strerror}") from None

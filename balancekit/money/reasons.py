@@ -44,10 +44,10 @@ def group_by_reason(failures: Iterable[AccountFailure]) -> dict[str, list[Accoun
 
 
 def describe_reasons(failures: Iterable[AccountFailure]) -> str:
-    """Return how many accounts failed for which reason: `212 accounts: timed out; 88: key refused`."""
-    text = "; ".join(f"{len(group)}: {reason}" for reason, group in group_by_reason(failures).items())
-    count, _, rest = text.partition(":")
-    return f"{count} account{'' if count == '1' else 's'}:{rest}"
+    """Return how many accounts failed for which reason, of at least one: `212 accounts: timed out; 88: key refused`."""
+    (most, failed), *others = group_by_reason(failures).items()
+    first = f"{len(failed)} account{'' if len(failed) == 1 else 's'}: {most}"
+    return "; ".join([first, *(f"{len(group)}: {reason}" for reason, group in others)])
 
 
 def _reason(error: BalancekitError) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from balancekit.money.balances import AccountBalances, CurrencyTotal
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 
-BALANCE_COLUMNS: Final = (
+_FIELDS: Final = (
     "account",
     "provider",
     "currency",
@@ -16,9 +16,8 @@ BALANCE_COLUMNS: Final = (
     "code",
     "chain",
     "reference",
-    "as_of",
-    "stale",
 )
+BALANCE_COLUMNS: Final = (*_FIELDS, "as_of", "stale")
 TOTAL_COLUMNS: Final = ("currency", "asset_type", "amount", "available", "pending", "as_of", "stale")
 
 
@@ -26,21 +25,7 @@ def balance_rows(accounts: Iterable[AccountBalances], **more: str | None) -> lis
     """Return a dict for each balance, with `BALANCE_COLUMNS` and whatever of `more` is not None."""
     last = _present(more)
     return [
-        {
-            "account": balance.account,
-            "provider": balance.provider,
-            "currency": balance.currency,
-            "asset_type": balance.asset_type.value,
-            "amount": balance.amount,
-            "available": balance.available,
-            "pending": balance.pending,
-            "code": balance.code,
-            "chain": balance.chain,
-            "reference": balance.reference,
-            "as_of": snapshot.as_of,
-            "stale": snapshot.stale,
-            **last,
-        }
+        _row(balance, _FIELDS) | {"as_of": snapshot.as_of, "stale": snapshot.stale} | last
         for snapshot in accounts
         for balance in snapshot.balances
     ]
@@ -49,19 +34,11 @@ def balance_rows(accounts: Iterable[AccountBalances], **more: str | None) -> lis
 def total_rows(totals: Iterable[CurrencyTotal], **more: str | None) -> list[dict[str, Any]]:
     """Return a dict for each total, with `TOTAL_COLUMNS` and whatever of `more` is not None."""
     last = _present(more)
-    return [
-        {
-            "currency": total.currency,
-            "asset_type": total.asset_type.value,
-            "amount": total.amount,
-            "available": total.available,
-            "pending": total.pending,
-            "as_of": total.as_of,
-            "stale": total.stale,
-            **last,
-        }
-        for total in totals
-    ]
+    return [_row(total, TOTAL_COLUMNS) | last for total in totals]
+
+
+def _row(held: Balance | CurrencyTotal, fields: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(held, name) for name in fields} | {"asset_type": held.asset_type.value}
 
 
 def _present(more: Mapping[str, str | None]) -> dict[str, str]:

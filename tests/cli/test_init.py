@@ -45,6 +45,14 @@ def test_the_first_line_names_the_schema(run, folder):
     assert (folder / "accounts.toml").read_text().splitlines()[0] == f"#:schema {schema_uri()}"
 
 
+def test_a_home_folder_that_is_unknown_is_an_error(run):
+    """It is said in one line, not by a traceback."""
+    result = run("init", "--config", "~nobody-has-this-name/accounts.toml", *BOTH)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the home folder that ~ stands for is unknown" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("place", "reference", "command"),
     [
