@@ -263,7 +263,7 @@ def test_a_command_exists(command):
             assert arguments[0] == "install"
             assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
         case known:
-            assert known in {"python3", "pytest", "nox", "celery"}
+            assert known in {"python3", "pytest", "nox", "celery", "jupyter"}
     for file in re.findall(r"\btests/\S+", command):
         assert (ROOT / file).exists()
 

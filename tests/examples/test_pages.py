@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import inspect
+import json
 import re
 
 import pytest
@@ -20,6 +21,15 @@ def program(page):
     """Return the path of the program that a page is about: the first that it links to."""
     link = next(link for link in links(page) if "/examples/" in link)
     return (ROOT / page).parent.joinpath(link).resolve()
+
+
+def source(page):
+    """Return the code of the program that a page is about; of a notebook, that of its cells."""
+    text = program(page).read_text()
+    if program(page).suffix == ".py":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
 
 
 def without_indent(code):
@@ -44,19 +54,19 @@ def test_a_page_has_the_headings_of_all_others(page):
 @pytest.mark.parametrize("page", HOSTS)
 def test_a_program_is_short(page):
     """It is less than 60 lines."""
-    assert len(program(page).read_text().splitlines()) < 60 or program(page).suffix == ".ipynb"
+    assert len(source(page).splitlines()) < 60
 
 
 @pytest.mark.parametrize("block", PARTS, ids=[block.place for block in PARTS])
 def test_a_page_shows_a_part_of_its_program(block):
     """What a page shows is in the program as it stands."""
-    assert without_indent(block.code) in without_indent(program(block.page).read_text())
+    assert without_indent(block.code) in without_indent(source(block.page))
 
 
 @pytest.mark.parametrize("block", TESTS, ids=[block.place for block in TESTS])
 def test_the_test_that_a_page_shows_passes(block):
     """A reader can copy it; where what it imports is not installed, it is skipped."""
-    for node in ast.walk(ast.parse(block.code + program(block.page).read_text())):
+    for node in ast.walk(ast.parse(block.code + source(block.page))):
         for name in [alias.name for alias in node.names] if isinstance(node, ast.Import) else []:
             pytest.importorskip(name)
         if isinstance(node, ast.ImportFrom):
