@@ -1,12 +1,12 @@
 """Results as tables. Pure; a provider's text is never read as markup, and no digit is dropped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_coverage, name_or_count
 from balancekit.cli.output import ERROR_STYLE
-from balancekit.money.balances import AccountBalances, Balance
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
 from balancekit.money.layout import align_decimal_points
@@ -36,16 +36,16 @@ def render_totals(
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
-    amounts = align_decimal_points(total.amount for total in merged.totals)
+    amounts = _amount_columns("Total", merged.totals)
     changes: list[str] = []
     if before is not None:
         differences = {(each.currency, each.asset_type): each.plain for each in merged.changes_since(before).totals}
         changes = [differences.get((total.currency, total.asset_type), "") for total in merged.totals]
     more = [("Change", changes)] if changes else []
-    table = make_table("Currency", "Type", ("Total", amounts), *more, *([_AGE_COLUMN] if stale else []), "Accounts")
-    for index, (total, amount) in enumerate(zip(merged.totals, amounts, strict=True)):
+    table = make_table("Currency", "Type", *amounts, *more, *([_AGE_COLUMN] if stale else []), "Accounts")
+    for index, (total, held) in enumerate(zip(merged.totals, _lines(amounts), strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
-        cells = map(Text, (total.asset_type, amount, *changes[index : index + 1]))
+        cells = map(Text, (total.asset_type, *held, *changes[index : index + 1]))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
         accounts = Text(name_or_count(holders) or _EMPTY)
         changed = bool(changes and changes[index])
@@ -63,24 +63,22 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
     balances = [balance for snapshot in merged.accounts for balance in snapshot.balances]
-    amounts = align_decimal_points(balance.amount for balance in balances)
+    amounts = _amount_columns("Amount", balances)
     chains = any(balance.chain for balance in balances)
     codes = any(map(_sent_as, balances))
     optional = [name for name, used in (("Sent as", codes), ("Chain", chains)) if used]
-    table = make_table(
-        "Account", "Provider", "Currency", *optional, ("Amount", amounts), *([_AGE_COLUMN] if stale else [])
-    )
-    remaining = iter(amounts)
+    table = make_table("Account", "Provider", "Currency", *optional, *amounts, *([_AGE_COLUMN] if stale else []))
+    remaining = _lines(amounts)
     for snapshot in merged.accounts:
         # Only the first row names the account, so that one sees where an account begins.
         head = (Text(snapshot.account, "bold"), Text(snapshot.provider))
         ages = [_age_cell(stale.get(snapshot.account), moment)] if stale else []
         for balance in snapshot.balances:
             extra = [cell for cell, used in ((_sent_as(balance), codes), (balance.chain or "", chains)) if used]
-            table.add_row(*head, *map(Text, (balance.currency, *extra, next(remaining))), *ages)
+            table.add_row(*head, *map(Text, (balance.currency, *extra, *next(remaining))), *ages)
             head = (Text(), Text())
         if not snapshot.balances:
-            table.add_row(*head, Text(_EMPTY), *[Text()] * (len(optional) + 1), *ages)
+            table.add_row(*head, Text(_EMPTY), *[Text()] * (len(optional) + len(amounts)), *ages)
         table.add_section()
     for failure in merged.failures:
         if failure.account not in stale:
@@ -95,18 +93,16 @@ def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
     groups = sorted(group_totals(merged.totals, lambda balance: balance.provider).items())
-    amounts = align_decimal_points(part.amount for _, parts in groups for part in parts)
-    table = make_table(
-        "Provider", "Currency", "Type", ("Total", amounts), *([_AGE_COLUMN] if stale else []), "Accounts"
-    )
-    remaining = iter(amounts)
+    amounts = _amount_columns("Total", [part for _, parts in groups for part in parts])
+    table = make_table("Provider", "Currency", "Type", *amounts, *([_AGE_COLUMN] if stale else []), "Accounts")
+    remaining = _lines(amounts)
     for provider, parts in groups:
         head = Text(provider, "bold")
         for part in parts:
-            cells = map(Text, (part.currency, part.asset_type, next(remaining)))
+            accounts = Text(name_or_count(sorted({balance.account for balance in part.balances})))
+            cells = map(Text, (part.currency, part.asset_type, *next(remaining)))
             ages = [_age_cell(oldest_stale(part.balances, stale), moment)] if stale else []
-            accounts = sorted({balance.account for balance in part.balances})
-            table.add_row(head, *cells, *ages, Text(name_or_count(accounts)))
+            table.add_row(head, *cells, *ages, accounts)
             head = Text()
         table.add_section()
     return _with_heading("Totals at each provider of", merged, table, note)
@@ -128,6 +124,23 @@ def make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
             width = max(map(len, (name, *amounts)))
             table.add_column(Text(name), no_wrap=True, min_width=width, overflow="ignore")
     return table
+
+
+def _amount_columns(name: str, held: Sequence[Balance | CurrencyTotal]) -> list[tuple[str, list[str]]]:
+    """Return a column of the amounts, and of what is available and pending where a provider reports any."""
+    columns = [(name, align_decimal_points(each.amount for each in held))]
+    for part, amounts in (
+        ("Available", [each.available for each in held]),
+        ("Pending", [each.pending for each in held]),
+    ):
+        reported = iter(align_decimal_points(amount for amount in amounts if amount is not None))
+        cells = ["" if amount is None else next(reported) for amount in amounts]
+        columns += [(part, cells)] if any(cells) else []
+    return columns
+
+
+def _lines(columns: Iterable[tuple[str, Iterable[str]]]) -> Iterator[tuple[str, ...]]:
+    return zip(*(cells for _, cells in columns), strict=True)
 
 
 def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) -> "Group":

@@ -8,9 +8,11 @@ from typing import Final
 
 from balancekit.errors import ProviderError
 from balancekit.money.amounts import format_amount
-from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.layout import MAX_NAMES, name_some
 from balancekit.money.notice import count_accounts, describe_notice
+
+_PARTS: Final = ("available", "pending")
 
 _NUMBER: Final = ' style="text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"'
 _ALARM: Final = ' style="color: #b00020; font-weight: bold"'
@@ -27,21 +29,26 @@ def to_html(
     count = count_accounts(accounts, failures)
     notice = describe_notice(accounts, failures, names=count <= MAX_NAMES)
     read = f"{len(accounts)} of {count} accounts" if failures else f"{count} account{'' if count == 1 else 's'}"
+    optional = [name for name in _PARTS if any(getattr(total, name) is not None for total in totals)]
+    columns = ("Currency", "Type", "Total", *map(str.capitalize, optional), "As of", "Accounts")
     parts = [
         f"<p{_ALARM}>{escape(notice)}</p>" if notice else "",
         f"<p>{escape(scope)}</p>" if scope else "",
-        _table(("Currency", "Type", "Total", "As of", "Accounts"), map(_total_cells, totals)),
+        _table(columns, (_total_cells(total, optional) for total in totals)),
         _folded("Not read now", ("Reason", "Accounts"), _reasons(failures)),
         _folded(f"Balances of {read}", ("Account", "Provider", "Balances", "As of"), map(_account_cells, accounts)),
     ]
     return f"<div>{''.join(parts)}</div>"
 
 
-def _total_cells(total: CurrencyTotal) -> Iterator[str]:
+def _total_cells(total: CurrencyTotal, optional: Iterable[str]) -> Iterator[str]:
     holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
     yield _cell(total.currency)
     yield _cell(total.asset_type)
     yield _cell(format_amount(total.amount), _NUMBER)
+    for name in optional:
+        amount = getattr(total, name)
+        yield _cell("" if amount is None else format_amount(amount), _NUMBER)
     yield _moment_cell(total.as_of, stale=total.stale)
     yield _cell(name_some([*holders]))
 
@@ -49,8 +56,14 @@ def _total_cells(total: CurrencyTotal) -> Iterator[str]:
 def _account_cells(snapshot: AccountBalances) -> Iterator[str]:
     yield _cell(snapshot.account)
     yield _cell(snapshot.provider)
-    yield _cell(", ".join(f"{balance.currency} {format_amount(balance.amount)}" for balance in snapshot.balances))
+    yield _cell(", ".join(map(_describe, snapshot.balances)))
     yield _moment_cell(snapshot.as_of, stale=snapshot.stale)
+
+
+def _describe(balance: Balance) -> str:
+    amounts = ((name, getattr(balance, name)) for name in _PARTS)
+    parts = ", ".join(f"{format_amount(amount)} {name}" for name, amount in amounts if amount is not None)
+    return f"{balance.currency} {format_amount(balance.amount)}{f' ({parts})' if parts else ''}"
 
 
 def _reasons(failures: Iterable[AccountFailure]) -> Iterator[Iterator[str]]:

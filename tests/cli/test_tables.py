@@ -3,13 +3,15 @@
 import io
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
+from attrs import evolve
 from rich.console import Console
 
-from balancekit import merge
+from balancekit import AccountBalances, merge
 from balancekit.cli import output
-from balancekit.cli.tables import render_accounts, render_totals
+from balancekit.cli.tables import render_accounts, render_providers, render_totals
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -103,6 +105,22 @@ def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, s
     ]
 
 
+@pytest.mark.parametrize("render", [render_totals, render_accounts, render_providers])
+def test_what_is_available_and_pending_has_columns_where_it_is_reported(make_balance, make_snapshot, shown, render):
+    """A row whose provider does not report it has blanks there, and a total has it only if each balance does."""
+    parts = {"available": Decimal("8.5"), "pending": Decimal("1E-8")}
+    balances = (evolve(make_balance("BTC", "9", account="a"), **parts), make_balance("ETH", "2", account="a"))
+    snapshot = AccountBalances("a", "fake", balances, NOW)
+
+    text = shown(render(merge([snapshot])), width=200)
+    assert re.search(r"Available +Pending", text)
+    assert re.search(r"BTC .* 9 +8\.5 +0\.00000001", text)
+    assert re.search(r"ETH .* 2( +a)? *$", text, re.MULTILINE)
+    with_another = shown(render(merge([snapshot, make_snapshot("b", ("BTC", "1"))])), width=200)
+    assert ("8.5" in with_another) is (render is render_accounts)
+    assert "Available" not in shown(render(merge([make_snapshot("b", ("BTC", "1"))])))
+
+
 def test_an_account_that_holds_nothing_has_its_line(make_snapshot, shown):
     """An account without balances has a row."""
     rows = [line.split() for line in shown(render_accounts(merge([make_snapshot("a")]))).splitlines()]
@@ -133,6 +151,15 @@ def test_a_stale_total_has_its_age(partly_stale, shown):
     assert rows[1] == [
         "INCOMPLETE: 1 of 3 accounts could not be read anew: late; 1 of 3 accounts may have changed since: b"
     ]
+
+
+def test_a_stale_total_at_a_provider_has_its_age(partly_stale, shown):
+    """A total at a provider has the age of the oldest stale snapshot in it."""
+    text = shown(render_providers(partly_stale, now=NOW), width=200)
+
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    assert ["fake", "BTC", "crypto", "2.5", "as of 09:00 UTC, 3 h old", "a, b, late"] in rows
+    assert ["EUR", "fiat", "5", "a"] in rows
 
 
 def test_a_stale_balance_has_its_age(partly_stale, shown):

@@ -1,11 +1,14 @@
 """Results in a notebook."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 
-from balancekit import AccountFailure, ServiceUnavailableError, merge
+from balancekit import AccountBalances, AccountFailure, ServiceUnavailableError, merge
 from tests.support.results import merged_results
 
 
@@ -59,6 +62,19 @@ def test_the_notice_comes_first(make_snapshot):
         "2026-01-01 00:00 UTC",
         "a",
     ]
+
+
+def test_what_is_available_and_pending_has_columns_where_it_is_reported(make_balance):
+    """They are numbers of their own, of a total only if each balance in it has them, and stand beside each balance."""
+    parts = {"available": Decimal("8.5"), "pending": Decimal("1E-8")}
+    balances = (evolve(make_balance("BTC", "9", account="a"), **parts), make_balance("ETH", "2", account="a"))
+    merged = merge([AccountBalances("a", "fake", balances, datetime(2026, 1, 1, tzinfo=UTC))])
+
+    text = read(merged).text
+    assert text[2:5] == ["Total", "Available", "Pending"]
+    assert text[text.index("BTC") + 2 :][:3] == ["9", "8.5", "0.00000001"]
+    assert text[text.index("ETH") + 2 :][:2] == ["2", "2026-01-01 00:00 UTC"]
+    assert "<td>BTC 9 (8.5 available, 0.00000001 pending), ETH 2</td>" in merged._repr_html_()
 
 
 def test_an_old_number_says_so_beside_it(make_snapshot):
