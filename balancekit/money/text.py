@@ -110,7 +110,7 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
     listed += [f"{isolate(failure.account)}: not read" for failure in failures if failure.account not in stale]
     grouped = [describe_reasons(failures)] if failures else []
     if stale:
-        oldest = min(stale.values(), key=lambda snapshot: snapshot.fetched_at)
+        oldest = min(stale.values(), key=lambda snapshot: snapshot.as_of)
         noun = "account is" if len(stale) == 1 else "accounts are"
         grouped.append(f"{len(stale)} {noun} not fresh: the oldest {describe_age(oldest, now)}")
     return [grouped, []] if len(listed) > MAX_LISTED else [listed, grouped, []]

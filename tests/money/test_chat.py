@@ -6,6 +6,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+from attrs import evolve
 from hypothesis import assume, given, strategies as st
 
 from balancekit import (
@@ -251,6 +252,17 @@ def test_many_old_snapshots_are_one_line_with_the_oldest(make_snapshot):
     assert merge(stale).to_text(now=NOW).split("\n")[1] == (
         "6 accounts are not fresh: the oldest as of 08:05 UTC, 9 h old"
     )
+
+
+def test_the_oldest_of_many_is_the_one_whose_provider_reports_the_oldest(make_snapshot):
+    """The age in the line of all is that in the line of the currency, which counts from what the provider reports."""
+    stale = [make_snapshot(str(number), ("BTC", "1"), fetched_at=NOW, stale=True) for number in range(6)]
+    stale[3] = evolve(stale[3], reported_at=NOW - timedelta(hours=9))
+
+    assert merge(stale).to_text(now=NOW).split("\n")[:2] == [
+        "BTC 6 (as of 08:05 UTC, 9 h old)",
+        "6 accounts are not fresh: the oldest as of 08:05 UTC, 9 h old",
+    ]
 
 
 def test_what_is_left_out_is_counted(make_snapshot):
