@@ -51,9 +51,13 @@ def _source(value: str) -> str:
 
 
 def _moment(value: datetime | None) -> datetime | None:
-    if value is not None and value.tzinfo is None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - not everybody checks types
+        raise ConfigError(f"Rate: as_of must be a datetime, not {type(value).__name__}")
+    if value.tzinfo is None:
         raise ConfigError("Rate: a moment must say its time zone")
-    return None if value is None else value.astimezone(UTC)
+    return value.astimezone(UTC)
 
 
 @attrs.frozen

@@ -131,7 +131,11 @@ def value_totals(
 
 def _read_target(target: str | tuple[str, AssetType]) -> tuple[str, AssetType]:
     if isinstance(target, tuple):
-        return check_currency(target[0], "value_in"), AssetType(target[1])
+        try:
+            code, asset_type = target[0], AssetType(target[1])
+        except (IndexError, ValueError):
+            raise ConfigError("value_in: expected a code and its type, such as ('EUR', AssetType.FIAT)") from None
+        return check_currency(code, "value_in"), asset_type
     currency = check_currency(target, "value_in")
     return currency, AssetType.FIAT if currency in ISO_4217_CODES else AssetType.CRYPTO
 

@@ -291,6 +291,7 @@ def test_a_source_that_is_none_is_refused(rates, problem):
         {"rate": 1, "per": "NaN"},
         {"rate": 1, "source": ""},
         {"rate": 1, "as_of": datetime(2026, 1, 1)},  # noqa: DTZ001 - that is what is wrong
+        {"rate": 1, "as_of": "2026-01-01"},
         {"rate": 1, "currency": "B TC"},
     ],
     ids=repr,
@@ -299,6 +300,13 @@ def test_a_rate_is_checked_when_it_is_made(arguments):
     """A Rate cannot exist with a value that could not be right."""
     with pytest.raises(ConfigError, match="Rate"):
         Rate(**{"currency": "BTC", "target": "EUR", "source": "x"} | arguments)
+
+
+@pytest.mark.parametrize("target", ["E UR", b"EUR", ("EUR",), ("EUR", "money"), (None, AssetType.FIAT)], ids=repr)
+def test_a_target_is_a_code_or_a_code_and_its_type(target):
+    """Anything else is a ConfigError."""
+    with pytest.raises(ConfigError, match="value_in: "):
+        HELD.value_in(target, {})
 
 
 @pytest.mark.parametrize("places", [-1, 101, 2.0, True, "2"])
