@@ -14,6 +14,7 @@ from balancekit.cli.logging_option import verbose_option
 from balancekit.cli.sandbox import sandbox
 from balancekit.cli.stream_errors import CANNOT_WRITE, OutputError, prepare_streams
 from balancekit.cli.watch import watch
+from balancekit.cli.webhook_test import webhook_test
 from balancekit.version import __version__
 
 __all__ = ["cli"]
@@ -57,5 +58,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, init, check, balances, watch, sandbox):
+for _command in (demo, init, check, balances, watch, webhook_test, sandbox):
     cli.add_command(_command)

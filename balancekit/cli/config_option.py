@@ -43,7 +43,7 @@ def account_option(command: _COMMAND) -> _COMMAND:
         "labels",
         multiple=True,
         metavar="LABEL",
-        shell_complete=_complete_labels,
+        shell_complete=complete_labels,
         help="Read this account only. Repeatable.",
     )
     return option(command)
@@ -76,7 +76,8 @@ def complete_currencies(_: click.Context, __: click.Parameter, incomplete: str) 
     return sorted(code for code in codes if code.startswith(incomplete.upper()))
 
 
-def _complete_labels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_labels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the labels of accounts that begin like what was typed."""
     # Not by `load_config`: whatever is wrong with a secret, a label can be completed.
     path = context.params.get("path") or os.environ.get("BALANCEKIT_CONFIG") or "accounts.toml"
     with suppress(OSError, ValueError, RuntimeError, AttributeError):

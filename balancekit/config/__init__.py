@@ -19,6 +19,14 @@ provider in particular.
 """
 
 from balancekit.config.client_table import CLIENT_SETTINGS, ClientSettings, StoreSettings
-from balancekit.config.loading import Config, load_config, parse_config
+from balancekit.config.loading import Config, load_account, load_config, parse_config
 
-__all__ = ["CLIENT_SETTINGS", "ClientSettings", "Config", "StoreSettings", "load_config", "parse_config"]
+__all__ = [
+    "CLIENT_SETTINGS",
+    "ClientSettings",
+    "Config",
+    "StoreSettings",
+    "load_account",
+    "load_config",
+    "parse_config",
+]

@@ -45,6 +45,20 @@ class _Defaults:
 
 
 @attrs.frozen
+class AccountSettings:
+    """The settings of one account: those that its provider's table has, and its own."""
+
+    provider: str
+    adapter: Adapter
+    defaults: Mapping[str, object] = attrs.field(repr=False)
+    values: Mapping[str, object] = attrs.field(repr=False)
+
+    def secret(self, name: str) -> Secret:
+        """Return a setting that is text, hidden."""
+        return Secret.of({**self.defaults, **self.values}.get(name))
+
+
+@attrs.frozen
 class AccountMaker:
     """Makes the adapters of accounts; what is wrong with an account is added to `problems`."""
 
@@ -70,7 +84,21 @@ class AccountMaker:
 
     def make(self, label: str, settings: object) -> BalanceProvider | None:
         """Make the adapter of an account, unless there is a problem with it."""
-        table = _Table(("accounts", label), f"account {label!r}", self.problems)
+        read = self.read(label, settings)
+        if read is None:
+            return None
+        made, problem = self._construct(read.adapter, label, {**read.defaults, **read.values})
+        key = problem.partition(":")[0]
+        if key in {*read.defaults} - {*read.values}:
+            # Once, rather than for each account that has it.
+            self.problems.add(("providers", read.provider, key), f"providers {read.provider!r}: {problem}")
+        elif problem:
+            self._table(label).add(key if key in read.values else "", problem)
+        return made
+
+    def read(self, label: str, settings: object) -> "AccountSettings | None":
+        """Read the settings of an account, unless there is a problem with them."""
+        table = self._table(label)
         before = len(self.problems)
         try:
             check_label(label)
@@ -89,15 +117,10 @@ class AccountMaker:
         _check_names(known, given, defaults.names, table)
         if len(self.problems) > before or not defaults.names <= {*defaults.values}:
             return None
-        made, problem = self._construct(adapter, label, {**defaults.values, **values})
-        key = problem.partition(":")[0]
-        if key in defaults.names - {*values}:
-            # Once, rather than for each account that has it.
-            path = ("providers", cast("str", name), key)
-            self.problems.add(path, f"providers {name!r}: {problem}")
-        elif problem:
-            table.add(key if key in values else "", problem)
-        return made
+        return AccountSettings(cast("str", name), adapter, defaults.values, values)
+
+    def _table(self, label: str) -> _Table:
+        return _Table(("accounts", label), f"account {label!r}", self.problems)
 
     def _construct(
         self, adapter: Adapter, label: str, values: Mapping[str, object]

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Unpack, cast
+from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 
 import aiohttp
 import attrs
@@ -14,7 +14,7 @@ import attrs
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.origins import Origins
 from balancekit.clock import Clock
-from balancekit.config.accounts import AccountMaker, as_table
+from balancekit.config.accounts import AccountMaker, AccountSettings, as_table
 from balancekit.config.client_table import ClientSettings, StoreSettings, read_client_table
 from balancekit.config.files import decode, expand_home, read_text
 from balancekit.config.lines import line_of, lines_of_keys
@@ -35,6 +35,8 @@ TABLES: Final = ("accounts", "aliases", "client", "providers")
 
 MAX_CONFIG_SIZE: Final = 2**20
 """How many bytes a configuration may have."""
+
+_Parsed = TypeVar("_Parsed")
 
 _TOML_POSITION: Final = re.compile(r"line ([0-9]+), column [0-9]+|end of document")
 
@@ -103,7 +105,7 @@ def load_config(path: str | os.PathLike[str], *, environ: Mapping[str, str] | No
     Raises ConfigError with a line for each mistake, which names the file, the line, the account and the key. Neither
     its message nor the local variables of its traceback contain a secret, or a value that may be one.
     """
-    outcome = _load(str(path), partial(_read_file, Path(path)), environ)
+    outcome = _load(str(path), partial(_read_file, Path(path)), environ, _parse)
     # Raised here: the frames of the first exception hold what was read, and this one holds the environment.
     del environ
     if isinstance(outcome, Config):
@@ -116,17 +118,30 @@ def parse_config(content: bytes, *, name: str, folder: Path, environ: Mapping[st
 
     Paths in it are relative to the folder.
     """
-    outcome = _load(name, partial(_decode, content, folder), environ)
+    outcome = _load(name, partial(_decode, content, folder), environ, _parse)
     del content, environ
     if isinstance(outcome, Config):
         return outcome
     raise outcome
 
 
-def _load(name: str, read: Callable[[], tuple[str, Path]], environ: Mapping[str, str] | None) -> Config | BaseException:
+def load_account(path: Path, label: str) -> AccountSettings:
+    """Read the settings of one account of a file; raises ConfigError as `load_config` does."""
+    outcome = _load(str(path), partial(_read_file, path), None, partial(_parse_account, label))
+    if isinstance(outcome, AccountSettings):
+        return outcome
+    raise outcome
+
+
+def _load(
+    name: str,
+    read: Callable[[], tuple[str, Path]],
+    environ: Mapping[str, str] | None,
+    parse: Callable[[str, Path, Mapping[str, str]], _Parsed],
+) -> _Parsed | BaseException:
     """Return what was read, or the exception to raise: in a frame that holds nothing of it."""
     try:
-        return _parse(*read(), os.environ if environ is None else environ)
+        return parse(*read(), os.environ if environ is None else environ)
     except ConfigProblems as error:
         return ConfigError("\n".join(f"{name}:{line}" for line in error.args))
     except ConfigProblem as error:
@@ -146,16 +161,33 @@ def _decode(content: bytes, folder: Path) -> tuple[str, Path]:
     return decode(content, MAX_CONFIG_SIZE, "the text"), folder
 
 
-def _parse(text: str, folder: Path, environ: Mapping[str, str]) -> Config:
+def _parse_toml(text: str) -> dict[str, object]:
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # Only the position: the parser's message may quote the file, and with it a secret.
         place = _TOML_POSITION.search(str(error))
-        at = f" at {place[0]}" if place else ""
-        raise ConfigProblems(
-            [f"{place[1]}: not valid TOML{at}" if place and place[1] else f" not valid TOML{at}"]
-        ) from None
+        line = f"{place[1]}:" if place and place[1] else ""
+        raise ConfigProblems([f"{line} not valid TOML{f' at {place[0]}' if place else ''}"]) from None
+
+
+def _parse_account(label: str, text: str, folder: Path, environ: Mapping[str, str]) -> AccountSettings:
+    document, problems = _parse_toml(text), Problems()
+    accounts, defaults = (_get_table(document, name, problems) for name in ("accounts", "providers"))
+    if label not in accounts:
+        problems.add((), f"accounts: no account is labelled {label!r}")
+    maker = AccountMaker(SecretResolver(folder, environ), problems)
+    for name, table in defaults.items():
+        maker.read_defaults(name, table)
+    read = maker.read(label, accounts.get(label, {})) if label in accounts else None
+    problems.raise_if_any(lambda: partial(line_of, lines_of_keys(text)))
+    if read is None:
+        raise ConfigProblem("the account cannot be read")
+    return read
+
+
+def _parse(text: str, folder: Path, environ: Mapping[str, str]) -> Config:
+    document = _parse_toml(text)
     resolver, problems = SecretResolver(folder, environ), Problems()
     for key in document:
         if key not in TABLES:

@@ -17,7 +17,10 @@ def test_help_lists_the_commands(run, option):
 
     assert result.exit_code == 0
     assert "balancekit demo" in result.stdout
-    assert all(f"\n  {name}  " in result.stdout for name in ("balances", "check", "demo", "init", "sandbox", "watch"))
+    assert all(
+        f"\n  {name}  " in result.stdout
+        for name in ("balances", "check", "demo", "init", "sandbox", "watch", "webhook-test")
+    )
 
 
 def test_version_is_printed(run):

@@ -1,0 +1,98 @@
+"""`balancekit webhook-test`: a signed and a forged delivery to an endpoint of one's own."""
+
+import asyncio
+import re
+import stat
+import threading
+
+import pytest
+from aiohttp import web
+
+from balancekit import load_config
+from balancekit.webhooks import webhook_routes
+
+
+@pytest.fixture
+def serve():
+    """Serve the webhooks of a configuration's client in a loop of its own thread; returns the address."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    closing = []
+
+    async def start(path):
+        client = load_config(path).make_client()
+        app = web.Application()
+        app.add_routes(webhook_routes(client))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        closing.extend([runner.cleanup, client.aclose])
+        return f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
+
+    yield lambda path: asyncio.run_coroutine_threadsafe(start(path), loop).result()
+    for close in closing:
+        asyncio.run_coroutine_threadsafe(close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_a_receiver_that_verifies_deliveries_passes(run, serve, accounts_toml):
+    """It accepts the signed one, and rejects the forged one."""
+    result = run("webhook-test", "--config", accounts_toml, "--account", "shop-eu", f"{serve(accounts_toml)}/shop-eu")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    signed, forged = result.stdout.splitlines()
+    assert re.fullmatch(r"The signed delivery: accepted, status 204 in \d+ ms", signed)
+    assert re.fullmatch(r"The forged delivery: rejected, status 400 in \d+ ms", forged)
+
+
+def test_a_receiver_that_has_another_secret_fails(run, serve, accounts_toml, tmp_path):
+    """The signed delivery is not accepted, and the exit code is 1."""
+    address = serve(accounts_toml)
+    (accounts_toml.parent / "shop-eu.secret").write_text("of-another-key")
+
+    result = run("webhook-test", "--config", accounts_toml, "--account", "shop-eu", f"{address}/shop-eu")
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("The signed delivery: not accepted, status 400 in ")
+    assert "of-another-key" not in result.output
+
+
+def test_a_webhook_of_getmany_is_signed_with_a_key_for_the_test(run, serve, accounts_toml, tmp_path):
+    """It is written once, readable by its owner alone, and the public key is shown for the service."""
+    key = tmp_path / "test.key"
+    arguments = ["webhook-test", "--config", accounts_toml, "--account", "treasury", "--key", key]
+
+    first = run(*arguments, "http://127.0.0.1:1/")
+    (public,) = re.findall(r'webhook_key = "(.*)"', first.stdout)
+    text = re.sub(r"webhook_key = .*", "", accounts_toml.read_text())
+    accounts_toml.write_text(text.replace('provider = "getmany"', f'provider = "getmany"\nwebhook_key = "{public}"'))
+    second = run(*arguments, f"{serve(accounts_toml)}/treasury")
+
+    assert (first.exit_code, second.exit_code) == (1, 0)
+    assert "The signed delivery: not accepted: " in first.stdout
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert key.read_text().strip() not in first.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--account", "shop-uk", "http://127.0.0.1:1"], "accounts: no account is labelled 'shop-uk'"),
+        (["--account", "shop-eu", "http://shop.example"], "URL: http:// to shop.example would send credentials"),
+        (["--account", "treasury", "http://127.0.0.1:1"], "--key: name a file for a key"),
+        (["--account", "treasury", "--key", "{}", "http://127.0.0.1:1"], "expected an Ed25519 private key"),
+        (["http://127.0.0.1:1"], "--account"),
+    ],
+    ids=["account", "URL", "no key", "bad key", "no account"],
+)
+def test_what_cannot_be_sent_is_a_usage_error(run, accounts_toml, arguments, problem):
+    """Nothing is sent."""
+    given = [each.format(accounts_toml) for each in arguments]
+
+    result = run("webhook-test", "--config", accounts_toml, *given)
+
+    assert result.exit_code == 2
+    assert problem in result.stderr
