@@ -12,7 +12,7 @@ import attrs
 from balancekit.client.account_state import AccountState, Moment, own_copy
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
-from balancekit.http.echoes import KnownNames
+from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.hints import HINTS
 from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
@@ -103,7 +103,7 @@ class Account:
         if not self._raises_ours:
             balances = checked_balances(balances)
             if balances:
-                self._known_names = self._known_names.check(balances, credentials_of(self.source))
+                self._known_names = self._known_names.check(names_of(balances), credentials_of(self.source))
         reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
         try:
             held = cast("tuple[Balance, ...]", balances)

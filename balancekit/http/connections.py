@@ -14,13 +14,11 @@ from aiohttp.tracing import Trace
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
-from balancekit.http.messages import is_loopback
+from balancekit.http.messages import OK, is_loopback
 
 _opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
 _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default=False)
 
-
-_OK: Final = 200
 
 _ENCRYPTED: Final = frozenset({"https", "wss"})
 
@@ -52,30 +50,22 @@ def is_reused_connection() -> bool:
 class _Guard:
     """Watches one connection from the first of our requests on."""
 
-    __slots__ = ("_feed", "_informational", "_poll", "_protocol", "peer")
+    __slots__ = ("_feed", "_informational", "_protocol", "peer", "unread")
 
     def __init__(self, protocol: Any, transport: asyncio.Transport | None) -> None:  # noqa: ANN401 - a class of aiohttp
         self.peer: object = transport and transport.get_extra_info("peername")
-        self._poll = None if transport is None else _poll_for(transport.get_extra_info("socket"))
+        self.unread = _unread_in(None if transport is None else transport.get_extra_info("socket"))
         self._protocol = protocol
         self._feed = protocol.feed_data
         self._informational = 0
         protocol.feed_data = self.feed_head
-
-    def has_unread_data(self) -> bool:
-        """Whether the socket has something that the event loop has not read yet: data, or the end of it.
-
-        With TLS that may be of no response, such as a session ticket, which there is no telling from one here. Servers
-        send those before the first response, and so not on a connection that has carried one.
-        """
-        return self._poll is not None and bool(self._poll(0))
 
     def feed_head(self, data: tuple[Any, object], size: int = 0) -> None:
         """End the connection after too many informational responses, which aiohttp reads for ever and all at once."""
         if self._informational > _MAX_INFORMATIONAL:
             # What else has arrived with them.
             return
-        self._informational = 0 if data[0].code >= _OK else self._informational + 1
+        self._informational = 0 if data[0].code >= OK else self._informational + 1
         if self._informational <= _MAX_INFORMATIONAL:
             self._feed(data, size)
         else:
@@ -84,10 +74,14 @@ class _Guard:
             self._protocol.transport.close()
 
 
-def _poll_for(sock: Any) -> Callable[[int], list[Any]] | None:  # noqa: ANN401 - a socket, or what stands for one
-    """Return what lists the events of a socket that are due within so many milliseconds; None without a socket."""
+def _unread_in(sock: Any) -> Callable[[int], list[Any]]:  # noqa: ANN401 - a socket, or what stands for one
+    """Return what lists, waiting so many milliseconds, what the event loop has not read yet: data, or the end of it.
+
+    With TLS that may be of no response, such as a session ticket, which there is no telling from one here. Servers send
+    those before the first response, and so not on a connection that has carried one.
+    """
     if sock is None:
-        return None
+        return lambda _: []
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, whose select takes a socket of any number
         return lambda milliseconds: select.select([sock], [], [], milliseconds / 1000)[0]
     poll = select.poll()
@@ -174,7 +168,7 @@ class GuardedConnector(aiohttp.BaseConnector):
         if guard is None and protocol is not None:
             guard = _Guard(protocol, connection.transport)
             setattr(protocol, _GUARD, guard)
-        if protocol is None or guard is None or protocol.should_close or (is_reused and guard.has_unread_data()):
+        if protocol is None or guard is None or protocol.should_close or (is_reused and guard.unread(0)):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
         if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):

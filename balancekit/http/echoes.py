@@ -14,22 +14,26 @@ _USUAL_REFERENCE: Final = 36
 """How long a UUID is."""
 
 
+def names_of(balances: Iterable[Balance]) -> list[str | None]:
+    """Return the code, the chain and the reference of each balance, one after another."""
+    names: list[str | None] = []
+    for balance in balances:
+        names += balance.code, balance.chain, balance.reference
+    return names
+
+
 @attrs.frozen
 class KnownNames:
-    """The codes, chains and references that an account had last, in which no credential was found."""
+    """The names that the balances of an account had last, in which no credential was found."""
 
-    names: tuple[list[str], list[str | None], list[str | None]] = ([], [], [])
+    names: list[str | None] = attrs.field(factory=list[str | None])
 
-    def check(self, balances: Iterable[Balance], credentials: Secrets) -> "KnownNames":
+    def check(self, names: list[str | None], credentials: Secrets) -> "KnownNames":
         """Return the names of balances; ShapeError if one that is not known yet repeats a credential."""
-        listed = list(balances)
-        codes, chains = [one.code for one in listed], [one.chain for one in listed]
-        references = [one.reference for one in listed]
-        known = {name for names in self.names for name in names}
-        new = {name for name in (*codes, *chains, *references) if name and name not in known}
+        new = {name for name in names if name} - {*self.names}
         # Ids may have much in common with the id of a key: those of one server and second differ in a few characters.
-        ids = {name for name in references if name and len(name) <= _USUAL_REFERENCE}
+        ids = {name for name in names[2::3] if name and len(name) <= _USUAL_REFERENCE}
         odd = [name for name in new - ids if not looks_like_words(name)]
         if credentials.found_in(new) or (odd and credentials.repeated_in(odd)):
             raise ShapeError("the response repeats a credential of the request")
-        return KnownNames((codes, chains, references))
+        return KnownNames(names)

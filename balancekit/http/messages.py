@@ -17,6 +17,9 @@ from balancekit.money import exact_json
 MAX_EXCERPT: Final = 200
 """How many characters of a response a message may show."""
 
+OK: Final = 200
+"""The status of a success, as a number: to look up the member of the enumeration takes as long as to read a balance."""
+
 MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error response's body are read at all: more than any message may show."""
 

@@ -18,7 +18,7 @@ from balancekit.errors import MalformedResponseError, ProviderError, ProviderTim
 from balancekit.http.connections import GuardedConnector, Proxy, TooManyHeadsError, is_reused_connection
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
-from balancekit.http.messages import MAX_ERROR_BODY, Request, Response, excerpt
+from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
 from balancekit.http.tracing import observers_of
@@ -156,7 +156,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
             raise LostKeepaliveError(str(error)) from error
         raise
     try:
-        if response.status == HTTPStatus.OK:
+        if response.status == OK:
             return Response(response.status, response.headers, await _read_body(response.content))
         body = bytearray()
         # The status alone makes the error, even if the body is cut or never arrives.
@@ -246,7 +246,7 @@ def transport_error(
     """
     if isinstance(error, BodyTooLargeError | TooManyHeadsError):
         hint = HINTS[MalformedResponseError]
-        status = HTTPStatus.OK.value if isinstance(error, BodyTooLargeError) else None
+        status = OK if isinstance(error, BodyTooLargeError) else None
         return MalformedResponseError(str(error), account=account, provider=provider, status=status, hint=hint)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
     if kind is None:

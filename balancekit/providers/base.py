@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
-from http import HTTPStatus
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
@@ -27,7 +25,7 @@ from balancekit.errors import (
     without_frames,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
-from balancekit.http.echoes import KnownNames
+from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, error_of, redact_detail
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
@@ -42,6 +40,7 @@ from balancekit.http.hints import (
 )
 from balancekit.http.messages import (
     MAX_ERROR_BODY,
+    OK,
     Request,
     Response,
     cached_for,
@@ -68,9 +67,6 @@ from balancekit.providers.identity import Identity, Settings, identify, noting_s
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
-_code_of: Final = attrgetter("code")
-_chain_of: Final = attrgetter("chain")
-_reference_of: Final = attrgetter("reference")
 
 _AS_IT_IS: Final = re.compile(r"[^\x00-\x20\x7f#]*")
 """What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
@@ -241,25 +237,22 @@ class HttpProvider(ABC):
         request: Request | None = None
         response: Response | None = None
         balances: Sequence[Balance] = ()
+        names: list[str | None] = []
         raised: BaseException | None = None
         try:
             request = self.build_request(now=int(self.clock() + current_offset()), nonce=new_nonce())
             if not (request.url.startswith(self.base_url) and _BELOW.fullmatch(request.url, len(self.base_url))):
                 self._check_destination(request.url)
             response = await send(session, request)
-            if response.status == HTTPStatus.OK:
+            if response.status == OK:
                 if "Age" in response.headers:
                     self._check_uncached(response)
                 balances = self.read_response(response)
                 if not self._reads_checked_fields:
                     balances = checked_balances(balances)
                 # Nearly always they are those of the last response.
-                if (
-                    [*map(_code_of, balances)],
-                    [*map(_chain_of, balances)],
-                    [*map(_reference_of, balances)],
-                ) != self._known_names.names:
-                    known = self._known_names.check(balances, credentials_of(self, request))
+                if (names := names_of(balances)) != self._known_names.names:
+                    known = self._known_names.check(names, credentials_of(self, request))
                     # An adapter may be frozen.
                     vars(self)["_known_names"] = known
                 return balances
@@ -267,7 +260,7 @@ class HttpProvider(ABC):
             raised = error
         failure = self._failure_of(raised, () if request is None else (request,), response)
         # Not for the frame of the traceback to keep: they hold credentials, and megabytes.
-        request, response, balances, raised = None, None, (), None
+        request, response, balances, names, raised = None, None, (), [], None
         try:
             # Raised outside of the `except`, so that its only link is its cause, which is sanitized.
             raise failure
@@ -338,7 +331,7 @@ class HttpProvider(ABC):
     def _check_uncached(self, response: Response) -> None:
         seconds = cached_for(response)
         if seconds > _MAX_CACHED:
-            facts = {"status": HTTPStatus.OK.value, "hint": CACHED_HINT}
+            facts = {"status": OK, "hint": CACHED_HINT}
             raise self._error(MalformedResponseError, f"the response comes from a cache, {seconds} s old", **facts)
 
     def _error(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
@@ -354,7 +347,7 @@ class HttpProvider(ABC):
             reported = self._error_of(response, hidden)
             if isinstance(reported, ProviderError):
                 code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
-        facts = {"status": HTTPStatus.OK.value, "code": code, "hint": hint}
+        facts = {"status": OK, "code": code, "hint": hint}
         return self._error(MalformedResponseError, message, **facts)
 
     def _error_of(self, response: Response, hidden: Secrets) -> BalancekitError:

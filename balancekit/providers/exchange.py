@@ -14,8 +14,9 @@ import attrs
 
 from balancekit.errors import MalformedResponseError, ProviderError
 from balancekit.http.clock_skew import current_offset
+from balancekit.http.echoes import names_of
 from balancekit.http.further_requests import before_next_request
-from balancekit.http.messages import Request, Response
+from balancekit.http.messages import OK, Request, Response
 from balancekit.http.redaction import credentials_of
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
@@ -173,14 +174,16 @@ class MultiRequestProvider(HttpProvider):
                 is_first = len(sent.requests) == 1
                 send_one = self._send_once if isinstance(request, _TokenRequest) else _send_with_permit
                 response = sent.response = await send_one(session, request, is_first=is_first)
-                if response.status != HTTPStatus.OK:
+                if response.status != OK:
                     return None
                 if "Age" in response.headers:
                     self._check_uncached(response)
                 request = steps.send(response)
         except StopIteration as end:
             balances = checked_balances(end.value)
-            vars(self)["_known_names"] = self._known_names.check(balances, credentials_of(self, *sent.requests))
+            vars(self)["_known_names"] = self._known_names.check(
+                names_of(balances), credentials_of(self, *sent.requests)
+            )
             return balances
         finally:
             with suppress(Exception):
