@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
-_AGE_COLUMN: Final = "Not fresh"
+_AGE_COLUMN: Final = "Stale"
 
 
 def render_totals(

@@ -77,7 +77,7 @@ def _reasons(failures: Iterable[AccountFailure]) -> Iterator[Iterator[str]]:
 
 def _moment_cell(moment: datetime | None, *, stale: bool) -> str:
     text = "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
-    return _cell(f"{text}, old", _ALARM) if stale else _cell(text)
+    return _cell(f"{text}, stale", _ALARM) if stale else _cell(text)
 
 
 def _cell(text: str, style: str = "") -> str:

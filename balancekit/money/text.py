@@ -112,7 +112,7 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
     if stale:
         oldest = min(stale.values(), key=lambda snapshot: snapshot.as_of)
         noun = "account is" if len(stale) == 1 else "accounts are"
-        grouped.append(f"{len(stale)} {noun} not fresh: the oldest {describe_age(oldest, now)}")
+        grouped.append(f"{len(stale)} {noun} stale: the oldest {describe_age(oldest, now)}")
     return [grouped, []] if len(listed) > MAX_LISTED else [listed, grouped, []]
 
 

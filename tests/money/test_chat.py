@@ -249,9 +249,7 @@ def test_many_old_snapshots_are_one_line_with_the_oldest(make_snapshot):
     ages = [timedelta(hours=hours) for hours in (2, 9, 3, 4, 5, 6)]
     stale = [make_snapshot(str(age), fetched_at=NOW - age, stale=True) for age in ages]
 
-    assert merge(stale).to_text(now=NOW).split("\n")[1] == (
-        "6 accounts are not fresh: the oldest as of 08:05 UTC, 9 h old"
-    )
+    assert merge(stale).to_text(now=NOW).split("\n")[1] == ("6 accounts are stale: the oldest as of 08:05 UTC, 9 h old")
 
 
 def test_the_oldest_of_many_is_the_one_whose_provider_reports_the_oldest(make_snapshot):

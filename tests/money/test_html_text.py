@@ -82,7 +82,7 @@ def test_an_old_number_says_so_beside_it(make_snapshot):
     merged = merge([make_snapshot("a", ("BTC", "1"), stale=True), make_snapshot("b", ("EUR", "1", "fiat"))])
 
     text = read(merged).text
-    assert text[text.index("BTC") + 3] == "2026-01-01 00:00 UTC, old"
+    assert text[text.index("BTC") + 3] == "2026-01-01 00:00 UTC, stale"
     assert text[text.index("EUR") + 3] == "2026-01-01 00:00 UTC"
 
 
