@@ -10,7 +10,7 @@ from balancekit.cli.check import check
 from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
 from balancekit.cli.init import init
-from balancekit.cli.logging_option import verbose_option
+from balancekit.cli.logging_option import leave_failures_to_the_command, verbose_option
 from balancekit.cli.sandbox import sandbox
 from balancekit.cli.stream_errors import CANNOT_WRITE, OutputError, prepare_streams
 from balancekit.cli.watch import watch
@@ -25,6 +25,7 @@ class _Cli(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
         prepare_streams()
+        leave_failures_to_the_command()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

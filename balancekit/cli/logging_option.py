@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+_SILENT: Final = logging.NullHandler()
 _STARTED: Final = "balancekit.verbose"
 
 
@@ -28,6 +29,11 @@ def _start_logging(context: click.Context, _: click.Parameter, value: bool) -> N
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
     context.find_root().call_on_close(stop)
+
+
+def leave_failures_to_the_command() -> None:
+    """Keep the warnings about accounts off stderr, unless the log is shown: a command has its own words for them."""
+    logging.getLogger("balancekit.client").addHandler(_SILENT)
 
 
 def verbose_option(command: _COMMAND) -> _COMMAND:

@@ -47,9 +47,10 @@ def prepare_streams() -> None:
 
     If stdout is closed, writing to it raises OSError; what would go to a closed stderr is dropped.
     """
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is None if it was closed
+    # The interpreter has None for a stream that was closed.
+    if sys.stdout is None:
         sys.stdout = _ClosedStream()
-    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison] - the same
+    if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -110,8 +110,8 @@ def _read_limits(value: object, problems: Problems) -> dict[str, RateLimit | Non
 
 def _read_store(value: object, resolver: SecretResolver, problems: Problems) -> StoreSettings | None:
     path = ("client", "store")
-    is_table = isinstance(value, dict) and not ({*REFERENCES} & value.keys())
-    table = cast("dict[str, object]", value) if is_table else {"url": value}
+    given = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    table: dict[str, object] = given if given and not ({*REFERENCES} & given.keys()) else {"url": value}
     url = table.get("url", "")
     try:
         if isinstance(url, dict):

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, cast
 
 _PART: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}'
@@ -67,13 +67,13 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _path_of(head: str) -> tuple[str, ...]:
-    node: Any = tomllib.loads(head)
+    node: object = tomllib.loads(head)
     path: tuple[str, ...] = ()
     while node:
         # An array of tables has one for each of its headers.
-        node = node[0] if isinstance(node, list) else node
-        if not isinstance(node, dict) or not node:
+        table = cast("list[object]", node)[0] if isinstance(node, list) else node
+        if not isinstance(table, dict) or not table:
             break
-        ((name, node),) = node.items()
+        ((name, node),) = cast("dict[str, object]", table).items()
         path += (name,)
     return path
