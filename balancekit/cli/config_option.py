@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -78,6 +77,8 @@ def complete_currencies(_: click.Context, __: click.Parameter, incomplete: str) 
 
 def complete_labels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the labels of accounts that begin like what was typed."""
+    import tomllib
+
     # Not by `load_config`: whatever is wrong with a secret, a label can be completed.
     path = context.params.get("path") or os.environ.get("BALANCEKIT_CONFIG") or "accounts.toml"
     with suppress(OSError, ValueError, RuntimeError, AttributeError):

@@ -159,7 +159,9 @@ class AccountMaker:
             try:
                 self._classes[name] = provider_class(name)
             except ConfigError as error:
-                raise ConfigProblem(str(error)) from None
+                # The message lists the names that there are.
+                close = nearest(name, str(error).partition("; there are ")[2].split(", "))
+                raise ConfigProblem(f"{error}{f'; did you mean {close!r}?' if close else ''}") from None
         return self._classes[name]
 
     def _read_settings(

@@ -9,7 +9,7 @@ from balancekit import ConfigError, CryptoprocessingProvider, HttpProvider, Secr
 from tests.support.plugins import install_plugin
 
 REFERENCES = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
-PROVIDERS = "there are cryptoprocessing, getmany"
+PROVIDERS = "there are cryptoprocessing, getmany; did you mean 'getmany'?"
 SECRET = 'secret = { env = "SHOP_SECRET" }\n'
 SHOP = f'[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\n{SECRET}'
 DEFAULTS = '[providers.cryptoprocessing]\nbase_url = "https://pay.example/api/v2"\n'
