@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import attrs
 
-from balancekit.cli.messages import pluralize
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.tables import make_table
 from balancekit.config import ClientSettings, Config
@@ -19,6 +18,7 @@ from balancekit.http.clock_skew import TOLERANCE
 from balancekit.http.messages import parse_date
 from balancekit.http.resolver import DaemonResolver
 from balancekit.money.balances import AccountFailure
+from balancekit.money.layout import pluralize
 from balancekit.money.reasons import group_by_reason
 from balancekit.stores.memory import MemoryStore
 

@@ -10,10 +10,11 @@ import attrs
 
 from balancekit.cli.example_accounts import make_client
 from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
-from balancekit.cli.messages import describe_hidden_zeros, pluralize
+from balancekit.cli.messages import describe_hidden_zeros
 from balancekit.cli.output import ERROR_STYLE, echo, echo_error, echo_failures, print_table
 from balancekit.cli.tables import render_totals
 from balancekit.cli.view import View
+from balancekit.money.layout import pluralize
 
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient

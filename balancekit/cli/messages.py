@@ -4,14 +4,10 @@ from collections.abc import Collection, Sequence
 
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountFailure
+from balancekit.money.layout import pluralize
 from balancekit.money.merge import MergedBalances
 from balancekit.money.notice import count_accounts
 from balancekit.money.reasons import MAX_LISTED, group_by_reason
-
-
-def pluralize(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 account`, `3 accounts`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def describe_coverage(merged: MergedBalances) -> str:

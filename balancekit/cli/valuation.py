@@ -11,7 +11,7 @@ from balancekit.money.amounts import format_amount
 from balancekit.money.currencies import ISO_4217_CODES, normalize_code
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merge import MergedBalances
-from balancekit.money.valuation import Valuation
+from balancekit.money.valuation import Valuation, describe_not_valued
 from balancekit.rates import EcbRates, ReferenceRates
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def render_value(valuation: Valuation) -> "Group":
         if line.source is not None
     )
     below = [Text(source, "dim") for source in sources]
-    if valuation.not_valued:
-        codes = ", ".join(f"{total.currency} {format_amount(total.amount)}" for total in valuation.not_valued)
-        below.append(Text(f"INCOMPLETE: without a rate: {codes}", ERROR_STYLE))
+    not_valued = describe_not_valued(valuation.not_valued)
+    if not_valued is not None:
+        below.append(Text(not_valued, ERROR_STYLE))
     return Group(table, *below)

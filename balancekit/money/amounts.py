@@ -152,17 +152,13 @@ def divide(amount: Decimal, divisor: Decimal, *, places: int) -> Decimal:
     from fractions import Fraction
 
     scaled = Fraction(amount) / Fraction(divisor) * 10**places
-    return _from_integer(round(scaled), places)
+    # From an integer, not its text: the interpreter bounds how long an integer it writes as text.
+    return Decimal(round(scaled)).scaleb(-places, _EXACT)
 
 
 def format_amount(amount: Decimal) -> str:
     """Write an amount in plain notation with all its decimals, never with an exponent."""
     return format(amount, "f")
-
-
-def _from_integer(number: int, places: int) -> Decimal:
-    # By its digits: the interpreter bounds how long an integer it writes as text.
-    return Decimal(number).scaleb(-places, _EXACT)
 
 
 def _to_text(value: object) -> str:

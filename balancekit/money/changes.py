@@ -27,7 +27,7 @@ class TotalChange:
     @property
     def plain(self) -> str:
         """The difference as text, with its sign and never with an exponent: `+0.5`."""
-        return _signed(self.difference)
+        return f"{self.difference:+f}"
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class AccountChange:
     @property
     def plain(self) -> str:
         """The difference as text, with its sign and never with an exponent: `+0.5`."""
-        return _signed(self.difference)
+        return f"{self.difference:+f}"
 
 
 @attrs.frozen
@@ -181,7 +181,3 @@ def _currencies(accounts: Iterable[AccountBalances]) -> dict[tuple[str, str], se
         for balance in snapshot.balances:
             found[balance.provider, balance.code].add(balance.currency)
     return found
-
-
-def _signed(difference: Decimal) -> str:
-    return format(difference, "+f")

@@ -67,7 +67,7 @@ def check_code(code: str) -> str:
 
 def check_chain(chain: str) -> str:
     """Return the name of a chain that can be shown and compared; raises as `check_code`, but blanks may be in it."""
-    return _check(chain, "code", MAX_CODE_LENGTH)
+    return _check(chain, "chain", MAX_CODE_LENGTH)
 
 
 def check_label(label: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from balancekit.errors import ProviderError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.layout import MAX_NAMES, name_some
+from balancekit.money.layout import MAX_NAMES, name_some, pluralize
 from balancekit.money.notice import count_accounts, describe_notice
 
 _PARTS: Final = ("available", "pending")
@@ -28,7 +28,7 @@ def to_html(
     """Return the notice, the totals, and folded up the failures by reason and the balances by account."""
     count = count_accounts(accounts, failures)
     notice = describe_notice(accounts, failures, names=count <= MAX_NAMES)
-    read = f"{len(accounts)} of {count} accounts" if failures else f"{count} account{'' if count == 1 else 's'}"
+    read = (f"{len(accounts)} of " if failures else "") + pluralize(count, "account")
     optional = [name for name in _PARTS if any(getattr(total, name) is not None for total in totals)]
     columns = ("Currency", "Type", "Total", *map(str.capitalize, optional), "As of", "Accounts")
     parts = [

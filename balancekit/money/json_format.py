@@ -23,7 +23,6 @@ from balancekit.money.totals import WrittenTotal, check_distinct, restore_totals
 FORMAT: Final = "balancekit.balances"
 VERSION: Final = 1
 
-_Names = tuple[str, ...] | None
 _Result = TypeVar("_Result")
 
 # The names that are read as a class of error; any other is read as ProviderError.
@@ -36,8 +35,8 @@ def write_result(
     totals: Iterable[CurrencyTotal],
     accounts: tuple[AccountBalances, ...],
     failures: tuple[AccountFailure, ...],
-    chosen_accounts: _Names = None,
-    chosen_currencies: _Names = None,
+    chosen_accounts: tuple[str, ...] | None,
+    chosen_currencies: tuple[str, ...] | None,
 ) -> dict[str, Any]:
     """Return a result in the format; a view has the accounts and currencies that were chosen, the whole has None."""
     notice = describe_notice(accounts, failures)

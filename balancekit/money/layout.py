@@ -1,4 +1,4 @@
-"""Where names and amounts stand in a line: in columns, and so that no name moves what is around it. Pure."""
+"""How names, numbers and amounts are written in a line: in columns, and so that no name moves what is around it."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -48,6 +48,11 @@ def name_some(names: Sequence[str], most: int = MAX_NAMES) -> str:
     more = len(names) - most
     shown = ", ".join(map(isolate, names[:most]))
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def pluralize(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 account`, `3 accounts`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _greatest(lengths: Iterable[int], most: int | None) -> int:

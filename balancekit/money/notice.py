@@ -5,7 +5,7 @@ from typing import Final
 
 from balancekit.errors import NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.money.layout import name_some
+from balancekit.money.layout import name_some, pluralize
 
 MAX_NAMED: Final = 20
 """How many accounts are named for each thing that is wrong with them; the number of the others follows."""
@@ -33,7 +33,7 @@ def describe_notice(
         ("may have changed since", stale - failed.keys()),
     ):
         if labels:
-            part = f"{len(labels)} of {count} account{'' if count == 1 else 's'} {what}"
+            part = f"{len(labels)} of {pluralize(count, 'account')} {what}"
             parts.append(f"{part}: {name_some(sorted(labels), MAX_NAMED)}" if names else part)
     return f"{'INCOMPLETE' if accounts else 'NOTHING READ'}: {'; '.join(parts)}"
 

@@ -17,6 +17,7 @@ from balancekit.errors import (
     UnexpectedRedirectError,
 )
 from balancekit.money.balances import AccountFailure
+from balancekit.money.layout import pluralize
 
 MAX_LISTED: Final = 5
 """More accounts than these are counted and grouped instead of listed."""
@@ -46,7 +47,7 @@ def group_by_reason(failures: Iterable[AccountFailure]) -> dict[str, list[Accoun
 def describe_reasons(failures: Iterable[AccountFailure]) -> str:
     """Return how many accounts failed for which reason, of at least one: `212 accounts: timed out; 88: key refused`."""
     (most, failed), *others = group_by_reason(failures).items()
-    first = f"{len(failed)} account{'' if len(failed) == 1 else 's'}: {most}"
+    first = f"{pluralize(len(failed), 'account')}: {most}"
     return "; ".join([first, *(f"{len(group)}: {reason}" for reason, group in others)])
 
 

@@ -45,9 +45,9 @@ def repeated_balances(
     for snapshot in snapshots:
         label, scope = snapshot.account, scope_of(snapshot)
         listed = [
-            (snapshot.provider, "" if _is_unique(one.reference) else scope, one.reference, one.code, one.chain)
+            (snapshot.provider, "" if len(reference) >= MIN_UNIQUE_LENGTH else scope, reference, one.code, one.chain)
             for one in snapshot.balances
-            if one.reference
+            if (reference := one.reference)
         ]
         counts = Counter(listed)
         again = next((key for key in counts if counts[key] > 1 or first.get(key, label) != label), None)
@@ -56,7 +56,3 @@ def repeated_balances(
         else:
             repeated[label] = RepeatedBalance(again[3], again[2], first.get(again))
     return repeated
-
-
-def _is_unique(reference: str) -> bool:
-    return len(reference) >= MIN_UNIQUE_LENGTH

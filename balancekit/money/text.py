@@ -11,7 +11,7 @@ from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.chat import Bounds, CurrencyLine, Frame, make_messages
 from balancekit.money.currencies import check_code, normalize_code
-from balancekit.money.layout import align_decimal_points, align_names, isolate
+from balancekit.money.layout import align_decimal_points, align_names, isolate, pluralize
 from balancekit.money.notice import MAX_NAMED, describe_notice
 from balancekit.money.reasons import MAX_LISTED, describe_reasons
 from balancekit.money.valuation import Valuation
@@ -32,10 +32,10 @@ def to_texts(
     failures: Collection[AccountFailure],
     bounds: Bounds,
     *,
-    keep: Iterable[str] = (),
-    align: bool = False,
-    scope: str | None = None,
-    now: datetime | None = None,
+    keep: Iterable[str],
+    align: bool,
+    scope: str | None,
+    now: datetime | None,
 ) -> list[str]:
     """Write a result as messages; see `MergedBalances.to_texts`.
 
@@ -111,8 +111,8 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
     grouped = [describe_reasons(failures)] if failures else []
     if stale:
         oldest = min(stale.values(), key=lambda snapshot: snapshot.as_of)
-        noun = "account is" if len(stale) == 1 else "accounts are"
-        grouped.append(f"{len(stale)} {noun} stale: the oldest {describe_age(oldest, now)}")
+        verb = "is" if len(stale) == 1 else "are"
+        grouped.append(f"{pluralize(len(stale), 'account')} {verb} stale: the oldest {describe_age(oldest, now)}")
     return [grouped, []] if len(listed) > MAX_LISTED else [listed, grouped, []]
 
 

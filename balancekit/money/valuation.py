@@ -93,10 +93,13 @@ class Valuation:
         return f"{self.currency} {self.plain}{'' if self.complete else ' (INCOMPLETE)'}"
 
     def _warnings(self) -> Iterator[str]:
-        if self.not_valued:
-            held = ", ".join(f"{isolate(total.currency)} {format_amount(total.amount)}" for total in self.not_valued)
-            yield f"NOT VALUED, without a rate: {held}"
-        yield from filter(None, (self.scope, self.notice))
+        yield from filter(None, (describe_not_valued(self.not_valued), self.scope, self.notice))
+
+
+def describe_not_valued(totals: Iterable[CurrencyTotal]) -> str | None:
+    """Return one line that says which totals have no rate; None if there are none."""
+    held = ", ".join(f"{isolate(total.currency)} {format_amount(total.amount)}" for total in totals)
+    return f"NOT VALUED, without a rate: {held}" if held else None
 
 
 def value_totals(

@@ -45,7 +45,7 @@ def test_what_has_no_rate_is_listed(run, accounts_toml, bank):
     result = run("balances", "--config", accounts_toml, "--value-in", "EUR")
 
     assert result.exit_code == 3
-    assert "INCOMPLETE: without a rate: BTC 1.54000001, ETH 12.123456789012345679, USDC 2180.200000" in result.stdout
+    assert "NOT VALUED, without a rate: BTC 1.54000001, ETH 12.123456789012345679, USDC 2180.200000" in result.stdout
 
 
 def test_the_totals_are_shown_though_the_rates_cannot_be_loaded(run, accounts_toml, bank):

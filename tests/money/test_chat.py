@@ -259,7 +259,7 @@ def test_the_oldest_of_many_is_the_one_whose_provider_reports_the_oldest(make_sn
 
     assert merge(stale).to_text(now=NOW).split("\n")[:2] == [
         "BTC 6 (as of 08:05 UTC, 9 h old)",
-        "6 accounts are not fresh: the oldest as of 08:05 UTC, 9 h old",
+        "6 accounts are stale: the oldest as of 08:05 UTC, 9 h old",
     ]
 
 
