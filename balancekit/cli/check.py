@@ -45,5 +45,6 @@ def check(
     failures = [each.failure for each in checks if each.failure is not None]
     for line in describe_failures(failures):
         echo_error(line)
-    some = ExitCode.NOTHING_READ if len(failures) == len(checks) else ExitCode.INCOMPLETE
-    context.exit(some if failures else ExitCode.COMPLETE)
+    if not failures:
+        context.exit(ExitCode.COMPLETE)
+    context.exit(ExitCode.NOTHING_READ if len(failures) == len(checks) else ExitCode.INCOMPLETE)

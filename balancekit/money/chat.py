@@ -150,9 +150,11 @@ def make_messages(
     details = [[*map(escape, lines)] for lines in details]
     frames = [Frame(escape(frame.scope), escape(frame.notice)) for frame in frames]
 
+    # One message with everything, if there is room.
     whole = bounds.pack([*texts, *details[0]], frames[0])
     if whole is not None and len(whole) == 1 and bounds.admit(whole, len(texts)):
         return whole
+    # Otherwise the longest frame and details that leave enough room for currencies.
     bounds.check_limit(texts, frames[-1])
     longest = max(map(count_units, texts), default=-1)
     for frame in frames:

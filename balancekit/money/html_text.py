@@ -25,7 +25,7 @@ def to_html(
     *,
     scope: str | None,
 ) -> str:
-    """Return the notice, the totals, and folded up the failures by reason and the balances by account."""
+    """Return the notice, the totals, and folded up the failures by error and the balances by account."""
     count = count_accounts(accounts, failures)
     notice = describe_notice(accounts, failures, names=count <= MAX_NAMES)
     read = (f"{len(accounts)} of " if failures else "") + pluralize(count, "account")
@@ -35,7 +35,7 @@ def to_html(
         f"<p{_ALARM}>{escape(notice)}</p>" if notice else "",
         f"<p>{escape(scope)}</p>" if scope else "",
         _table(columns, (_total_cells(total, optional) for total in totals)),
-        _folded("Not read now", ("Reason", "Accounts"), _reasons(failures)),
+        _folded("Not read now", ("Error", "Accounts"), _error_cells(failures)),
         _folded(f"Balances of {read}", ("Account", "Provider", "Balances", "As of"), map(_account_cells, accounts)),
     ]
     return f"<div>{''.join(parts)}</div>"
@@ -66,13 +66,13 @@ def _describe(balance: Balance) -> str:
     return f"{balance.currency} {format_amount(balance.amount)}{f' ({parts})' if parts else ''}"
 
 
-def _reasons(failures: Iterable[AccountFailure]) -> Iterator[Iterator[str]]:
-    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+def _error_cells(failures: Iterable[AccountFailure]) -> Iterator[tuple[str, str]]:
+    by_message: defaultdict[str, list[str]] = defaultdict(list)
     for failure in failures:
         error = failure.error
-        by_reason[error.message if isinstance(error, ProviderError) else str(error)].append(failure.account)
-    for reason, labels in sorted(by_reason.items()):
-        yield iter((_cell(reason), _cell(", ".join(labels))))
+        by_message[error.message if isinstance(error, ProviderError) else str(error)].append(failure.account)
+    for message, labels in sorted(by_message.items()):
+        yield _cell(message), _cell(", ".join(labels))
 
 
 def _moment_cell(moment: datetime | None, *, stale: bool) -> str:

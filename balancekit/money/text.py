@@ -106,6 +106,7 @@ def _currency_lines(
 
 
 def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalances], now: datetime) -> list[list[str]]:
+    """Return alternatives of lines on the accounts that are old or missing: a line for each, numbers of them, none."""
     listed = [f"{isolate(label)}: {describe_age(snapshot, now)}" for label, snapshot in stale.items()]
     listed += [f"{isolate(failure.account)}: not read" for failure in failures if failure.account not in stale]
     grouped = [describe_reasons(failures)] if failures else []
@@ -117,6 +118,7 @@ def _details(failures: Collection[AccountFailure], stale: dict[str, AccountBalan
 
 
 def _frames(accounts: Collection[AccountBalances], failures: Collection[AccountFailure], scope: str) -> list[Frame]:
+    """Return alternatives of what is around the lines of each message: with names, with numbers, and in a word."""
     named, counted = (describe_notice(accounts, failures, names=names) or "" for names in (True, False))
     word = counted.partition(":")[0]
     frames = [Frame(scope, counted), Frame(scope and "Only a part", word)]

@@ -54,7 +54,7 @@ class EcbRates:
         self._timeout = timeout
         self._clock = checked_clock(clock)
         self._loaded_at = 0.0
-        self._keep = 0.0
+        self._keep_for = 0.0
         self._due = self._now()
         self._request: asyncio.Task[ReferenceRates] | None = None
         self.last: ReferenceRates | None = None
@@ -81,7 +81,7 @@ class EcbRates:
     def _is_current(self) -> bool:
         elapsed = self._clock.monotonic() - self._loaded_at
         # By both clocks: one of them may be set back, and the other may stand still while the machine sleeps.
-        return elapsed < self._max_age or (elapsed < self._keep and self._now() < self._due)
+        return elapsed < self._max_age or (elapsed < self._keep_for and self._now() < self._due)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), UTC)
@@ -107,6 +107,6 @@ class EcbRates:
         now = self._now()
         # A date in the future would keep them for longer.
         self._due = next_publication(min(rates.as_of, now).date())
-        self._keep = (self._due - now).total_seconds()
+        self._keep_for = (self._due - now).total_seconds()
         self.last, self._loaded_at = rates, loaded_at
         return rates
