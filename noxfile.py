@@ -84,7 +84,8 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Start, use and stop the programs in `examples/`, in an environment of their own: some need older libraries."""
-    session.install("-e", ".[cli,redis]", *_group("examples"), "mypy")
+    mypy = [requirement for requirement in _group("typing") if requirement.startswith("mypy")]
+    session.install("-e", ".[cli,redis]", *_group("examples"), *mypy)
     session.run("mypy", "examples")
     session.run("pytest", "tests/examples", *session.posargs)
 
