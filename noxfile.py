@@ -83,11 +83,15 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Start, use and stop the programs in `examples/`, in an environment of their own: some need older libraries."""
+    """Start, use and stop the programs in `examples/`, and try the recipes, in an environment of their own.
+
+    Some programs need older libraries.
+    """
     mypy = [requirement for requirement in _group("typing") if requirement.startswith("mypy")]
     session.install("-e", ".[cli,redis]", *_group("examples"), *mypy)
     session.run("mypy", "examples")
-    session.run("pytest", "tests/examples", *session.posargs)
+    recipes = ["tests/test_recipes.py", "tests/test_docs.py"]
+    session.run("pytest", "tests/examples", *recipes, *session.posargs)
 
 
 @nox.session(python=PRESENT[0])
