@@ -15,7 +15,7 @@ from balancekit.client.unread import removed
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import MergedBalances, merge_counted
-from balancekit.money.views import chosen_labels
+from balancekit.money.views import as_shown, chosen_labels
 
 _MAX_CACHED: Final = 100
 """How many results are kept for callers to come: most programs ask for the same accounts again and again."""
@@ -120,7 +120,9 @@ class Results:
             merged = self._merge(snapshots, failures, labels)
             self._merged = merged, snapshots
             return merged
-        return attrs.evolve(merged, failures=tuple(own[one.account] for one in merged.failures)) if own else merged
+        if not own:
+            return merged
+        return attrs.evolve(merged, failures=as_shown((own[one.account] for one in merged.failures), merged.accounts))
 
     def of_known(self, accounts: Iterable[Account], labels: Sequence[str] | None, moment: Moment) -> MergedBalances:
         """Merge the last that is known of accounts; `labels` are those that were asked for, None for all."""

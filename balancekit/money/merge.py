@@ -133,9 +133,9 @@ class MergedBalances:
         if self.chosen_currencies is not None:
             for code in codes:
                 views.check_is_chosen(code, self.chosen_currencies)
-        totals = views.in_order(self.totals, codes)
         accounts = views.with_currencies(self.accounts, codes)
-        return attrs.evolve(self, totals=totals, accounts=accounts, chosen_currencies=codes)
+        totals, failures = views.in_order(self.totals, codes), views.as_shown(self.failures, accounts)
+        return attrs.evolve(self, totals=totals, accounts=accounts, failures=failures, chosen_currencies=codes)
 
     def of(self, account: str) -> "MergedBalances":
         """Return a view of one account: its balances summed, and its failure if it has one.
@@ -396,5 +396,5 @@ def merge_counted(
     table = check_aliases(aliases or {})
     renamed = (apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
     accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
-    failed = tuple(sorted(failures, key=lambda failure: failure.account))
+    failed = views.as_shown(sorted(failures, key=lambda failure: failure.account), accounts)
     return MergedBalances(sum_by_currency(accounts), accounts, failed, chosen_accounts)

@@ -82,6 +82,20 @@ def with_currencies(accounts: Iterable[AccountBalances], codes: Iterable[str]) -
     )
 
 
+def as_shown(failures: Iterable[AccountFailure], accounts: Iterable[AccountBalances]) -> tuple[AccountFailure, ...]:
+    """Return failures whose last snapshots, where they stand in for accounts, are the very ones among the accounts.
+
+    Those may have been changed by aliases, or by a view of some currencies.
+    """
+    shown = {snapshot.account: snapshot for snapshot in accounts if snapshot.stale}
+    return tuple(
+        attrs.evolve(failure, last_known=shown[failure.account])
+        if failure.last_known is not None and _is_same_read(failure.last_known, shown.get(failure.account))
+        else failure
+        for failure in failures
+    )
+
+
 def check_chosen(
     totals: Iterable[CurrencyTotal],
     accounts: Iterable[AccountBalances],
@@ -136,6 +150,10 @@ def why_incomplete(accounts: Iterable[AccountBalances], failures: Sequence[Accou
         for snapshot in accounts
         if snapshot.stale and snapshot.account not in failed
     ]
+
+
+def _is_same_read(snapshot: AccountBalances, other: AccountBalances | None) -> bool:
+    return other is not None and (snapshot.fetched_at, snapshot.reported_at) == (other.fetched_at, other.reported_at)
 
 
 def _no_text(names: Iterable[str]) -> Iterable[str]:

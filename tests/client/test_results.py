@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from balancekit import AccountBalances
+from balancekit import AccountBalances, AggregateClient
 from balancekit.client import results
 from balancekit.money import views
 from balancekit.money.merge import merge_counted
@@ -98,6 +98,20 @@ def test_a_result_of_some_accounts_says_which(with_client):
     assert whole == [None] * 4
     assert [(part.complete, part.chosen_accounts) for part in parts] == [(True, ("till",))] * 4
     assert {part.to_text().splitlines()[0] for part in parts} == {"Only account till"}
+
+
+def test_the_last_snapshot_of_a_failure_is_the_one_in_the_totals(run_virtually):
+    """It has the aliases as well, for the caller who merges and for those who get the same totals."""
+
+    async def main():
+        async with AggregateClient([till := QuickTill()], aliases={"BTC": "XBT"}) as client:
+            await client.fetch()
+            till.broken, till.retry_after = True, 3600.0
+            return [await client.fetch(max_age=0.01, stale_if_error=60) for _ in range(3)] + [client.latest()]
+
+    for result in run_virtually(main()):
+        assert [balance.currency for balance in result.failures[0].last_known.balances] == ["XBT"]
+        assert result.failures[0].last_known == result.accounts[0]
 
 
 @pytest.mark.parametrize("is_broken", [False, True], ids=["all read", "one down"])

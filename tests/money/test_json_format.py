@@ -129,6 +129,19 @@ def test_a_balance_is_written_once(make_snapshot):
     assert (text.count('"a"'), MergedBalances.from_json(text)) == (1, merged)
 
 
+def test_a_snapshot_with_aliases_or_in_a_view_is_written_once(make_snapshot):
+    """A failure has the snapshot that stands in for it as the result shows it, and nothing that a view leaves out."""
+    stale = make_snapshot("b", ("USDCE", "8125"), ("BTC", "7250"), stale=True)
+    failure = AccountFailure("b", "fake", ProviderError("odd", account="b", provider="fake"), stale)
+    merged = merge([stale], [failure], aliases={"USDCE": "USDC"})
+
+    for result in (merged, merged.only("USDC")):
+        assert result.to_json().count("8125") == 2
+        assert result.failures[0].last_known == result.accounts[0]
+        assert MergedBalances.from_json(result.to_json()) == result
+    assert "7250" not in merged.only("USDC").to_json()
+
+
 def test_three_hundred_accounts_of_ten_currencies_are_small(make_snapshot):
     """Somebody who keeps a result each minute has room for it."""
     held = [(f"CODE{number}", f"{number}123456.12345678") for number in range(10)]
