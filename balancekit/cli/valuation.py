@@ -38,7 +38,7 @@ def value_of(merged: MergedBalances, target: str, rates: ReferenceRates) -> Valu
 
 
 def render_value(valuation: Valuation) -> "Group":
-    """Return the value as a table: a row for each currency that has a rate, and below it what has none."""
+    """Return the value as a table: a row for each currency that has a rate, and below it what the value lacks."""
     from rich.console import Group
     from rich.text import Text
 
@@ -50,14 +50,14 @@ def render_value(valuation: Valuation) -> "Group":
         rate = "" if line.source is None else f"{format_amount(line.rate)}{per}"
         table.add_row(Text(line.currency, "bold"), Text(amount), Text(rate), Text(value))
     table.add_section()
-    table.add_row(Text("Value", "bold"), Text(), Text(), Text(values[-1], "bold"))
+    total = "Value" if valuation.complete else "Value (INCOMPLETE)"
+    table.add_row(Text(total, "bold"), Text(), Text(), Text(values[-1], "bold"))
     sources = dict.fromkeys(
         f"Rates: {line.source}{'' if line.as_of is None else f', {line.as_of:%Y-%m-%d}'}"
         for line in valuation.valued
         if line.source is not None
     )
     below = [Text(source, "dim") for source in sources]
-    not_valued = describe_not_valued(valuation.not_valued)
-    if not_valued is not None:
-        below.append(Text(not_valued, ERROR_STYLE))
+    warnings = (describe_not_valued(valuation.not_valued), valuation.notice)
+    below += [Text(warning, ERROR_STYLE) for warning in warnings if warning is not None]
     return Group(table, *below)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from balancekit import AccountFailure, CurrencyTotal, IncompleteError, MergedBalances, ServiceUnavailableError, merge
 from balancekit.cli import tables
+from balancekit.cli.valuation import render_value
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NUMBERS = re.compile(r"\b(?:101|202|303|505)\b")
@@ -127,6 +128,16 @@ def test_no_table_has_a_number_that_looks_complete(whole, merged, render):
     assert text.index("INCOMPLETE") < NUMBERS.search(text).start()
     assert all("as of" in line for line in text.splitlines()[2:] if "202" in line or "303" in line)
     assert not re.search(r"\s-\d", text)
+
+
+def test_no_value_in_a_table_looks_complete(merged):
+    """The row of the sum says so, and what is missing stands below it."""
+    out = io.StringIO()
+    Console(file=out, width=200).print(render_value(merged.value_in("EUR", {"BTC": "2"})))
+
+    (row,) = (line for line in out.getvalue().splitlines() if "1111" in line)
+    assert row.split() == ["Value", "(INCOMPLETE)", "1111"]
+    assert merged.notice in out.getvalue()
 
 
 def test_every_table_is_tried():
