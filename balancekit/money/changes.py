@@ -104,30 +104,26 @@ def compare(earlier: Side, later: Side) -> Changes:
     # A label that another provider has now is another account.
     compared = {label for label in before.keys() & after.keys() if before[label].provider == after[label].provider}
     labels = all_labels(earlier.accounts, earlier.failures) | all_labels(later.accounts, later.failures)
-    old = _amounts([before[label] for label in sorted(compared)])
-    new = _amounts([after[label] for label in sorted(compared)])
+    amounts_before = _amounts(before[label] for label in sorted(compared))
+    amounts_after = _amounts(after[label] for label in sorted(compared))
     totals: list[TotalChange] = []
     accounts: list[AccountChange] = []
-    for currency, asset_type in sorted(old.keys() | new.keys()):
-        was, now = old[currency, asset_type], new[currency, asset_type]
-        before_all, after_all = add_exactly(was.values()), add_exactly(now.values())
-        if before_all != after_all:
-            difference = subtract_exactly(after_all, before_all)
-            totals.append(TotalChange(currency, asset_type, before_all, after_all, difference))
+    for currency in sorted(amounts_before.keys() | amounts_after.keys()):
+        was, now = amounts_before[currency], amounts_after[currency]
+        all_was, all_now = add_exactly(was.values()), add_exactly(now.values())
+        if all_was != all_now:
+            totals.append(TotalChange(*currency, all_was, all_now, subtract_exactly(all_now, all_was)))
         for label in was.keys() | now.keys():
-            amounts = was.get(label, ZERO), now.get(label, ZERO)
-            if amounts[0] != amounts[1]:
-                provider, difference = after[label].provider, subtract_exactly(amounts[1], amounts[0])
-                accounts.append(AccountChange(label, provider, currency, asset_type, *amounts, difference))
+            one_was, one_now = was.get(label, ZERO), now.get(label, ZERO)
+            if one_was != one_now:
+                provider, difference = after[label].provider, subtract_exactly(one_now, one_was)
+                accounts.append(AccountChange(label, provider, *currency, one_was, one_now, difference))
     accounts.sort(key=lambda change: (change.account, change.currency, change.asset_type))
     unknown, scope = sorted(labels - compared), earlier.scope if later.scope is None else later.scope
     return Changes(tuple(totals), tuple(accounts), tuple(unknown), tuple(sorted(compared)), scope)
 
 
-_Amounts = Mapping[tuple[str, AssetType], Mapping[str, Decimal]]
-
-
-def _amounts(accounts: Iterable[AccountBalances]) -> _Amounts:
+def _amounts(accounts: Iterable[AccountBalances]) -> Mapping[tuple[str, AssetType], Mapping[str, Decimal]]:
     """Return what each account has in each total of these accounts, by currency and type."""
     held: defaultdict[tuple[str, AssetType], Mapping[str, Decimal]] = defaultdict(dict)
     for total in sum_by_currency(accounts):
