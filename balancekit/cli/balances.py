@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from balancekit.cli.config_option import account_option, complete_currencies, config_option, read_config
+from balancekit.cli.config_option import (
+    account_option,
+    complete_currencies,
+    config_option,
+    currency_option,
+    read_config,
+)
 from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
 from balancekit.cli.logging_option import verbose_option
 
@@ -28,14 +34,7 @@ _log = logging.getLogger(__name__)
     help="Show totals, the balances of each account, or the totals at each provider.",
 )
 @click.option("--by-account", is_flag=True, help="The same as --group-by account.")
-@click.option(
-    "--currency",
-    "currencies",
-    multiple=True,
-    metavar="CODE",
-    shell_complete=complete_currencies,
-    help="Show this currency only. Repeatable.",
-)
+@currency_option
 @account_option
 @click.option("--all", "zeros", is_flag=True, help="Show zeros, too.")
 @click.option(

@@ -1,4 +1,4 @@
-"""The option `--config`, completion of what a configuration names, and reading it."""
+"""The options that several commands have, completion of what a configuration names, and reading it."""
 
 import errno
 import os
@@ -44,6 +44,19 @@ def account_option(command: _COMMAND) -> _COMMAND:
         metavar="LABEL",
         shell_complete=complete_labels,
         help="Read this account only. Repeatable.",
+    )
+    return option(command)
+
+
+def currency_option(command: _COMMAND) -> _COMMAND:
+    """Add the option `--currency` to a command."""
+    option = click.option(
+        "--currency",
+        "currencies",
+        multiple=True,
+        metavar="CODE",
+        shell_complete=complete_currencies,
+        help="Show this currency only. Repeatable.",
     )
     return option(command)
 

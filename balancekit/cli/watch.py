@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from balancekit.cli.config_option import account_option, complete_currencies, config_option, read_config
+from balancekit.cli.config_option import account_option, config_option, currency_option, read_config
 from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
 from balancekit.cli.logging_option import verbose_option
 
@@ -32,14 +32,7 @@ CLEAR: Final = "\x1b[H\x1b[2J"
 @click.command()
 @config_option
 @account_option
-@click.option(
-    "--currency",
-    "currencies",
-    multiple=True,
-    metavar="CODE",
-    shell_complete=complete_currencies,
-    help="Show this currency only. Repeatable.",
-)
+@currency_option
 @click.option("--all", "zeros", is_flag=True, help="Show zeros, too.")
 @click.option(
     "--every",
