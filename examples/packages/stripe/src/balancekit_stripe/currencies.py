@@ -1,0 +1,31 @@
+"""Stripe's own table of decimals, copied from docs.stripe.com/currencies in November 2026.
+
+A currency that the page lists without a remark has two.
+"""
+
+from typing import Final
+
+from balancekit import MinorUnits
+
+_ZERO: Final = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
+
+_THREE: Final = "BHD JOD KWD OMR TND"
+
+# ISK counts in hundredths here, to stay compatible with what it was; HUF and TWD are without decimals in payouts alone.
+_TWO: Final = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CNY COP CRC CVE CZK
+DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD KES KGS KHR KYD KZT LAK LBP
+LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD
+RUB SAR SBD SCR SEK SGD SHP SLE SOS SRD STD SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD XCG YER ZAR ZMW
+"""
+
+_DECIMALS: dict[str, int] = {}
+for _codes, _places in ((_ZERO, 0), (_TWO, 2), (_THREE, 3)):
+    _DECIMALS.update(dict.fromkeys(_codes.split(), _places))
+
+UNITS: Final = MinorUnits(_DECIMALS)
+"""The decimals of each currency at Stripe.
+
+UGX is left out: the page has it among the currencies without decimals, and among the special cases with two. An account
+that holds it cannot be read, since a guess could be wrong by a factor of a hundred.
+"""
