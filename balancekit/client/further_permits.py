@@ -18,7 +18,7 @@ class FurtherPermits:
     """
 
     def __init__(self, account: Account, holder: object, shared: str, leases: Leases | None, clock: Clock) -> None:
-        self.shared = shared
+        self.shared: str = shared
         self._account = account
         self._holder = holder
         self._leases = leases

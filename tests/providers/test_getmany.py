@@ -121,7 +121,7 @@ class TestContract(AdapterContract):
         (response(AMOUNT | {"code": 1.5}), "data[0].balance.code: expected a string, got a number"),
         (response(AMOUNT | {"code": ""}), "data[0].balance.code: an empty code"),
         (response(AMOUNT | {"chain": {}}), "data[0].balance.chain: expected a string, got an object"),
-        (response(AMOUNT | {"chain": "X" * 33}), "data[0].balance.chain: a code longer than 32 characters"),
+        (response(AMOUNT | {"chain": "X" * 33}), "data[0].balance.chain: a chain longer than 32 characters"),
         (of_lines(LINE | {"id": 7}), "data[0].id: expected a string, got a number"),
         (of_lines(*({**LINE, "id": f"b-{n}"} for n in (0, 1, 2, 3, 4, 3))), "data[5].id: the same as data[3].id"),
         (of_lines(LINE, LINE | {"balance": AMOUNT | {"code": "EUR"}}), "data[1].id: the same as data[0].id"),
@@ -143,7 +143,7 @@ class TestContract(AdapterContract):
         # Of several faults the first line counts, and in it the fields in their order.
         (of_lines({"id": 7, "balance": BAD}, {}), "data[0].balance.value: not a whole number of smallest units"),
         (of_lines({"id": 7, "balance": BAD | {"value": "1"}}), "data[0].balance.code: an empty code"),
-        (of_lines({"id": 7, "balance": AMOUNT | {"chain": ""}}), "data[0].balance.chain: an empty code"),
+        (of_lines({"id": 7, "balance": AMOUNT | {"chain": ""}}), "data[0].balance.chain: an empty chain"),
     )
     documented_errors = (
         ("bad_signature", AuthenticationError, "invalid_signature", "401 invalid_signature",

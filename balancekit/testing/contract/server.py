@@ -33,7 +33,7 @@ class Api:
         self.requests: list[Request] = []
         self.responses: list[Response] = []
         self.problem: Exception | None = None
-        self.received = asyncio.Event()
+        self.received: asyncio.Event = asyncio.Event()
         self.play = play
         self._port = port
         self._connections: set[asyncio.Task[None]] = set()
@@ -41,7 +41,7 @@ class Api:
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=2**20)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{self.port}{BASE_PATH}"
+        self.base_url: str = f"http://127.0.0.1:{self.port}{BASE_PATH}"
         return self
 
     async def __aexit__(
