@@ -1,6 +1,7 @@
-"""Stripe's own table of decimals, copied from docs.stripe.com/currencies in November 2026.
+"""Stripe's own table of decimals, after docs.stripe.com/currencies.
 
-A currency that the page lists without a remark has two.
+The currencies without decimals and with three are those of its lists; a currency without a remark has two. The page was
+not fetched whole: compare the table with it before real money depends on it.
 """
 
 from typing import Final
@@ -26,6 +27,6 @@ for _codes, _places in ((_ZERO, 0), (_TWO, 2), (_THREE, 3)):
 UNITS: Final = MinorUnits(_DECIMALS)
 """The decimals of each currency at Stripe.
 
-UGX is left out: the page has it among the currencies without decimals, and among the special cases with two. An account
-that holds it cannot be read, since a guess could be wrong by a factor of a hundred.
+UGX is left out: it is among the currencies without decimals, and others' code counts it in hundredths. An account that
+holds it cannot be read, since a guess could be wrong by a factor of a hundred.
 """
