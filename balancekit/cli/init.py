@@ -53,7 +53,7 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
         write_raw(text)
         return
     try:
-        # Not if another program has written it meanwhile.
+        # Refused if another program has written it since.
         with file_path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:

@@ -29,7 +29,7 @@ class Reading:
     _failures: list[AccountFailure] = attrs.field(factory=list[AccountFailure], init=False)
 
     async def run(self, *, tables: bool) -> None:
-        """Read them, and import what `tables` need meanwhile. Raises ConfigError for a label that no account has."""
+        """Read them, and import what `tables` need. Raises ConfigError for a label that no account has."""
         chosen = list(dict.fromkeys(self.labels)) or None
         settings = ClientSettings() if self.timeout is None else ClientSettings(deadline=self.timeout)
         async with self.config.make_client(**settings) as client, aclosing(client.stream(chosen)) as outcomes:

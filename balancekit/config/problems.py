@@ -12,7 +12,7 @@ Path = tuple[str, ...]
 
 
 class ConfigProblem(Exception):  # noqa: N818 - it never leaves this package
-    """One thing that is wrong; whoever catches it adds where that is."""
+    """One thing that is wrong; the code that catches it adds where that is."""
 
     def within(self, place: str) -> "ConfigProblem":
         """Return the same problem with the name of its part of the file in front."""

@@ -78,7 +78,7 @@ class _TokenRequest(Request):
 
 @attrs.define(eq=False)
 class _TokenFetch:
-    """A token that is being fetched; whoever waits for the lock finds the response of the one before, if there is."""
+    """A token that is being fetched; those who wait for the lock are given the response to the first request."""
 
     loop: asyncio.AbstractEventLoop
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
