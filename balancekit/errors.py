@@ -21,8 +21,9 @@ The facts of an error are its attributes; its message is for people and ends wit
 """
 
 import functools
-from collections.abc import Callable
-from typing import ClassVar, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ClassVar, Final, ParamSpec, TypeVar
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -160,6 +161,12 @@ def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str
     error = cls.__new__(cls, *args)
     error.__dict__.update(facts)
     return error
+
+
+BY_NAME: Final[Mapping[str, type[BalancekitError]]] = MappingProxyType(
+    {name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, BalancekitError)}
+)
+"""All classes above, by which an error is read that was written elsewhere; an adapter's own class is none of them."""
 
 
 def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:

@@ -21,9 +21,7 @@ MAX_TEXT: Final = 500
 _LOOK_UP_INTERVAL: Final = 0.05
 """For how many seconds it is enough to have looked up the cooldown of an origin: as long as hearing of it takes."""
 
-_KINDS: Final = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ProviderError)
-}
+_KINDS: Final = {name: kind for name, kind in errors.BY_NAME.items() if issubclass(kind, ProviderError)}
 
 
 def write_failure(error: BalancekitError, took: float = 0.0) -> str | None:

@@ -57,9 +57,7 @@ _LABELS: Final = frozenset({"account", "provider"})
 
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
-_OURS: Final = frozenset(
-    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BalancekitError)
-)
+_OURS: Final = frozenset(errors.BY_NAME.values())
 
 _EXITS: Final = frozenset({asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit})
 

@@ -25,11 +25,6 @@ VERSION: Final = 1
 
 _Result = TypeVar("_Result")
 
-# The names that are read as a class of error; any other is read as ProviderError.
-_ERRORS: Final[Mapping[str, type[BalancekitError]]] = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, BalancekitError)
-}
-
 
 def write_result(
     totals: Iterable[CurrencyTotal],
@@ -215,7 +210,7 @@ def _to_failure(written: _WrittenFailure, shown: Mapping[str, AccountBalances]) 
 
 def _to_error(written: _WrittenError, account: str, provider: str) -> BalancekitError:
     # The writer may have a class of its own, which is not known here.
-    kind = _ERRORS.get(written.type, ProviderError)
+    kind = errors.BY_NAME.get(written.type, ProviderError)
     if not issubclass(kind, ProviderError):
         return kind(written.message)
     return kind(
