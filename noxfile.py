@@ -89,6 +89,7 @@ def examples(session: nox.Session) -> None:
     """
     mypy = [requirement for requirement in _group("typing") if requirement.startswith("mypy")]
     session.install("-e", ".[cli,redis]", *_group("examples"), *mypy)
+    _install_redis_server(session)
     session.run("mypy", "examples")
     recipes = ["tests/test_recipes.py", "tests/test_docs.py"]
     session.run("pytest", "tests/examples", *recipes, *session.posargs)
