@@ -30,7 +30,7 @@ def _runs(version: str) -> bool:
 PRESENT = [version for version in SUPPORTED + COMING if _runs(version)] or [sys.executable]
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "typing", "tests", "examples", "build"]
+nox.options.sessions = ["lint", "typing", "tests", "examples", "docs", "build"]
 nox.options.stop_on_first_error = False
 
 
@@ -93,6 +93,17 @@ def examples(session: nox.Session) -> None:
     session.run("mypy", "examples")
     recipes = ["tests/test_recipes.py", "tests/test_docs.py"]
     session.run("pytest", "tests/examples", *recipes, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, in `build/docs`, with every warning an error, and check all links without a network."""
+    session.install("-e", ".[redis]", *_group("docs"))
+    site = Path("build", "docs")
+    shutil.rmtree(site, ignore_errors=True)
+    source = ["--conf-dir", "docs", "--doctree-dir", session.create_tmp(), "."]
+    session.run("sphinx-build", "--quiet", "--fresh-env", "--fail-on-warning", *source, str(site))
+    session.run("python", "docs/check_links.py", str(site))
 
 
 @nox.session(python=PRESENT[0])

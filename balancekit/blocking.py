@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from balancekit.client.accounts import Outcome
     from balancekit.webhooks.events import RawHeaders, WebhookEvent
 
+__all__ = ["Client", "Iteration"]
 _T = TypeVar("_T")
 
 _CLOSE_TIMEOUT: Final = 2.0

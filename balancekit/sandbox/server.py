@@ -107,7 +107,7 @@ class Sandbox:
 
     @property
     def address(self) -> str:
-        """The sandbox's origin, for example "http://127.0.0.1:8080"; RuntimeError before the port is known."""
+        """The sandbox's origin, for example `http://127.0.0.1:8080`; RuntimeError before the port is known."""
         return self._listener.address()
 
     @property
