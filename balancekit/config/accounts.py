@@ -219,6 +219,8 @@ def _read_value(setting: Setting, place: str, value: object, resolver: SecretRes
     if setting.is_secret:
         return Secret(value)
     check_type(place, value, accepted_types(setting))
+    if setting.choices and value not in setting.choices:
+        raise ConfigProblem(f"{place}: {unknown_key(str(value), setting.choices, hidden='the value')}")
     return value
 
 

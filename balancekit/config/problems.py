@@ -54,9 +54,9 @@ def nearest(key: str, known: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(key, known, n=1)), None)
 
 
-def unknown_key(key: str, known: Collection[str]) -> str:
-    """Return the message about a key that there is not."""
+def unknown_key(key: str, known: Collection[str], *, hidden: str = "a key") -> str:
+    """Return the message about a key, or another name, that there is not; `hidden` stands for one that is not shown."""
     close = nearest(key, known)
     meant = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
     # The secret itself may stand here by mistake.
-    return f"{repr(key) if looks_like_words(key) else 'a key'} is unknown; {meant}"
+    return f"{repr(key) if looks_like_words(key) else hidden} is unknown; {meant}"

@@ -80,7 +80,9 @@ def _settings(settings: Mapping[str, Setting]) -> Schema:
 
 def _setting(setting: Setting) -> Schema:
     one: list[Schema] = [_SECRET]
-    if not setting.is_secret:
+    if setting.choices and not setting.is_secret:
+        one.append({"enum": [*setting.choices]})
+    elif not setting.is_secret:
         one += [{"type": _NAMES[kind]} for kind in accepted_types(setting) or ((str,) if setting.takes_one else ())]
     choices = [*one]
     if setting.takes_lists:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace, UnionType
-from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -29,8 +29,9 @@ _NAMES_ONE: Final = re.compile(r"\b(?:Secret|str)\b(?![^\[]*\])")
 class Setting:
     """One setting: whether it has to be given, and which values it takes.
 
-    `types` are those of a single value, as far as they are known. A setting that takes lists may take no single value;
-    whether it `is_secret` holds for the items of a list as well.
+    `types` are those of a single value, as far as they are known; `choices` are all texts that it takes, where it is
+    annotated with a `Literal` of them. A setting that takes lists may take no single value; whether it `is_secret`
+    holds for the items of a list as well.
     """
 
     is_required: bool
@@ -38,6 +39,7 @@ class Setting:
     types: tuple[object, ...]
     takes_lists: bool
     takes_one: bool
+    choices: tuple[str, ...] = ()
 
 
 def settings_of(adapter: Adapter) -> dict[str, Setting]:
@@ -81,6 +83,7 @@ def _label_of(adapter: Adapter) -> str | None:
 
 def _setting_of(adapter: Adapter, name: str, parameter: inspect.Parameter) -> Setting:
     hint = _hint_of(adapter, name, parameter.annotation)
+    choices = _choices_of(hint)
     if isinstance(hint, str):
         # It may name a type that is imported only for type checkers: the constructor has to check the value.
         types: tuple[object, ...] = ()
@@ -90,13 +93,23 @@ def _setting_of(adapter: Adapter, name: str, parameter: inspect.Parameter) -> Se
     else:
         # Only a union is taken apart: the arguments of `list[str]` are the types of its items.
         types = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        if choices:
+            types = (str, type(None))
         named = set(_types_in(hint))
         secret, text = Secret in named, str in named
         lists = [kind for kind in types if (get_origin(kind) or kind) in _LISTS]
         takes_lists = bool(lists)
         takes_one = bool({*types} - {*lists} - {type(None)})
     is_secret = name in secret_settings_of(adapter) or (secret and not (text and _names_its_secrets(adapter)))
-    return Setting(parameter.default is parameter.empty, is_secret, types, takes_lists, takes_one)
+    return Setting(parameter.default is parameter.empty, is_secret, types, takes_lists, takes_one, choices)
+
+
+def _choices_of(hint: object) -> tuple[str, ...]:
+    """Return the texts of a `Literal`, or of one that may be None; none if it is anything else."""
+    kinds = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    (kind, *others) = [kind for kind in kinds if kind is not type(None)] or [None]
+    texts = get_args(kind) if get_origin(kind) is Literal and not others else ()
+    return texts if all(isinstance(text, str) for text in texts) else ()
 
 
 def _names_its_secrets(adapter: Adapter) -> bool:

@@ -1,7 +1,7 @@
 """The settings of an adapter, by the annotations of its constructor."""
 
 from collections.abc import Sequence
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import pytest
 
@@ -84,3 +84,25 @@ def test_a_setting_takes_what_its_annotation_names(annotation, takes_lists, take
     setting = settings_of(adapter_of(annotation))["token"]
 
     assert (setting.takes_lists, setting.takes_one) == (takes_lists, takes_one)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "choices"),
+    [
+        (Literal["eu", "us"], ("eu", "us")),
+        (Literal["eu", "us"] | None, ("eu", "us")),
+        (Optional[Literal["eu"]], ("eu",)),  # noqa: UP045 - as others write it
+        (Literal["eu", 1], ()),
+        (Literal["eu"] | Secret, ()),
+        (str, ()),
+        (None, ()),
+        ("Missing", ()),
+    ],
+    ids=str,
+)
+def test_a_literal_names_all_texts_that_a_setting_takes(annotation, choices):
+    """Other literals, and those beside other types, leave the check to the constructor."""
+    setting = settings_of(adapter_of(annotation))["token"]
+
+    assert setting.choices == choices
+    assert (str in setting.types) >= bool(choices)
