@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     )
     from balancekit.http.rate_limit import RateLimit as RateLimit
     from balancekit.http.secret import Secret as Secret
-    from balancekit.money.aliases import CRYPTOPROCESSING_2026 as CRYPTOPROCESSING_2026
     from balancekit.money.amounts import (
         subtract_exactly as subtract_exactly,
         sum_exactly as sum_exactly,
@@ -74,6 +73,10 @@ if TYPE_CHECKING:
         BalanceProvider as BalanceProvider,
         HttpProvider as HttpProvider,
     )
+    from balancekit.providers.brands import (
+        COINSPAID_2023 as COINSPAID_2023,
+        CRYPTOPROCESSING_2026 as CRYPTOPROCESSING_2026,
+    )
     from balancekit.providers.cryptoprocessing import CryptoprocessingProvider as CryptoprocessingProvider
     from balancekit.providers.exchange import (
         MultiRequestProvider as MultiRequestProvider,
@@ -87,7 +90,8 @@ if TYPE_CHECKING:
 # The module of each public name. A module is imported when one of its names is first used, so that a program waits only
 # for the imports that it needs; most of their time is aiohttp's.
 _HOMES = {
-    "CRYPTOPROCESSING_2026": "money.aliases",
+    "COINSPAID_2023": "providers.brands",
+    "CRYPTOPROCESSING_2026": "providers.brands",
     "AccountBalances": "money.balances",
     "AccountChange": "money.changes",
     "AccountFailure": "money.balances",

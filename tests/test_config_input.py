@@ -185,7 +185,7 @@ def test_a_secret_file_of_the_owner_and_the_group_is_not_logged(tmp_path, caplog
         ),
         (f'secret = {{ file = "{BASE32 * 20}" }}', "secret: the file of that name cannot be read: File name too long"),
         (f'secret = {{ {BASE32} = "x" }}', "secret: a key is unknown; there are env, file, keyring"),
-        (f"{BASE32} = 1", "a key is unknown; there are provider, key, secret, base_url"),
+        (f"{BASE32} = 1", "a key is unknown; there are provider, key, secret, base_url, brand"),
         (f'[accounts.b]\nprovider = "{BASE32}"', "provider: no provider is of that name; there are cryptoprocessing, "),
     ],
     ids=["variable", "file", "long file", "key of a reference", "key of an account", "provider"],

@@ -224,9 +224,9 @@ async def test_the_valuation_loads_the_reference_rates(make_snapshot):
     assert valuation.plain == "100.00"
 
 
-def test_the_configuration_is_read(tmp_path, monkeypatch):
-    """The accounts.toml that is shown makes a client."""
-    (text,) = [block.code for block in blocks("toml") if "[accounts." in block.code]
+@pytest.mark.parametrize("text", [block.code for block in blocks("toml") if "[accounts." in block.code])
+def test_the_configuration_is_read(tmp_path, monkeypatch, text):
+    """Each accounts.toml that is shown makes a client."""
     (tmp_path / "accounts.toml").write_text(text)
     (tmp_path / "treasury.key").write_text("MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n")
     for name in ("SHOP_EU_KEY", "SHOP_EU_SECRET", "BSK_KEY_ID"):

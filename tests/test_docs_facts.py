@@ -23,6 +23,7 @@ from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
 from balancekit.providers import base, exchange
+from balancekit.providers.brands import BRANDS
 from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
 from balancekit.stores import fail_open
@@ -193,6 +194,18 @@ def test_a_table_is_complete(page, column, expected):
 def test_the_exit_codes_are_complete():
     """The table has every exit code."""
     assert [int(row["code"]) for row in rows("docs/command-line.md", "code")] == sorted(ExitCode)
+
+
+def test_every_brand_is_listed_with_its_base_url():
+    """A brand whose codes are not known is one whose codes pass unchanged."""
+    listed = {words(row["brand"])[0]: row for row in rows("docs/command-line.md", "brand")}
+
+    assert {name: words(row["base URL"])[0] for name, row in listed.items()} == {
+        name: brand.base_url for name, brand in BRANDS.items()
+    }
+    assert [name for name, row in listed.items() if "not known" in row["its codes"]] == [
+        name for name, brand in BRANDS.items() if not brand.codes
+    ]
 
 
 def test_the_statuses_of_the_receivers_are_complete():

@@ -81,10 +81,10 @@ def read_config(path: Path) -> "Config":
 
 def complete_currencies(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return the codes that begin like what was typed: those of ISO 4217, and of the currencies that are known."""
-    from balancekit.money.aliases import CRYPTOPROCESSING_2026
     from balancekit.money.currencies import ISO_4217_CODES
+    from balancekit.providers.brands import BRANDS
 
-    codes = {*ISO_4217_CODES, *CRYPTOPROCESSING_2026.values(), "BTC", "ETH", "LTC", "USDC", "USDT"}
+    codes = ISO_4217_CODES | {each.currency for brand in BRANDS.values() for each in brand.codes}
     return sorted(code for code in codes if code.startswith(incomplete.upper()))
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from balancekit.cli.progress import progress
 from balancekit.client.double_counting import count_once
+from balancekit.client.options import aliases_of
 from balancekit.config import ClientSettings, Config
 from balancekit.errors import NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure
@@ -68,7 +69,11 @@ class Reading:
             labels=providers,
         )
         return merge_counted(
-            counted, failed, aliases=self.config.aliases, chosen_accounts=labels if self.labels else None
+            counted,
+            failed,
+            aliases=self.config.aliases,
+            own_aliases={label: own for label, provider in providers.items() if (own := aliases_of(provider))},
+            chosen_accounts=labels if self.labels else None,
         )
 
     def _add(self, outcome: AccountBalances | AccountFailure) -> None:

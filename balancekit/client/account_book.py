@@ -7,6 +7,7 @@ from typing import cast
 from zlib import crc32
 
 from balancekit.client.accounts import Account
+from balancekit.client.options import aliases_of
 from balancekit.client.origins import Origin, Origins, OriginUser
 from balancekit.clock import Clock
 from balancekit.errors import ConfigError
@@ -28,6 +29,8 @@ class AccountBook(Mapping[str, Account]):
         self.revision: int = 0
         # How many accounts are at each origin.
         self.origins: Counter[Origin] = Counter()
+        # The tables of the accounts that have aliases of their own, by label.
+        self.own_aliases: dict[str, Mapping[str, str]] = {}
         self._all_origins = origins
         self._clock = clock
         self._user = OriginUser()
@@ -66,6 +69,10 @@ class AccountBook(Mapping[str, Account]):
             raise ConfigError(f"{place}: {error}") from None
         if label in by_label:
             raise ConfigError(f"{place}: a second account is labelled {label!r}")
+        try:
+            aliases = aliases_of(source)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {label!r}: {error}") from None
         account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
         if account.identity is not None:
             other = self._by_identity.setdefault(account.identity, account)
@@ -78,6 +85,8 @@ class AccountBook(Mapping[str, Account]):
                     message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
                 raise ConfigError(message)
         by_label[label] = self._by_key[account.key] = account
+        if aliases:
+            self.own_aliases[label] = aliases
         self.origins[account.origin] += 1
         account.origin.users.add(self._user)
         self.revision += 1
@@ -88,6 +97,7 @@ class AccountBook(Mapping[str, Account]):
         ((_, account),) = self.select([label]).items()
         self._by_label = {other: known for other, known in self._by_label.items() if other != label}
         del self._by_key[account.key]
+        self.own_aliases.pop(label, None)
         if account.identity is not None:
             del self._by_identity[account.identity]
         self.origins[account.origin] -= 1

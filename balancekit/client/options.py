@@ -14,6 +14,7 @@ from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.money.aliases import check_aliases
 from balancekit.money.exact_json import json_type_name
+from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.stores.base import SnapshotStore
 
 MAX_CONCURRENCY: Final = 10_000
@@ -112,6 +113,12 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
         return check_aliases({} if aliases is None else aliases)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"aliases: {error}") from None
+
+
+def aliases_of(provider: BalanceProvider) -> dict[str, str]:
+    """Return the table of aliases that a provider has for its own account."""
+    own = provider.aliases if isinstance(provider, HttpProvider) else {}
+    return checked_aliases(own) if own else {}
 
 
 def _shown(value: object) -> str:

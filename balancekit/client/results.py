@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from balancekit.client.account_book import AccountBook
 from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed, own_copy
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.double_counting import count_once
@@ -42,7 +43,7 @@ class _Cached:
 class Results:
     """Merges what is known of a client's `accounts`, which are in the order in which they were given."""
 
-    def __init__(self, accounts: Mapping[str, Account], aliases: Mapping[str, str]) -> None:
+    def __init__(self, accounts: AccountBook, aliases: Mapping[str, str]) -> None:
         self._accounts = accounts
         self._aliases = aliases
         # By the labels asked for and the age of what may be shown after a failure; emptied whenever something new is
@@ -191,7 +192,8 @@ class Results:
             origin_of=self._origin_of,
             labels=self._accounts,
         )
-        return merge_counted(counted, failed, aliases=self._aliases, chosen_accounts=labels)
+        own = self._accounts.own_aliases
+        return merge_counted(counted, failed, aliases=self._aliases, own_aliases=own, chosen_accounts=labels)
 
     def _origin_of(self, label: str) -> str:
         account = self._accounts.get(label)

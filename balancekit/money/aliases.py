@@ -5,33 +5,11 @@ assets with different risks. A ready table is dated and for one brand, because c
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final
 
 import attrs
 
 from balancekit.money.balances import AccountBalances
 from balancekit.money.currencies import check_code, normalize_code
-
-CRYPTOPROCESSING_2026: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "ETHA": "ETH",
-        "ETHBASE": "ETH",
-        "EURCBASE": "EURC",
-        "EURCE": "EURC",
-        "EURCS": "EURC",
-        "USDCA": "USDC",
-        "USDCBASE": "USDC",
-        "USDCE": "USDC",
-        "USDCS": "USDC",
-        "USDGE": "USDG",
-        "USDGS": "USDG",
-    }
-)
-"""The codes under which cryptoprocessing.com listed one token on several chains in 2026.
-
-Source: the codes of its currency list; that each is the token named before its suffix is our interpretation.
-"""
 
 
 def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
@@ -53,6 +31,14 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
                 f"the alias {code!r} leads to {currency!r}, which is an alias itself: name the currency in the end"
             )
     return table
+
+
+def join_aliases(own: Mapping[str, str], aliases: Mapping[str, str]) -> dict[str, str]:
+    """Return the table of an account that has its `own` one: what `aliases` say of a code comes before that.
+
+    They also rename a currency that the account's own table leads to.
+    """
+    return {code: aliases.get(currency, currency) for code, currency in own.items()} | dict(aliases)
 
 
 def apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:

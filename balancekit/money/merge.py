@@ -12,7 +12,7 @@ import attrs
 
 from balancekit.errors import BalancekitError
 from balancekit.money import json_format, json_schema, text, views
-from balancekit.money.aliases import apply_aliases, check_aliases
+from balancekit.money.aliases import apply_aliases, check_aliases, join_aliases
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.changes import Changes, Side, compare
@@ -390,11 +390,19 @@ def merge_counted(
     failures: Iterable[AccountFailure] = (),
     *,
     aliases: Mapping[str, str] | None = None,
+    own_aliases: Mapping[str, Mapping[str, str]] | None = None,
     chosen_accounts: Iterable[str] | None = None,
 ) -> MergedBalances:
-    """Merge as `merge` does, where it is known that no two accounts list the same balance."""
+    """Merge as `merge` does, where it is known that no two accounts list the same balance.
+
+    `own_aliases` are those of single accounts, by label; `aliases` come before them.
+    """
     table = check_aliases(aliases or {})
-    renamed = (apply_aliases(snapshot, table) for snapshot in snapshots) if table else snapshots
-    accounts = tuple(sorted(renamed, key=lambda snapshot: snapshot.account))
+    if own_aliases:
+        # Looked up one by one: another thread may add an account at the same time.
+        snapshots = [apply_aliases(one, join_aliases(own_aliases.get(one.account, {}), table)) for one in snapshots]
+    elif table:
+        snapshots = [apply_aliases(one, table) for one in snapshots]
+    accounts = tuple(sorted(snapshots, key=lambda snapshot: snapshot.account))
     failed = views.as_shown(sorted(failures, key=lambda failure: failure.account), accounts)
     return MergedBalances(sum_by_currency(accounts), accounts, failed, chosen_accounts)

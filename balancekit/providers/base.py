@@ -117,6 +117,9 @@ class HttpProvider(ABC):
     hints: ClassVar[Mapping[str | int, str]] = MappingProxyType({})
     """What to do about an error, by the provider's code or by HTTP status, where the general hint is not enough."""
 
+    aliases: Mapping[str, str] = MappingProxyType({})
+    """The codes of this account that a client counts as another currency, unless its own `aliases` say otherwise."""
+
     signs_time: bool = False
     """Whether requests are signed with the time, so that a wrong clock leads to the same error as a wrong key."""
 

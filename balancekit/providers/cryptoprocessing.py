@@ -6,7 +6,7 @@ served under the hosts of other brands, so the base URL is a parameter.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 from urllib.parse import quote
 
 from balancekit.errors import WebhookVerificationError
@@ -27,11 +27,19 @@ NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 _BODY: Final = b"{}"
 
 
+class _Default(str):
+    """A base URL that nobody has given, so that a brand may have another."""
+
+    __slots__ = ()
+
+
 class CryptoprocessingProvider(HttpProvider, known_by_request=True):
     """One account at cryptoprocessing.com, or at a brand that serves its API from another host.
 
-    `key` and `secret` are the API key pair; the same pair signs withdrawals, so neither is ever shown. Raises
-    ConfigError if a setting cannot work.
+    `key` and `secret` are the API key pair; the same pair signs withdrawals, so neither is ever shown. `brand` names
+    the brand that the account is at: it sets the base URL, unless one is given, and counts the codes of one currency on
+    several chains as that currency, by the table that `balancekit currencies` shows. Raises ConfigError if a setting
+    cannot work.
     """
 
     provider = "cryptoprocessing"
@@ -51,11 +59,29 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
         }
     )
 
-    def __init__(self, account: str, *, key: str | Secret, secret: str | Secret, base_url: str = PRODUCTION) -> None:
+    def __init__(
+        self,
+        account: str,
+        *,
+        key: str | Secret,
+        secret: str | Secret,
+        base_url: str = _Default(PRODUCTION),
+        brand: Literal["alphapo", "coinspaid", "cryptoprocessing"] | None = None,
+    ) -> None:
         # Hidden before anything can raise: error trackers collect the local variables of every frame.
         key, secret, hidden_url = Secret.of(key), Secret.of(secret), Secret.of(base_url)
+        is_given = not isinstance(base_url, _Default)
         del base_url
-        super().__init__(account, base_url=hidden_url)
+        known = None
+        if brand is not None:
+            from balancekit.providers.brands import BRANDS
+
+            known = BRANDS.get(str(brand))
+        super().__init__(account, base_url=hidden_url if known is None or is_given else known.base_url)
+        if known is not None:
+            self.aliases = known.aliases
+        elif brand is not None:
+            raise self.config_error("brand", f"there is no such brand; there are {', '.join(BRANDS)}")
         for setting, problem in (("key", key.problem(header=True)), ("secret", secret.problem())):
             if problem is not None:
                 raise self.config_error(setting, problem)

@@ -202,6 +202,19 @@ def test_aliases_are_applied(run, accounts_toml):
     assert "USDC" in result.stdout
 
 
+def test_the_table_of_a_brand_is_applied_to_its_accounts(run, sandbox_in_thread, tmp_path):
+    """Its codes are counted as one currency, and those of another account stay apart."""
+    sandbox_in_thread.add_cryptoprocessing("shop", {"USDTE": "1", "USDTT": "2"})
+    sandbox_in_thread.add_getmany("till", {"USDTE": "5"})
+    path = write_settings(tmp_path, sandbox_in_thread.accounts)
+    with path.open("a") as file:
+        file.write('[providers.cryptoprocessing]\nbrand = "coinspaid"\n')
+
+    result = run("balances", "--config", path, "--format", "csv")
+
+    assert [line.split(",")[::2][:2] for line in result.stdout.splitlines()[1:]] == [["USDT", "3"], ["USDTE", "5"]]
+
+
 def test_the_path_of_the_configuration_may_be_in_the_environment(run, accounts_toml):
     """BALANCEKIT_CONFIG replaces the option --config."""
     result = run("balances", env={"BALANCEKIT_CONFIG": str(accounts_toml)})

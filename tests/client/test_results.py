@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from balancekit import AccountBalances, AggregateClient
+from balancekit import AccountBalances, AggregateClient, ConfigError, CryptoprocessingProvider
 from balancekit.client import results
 from balancekit.money import views
 from balancekit.money.merge import merge_counted
@@ -112,6 +112,57 @@ def test_the_last_snapshot_of_a_failure_is_the_one_in_the_totals(run_virtually):
     for result in run_virtually(main()):
         assert [balance.currency for balance in result.failures[0].last_known.balances] == ["XBT"]
         assert result.failures[0].last_known == result.accounts[0]
+
+
+async def test_the_aliases_of_an_account_are_for_its_codes_alone(sandbox):
+    """The same code of another account is another currency, however the result is asked for and merged."""
+    own, other = (sandbox.add_cryptoprocessing(label, {"USDTB": "1", "USDTT": "2"}) for label in ("own", "other"))
+    providers = [
+        CryptoprocessingProvider("own", brand="coinspaid", **own.settings),
+        CryptoprocessingProvider("other", **other.settings),
+    ]
+
+    async with AggregateClient(providers) as client, client.watch() as states:
+        results = [await client.fetch(), await client.fetch(max_age=60), client.latest(), await anext(states)]
+        parts = [await client.fetch(["other"]), await client.fetch(["own"])]
+
+    for merged in [*results, parts[0] | parts[1]]:
+        assert {total.currency: total.plain for total in merged} == {"USDT": "3", "USDTB": "1", "USDTT": "2"}
+        assert sorted(balance.code for balance in merged["USDT"].balances) == ["USDTB", "USDTT"]
+
+
+async def test_the_aliases_of_a_client_come_before_those_of_an_account(sandbox):
+    """So that one code of a brand's table can be kept apart."""
+    shop = sandbox.add_cryptoprocessing("shop", {"USDTB": "1", "USDTE": "2"})
+    provider = CryptoprocessingProvider("shop", brand="coinspaid", **shop.settings)
+
+    async with AggregateClient([provider], aliases={"USDTB": "USDTB", "USDT": "XUSDT"}) as client:
+        merged = await client.fetch()
+
+    assert {total.currency: total.plain for total in merged} == {"USDTB": "1", "XUSDT": "2"}
+
+
+async def test_the_aliases_of_an_account_come_and_go_with_it(sandbox):
+    """One that is added later has its own, and one of the same label that follows it has none of them."""
+    shop = sandbox.add_cryptoprocessing("shop", {"USDTE": "2"})
+
+    async with AggregateClient([]) as client:
+        held = []
+        for brand in ("coinspaid", None):
+            await client.add(CryptoprocessingProvider("shop", brand=brand, **shop.settings))
+            held += [total.currency for total in await client.fetch()]
+            await client.remove("shop")
+
+    assert held == ["USDT", "USDTE"]
+
+
+def test_aliases_of_an_account_that_lead_to_others_are_refused():
+    """As those of a client are, with the label of the account."""
+    provider = CryptoprocessingProvider("shop", key="k", secret="s")
+    provider.aliases = {"A": "B", "B": "C"}
+
+    with pytest.raises(ConfigError, match=r"^providers\[0\]: 'shop': aliases: the alias 'A' leads to 'B'"):
+        AggregateClient([provider])
 
 
 @pytest.mark.parametrize("is_broken", [False, True], ids=["all read", "one down"])

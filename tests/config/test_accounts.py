@@ -79,6 +79,36 @@ def test_a_mistake_in_a_default_is_named_once(mistakes):
     assert typed == "accounts.toml:10: providers 'cryptoprocessing': base_url: expected text, got a number"
 
 
+def test_a_brand_is_for_one_account_or_for_all(load):
+    """An account may have another one, and a base URL comes before any."""
+    own = SHOP.replace("shop", "own").replace("pk_1", "pk_2")
+    proxied = SHOP.replace("shop", "proxied").replace("pk_1", "pk_3")
+    text = (
+        f'{SHOP}{own}brand = "coinspaid"\n{proxied}base_url = "https://pay.example"\n'
+        '[providers.cryptoprocessing]\nbrand = "alphapo"\n'
+    )
+
+    assert [provider.base_url for provider in load(text).providers] == [
+        "https://app.alphapo.net/api/v2",
+        "https://app.cryptoprocessing.com/api/v2",
+        "https://pay.example",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "mistake"),
+    [
+        ('"coinpaid"', "brand: 'coinpaid' is unknown; did you mean 'coinspaid'?"),
+        ('"x"', "brand: 'x' is unknown; there are alphapo, coinspaid, cryptoprocessing"),
+        ('"kX9vQ2mZ7tR4wLp8sD1f"', "brand: the value is unknown; there are alphapo, coinspaid, cryptoprocessing"),
+        ("5", "brand: expected text, got a number"),
+    ],
+)
+def test_a_brand_that_there_is_not_is_named_with_those_that_there_are(mistakes, value, mistake):
+    """Unless it may be a secret."""
+    assert mistakes(f"{SHOP}brand = {value}\n") == [f"accounts.toml:5: account 'shop': {mistake}"]
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [

@@ -2,8 +2,7 @@
 
 import pytest
 
-from balancekit import CRYPTOPROCESSING_2026
-from balancekit.money.aliases import check_aliases
+from balancekit.money.aliases import check_aliases, join_aliases
 
 
 def test_aliases_are_compared_in_upper_case():
@@ -29,8 +28,10 @@ def test_an_alias_must_be_a_code():
         check_aliases({"USDCE": ""})
 
 
-def test_the_ready_table_is_sound_and_cannot_be_changed():
-    """The table that is shipped can be used as it is, by everyone in the process."""
-    assert check_aliases(CRYPTOPROCESSING_2026) == dict(CRYPTOPROCESSING_2026)
-    with pytest.raises(TypeError):
-        CRYPTOPROCESSING_2026["BTC"] = "ETH"  # type: ignore[index]
+def test_what_a_caller_says_of_a_code_comes_before_the_table_of_the_account():
+    """It may keep the code apart, and rename what the table leads to."""
+    own = {"USDTE": "USDT", "USDTT": "USDT", "USDTB": "USDT"}
+
+    joined = join_aliases(own, {"USDTB": "USDTB", "USDT": "TETHER", "BTC": "XBT"})
+
+    assert joined == {"USDTE": "TETHER", "USDTT": "TETHER", "USDTB": "USDTB", "USDT": "TETHER", "BTC": "XBT"}

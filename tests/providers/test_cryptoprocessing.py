@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from balancekit import (
+    COINSPAID_2023,
+    CRYPTOPROCESSING_2026,
     AssetType,
     AuthenticationError,
     BadRequestError,
@@ -19,6 +21,7 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit.money.exact_json import ShapeError
+from balancekit.providers.brands import BRANDS
 from balancekit.testing import ProviderContract
 from balancekit.webhooks.hmac_sha512 import hex_signature, keyed_hash
 from tests.providers.contract import CANARY, GATEWAY_PAGE, AdapterContract
@@ -250,3 +253,43 @@ def test_a_key_that_is_given_twice_is_always_refused(lines, more):
             account.read_response(of_body(text))
     else:
         assert len(account.read_response(of_body(text))) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "base_url"),
+    [
+        ({"brand": "alphapo"}, "https://app.alphapo.net/api/v2"),
+        ({"brand": "coinspaid"}, "https://app.cryptoprocessing.com/api/v2"),
+        ({"brand": "cryptoprocessing"}, "https://app.cryptoprocessing.com/api/v2"),
+        ({"brand": "alphapo", "base_url": CryptoprocessingProvider.SANDBOX}, CryptoprocessingProvider.SANDBOX),
+        ({"brand": "alphapo", "base_url": CryptoprocessingProvider.PRODUCTION}, CryptoprocessingProvider.PRODUCTION),
+    ],
+    ids=str,
+)
+def test_a_brand_sets_the_base_url_unless_one_is_given(settings, base_url):
+    """What somebody has written is where the credentials go, even if it is what others have by default."""
+    assert CryptoprocessingProvider("shop", key="k", secret="s", **settings).base_url == base_url
+
+
+def test_a_brand_has_its_table(provider):
+    """Without a brand nothing is an alias, and a brand whose codes are not known changes none."""
+    tables = {name: CryptoprocessingProvider("shop", key="k", secret="s", brand=name).aliases for name in BRANDS}
+
+    assert tables == {"alphapo": {}, "coinspaid": COINSPAID_2023, "cryptoprocessing": CRYPTOPROCESSING_2026}
+    assert provider.aliases == {}
+
+
+@pytest.mark.parametrize("brand", [CANARY, "", 5, ["coinspaid"], {}])
+def test_a_brand_that_there_is_not_is_refused(brand):
+    """The error lists those that there are, and shows nothing that may be a key."""
+    with pytest.raises(ConfigError) as caught:
+        CryptoprocessingProvider("shop", key="k", secret="s", brand=brand)
+
+    assert str(caught.value) == (
+        "account 'shop': brand: there is no such brand; there are alphapo, coinspaid, cryptoprocessing"
+    )
+
+
+def test_a_brand_makes_no_other_account_of_it(provider):
+    """Processes share its snapshots, whichever of them have named the brand."""
+    assert provider.fingerprint == TestContract.make(brand="cryptoprocessing").fingerprint

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from balancekit import (
+    COINSPAID_2023,
     CRYPTOPROCESSING_2026,
     AccountBalances,
     AccountChange,
@@ -134,6 +135,7 @@ def providers() -> list[BalanceProvider]:
     return [
         CryptoprocessingProvider("eu", key="k", secret="s"),
         CryptoprocessingProvider("us", key=Secret("k"), secret=Secret("s"), base_url=CryptoprocessingProvider.SANDBOX),
+        CryptoprocessingProvider("paid", key="k", secret="s", brand="coinspaid"),
         GetManyProvider("till", key_id="k", signing_key="s", base_url=GetManyProvider.PRODUCTION),
         GetManyProvider("gateway", webhook_key="k", base_url="http://127.0.0.1:8080"),
         MyBank("bank", base_url="https://bank.example"),
@@ -154,7 +156,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
         rate_limits={CryptoprocessingProvider.PRODUCTION: RateLimit(30, per=60)},
         trust_env=True,
         store=store,
-        aliases=CRYPTOPROCESSING_2026,
+        aliases={**COINSPAID_2023, **CRYPTOPROCESSING_2026},
         settle_delay=2.5,
         clock=Clock(),
         origins=Origins(rate_limits={"https://bank.example": RateLimit(30, per=60)}),
