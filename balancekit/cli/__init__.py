@@ -7,6 +7,7 @@ import click
 
 from balancekit.cli.balances import balances
 from balancekit.cli.check import check
+from balancekit.cli.currencies import currencies
 from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
 from balancekit.cli.init import init
@@ -59,5 +60,5 @@ def cli() -> None:
     """
 
 
-for _command in (demo, init, check, balances, watch, webhook_test, sandbox):
+for _command in (demo, init, check, balances, watch, webhook_test, sandbox, currencies):
     cli.add_command(_command)

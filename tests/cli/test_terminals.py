@@ -60,6 +60,15 @@ def test_no_digit_and_no_word_is_cut(show, accounts_toml, wrong_secret, command,
 
 
 @pytest.mark.parametrize("width", [50, 80, 140])
+def test_the_codes_of_brands_fit(show, width):
+    """No line is wider than the terminal, and no code, currency or chain is wrapped."""
+    lines = show(["currencies"], width)
+
+    assert max(map(len, lines)) <= width
+    assert ["BNB-BSC", "BNB", "(assumed)", "BNB", "Smart", "Chain"] in [line.split() for line in lines]
+
+
+@pytest.mark.parametrize("width", [50, 80, 140])
 @pytest.mark.parametrize("command", ["check", "balances"])
 def test_many_accounts_are_as_readable_as_few(show, stand_in, tmp_path, command, width):
     """They are counted, and their failures grouped: the lines are no more, and no account has one of its own."""
