@@ -1,4 +1,4 @@
-"""What is checked before a change lands: `nox` runs all of it; `lowest`, `fuzz`, `soak` and `bench` are run by name."""
+"""What is checked before a change lands: `nox` runs it; `lowest`, `fuzz`, `soak`, `bench`, `pictures` run by name."""
 
 import shutil
 import subprocess
@@ -134,6 +134,14 @@ def build(session: nox.Session) -> None:
     shutil.copy("pyproject.toml", here / "tree")
     session.chdir(here / "tree")
     session.run("pytest", *PACKAGING_TESTS)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of the command line, and the chart of the results that the benchmarks have kept."""
+    session.install("-e", ".[cli]")
+    session.run("python", "docs/pictures.py")
+    session.run("python", "-m", "benchmarks.chart")
 
 
 @nox.session(venv_backend="none")
