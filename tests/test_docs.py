@@ -6,8 +6,10 @@ import inspect
 import re
 import shlex
 import socket
+import sys
 import tomllib
 import traceback
+import types
 from importlib.metadata import entry_points
 
 import aiohttp
@@ -26,6 +28,8 @@ from balancekit import (
     merge,
 )
 from balancekit.cli import cli
+from balancekit.cli.example_accounts import add_example_accounts
+from balancekit.cli.sandbox_settings import write_settings
 from balancekit.config import load_config
 from balancekit.providers import ENTRY_POINTS
 from balancekit.sandbox import Fault
@@ -57,12 +61,20 @@ def first_programs_accounts(monkeypatch, sandbox_in_thread):
     monkeypatch.setenv("BSK_SIGNING_KEY", treasury.settings["signing_key"])
 
 
+@pytest.fixture
+def invented_accounts(monkeypatch, tmp_path, sandbox_in_thread):
+    """Write what `balancekit sandbox --write invented` does, into the folder in which the program runs."""
+    write_settings(tmp_path / "invented", add_example_accounts(sandbox_in_thread))
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.place for program in PROGRAMS])
 def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, capsys):
     """Each program runs as it stands, and its output is the block below it."""
     if "import pandas" in program.code:
         pytest.importorskip("pandas")
-    request.getfixturevalue("first_programs_accounts")
+    has_file = "invented/accounts.toml" in program.code
+    request.getfixturevalue("invented_accounts" if has_file else "first_programs_accounts")
     if "REDIS_URL" in program.code:
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("server").url)
 
@@ -78,7 +90,7 @@ def test_every_python_block_is_run():
     tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
-    assert len(PROGRAMS) == 28
+    assert len(PROGRAMS) == 30
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"close_with"},
         {"MyBankProvider"},
@@ -87,6 +99,8 @@ def test_every_python_block_is_run():
         {"make_starlette_server"},
         {"stop_watching_at_signals"},
         {"health"},
+        {"warning"},
+        {"test_a_low_balance_is_no_outage", "low_then_enough_then_unknown"},
         {"value_in_euro"},
         {"make_app"},
     ]
@@ -184,6 +198,15 @@ async def test_the_health_check_knows_what_is_down(sandbox):
 
     assert well == (200, {})
     assert (status, [*down], len(sandbox.requests)) == (503, ["shop"], requests)
+
+
+def test_the_tutorials_test_passes(monkeypatch):
+    """Saved as the page says, the function does what its test expects."""
+    low = types.ModuleType("low")
+    low.warning = _run_definition("warning")
+    monkeypatch.setitem(sys.modules, "low", low)
+
+    _run_definition("test_a_low_balance_is_no_outage")()
 
 
 def test_the_adapter_reads_balances():
