@@ -31,11 +31,15 @@ _MORE_CODES: Final = ("ADA", "SOL", "JPY", "BNB", "DAI", "PLN", "XLM")
 
 @attrs.frozen
 class Account:
-    """One invented account; the server derives from its key id the response and the delay in milliseconds."""
+    """One invented account; the server derives from its key id the responses and the delay in milliseconds.
+
+    If it `changes`, every amount is another one in each response; otherwise all responses are the same.
+    """
 
     index: int
     currencies: int
     delay: int
+    changes: bool = False
 
     @property
     def provider(self) -> str:
@@ -50,33 +54,35 @@ class Account:
     @property
     def key_id(self) -> str:
         """The id by which the server knows the account."""
-        return f"{self.index}.{self.currencies}.{self.delay}"
+        return f"{self.index}.{self.currencies}.{self.delay}.{self.changes:d}"
 
     @classmethod
     def of_key(cls, key_id: str) -> "Account":
         """Return the account of a key id."""
-        return cls(*map(int, key_id.split(".")))
+        index, currencies, delay, changes = map(int, key_id.split("."))
+        return cls(index, currencies, delay, bool(changes))
 
-    def holdings(self) -> list[tuple[str, int]]:
-        """Return each currency that it holds, and how many units of the eighth decimal."""
+    def holdings(self, added: int = 0) -> list[tuple[str, int]]:
+        """Return each currency that it holds, and in units of the eighth decimal how much, with so many `added`."""
         chance = random.Random(self.index)
-        return [(code, chance.randrange(10 ** chance.randrange(1, 15))) for code in codes(self.currencies)]
+        return [(code, chance.randrange(10 ** chance.randrange(1, 15)) + added) for code in codes(self.currencies)]
 
-    def body(self) -> bytes:
-        """Return the body of its API's response."""
-        lines = self._getmany() if self.provider == GETMANY else self._cryptoprocessing()
+    def body(self, added: int = 0) -> bytes:
+        """Return the body of its API's response, with so many units added to each amount."""
+        holdings = self.holdings(added)
+        lines = self._getmany(holdings) if self.provider == GETMANY else self._cryptoprocessing(holdings)
         return json.dumps({"data": lines}, separators=(",", ":")).encode()
 
-    def _cryptoprocessing(self) -> list[dict[str, Any]]:
+    def _cryptoprocessing(self, holdings: list[tuple[str, int]]) -> list[dict[str, Any]]:
         return [
             {"currency": code, "type": "fiat" if code in _FIAT else "crypto", "balance": f"{amount(units):f}"}
-            for code, units in self.holdings()
+            for code, units in holdings
         ]
 
-    def _getmany(self) -> list[dict[str, Any]]:
+    def _getmany(self, holdings: list[tuple[str, int]]) -> list[dict[str, Any]]:
         chance = random.Random(self.index)
         lines: list[dict[str, Any]] = []
-        for code, units in self.holdings():
+        for code, units in holdings:
             held: dict[str, Any] = {"value": str(units), "code": code, "decimals": DECIMALS}
             if code not in _FIAT:
                 held["chain"] = "ethereum"
@@ -96,9 +102,9 @@ def amount(units: int) -> Decimal:
     return Decimal(units).scaleb(-DECIMALS, EXACT)
 
 
-def make_accounts(count: int, *, currencies: int = 20, delay: int = 0) -> tuple[Account, ...]:
-    """Return accounts with so many currencies each, whose responses take so many milliseconds."""
-    return tuple(Account(index, currencies, delay) for index in range(count))
+def make_accounts(count: int, *, currencies: int = 20, delay: int = 0, changes: bool = False) -> tuple[Account, ...]:
+    """Return accounts with so many currencies each, whose responses take so many milliseconds and may change."""
+    return tuple(Account(index, currencies, delay, changes) for index in range(count))
 
 
 @cache

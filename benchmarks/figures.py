@@ -68,7 +68,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "2 accounts at 200 ms, cold": Bound(8, 5),
         "1000 accounts at 50 ms / ideal": Bound(1.40, 1.25),
         "bytes to merged / orjson sums": Bound(4.0, 2.5),
-        "memory a kept balance": Bound(350, 280),
+        "memory a kept balance": Bound(320, 280),
         "stream() memory, 10,000 / 100 accounts": Bound(1.3, 1.1),
         "import balancekit / aiohttp, attrs, cattrs": Bound(1.15, 1.0),
         "CLI / hand-written script": Bound(1.30, 1.15),

@@ -6,11 +6,13 @@ It checks no signature, and parses only the end and the account of a request. Ru
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from typing import Final, cast
 
 from benchmarks.accounts import Account
@@ -21,7 +23,10 @@ _KEYS: Final = (b"-Processing-Key: ", b"-Key-Id: ")
 _LENGTH: Final = b"content-length: "
 _USAGE: Final = b"GET /usage"
 
-_responses: dict[bytes, tuple[float, bytes]] = {}
+# One more than the contenders that are timed in turn with it, so that none is sent the same twice in a row.
+_VERSIONS: Final = 3
+
+_responses: dict[bytes, tuple[float, Iterator[bytes]]] = {}
 
 
 def _framed(body: bytes) -> bytes:
@@ -32,10 +37,12 @@ def _framed(body: bytes) -> bytes:
     return head.encode() + body
 
 
-def _response(key_id: bytes) -> tuple[float, bytes]:
+def _prepare(key_id: bytes) -> tuple[float, Iterator[bytes]]:
     account = Account.of_key(key_id.decode())
-    response = _responses[key_id] = account.delay / 1e3, _framed(account.body())
-    return response
+    versions = range(_VERSIONS if account.changes else 1)
+    responses = [_framed(account.body(one)) for one in versions]
+    prepared = _responses[key_id] = account.delay / 1e3, itertools.cycle(responses)
+    return prepared
 
 
 class _Connection(asyncio.Protocol):
@@ -60,11 +67,11 @@ class _Connection(asyncio.Protocol):
         key = next(key for key in _KEYS if key in data)
         start = data.index(key) + len(key)
         key_id = data[start : data.index(b"\r\n", start)]
-        delay, response = _responses.get(key_id) or _response(key_id)
+        delay, responses = _responses.get(key_id) or _prepare(key_id)
         if delay:
-            self._loop.call_later(delay, self._write, response)
+            self._loop.call_later(delay, self._write, next(responses))
         else:
-            self._transport.write(response)
+            self._transport.write(next(responses))
 
     def _write(self, response: bytes) -> None:
         if not self._transport.is_closing():

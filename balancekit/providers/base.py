@@ -64,6 +64,7 @@ from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 from balancekit.providers.checked import checked_balances, checked_base_url, is_list_of_text
 from balancekit.providers.identity import Identity, Settings, identify, noting_settings
+from balancekit.providers.last_read import LastRead
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
@@ -129,6 +130,7 @@ class HttpProvider(ABC):
     _is_known_by_request = False
 
     _known_names = KnownNames()
+    _last_read = LastRead()
     _reads_checked_fields = False
 
     def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
@@ -250,14 +252,19 @@ class HttpProvider(ABC):
             if response.status == OK:
                 if "Age" in response.headers:
                     self._check_uncached(response)
-                balances = self.read_response(response)
-                if not self._reads_checked_fields:
-                    balances = checked_balances(balances)
+                if self._reads_checked_fields:
+                    if (same := self._last_read.balances_in(response.body)) is not None:
+                        return same
+                    balances = self.read_response(response)
+                else:
+                    balances = checked_balances(self.read_response(response))
                 # Nearly always they are those of the last response.
                 if (names := names_of(balances)) != self._known_names.names:
                     known = self._known_names.check(names, credentials_of(self, request))
                     # An adapter may be frozen.
                     vars(self)["_known_names"] = known
+                if self._reads_checked_fields:
+                    vars(self)["_last_read"] = LastRead.of(response.body, balances)
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             raised = error

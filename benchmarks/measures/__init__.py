@@ -12,6 +12,7 @@ MEASURES: Final[Mapping[str, Callable[[Run, Results], None]]] = MappingProxyType
     {
         "warm": warm.measure,
         "currencies": warm.measure_currencies,
+        "changes": warm.measure_changes,
         "latency": latency.measure,
         "many": latency.measure_many,
         "reading": reading.measure,

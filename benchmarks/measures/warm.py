@@ -75,6 +75,12 @@ def measure_currencies(run: Run, results: Results) -> None:
         results.add(f"{count} currencies / checked", Figure.of_ratios(*seconds))
 
 
+def measure_changes(run: Run, results: Results) -> None:
+    """Time balancekit and *checked* where every amount has changed since the last fetch."""
+    seconds = asyncio.run(_pair(run, make_accounts(run.accounts(1000), changes=True)))
+    results.add("every amount changed / checked", Figure.of_ratios(*seconds))
+
+
 async def _pair(run: Run, accounts: tuple[Account, ...]) -> tuple[list[float], list[float]]:
     ours, theirs = Library(run.site.http, accounts), Checked(run.site.http, accounts)
     laps = await in_turn({"ours": ours.fetch, "theirs": theirs.fetch}, rounds=run.rounds)

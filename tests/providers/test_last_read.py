@@ -1,0 +1,99 @@
+"""A response that is the same as the last one is not read again."""
+
+import json
+
+import pytest
+
+from balancekit import CryptoprocessingProvider, GetManyProvider, MalformedResponseError, Response
+
+ENTRY = {"currency": "USDC", "type": "crypto", "balance": "12.50"}
+
+
+def response(*entries, **headers):
+    """Make a response of Cryptoprocessing that lists these entries."""
+    return Response(200, headers, json.dumps({"data": entries}).encode())
+
+
+@pytest.fixture
+def shop():
+    """Make an account."""
+    return CryptoprocessingProvider("shop", key="key", secret="secret", base_url="https://gateway.example")
+
+
+async def test_the_same_body_again_gives_the_same_balances(wire, shop):
+    """Nothing is made anew, so that what was kept of the last read is kept once."""
+    wire.outcome = response(ENTRY)
+
+    first = await shop.fetch_balances(None)
+    wire.outcome = response(ENTRY)
+
+    assert await shop.fetch_balances(None) is first
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("balance", ["12.51", "12.5", "12.500", "-12.50"])
+async def test_a_body_that_differs_in_one_character_is_read(wire, shop, balance):
+    """A digit, a zero at the end or a sign is enough, and so it is on the way back."""
+    for text in ("12.50", balance, "12.50"):
+        wire.outcome = response({**ENTRY, "balance": text})
+
+        (held,) = await shop.fetch_balances(None)
+
+        assert held.plain == text
+
+
+async def test_a_body_that_was_refused_is_refused_again(wire, shop):
+    """Only balances are kept; what they were before does not stand in for them."""
+    wire.outcome = response(ENTRY)
+    before = await shop.fetch_balances(None)
+    for _ in range(2):
+        wire.outcome = response({**ENTRY, "balance": "lots"})
+        with pytest.raises(MalformedResponseError, match="not a plain decimal"):
+            await shop.fetch_balances(None)
+    wire.outcome = response(ENTRY)
+
+    assert await shop.fetch_balances(None) == before
+
+
+async def test_the_same_body_from_a_cache_is_refused(wire, shop):
+    """Headers count as they do for a new body."""
+    wire.outcome = response(ENTRY)
+    await shop.fetch_balances(None)
+    wire.outcome = response(ENTRY, Age="3600")
+
+    with pytest.raises(MalformedResponseError, match="cache"):
+        await shop.fetch_balances(None)
+
+
+async def test_each_account_reads_its_own_response(wire):
+    """The same body in two accounts is a balance of each."""
+    wire.outcome = Response(
+        200, {}, b'{"data": [{"id": "1", "balance": {"code": "EUR", "value": "5", "decimals": 2}}]}'
+    )
+    for label in ("shop", "till", "shop"):
+        account = GetManyProvider(label, base_url="https://gateway.example")
+
+        (held,) = await account.fetch_balances(None)
+
+        assert held.account == label
+
+
+async def test_an_adapter_that_reads_by_itself_is_asked_each_time(wire):
+    """It may go by more than the body, such as a header or the time."""
+
+    class Counting(CryptoprocessingProvider):
+        """Counts how often it reads."""
+
+        read = 0
+
+        def read_response(self, response):
+            """Count, and read as the API's adapter does."""
+            self.read += 1
+            return super().read_response(response)
+
+    shop = Counting("shop", key="key", secret="secret", base_url="https://gateway.example")
+    for _ in range(2):
+        wire.outcome = response(ENTRY)
+        await shop.fetch_balances(None)
+
+    assert shop.read == 2
