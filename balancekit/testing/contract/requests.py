@@ -151,7 +151,7 @@ class RequestTests(Harness):
 
         first, second = self._run(steps)
         if self.signs_anew:
-            assert _own_headers(first) != _own_headers(second), "the retry has the nonce of the first request"
+            assert _signed(first) != _signed(second), "the retry has the nonce of the first request"
 
     def test_every_request_is_signed_anew(self) -> None:
         """No nonce is used twice."""
@@ -164,7 +164,7 @@ class RequestTests(Harness):
                     await self._read_from(api, provider)
                 return api.requests
 
-        signed = [str((request.url, _own_headers(request), request.body)) for request in self._run(steps)]
+        signed = [_signed(request) for request in self._run(steps)]
         assert len(set(signed)) == len(signed)
 
     def test_building_a_request_is_pure(self) -> None:
@@ -209,5 +209,7 @@ class RequestTests(Harness):
         assert isinstance(self._run(steps), list | tuple)
 
 
-def _own_headers(request: Request) -> dict[str, str]:
-    return {name: value for name, value in request.headers.items() if name.lower() not in _AUTOMATIC}
+def _signed(request: Request) -> str:
+    """Return where a nonce may be: in the query, in a header or in the body."""
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in _AUTOMATIC}
+    return str((request.url, headers, request.body))
