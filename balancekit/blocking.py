@@ -25,6 +25,7 @@ from balancekit.client.watch import Watch
 from balancekit.clock import Clock
 from balancekit.errors import without_frames
 from balancekit.http.rate_limit import RateLimit
+from balancekit.http.secret import Secret
 from balancekit.money.merge import MergedBalances
 from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
@@ -80,6 +81,7 @@ class Client:
         attempts: int = 3,
         retry: RetryPolicy | None = None,
         rate_limits: Mapping[str, RateLimit] | None = None,
+        proxy: str | Secret | None = None,
         trust_env: bool = False,
         store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
@@ -96,6 +98,7 @@ class Client:
             attempts=attempts,
             retry=retry,
             rate_limits=rate_limits,
+            proxy=proxy,
             trust_env=trust_env,
             store=store,
             aliases=aliases,

@@ -151,10 +151,11 @@ def _print_value(reading: "Reading", merged: "MergedBalances", view: "View", tar
 
     from balancekit.cli import output
     from balancekit.cli.valuation import load_rates, render_value, value_of
+    from balancekit.config.client_table import proxy_of
     from balancekit.errors import ProviderError
 
     try:
-        rates = asyncio.run(load_rates(trust_env=reading.config.client_settings.get("trust_env", False)))
+        rates = asyncio.run(load_rates(proxy_of(reading.config.client_settings)))
     except ProviderError as error:
         output.echo_error(f"{error.account} ({error.provider}): {error.message}", output.ERROR_STYLE)
         return False

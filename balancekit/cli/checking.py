@@ -13,6 +13,7 @@ import attrs
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.tables import make_table
 from balancekit.config import ClientSettings, Config
+from balancekit.config.client_table import proxy_of
 from balancekit.errors import ProviderError
 from balancekit.http.clock_skew import TOLERANCE
 from balancekit.http.messages import parse_date
@@ -74,9 +75,13 @@ async def check_accounts(
         settings["deadline"] = deadline
     providers = {provider.account: provider.provider for provider in config.providers}
     connector = aiohttp.TCPConnector(limit=0, resolver=DaemonResolver())
-    trust_env = config.client_settings.get("trust_env", False)
+    proxy = proxy_of(config.client_settings)
+    # The session has it.
+    settings["proxy"] = None
     async with (
-        aiohttp.ClientSession(connector=connector, trace_configs=[_tracing()], trust_env=trust_env) as session,
+        aiohttp.ClientSession(
+            connector=connector, trace_configs=[_tracing()], proxy=proxy.address, trust_env=proxy.uses_environment
+        ) as session,
         config.make_client(session=session, store=MemoryStore(), **settings) as client,
     ):
 

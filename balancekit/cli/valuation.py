@@ -6,6 +6,7 @@ import aiohttp
 
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.tables import make_table
+from balancekit.http.connections import Proxy
 from balancekit.http.resolver import DaemonResolver
 from balancekit.money.amounts import format_amount
 from balancekit.money.currencies import ISO_4217_CODES, normalize_code
@@ -21,10 +22,12 @@ _FIAT_PLACES: Final = 2
 _OTHER_PLACES: Final = 8
 
 
-async def load_rates(*, trust_env: bool) -> ReferenceRates:
+async def load_rates(proxy: Proxy) -> ReferenceRates:
     """Return the latest reference rates; raises ProviderError if they cannot be loaded."""
     connector = aiohttp.TCPConnector(resolver=DaemonResolver())
-    async with aiohttp.ClientSession(connector=connector, trust_env=trust_env) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, proxy=proxy.address, trust_env=proxy.uses_environment
+    ) as session:
         return await EcbRates(session).load()
 
 

@@ -19,8 +19,8 @@ from balancekit.client.options import (
     ReadOptions,
     age,
     checked_aliases,
-    checked_flag,
     checked_origins,
+    checked_proxy,
     checked_retry,
     checked_session,
     checked_store,
@@ -36,6 +36,7 @@ from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import Clock
 from balancekit.errors import ConfigError, WebhookVerificationError, without_frames
 from balancekit.http.rate_limit import RateLimit
+from balancekit.http.secret import Secret
 from balancekit.money.merge import MergedBalances
 from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
@@ -56,8 +57,9 @@ class AggregateClient:
     accounts are read at the same time. `timeout` bounds one attempt and `deadline` a whole fetch, in seconds;
     `attempts` is how often an account is tried, the first time included; `retry` replaces it, and sets the delays too.
     `rate_limits` limits the requests to an origin, which is given by a URL, over all accounts at it.
-    With `trust_env` the client's own session takes proxies from the environment. `store` keeps the snapshots, and is
-    left open; by default they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
+    The client's own session sends requests to `https://` through `proxy`, a URL that may have a user and a password, or
+    with `trust_env` through the proxy of the environment. `store` keeps the snapshots, and is left open; by default
+    they are kept in the memory of this client, and with a `RedisStore` all replicas share them.
     `aliases` is passed to `merge`. `settle_delay` is how many seconds after an event of a webhook the account is looked
     at again, for a balance that the provider books after it has sent the event: such a delay is usually below a second,
     and each burst of events costs one more request. Zero switches that off. Everything is dated and waits by `clock`.
@@ -80,6 +82,7 @@ class AggregateClient:
         attempts: int = 3,
         retry: RetryPolicy | None = None,
         rate_limits: Mapping[str, RateLimit] | None = None,
+        proxy: str | Secret | None = None,
         trust_env: bool = False,
         store: SnapshotStore | None = None,
         aliases: Mapping[str, str] | None = None,
@@ -103,7 +106,7 @@ class AggregateClient:
                 clock=time,
             ),
             lent=checked_session(session),
-            trust_env=checked_flag("trust_env", trust_env),
+            proxy=checked_proxy(proxy, trust_env, session),
             store=checked_store(store),
             aliases=checked_aliases(aliases),
             settle_delay=interval("settle_delay", settle_delay, least=0.0),

@@ -20,6 +20,7 @@ from balancekit.client.results import Results
 from balancekit.client.runtime import Runtime
 from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import check_time_passes
+from balancekit.http.connections import Proxy
 from balancekit.money.balances import AccountFailure
 from balancekit.money.merge import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
@@ -38,7 +39,7 @@ class ClientCore:
         options: ReadOptions,
         *,
         lent: aiohttp.ClientSession | None,
-        trust_env: bool,
+        proxy: Proxy,
         store: SnapshotStore | None,
         aliases: Mapping[str, str],
         settle_delay: float,
@@ -49,7 +50,7 @@ class ClientCore:
         self._options = options
         self._clock = options.clock
         self._lent = lent
-        self._trust_env = trust_env
+        self._proxy = proxy
         self._given_store = store
         self._settle_delay = settle_delay
         self._results = Results(book, aliases)
@@ -176,7 +177,7 @@ class ClientCore:
             self._options,
             self.book.origins,
             lent=self._lent,
-            trust_env=self._trust_env,
+            proxy=self._proxy,
             store=self._given_store,
             pending_invalidations=pending,
             settle_delay=self._settle_delay,

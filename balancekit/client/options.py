@@ -12,6 +12,8 @@ from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
 from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
+from balancekit.http.connections import Proxy, is_proxy
+from balancekit.http.secret import Secret
 from balancekit.money.aliases import check_aliases
 from balancekit.money.exact_json import json_type_name
 from balancekit.providers.base import BalanceProvider, HttpProvider
@@ -75,6 +77,19 @@ def checked_flag(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ConfigError(f"{name}: expected True or False, got {type(value).__name__}")
+
+
+def checked_proxy(proxy: object, trust_env: object, session: object) -> Proxy:
+    """Return the proxy of the client's own session; a session that is lent has its own."""
+    uses_environment = checked_flag("trust_env", trust_env)
+    if proxy is None:
+        return Proxy(uses_environment=uses_environment)
+    if session is not None:
+        raise ConfigError("proxy: a session that is lent goes through its own: give it the proxy, and the client none")
+    address = Secret.of(proxy)
+    if not is_proxy(address):
+        raise ConfigError("proxy: expected a URL such as http://proxy.example:3128")
+    return Proxy(address.reveal(), uses_environment=uses_environment)
 
 
 def positive_int(name: str, value: object, *, most: int = sys.maxsize) -> int:

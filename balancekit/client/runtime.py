@@ -13,6 +13,7 @@ from balancekit.client.accounts import Account
 from balancekit.client.options import ReadOptions
 from balancekit.client.scheduler import Scheduler
 from balancekit.client.settling import SecondLooks
+from balancekit.http.connections import Proxy
 from balancekit.http.resolver import DaemonResolver
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.fail_open import FailOpenStore
@@ -49,7 +50,7 @@ class Runtime:
         origins: Sized,
         *,
         lent: aiohttp.ClientSession | None,
-        trust_env: bool,
+        proxy: Proxy,
         store: SnapshotStore | None,
         pending_invalidations: Mapping[str, object] | None,
         settle_delay: float,
@@ -59,7 +60,9 @@ class Runtime:
     ) -> "Runtime":
         """Make everything for the running event loop, without waiting: other callers may come while one waits."""
         session = lent or aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=options.concurrency, resolver=DaemonResolver()), trust_env=trust_env
+            connector=aiohttp.TCPConnector(limit=options.concurrency, resolver=DaemonResolver()),
+            proxy=proxy.address,
+            trust_env=proxy.uses_environment,
         )
         shared = None
         if store is not None:

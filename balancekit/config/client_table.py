@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, get_args
 import attrs
 
 from balancekit.client.aggregate import AggregateClient
+from balancekit.client.options import checked_proxy
 from balancekit.client.retry import RetryPolicy
 from balancekit.config.accounts import SETTING_TYPES, as_table, check_type
 from balancekit.config.problems import ConfigProblem, Path, Problems, unknown_key
 from balancekit.config.references import REFERENCE_SYNTAX, REFERENCES, SecretResolver
 from balancekit.errors import ConfigError
+from balancekit.http.connections import Proxy
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
 from balancekit.providers.base import BalanceProvider
@@ -32,6 +34,7 @@ class ClientSettings(TypedDict, total=False):
     retry: RetryPolicy
     rate_limits: Mapping[str, RateLimit]
     settle_delay: float
+    proxy: str | Secret | None
     trust_env: bool
 
 
@@ -75,6 +78,8 @@ def read_client_table(
                 settings[key] = _structure(RetryPolicy, value, path, problems)
             case "rate_limits":
                 settings[key] = _read_limits(value, problems)
+            case "proxy":
+                settings[key] = _read_proxy(value, resolver, problems)
             case "store":
                 store = _read_store(value, resolver, problems)
                 continue
@@ -97,6 +102,11 @@ def read_client_table(
     return cast("ClientSettings", settings), store
 
 
+def proxy_of(settings: ClientSettings) -> Proxy:
+    """Return the proxy of a session that is to reach what a client with these settings reaches."""
+    return checked_proxy(settings.get("proxy"), settings.get("trust_env", False), session=None)
+
+
 def _read_limits(value: object, problems: Problems) -> dict[str, RateLimit | None]:
     try:
         limits = as_table(value)
@@ -108,22 +118,23 @@ def _read_limits(value: object, problems: Problems) -> dict[str, RateLimit | Non
     }
 
 
+def _read_proxy(value: object, resolver: SecretResolver, problems: Problems) -> Secret | None:
+    try:
+        return Secret(_read_url(value, resolver))
+    except ConfigProblem as error:
+        problems.add(("client", "proxy"), f"client: proxy: {error}")
+        return None
+
+
 def _read_store(value: object, resolver: SecretResolver, problems: Problems) -> StoreSettings | None:
     path = ("client", "store")
     given = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     table: dict[str, object] = given if given and not ({*REFERENCES} & given.keys()) else {"url": value}
-    url = table.get("url", "")
     try:
-        if isinstance(url, dict):
-            url = resolver.resolve(cast("dict[str, object]", url))
+        given = {**table, "url": _read_url(table["url"], resolver)} if "url" in table else table
     except ConfigProblem as error:
         problems.add((*path, "url"), f"client: store: {error}")
         return None
-    if url is table.get("url") and "@" in str(url):
-        problem = f"a password does not belong in this file; give {REFERENCE_SYNTAX}"
-        problems.add((*path, "url"), f"client: store: {problem}")
-        return None
-    given = {**table, "url": url} if "url" in table else table
     before = len(problems)
     store = _structure(StoreSettings, given, path, problems)
     if store is None or len(problems) > before:
@@ -133,6 +144,15 @@ def _read_store(value: object, resolver: SecretResolver, problems: Problems) -> 
     except ConfigError as error:
         problems.add(path, f"client: store: {error}")
     return store
+
+
+def _read_url(value: object, resolver: SecretResolver) -> object:
+    """Return a URL that may hold a password, if the file has only a reference to it."""
+    if isinstance(value, dict):
+        return resolver.resolve(cast("dict[str, object]", value))
+    if "@" in str(value):
+        raise ConfigProblem(f"a password does not belong in this file; give {REFERENCE_SYNTAX}")
+    return value
 
 
 def _structure(kind: type[_Made], value: object, path: Path, problems: Problems) -> _Made | None:

@@ -96,7 +96,8 @@ def _client() -> Schema:
     url = {"anyOf": [_SECRET, {"type": "string"}]}
     store = _fields(StoreSettings)
     store["properties"]["url"] = url
-    return {name: _value(hint) for name, hint in hints.items()} | {"store": {"anyOf": [*url["anyOf"], store]}}
+    client = {name: url if name == "proxy" else _value(hint) for name, hint in hints.items()}
+    return client | {"store": {"anyOf": [*url["anyOf"], store]}}
 
 
 def _value(hint: Any) -> Schema:  # noqa: ANN401 - a type, or an alias of several

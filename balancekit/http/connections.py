@@ -15,6 +15,7 @@ from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.http.messages import OK, is_loopback
+from balancekit.http.secret import Secret
 
 _opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
 _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default=False)
@@ -93,9 +94,9 @@ def _unread_in(sock: Any) -> Callable[[int], list[Any]]:  # noqa: ANN401 - a soc
 class Proxy:
     """The proxy of a session: its `address`, or else, where the session `uses_environment`, that of the environment."""
 
-    address: StrOrURL | None
-    auth: aiohttp.BasicAuth | None
-    uses_environment: bool
+    address: StrOrURL | None = attrs.field(default=None, repr=False)
+    auth: aiohttp.BasicAuth | None = attrs.field(default=None, repr=False)
+    uses_environment: bool = False
 
     def of(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
         """Return the proxy for a URL with TLS, and the headers with its password: no message or frame shows those."""
@@ -112,6 +113,14 @@ class Proxy:
             raise aiohttp.ClientConnectionError("the address of the proxy is no URL such as http://host:3128")
         auth = aiohttp.BasicAuth.from_url(proxy) if self.auth is None else self.auth
         return proxy.with_user(None), None if auth is None else {"Proxy-Authorization": auth.encode()}
+
+
+def is_proxy(address: Secret) -> bool:
+    """Whether a text, which may hold a password, is the URL of a proxy."""
+    with suppress(ValueError):
+        url = URL() if address.problem() else URL(address.reveal())
+        return url.scheme in {"http", "https"} and bool(url.host) and url.path in {"", "/"} and not url.query
+    return False
 
 
 class GuardedConnector(aiohttp.BaseConnector):

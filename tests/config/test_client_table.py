@@ -72,6 +72,10 @@ def test_attempts_go_with_delays_of_retries(load):
         ('store = { prefix = "p" }', "6: client: store: url: missing"),
         ('store = { url = "redis://db", kep = 1 }', "6: client: store: 'kep' is unknown; did you mean 'keep'?"),
         ('store = "http://db"', "6: client: store: "),
+        ('proxy = "http://u:canary@proxy"', "6: client: proxy: a password does not belong in this file; give "),
+        ('proxy = { env = "UNSET" }', "6: client: proxy: the environment variable UNSET is not set"),
+        ('proxy = "proxy:3128"', "6: client: proxy: expected a URL such as http://proxy.example:3128"),
+        ("proxy = true", "6: client: proxy: expected a URL such as http://proxy.example:3128"),
     ],
     ids=lambda value: value[:40],
 )
@@ -105,6 +109,19 @@ def test_the_address_of_a_store_is_not_shown(load):
     config = load(f'{SHOP}[client]\nstore = {{ env = "REDIS_URL" }}\n')
 
     assert "canary" not in repr(config)
+
+
+def test_the_address_of_a_proxy_is_not_shown(load):
+    """It may hold a password, which comes from elsewhere; one without may stand in the file."""
+    environ = {"SHOP_SECRET": "s3cret", "PROXY": "http://user:canary@proxy.example:3128"}
+    config = load(f'{SHOP}[client]\nproxy = {{ env = "PROXY" }}\n', environ)
+    plain = load(f'{SHOP}[client]\nproxy = "http://proxy.example:3128"\n')
+
+    assert "canary" not in repr(config)
+    assert [one.client_settings["proxy"].reveal() for one in (config, plain)] == [
+        environ["PROXY"],
+        "http://proxy.example:3128",
+    ]
 
 
 @pytest.fixture

@@ -154,6 +154,7 @@ async def fetch(session: aiohttp.ClientSession, store: SnapshotStore) -> MergedB
         attempts=2,
         retry=RetryPolicy(2, first=0.05, cap=5),
         rate_limits={CryptoprocessingProvider.PRODUCTION: RateLimit(30, per=60)},
+        proxy=Secret("http://proxy.example:3128"),
         trust_env=True,
         store=store,
         aliases={**COINSPAID_2023, **CRYPTOPROCESSING_2026},
