@@ -55,10 +55,10 @@ if TYPE_CHECKING:
         TotalChange as TotalChange,
     )
     from balancekit.money.currencies import AssetType as AssetType
-    from balancekit.money.merge import (
+    from balancekit.money.merge import merge as merge
+    from balancekit.money.merged import (
         IncompleteError as IncompleteError,
         MergedBalances as MergedBalances,
-        merge as merge,
     )
     from balancekit.money.minor_units import MinorUnits as MinorUnits
     from balancekit.money.rates import (
@@ -113,9 +113,9 @@ _HOMES = {
     "ErrorDetail": "http.error_responses",
     "GetManyProvider": "providers.getmany",
     "HttpProvider": "providers.base",
-    "IncompleteError": "money.merge",
+    "IncompleteError": "money.merged",
     "MalformedResponseError": "errors",
-    "MergedBalances": "money.merge",
+    "MergedBalances": "money.merged",
     "MinorUnits": "money.minor_units",
     "MultiRequestProvider": "providers.exchange",
     "NotReadError": "errors",

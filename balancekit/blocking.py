@@ -26,7 +26,7 @@ from balancekit.clock import Clock
 from balancekit.errors import without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
 

@@ -15,7 +15,7 @@
         MalformedResponseError       not what the API promises
         NotReadError                 nobody has read the account yet
       IncompleteError                (an ExceptionGroup) some accounts could not be read; defined in
-                                     balancekit.money.merge, beside the result that it carries
+                                     balancekit.money.merged, beside the result that it carries
 
 The facts of an error are its attributes; its message is for people and ends with what to do. All errors pickle.
 """

@@ -19,7 +19,7 @@ from balancekit.cli.logging_option import verbose_option
 if TYPE_CHECKING:
     from balancekit.cli.reading import Reading
     from balancekit.cli.view import View
-    from balancekit.money.merge import MergedBalances
+    from balancekit.money.merged import MergedBalances
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from balancekit.money.layout import pluralize
 if TYPE_CHECKING:
     from balancekit.client.aggregate import AggregateClient
     from balancekit.client.watch import Watch
-    from balancekit.money.merge import MergedBalances
+    from balancekit.money.merged import MergedBalances
     from balancekit.sandbox import Delivery, Sandbox, SandboxAccount
 
 PAUSE: Final = 0.4

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from balancekit.client.aggregate import AggregateClient
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.providers import provider_class
 from balancekit.sandbox import Holding, Sandbox, SandboxAccount
 

@@ -10,7 +10,7 @@ from balancekit.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from balancekit.money.merge import MergedBalances
+    from balancekit.money.merged import MergedBalances
 
 
 class ExitCode(enum.IntEnum):

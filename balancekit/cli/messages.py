@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from balancekit.errors import ProviderError
 from balancekit.money.balances import AccountFailure
 from balancekit.money.layout import pluralize
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.money.notice import count_accounts
 from balancekit.money.reasons import MAX_LISTED, group_by_reason
 

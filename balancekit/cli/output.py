@@ -14,7 +14,7 @@ from balancekit.http.messages import excerpt
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from balancekit.money.merge import MergedBalances
+    from balancekit.money.merged import MergedBalances
 
 ERROR_STYLE: Final = "bold red"
 _MAX_LINE_LENGTH: Final = 2000

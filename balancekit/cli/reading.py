@@ -14,7 +14,8 @@ from balancekit.client.options import aliases_of
 from balancekit.config import ClientSettings, Config
 from balancekit.errors import NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.money.merge import MergedBalances, merge_counted
+from balancekit.money.merge import merge_counted
+from balancekit.money.merged import MergedBalances
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
 from balancekit.money.layout import align_decimal_points
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
 
 if TYPE_CHECKING:

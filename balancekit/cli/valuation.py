@@ -11,7 +11,7 @@ from balancekit.http.resolver import DaemonResolver
 from balancekit.money.amounts import format_amount
 from balancekit.money.currencies import ISO_4217_CODES, normalize_code
 from balancekit.money.layout import align_decimal_points
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.money.valuation import Valuation, describe_not_valued
 from balancekit.rates import EcbRates, ReferenceRates
 

@@ -6,7 +6,7 @@ import attrs
 
 from balancekit.money.balances import Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 
 
 def _to_currencies(codes: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from balancekit.cli.view import View
     from balancekit.config import Config
-    from balancekit.money.merge import MergedBalances
+    from balancekit.money.merged import MergedBalances
 
 _KEPT_FOR: Final = 3600.0
 """How many seconds the last balances of an account are shown that cannot be read."""

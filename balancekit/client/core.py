@@ -22,7 +22,7 @@ from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import check_time_passes
 from balancekit.http.connections import Proxy
 from balancekit.money.balances import AccountFailure
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.webhooks.replay import act_once

@@ -15,7 +15,7 @@ from balancekit.client.accounts import Account
 from balancekit.client.watch import Watch
 from balancekit.clock import Clock, Timer
 from balancekit.errors import ProviderError
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 
 DEBOUNCE: Final = 0.05
 """For how many seconds changes, and what is read, are joined."""

@@ -15,7 +15,8 @@ from balancekit.client.known import last_of, watched_of
 from balancekit.client.unread import removed
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
-from balancekit.money.merge import MergedBalances, merge_counted
+from balancekit.money.merge import merge_counted
+from balancekit.money.merged import MergedBalances
 from balancekit.money.views import as_shown, chosen_labels
 
 _MAX_CACHED: Final = 100

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import attrs
 
 from balancekit.client.accounts import Account
-from balancekit.money.merge import MergedBalances
+from balancekit.money.merged import MergedBalances
 
 if TYPE_CHECKING:
     from balancekit.clock import Timer

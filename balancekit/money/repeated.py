@@ -1,7 +1,8 @@
 """Balances that are listed twice, mostly by two accounts: they are one balance, and must not be added twice."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -56,3 +57,11 @@ def repeated_balances(
         else:
             repeated[label] = RepeatedBalance(again[3], again[2], first.get(again))
     return repeated
+
+
+def refuse_repeated(snapshots: Collection[AccountBalances]) -> None:
+    """Raise ValueError if an account lists a balance twice, or two of one provider list the same one."""
+    if has_repeated_ids(snapshots):
+        # A short id says nothing beyond its own account.
+        for label, repeated in repeated_balances(snapshots, attrgetter("account")).items():
+            raise ValueError(f"{label!r}: {repeated}")
