@@ -90,11 +90,12 @@ def test_every_python_block_is_run():
     tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
-    assert len(PROGRAMS) == 30
+    assert len(PROGRAMS) == 33
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"close_with"},
         {"MyBankProvider"},
         {"TestMyBankProvider"},
+        {"read_through"},
         {"make_aiohttp_app"},
         {"make_starlette_server"},
         {"stop_watching_at_signals"},
@@ -258,6 +259,32 @@ def test_the_configuration_is_read(tmp_path, monkeypatch, text):
     config = load_config(tmp_path / "accounts.toml")
 
     assert list(config.make_client().accounts) == list(tomllib.loads(text)["accounts"])
+
+
+async def test_the_proxy_is_used(tmp_path, monkeypatch):
+    """The function that is shown asks the proxy for a tunnel to the provider, with the keys in no clear text."""
+    proxy = LoopbackOrigin()
+    proxy.response = raw_response(502)
+    await proxy.start()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_KEY", "canary-0123")
+    (tmp_path / "accounts.toml").write_text("""
+        [accounts.shop]
+        provider = "cryptoprocessing"
+        base_url = "https://api.example"
+        key = { env = "SHOP_KEY" }
+        secret = { env = "SHOP_KEY" }
+
+        [client]
+        attempts = 1
+    """)
+
+    merged = await _run_definition("read_through")(proxy.url)
+    proxy.server.close()
+
+    assert not merged.complete
+    assert proxy.requests[0].startswith(b"CONNECT api.example:443 ")
+    assert b"canary" not in b"".join(proxy.requests)
 
 
 def test_the_entry_point_is_in_the_group_that_is_read():
