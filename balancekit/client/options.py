@@ -132,8 +132,7 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
 
 def aliases_of(provider: BalanceProvider) -> dict[str, str]:
     """Return the table of aliases that a provider has for its own account."""
-    own = provider.aliases if isinstance(provider, HttpProvider) else {}
-    return checked_aliases(own) if own else {}
+    return checked_aliases(provider.aliases) if isinstance(provider, HttpProvider) and provider.aliases else {}
 
 
 def _shown(value: object) -> str:

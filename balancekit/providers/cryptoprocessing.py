@@ -4,9 +4,9 @@ Source: docs.cryptoprocessing.com, "List balances", "Authentication", "Errors" a
 served under the hosts of other brands, so the base URL is a parameter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from urllib.parse import quote
 
 from balancekit.errors import WebhookVerificationError
@@ -19,6 +19,9 @@ from balancekit.providers.base import HttpProvider
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
 from balancekit.webhooks.verification import only_verification_errors, optional_text, read_object
+
+if TYPE_CHECKING:
+    from balancekit.providers.brands import Brand
 
 NOT_FINAL: Final = frozenset({"not_confirmed", "processing", "pending"})
 """The statuses of a transaction that has not changed the balances yet; assumed for `pending`."""
@@ -72,16 +75,12 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
         key, secret, hidden_url = Secret.of(key), Secret.of(secret), Secret.of(base_url)
         is_given = not isinstance(base_url, _Default)
         del base_url
-        known = None
-        if brand is not None:
-            from balancekit.providers.brands import BRANDS
-
-            known = BRANDS.get(str(brand))
+        known, names = _find_brand(brand)
         super().__init__(account, base_url=hidden_url if known is None or is_given else known.base_url)
         if known is not None:
-            self.aliases = known.aliases
+            self.aliases: Mapping[str, str] = known.aliases
         elif brand is not None:
-            raise self.config_error("brand", f"there is no such brand; there are {', '.join(BRANDS)}")
+            raise self.config_error("brand", f"there is no such brand; there are {', '.join(names)}")
         for setting, problem in (("key", key.problem(header=True)), ("secret", secret.problem())):
             if problem is not None:
                 raise self.config_error(setting, problem)
@@ -117,6 +116,16 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
         event_id = "/".join(quote(part, safe="") for part in (transaction, kind or "", status or ""))
         settled = status is None or status.lower() not in NOT_FINAL
         return WebhookEvent(self.account, self.provider, event_id, kind, status, settled)
+
+
+def _find_brand(name: object) -> "tuple[Brand | None, Iterable[str]]":
+    """Return the brand of a name, if there is one, and the names of all."""
+    if name is None:
+        return None, ()
+    # Most accounts need no table.
+    from balancekit.providers.brands import BRANDS
+
+    return BRANDS.get(str(name)), BRANDS
 
 
 def _read_id(data: Mapping[str, object]) -> str:
