@@ -221,7 +221,8 @@ _NO_SNAPSHOTS: Final[Mapping[str, AccountBalances]] = MappingProxyType({})
 class CurrencyTotal:
     """One currency summed over accounts, with the balances it was summed from.
 
-    `snapshots`, by account, are what the balances are from; the total's age is theirs.
+    `snapshots`, by account, are what the balances are from; the total's age is theirs. `notice` is that of the result
+    which the total is from: one line that says what is missing or old there, None if nothing is.
     """
 
     currency: str = attrs.field(converter=check_code)
@@ -229,6 +230,11 @@ class CurrencyTotal:
     amount: Decimal = attrs.field(converter=check_total)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     _snapshots: Mapping[str, AccountBalances] = attrs.field(default=_NO_SNAPSHOTS, eq=False, repr=False)
+    notice: str | None = attrs.field(default=None, eq=False)
+
+    def __str__(self) -> str:
+        """Return the currency and the amount, with the notice: what is missing or old shows wherever it is printed."""
+        return f"{self.currency} {self.plain}{f' ({self.notice})' if self.notice else ''}"
 
     @property
     def plain(self) -> str:
@@ -262,16 +268,17 @@ class CurrencyTotal:
     def __reduce__(self) -> tuple[object, ...]:
         # A total that is sent elsewhere takes along its age, but nothing that its accounts hold of other currencies.
         age = None if self.as_of is None else (self.as_of, self.stale)
-        return _total_as_of, ((self.currency, self.asset_type, self.amount, self.balances), age)
+        return _total_as_of, ((self.currency, self.asset_type, self.amount, self.balances), age, self.notice)
 
 
 def _total_as_of(
-    total: tuple[str, AssetType, Decimal, tuple[Balance, ...]], age: tuple[datetime, bool] | None
+    total: tuple[str, AssetType, Decimal, tuple[Balance, ...]], age: tuple[datetime, bool] | None, notice: str | None
 ) -> CurrencyTotal:
-    if age is None:
-        return CurrencyTotal(*total)
-    first = total[3][0]
-    return CurrencyTotal(*total, {first.account: AccountBalances(first.account, first.provider, (), *age)})
+    snapshots = _NO_SNAPSHOTS
+    if age is not None:
+        first = total[3][0]
+        snapshots = {first.account: AccountBalances(first.account, first.provider, (), *age)}
+    return CurrencyTotal(*total, snapshots, notice)
 
 
 def _sum_if_all(parts: list[Decimal | None]) -> Decimal | None:

@@ -61,7 +61,7 @@ def read_result(data: object, make: Callable[..., _Result]) -> _Result:
     failures = tuple(_to_failure(failure, shown) for failure in written.failures)
     try:
         check_distinct(written.accounts, failures)
-        totals = restore_totals(written.totals, written.accounts)
+        totals = restore_totals(written.totals, written.accounts, describe_notice(written.accounts, failures))
         return make(totals, written.accounts, failures, written.chosen_accounts, written.chosen_currencies)
     except (ConfigError, ValueError) as error:
         reason = str(error)

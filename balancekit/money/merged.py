@@ -146,7 +146,8 @@ class MergedBalances:
             raise LookupError(f"the result has no account {account!r}")
         accounts = tuple(snapshot for snapshot in self.accounts if snapshot.account == account)
         failures = tuple(failure for failure in self.failures if failure.account == account)
-        totals = views.in_order(sum_by_currency(accounts), self.chosen_currencies)
+        summed = sum_by_currency(accounts, describe_notice(accounts, failures))
+        totals = views.in_order(summed, self.chosen_currencies)
         return MergedBalances(totals, accounts, failures, (account,), self.chosen_currencies)
 
     def nonzero(self) -> "MergedBalances":
@@ -370,4 +371,5 @@ def add_up(
     """
     accounts = tuple(sorted(snapshots, key=lambda snapshot: snapshot.account))
     failed = views.as_shown(sorted(failures, key=lambda failure: failure.account), accounts)
-    return MergedBalances(sum_by_currency(accounts), accounts, failed, chosen_accounts)
+    totals = sum_by_currency(accounts, describe_notice(accounts, failed))
+    return MergedBalances(totals, accounts, failed, chosen_accounts)

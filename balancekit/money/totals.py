@@ -11,8 +11,11 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.currencies import AssetType
 
 
-def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
-    """Return the totals of all accounts, sorted by currency, each with its balances in the order of the accounts."""
+def sum_by_currency(accounts: Iterable[AccountBalances], notice: str | None = None) -> tuple[CurrencyTotal, ...]:
+    """Return the totals of all accounts, sorted by currency, each with its balances in the order of the accounts.
+
+    `notice` is what their result says of itself.
+    """
     # By code first: one look-up for each balance, of which there are many, and types only for each code.
     held: defaultdict[str, list[Balance]] = defaultdict(list)
     snapshots: dict[str, AccountBalances] = {}
@@ -22,7 +25,12 @@ def sum_by_currency(accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal,
             held[balance.currency].append(balance)
     return tuple(
         CurrencyTotal(
-            currency, asset_type, add_exactly([balance.amount for balance in balances]), tuple(balances), snapshots
+            currency,
+            asset_type,
+            add_exactly([balance.amount for balance in balances]),
+            tuple(balances),
+            snapshots,
+            notice,
         )
         for currency, together in sorted(held.items())
         for asset_type, balances in sorted(_by_type(together).items())
@@ -58,12 +66,14 @@ class WrittenTotal:
     balances: tuple[Balance, ...] | None = None
 
 
-def restore_totals(written: Iterable[WrittenTotal], accounts: Iterable[AccountBalances]) -> tuple[CurrencyTotal, ...]:
+def restore_totals(
+    written: Iterable[WrittenTotal], accounts: Iterable[AccountBalances], notice: str | None = None
+) -> tuple[CurrencyTotal, ...]:
     """Return the totals that were written, summed anew; a view may lack totals that are zero.
 
     Raises ValueError unless they are those of the accounts.
     """
-    summed = {(total.currency, total.asset_type): total for total in sum_by_currency(accounts)}
+    summed = {(total.currency, total.asset_type): total for total in sum_by_currency(accounts, notice)}
     restored: list[CurrencyTotal] = []
     for total in written:
         whole = summed.pop((total.currency, total.asset_type), None)

@@ -334,6 +334,7 @@ def test_a_total_that_is_sent_elsewhere_takes_nothing_of_other_currencies(make_b
 
     copy = pickle.loads(written)
     assert (copy, copy.as_of, copy.stale) == (total, NOW, True)
+    assert copy.notice == "INCOMPLETE: 1 of 1 account may have changed since: a"
     assert b"SECRETCOIN" not in written
 
 

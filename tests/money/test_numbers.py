@@ -62,10 +62,7 @@ def says_it_is_incomplete(output):
         case MergedBalances():
             return not output.complete and "INCOMPLETE" in f"{output!r}" and "INCOMPLETE" in f"{output}"
         case CurrencyTotal():
-            # It names the balances that it is the sum of, and is as old as the oldest; its result says what is missing.
-            return {balance.account for balance in output.balances} <= {"read", "old"} and (
-                output.stale is any(balance.account == "old" for balance in output.balances)
-            )
+            return "INCOMPLETE" in str(output.notice) and "INCOMPLETE" in f"{output}" and "INCOMPLETE" in f"{output!r}"
         case list() | tuple():
             return all(map(says_it_is_incomplete, output))
         case dict():
