@@ -93,7 +93,7 @@ class ProviderError(BalancekitError):
 
     def __str__(self) -> str:
         text = f"{self.account} ({self.provider}): {self.message}"
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{text.removesuffix('.')}. {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         # The default would call the class with `args` alone and lose the keyword arguments.

@@ -78,6 +78,13 @@ def test_a_message_names_the_account_the_problem_and_the_hint():
     assert str(RateLimitedError("429 too_many", **FACTS)) == "shop (fake): 429 too_many. Wait"
 
 
+def test_a_problem_that_is_a_sentence_has_one_full_stop():
+    """Providers end their messages with one or not."""
+    assert str(ProviderError("No access.", account="shop", provider="fake", hint="Wait")) == (
+        "shop (fake): No access. Wait"
+    )
+
+
 def test_a_message_without_a_hint_ends_with_the_problem():
     """Nothing follows the message of an error without a hint."""
     assert str(ProviderError("lost", account="shop", provider="fake")) == "shop (fake): lost"
