@@ -45,6 +45,9 @@ _MIN_WORD_LENGTH: Final = 12
 _VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
 """A value in a body, whether that is JSON, a form or text."""
 
+_PUBLIC_VALUES: Final = frozenset({"client_assertion", "client_credentials", "client_secret", "refresh_token"})
+"""Names of RFC 6749 and RFC 7521 in a request for a token: codes of errors, such as `invalid_client`, repeat them."""
+
 _WORDS: Final = re.compile(r"[A-Za-z._-]+")
 """A part of a path that is hardly a secret, such as `account.balance.getMany`."""
 
@@ -127,7 +130,8 @@ def _values_of_body(request: Request) -> Iterator[str]:
     # An adapter may have forgotten to encode it.
     content = cast("object", request.body)
     body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
-    return (word for word in _VALUE.findall(body) if _is_token(word) or word == body)
+    words = (word for word in _VALUE.findall(body) if word not in _PUBLIC_VALUES)
+    return (word for word in words if _is_token(word) or word == body)
 
 
 def _secrets_in_url(url: URL) -> Iterator[str]:

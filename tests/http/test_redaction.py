@@ -45,6 +45,14 @@ def test_secrets_are_the_values_of_headers_and_their_words():
     assert secrets.mask("application/json, 1, pay.example") == "application/json, 1, pay.example"
 
 
+def test_the_grant_of_a_token_is_no_secret():
+    """RFC 6749 names it, and providers repeat its words, as in the code `invalid_client`."""
+    body = b"grant_type=client_credentials&client_secret=canary-secret"
+    secrets = secrets_of(None, Request("POST", "https://pay.example/token", body=body))
+
+    assert redact("invalid_client: canary-secret", secrets) == "invalid_client: ***"
+
+
 def test_a_secret_is_redacted_in_either_case():
     """A server may write a signature in upper case."""
     assert redact("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
