@@ -22,6 +22,7 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.providers.checked import checked_balances
+from balancekit.providers.exchange import MultiRequestProvider
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -137,8 +138,9 @@ class Account:
 
     @cached_property
     def _raises_ours(self) -> bool:
-        """Whether what the provider raises are errors that `HttpProvider` itself has made."""
-        return getattr(self.source.fetch_balances, "__func__", None) is HttpProvider.fetch_balances
+        """Whether what the provider raises are errors that `HttpProvider` or `MultiRequestProvider` has made."""
+        read = getattr(self.source.fetch_balances, "__func__", None)
+        return read in {HttpProvider.fetch_balances, MultiRequestProvider.fetch_balances}
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

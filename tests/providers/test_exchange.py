@@ -1,6 +1,7 @@
 """Adapters that send several requests for one read: pages, and a token that is kept."""
 
 import base64
+import inspect
 import json
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,7 @@ from balancekit import (
     Secret,
     Token,
 )
+from balancekit.http.hints import HINTS
 from balancekit.providers.exchange import MAX_REQUESTS
 from balancekit.testing import ProviderContract
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
@@ -247,3 +249,21 @@ def test_reading_by_hand_is_the_work_of_the_generator(account):
     assert account.build_request(now=0, nonce="n").url.endswith("/token")
     with pytest.raises(NotImplementedError, match="exchange reads"):
         account.read_response(page_of())
+
+
+async def test_a_client_shows_where_the_adapter_raised_and_what(origin):
+    """As it does for an adapter of one request: the place and the hint are whole."""
+
+    def read(now, nonces):
+        response = yield Request("GET", f"{origin.url}/")
+        return response.json()["rows"]
+
+    account = repeating(origin, 1)
+    account.exchange = read
+
+    async with AggregateClient([account]) as client:
+        (failure,) = (await client.fetch()).failures
+
+    line = inspect.getsourcelines(read)[1] + 2
+    assert f"Look at {__file__}:{line} in read, which raised KeyError: 'rows'" in str(failure.error)
+    assert str(failure.error).endswith(HINTS[MalformedResponseError])
