@@ -353,9 +353,9 @@ class HttpProvider(ABC):
             hint = BYTE_ORDER_MARK_HINT
         elif response.body.lstrip().startswith(b"<"):
             hint = PAGE_HINT
-        elif _reports_error(response):
+        elif len(response.body) <= MAX_ERROR_BODY:
             reported = self._error_of(response, hidden)
-            if isinstance(reported, ProviderError):
+            if isinstance(reported, ProviderError) and (reported.code or _reports_error(response)):
                 code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
         facts = {"status": OK, "code": code, "hint": hint}
         return self._error(MalformedResponseError, message, **facts)
@@ -384,9 +384,8 @@ def _to_amount(amount: Decimal | int | str) -> Decimal:
 def _reports_error(response: Response) -> bool:
     """Whether the body of a 200 is an error in one of the usual shapes."""
     document: object = None
-    if len(response.body) <= MAX_ERROR_BODY:
-        with suppress(ValueError):
-            document = response.json()
+    with suppress(ValueError):
+        document = response.json()
     return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
 
 

@@ -33,6 +33,7 @@ from balancekit import (
     TransportError,
 )
 from balancekit.http.hints import HINTS
+from balancekit.http.messages import MAX_ERROR_BODY
 from balancekit.http.transport import BodyTooLargeError
 from balancekit.providers import base
 from tests.support.loopback_origin import OK
@@ -306,6 +307,33 @@ async def test_a_200_that_is_no_list_of_balances_says_what_it_is(bank, wire, bod
         await bank.fetch_balances(None)
 
     assert (caught.value.code, caught.value.status, caught.value.retryable) == (code, 200, False)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hint"),
+    [
+        (b'{"name": "locked", "message": "No"}', "locked", "200 locked: No. Call the bank"),
+        (b'{"name": null, "rows": []}', None, "Check base_url; if it is right, the API may have changed"),
+        (b'{"name": "locked", "rows": "' + b"x" * MAX_ERROR_BODY + b'"}', None, "Check base_url; if it is right"),
+        (b"7", None, "Check base_url; if it is right, the API may have changed"),
+    ],
+    ids=["error", "no code", "too long", "not read"],
+)
+async def test_an_error_in_a_200_is_read_by_the_adapter(bank, wire, monkeypatch, body, code, hint):
+    """Whatever the shape of the API's errors is; one that the adapter reads no code of is none."""
+
+    def read_error(response):
+        data = response.json()
+        return ErrorDetail(data["name"], data.get("message"))
+
+    monkeypatch.setattr(bank, "read_error", read_error)
+    wire.outcome = Response(200, body=body)
+
+    with pytest.raises(MalformedResponseError) as caught:
+        await bank.fetch_balances(None)
+
+    assert caught.value.code == code
     assert hint in str(caught.value)
 
 
