@@ -80,8 +80,9 @@ def _references(label: str, provider: str, secrets: str) -> dict[str, tuple[str,
     """Return where the settings are that have to be given, or belong to the credentials, by name."""
     references: dict[str, tuple[str, str]] = {}
     for name, setting in settings_of(provider_class(provider)).items():
-        # The id of a key, for example, is no secret, but is given with it.
-        is_credential = setting.is_secret or (Secret in setting.types and not setting.takes_lists)
+        # The id of a key, for example, is no secret, but is given with it; a URL is not, though it may hold a token.
+        may_be_hidden = Secret in setting.types and not setting.takes_lists and name != "base_url"
+        is_credential = setting.is_secret or may_be_hidden
         if setting.is_required or is_credential:
             kind = secrets if setting.is_secret else "env"
             place = variable_name(label, name) if kind == "env" else re.sub(r"[/\\]", "_", f"{label}.{name}")

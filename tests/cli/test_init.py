@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from balancekit import load_config
+from balancekit import Secret, load_config
 from balancekit.config.schema import schema_uri
 from tests.support.plugins import install_plugin
 from tests.test_config import TokenProvider
@@ -115,6 +115,25 @@ def test_an_account_of_a_plug_in_has_the_settings_of_its_class(run, folder, monk
     text = (folder / "accounts.toml").read_text()
     assert tomllib.loads(text)["accounts"] == {"my bank": {"provider": "token", "token": {"env": "MY_BANK_TOKEN"}}}
     assert "# timeout = …" in text
+
+
+def test_the_url_of_an_account_is_a_comment_where_it_has_a_default(run, folder, monkeypatch, tmp_path_factory):
+    """It may be a reference, since a gateway may have a token in it, but nobody has to give one."""
+
+    class Bank(TokenProvider):
+        PRODUCTION = "https://bank.example"
+        secret_settings = frozenset({"token"})
+
+        def __init__(self, account, *, token: str | Secret, base_url: str | Secret = PRODUCTION) -> None:
+            super().__init__(account, token=token, base_url=base_url)
+
+    install_plugin(monkeypatch, tmp_path_factory.mktemp("plugin"), bank=Bank)
+
+    run("init", "--account", "shop=bank")
+
+    text = (folder / "accounts.toml").read_text()
+    assert tomllib.loads(text)["accounts"]["shop"] == {"provider": "bank", "token": {"env": "SHOP_TOKEN"}}
+    assert '# base_url = "https://bank.example"' in text
 
 
 @pytest.mark.parametrize(
