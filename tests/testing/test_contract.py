@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from balancekit import HttpProvider, MinorUnits, ReportedBalances, Request, Secret
+from balancekit import ErrorDetail, HttpProvider, MinorUnits, ReportedBalances, Request, Secret
 from balancekit.testing import ProviderContract, left_out, overrides
 from balancekit.testing.contract import MANDATORY
 from tests.support.pages import blocks
@@ -45,6 +45,19 @@ class Wallet(HttpProvider):
             ],
             reported_at=datetime.fromisoformat(data["time"]),
         )
+
+
+class Exchange(Wallet):
+    """An adapter whose API has codes of its own, errors in a shape of its own, and decimal texts."""
+
+    def read_response(self, response):
+        """Read both amounts of each wallet."""
+        return [self.balance(row["code"], row["total"], available=row["free"]) for row in response.entries("wallets")]
+
+    def read_error(self, response):
+        """Read the name and the reason."""
+        data = response.json()
+        return ErrorDetail(data["name"], data["reason"])
 
 
 class TestWallet(ProviderContract):
@@ -90,6 +103,26 @@ def documented_contract():
 
 
 TestDocumented = documented_contract()
+
+
+class TestExchange(ProviderContract):
+    """An adapter for which every code is a currency, and that reports what is available."""
+
+    secrets = ("token-0123456789",)
+    reports_available = True
+
+    def make_provider(self, account, base_url):
+        """Make an account."""
+        return Exchange(account, token=self.secrets[0], base_url=base_url)
+
+    def response_body(self, balances):
+        """Write both amounts of each balance."""
+        rows = [{"code": held.code, "total": held.plain, "free": f"{held.available:f}"} for held in balances]
+        return json.dumps({"wallets": rows}).encode()
+
+    def error_body(self, code, message):
+        """Write an error in a shape that is the API's own."""
+        return json.dumps({"name": code, "reason": message}).encode()
 
 
 def subclass(**attributes):

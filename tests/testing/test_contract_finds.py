@@ -122,6 +122,12 @@ def test_a_broken_adapter_fails_a_test(run, case):
         run(adapter, *rest)
 
 
+def test_a_missing_code_names_the_method_that_reads_it(run):
+    """An author need not search for it."""
+    with pytest.raises(AssertionError, match=r"define read_error\(response\)"):
+        run(broken.NoCode, "test_the_providers_code_and_words_are_in_the_error", 400)
+
+
 def test_the_page_lists_the_faults_and_what_finds_them():
     """It has what each adapter does, and the name of the test."""
     listed = {row["an adapter that"]: words(row["fails"])[0] for row in rows("docs/adapters.md", "an adapter that")}

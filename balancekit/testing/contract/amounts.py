@@ -92,9 +92,8 @@ class AmountTests(Harness):
 
     def test_a_currency_that_is_new_is_kept_or_refused(self) -> None:
         """It passes as it is; where its decimals are unknown, it is an error, never a guess."""
-        balance = Balance("NEWCOIN", Decimal("1.50"), AssetType.CRYPTO, LABEL, "contract", "NEWCOIN")
         if self.knows_all_currencies and self.decimals is None:
-            self._check_read(balance)
+            self._check_read(self._balance("NEWCOIN", Decimal("1.50")))
             return
         known = next(iter(self.currencies))
         before = self._read(self._some()[:1])

@@ -19,7 +19,7 @@ from balancekit.errors import (
     UnexpectedRedirectError,
 )
 from balancekit.http.messages import MAX_EXCERPT
-from balancekit.testing.contract.harness import LABEL, Harness, always, reported, with_status
+from balancekit.testing.contract.harness import LABEL, NO_CODE, Harness, always, reported, with_status
 
 _SHORT: Final = 0.1
 """The timeout of a request that hangs, in seconds."""
@@ -67,8 +67,8 @@ class ErrorTests(Harness):
 
         error = self._check_error(self._read(change=with_status(status, body)), ProviderError)
 
-        assert (error.status, error.code) == (status, "no_such_thing")
-        assert "There is no such thing here" in str(error)
+        assert (error.status, error.code) == (status, "no_such_thing"), NO_CODE
+        assert "There is no such thing here" in str(error), NO_CODE
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_the_time_to_come_back_is_kept(self, status: int) -> None:

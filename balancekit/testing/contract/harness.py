@@ -23,6 +23,9 @@ LABEL: Final = "contract-shop"
 PATIENCE: Final = 5.0
 """How many seconds a read may take that nothing delays."""
 
+NO_CODE: Final = "define read_error(response): it returns an ErrorDetail with the code and the message of error_body"
+"""What to do if the error of an account lacks the provider's code."""
+
 _MAX_SECONDS: Final = 60.0
 """After how many seconds a test fails that never ends."""
 

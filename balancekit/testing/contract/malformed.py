@@ -9,7 +9,7 @@ from balancekit.errors import MalformedResponseError, ProviderError, TransportEr
 from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
 from balancekit.testing.contract import documents
-from balancekit.testing.contract.harness import Harness, Read, in_place_of, reported, with_status
+from balancekit.testing.contract.harness import NO_CODE, Harness, Read, in_place_of, reported, with_status
 
 _MAX_DIGITS: Final = 100
 
@@ -79,13 +79,13 @@ class MalformedTests(Harness):
             self._check_malformed(before, body, index)
 
     def test_an_error_with_the_status_of_a_success_is_refused(self) -> None:
-        """The hint has the provider's own code, in the usual shapes."""
+        """The error has the provider's own code."""
         before = self._read()
 
         error = self._check_malformed(before, self.error_body("no_such_key", "The key is unknown"))
 
         if self.sends_json:
-            assert error.code == "no_such_key" or "no_such_key" in str(error)
+            assert error.code == "no_such_key" or "no_such_key" in str(error), NO_CODE
 
     def test_a_body_that_is_cut_is_refused(self) -> None:
         """Half of the balances are not the balances."""
