@@ -86,15 +86,16 @@ def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, cap
 def test_every_python_block_is_run():
     """A block is a program with its output, or defines something that a test uses; none is overlooked.
 
-    Those of docs/servers.md are run by tests/scenarios/test_servers.py, and the contract by
+    Those of docs/servers.md are run by tests/scenarios/test_servers.py, and the contracts by
     tests/testing/test_contract.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
-    assert len(PROGRAMS) == 33
+    assert len(PROGRAMS) == 34
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"close_with"},
         {"MyBankProvider"},
         {"TestMyBankProvider"},
+        {"TestMyExchangeProvider"},
         {"read_through"},
         {"make_aiohttp_app"},
         {"make_starlette_server"},
