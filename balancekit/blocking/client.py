@@ -1,22 +1,14 @@
-"""A client for code without an event loop: WSGI applications, tasks of Celery, Django in threads, scripts.
-
-    client = Client([CryptoprocessingProvider("shop", key=key, secret=secret)])
-    print(client.fetch(max_age=30).to_text())
-
-It is an `AggregateClient` in an event loop of its own, which runs in one daemon thread.
-"""
+"""The client for code without an event loop."""
 
 import asyncio
-import contextvars
-import os
-import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from balancekit.blocking.iteration import Iteration, close_source
+from balancekit.blocking.loop_thread import ClosedError, LoopThread, lock
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.known import AccountStatus
 from balancekit.client.retry import RetryPolicy
@@ -34,25 +26,7 @@ if TYPE_CHECKING:
     from balancekit.client.accounts import Outcome
     from balancekit.webhooks.events import RawHeaders, WebhookEvent
 
-__all__ = ["Client", "Iteration"]
 _T = TypeVar("_T")
-
-_CLOSE_TIMEOUT: Final = 2.0
-"""How many seconds closing waits for the thread: `AggregateClient.aclose` takes one, and a provider may never end."""
-
-
-class _ClosedError(RuntimeError):
-    """The client is closed."""
-
-    def __init__(self) -> None:
-        super().__init__("the client is closed")
-
-
-# Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
-# would release it.
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Client:
@@ -88,7 +62,7 @@ class Client:
         settle_delay: float = SETTLE_DELAY,
         clock: Clock | None = None,
     ) -> None:
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._closed = False
         self._client = AggregateClient(
             providers,
@@ -197,7 +171,7 @@ class Client:
 
         What other threads wait for fails, and iterations end.
         """
-        with _lock:
+        with lock:
             thread = self._thread
             if thread is not None:
                 thread.check_not_current()
@@ -207,7 +181,7 @@ class Client:
 
     def __enter__(self) -> Self:
         if self._closed:
-            raise _ClosedError
+            raise ClosedError
         return self
 
     def __exit__(
@@ -224,24 +198,24 @@ class Client:
 
     def _discard(self, source: object) -> None:
         """Close what is not used any more, unless that ended with its thread; does not wait, and starts no thread."""
-        with _lock:
+        with lock:
             thread = self._thread
             if thread is not None and thread.is_running:
-                asyncio.run_coroutine_threadsafe(_close(source), thread.loop)
+                asyncio.run_coroutine_threadsafe(close_source(source), thread.loop)
 
     def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Start a coroutine in the thread, in the context of the caller."""
         try:
-            with _lock:
+            with lock:
                 return asyncio.run_coroutine_threadsafe(coroutine, self._running_thread().loop)
         except RuntimeError:
             # It was not started. After a KeyboardInterrupt that is not known.
             coroutine.close()
             raise
 
-    def _running_thread(self) -> "_LoopThread":
+    def _running_thread(self) -> LoopThread:
         if self._closed:
-            raise _ClosedError
+            raise ClosedError
         thread = self._thread
         if thread is not None:
             thread.check_not_current()
@@ -249,7 +223,7 @@ class Client:
                 return thread
             # It may be ending.
             thread.stop()
-        thread = self._thread = _LoopThread(self._client)
+        thread = self._thread = LoopThread(self._client)
         # When the client is dropped, and at the end of the program.
         weakref.finalize(self, thread.stop)
         return thread
@@ -259,7 +233,7 @@ class Client:
         try:
             return future.result()
         except CancelledError:
-            raise _ClosedError from None
+            raise ClosedError from None
         finally:
             # For a thread that is interrupted while it waits. Otherwise the call has ended.
             future.cancel()
@@ -267,137 +241,5 @@ class Client:
             del future
 
 
-class Iteration(Iterator[_T], Generic[_T]):
-    """What `Client.stream` and `Client.watch` return: an iterator, and a context manager that closes it.
-
-    `close`, by any thread, ends it for a thread that waits as well.
-    """
-
-    def __init__(
-        self,
-        source: AsyncIterator[_T],
-        discard: Callable[[object], None],
-        wait: Callable[[Coroutine[Any, Any, Any]], Any],
-        *,
-        ends_with_client: bool,
-    ) -> None:
-        self._source = source
-        self._discard = discard
-        self._wait = wait
-        self._ends_with_client = ends_with_client
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._closed = False
-
-    def __next__(self) -> _T:
-        item: object = _END
-        if not self._closed:
-            try:
-                item = self._wait(self._next())
-            except _ClosedError:
-                if not self._ends_with_client:
-                    raise
-        if item is _END:
-            self._closed = True
-            raise StopIteration
-        return cast("_T", item)
-
-    def close(self) -> None:
-        """End it; closing twice is fine."""
-        if not self._closed:
-            self._closed = True
-            with suppress(_ClosedError):
-                self._wait(self._end())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if not self._closed:
-            # Any thread may find it unused, that of the event loop, too; so may the end of the program.
-            self._discard(self._source)
-
-    async def _next(self) -> object:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._waiting.add(task)
-        try:
-            return await anext(self._source, _END)
-        except asyncio.CancelledError:
-            if self._closed:
-                return _END
-            raise
-        finally:
-            self._waiting.discard(task)
-
-    async def _end(self) -> None:
-        for task in self._waiting:
-            task.cancel()
-        if self._waiting:
-            await asyncio.wait(self._waiting)
-        await _close(self._source)
-
-
-class _LoopThread:
-    """An event loop that runs in a daemon thread until `stop`; that closes the client first."""
-
-    def __init__(self, client: AggregateClient) -> None:
-        self._client = client
-        # No argument is the default here: it would make the loop that of the thread which is starting this one.
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        # Nothing of the caller's context may outlive its call.
-        self.loop = contextvars.Context().run(self._runner.get_loop)
-        self._stop = asyncio.Event()
-        self._accepts = True
-        self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit."""
-        return self._accepts and self._thread.is_alive()
-
-    def check_not_current(self) -> None:
-        """Raise RuntimeError in this thread."""
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("a call of the client in its own thread would wait for itself")
-
-    def stop(self) -> None:
-        """Close the client, and wait until the thread has ended, for a limited time; never for itself."""
-        with _lock:
-            if not self._thread.is_alive():
-                return
-            if self._accepts:
-                self._accepts = False
-                self.loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_CLOSE_TIMEOUT)
-
-    def _serve(self) -> None:
-        # An adapter may raise SystemExit, which ends the event loop and not the program.
-        with suppress(SystemExit), self._runner:
-            try:
-                self._runner.run(self._until_stopped())
-            finally:
-                with _lock:
-                    self._accepts = False
-                # Calls that have been passed on by now begin, so that the runner cancels them.
-                self._runner.run(asyncio.sleep(0))
-
-    async def _until_stopped(self) -> None:
-        await self._stop.wait()
-        await self._client.aclose()
-
-
-_END: Final = object()
-
-
 async def _call(function: Callable[[], _T]) -> _T:
     return function()
-
-
-async def _close(source: object) -> None:
-    await cast("Watch", source).aclose()
