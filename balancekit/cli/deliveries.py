@@ -16,14 +16,14 @@ from balancekit.http.messages import check_base_url
 from balancekit.http.secret import Secret
 from balancekit.providers.getmany import load_signing_key
 from balancekit.sandbox import Holding, Tamper
-from balancekit.sandbox.webhooks import Event, Message
+from balancekit.sandbox.webhooks import Event, SignedWebhook
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _TIMEOUT: Final = 15.0
 _NOTHING: Final = {"value": "0", "code": "USDC", "decimals": 6, "chain": "ethereum"}
-_Sign = Callable[[Event, "Tamper | None"], Message]
+_Sign = Callable[[Event, "Tamper | None"], SignedWebhook]
 
 
 @attrs.frozen

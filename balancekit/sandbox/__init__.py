@@ -14,7 +14,7 @@ from balancekit.sandbox.faults import Fault
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
 from balancekit.sandbox.server import Sandbox
-from balancekit.sandbox.webhooks import Tamper
+from balancekit.sandbox.webhooks import SignedWebhook, Tamper
 
 __all__ = [
     "Attempt",
@@ -25,5 +25,6 @@ __all__ = [
     "ReceivedRequest",
     "Sandbox",
     "SandboxAccount",
+    "SignedWebhook",
     "Tamper",
 ]

@@ -10,7 +10,7 @@ from yarl import URL
 
 from balancekit.http.messages import is_loopback
 from balancekit.sandbox.holdings import Holding, as_list
-from balancekit.sandbox.webhooks import Event, Message, Tamper
+from balancekit.sandbox.webhooks import Event, SignedWebhook, Tamper
 
 
 def _check_webhook_url(_: object, __: object, url: str | None) -> None:
@@ -62,7 +62,7 @@ class SandboxAccount(abc.ABC):
         """
 
     @abc.abstractmethod
-    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:
+    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> SignedWebhook:
         """Write and sign the provider's webhook for an event, sent at `now` in Unix seconds."""
 
     @property

@@ -24,7 +24,7 @@ from balancekit.sandbox.cryptoprocessing_webhooks import (
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
 from balancekit.sandbox.responses import CredentialsError, SandboxResponse
-from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, Message, Tamper
+from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, SignedWebhook, Tamper
 
 _BASE: Final = "/api/v2"
 
@@ -64,7 +64,7 @@ class CryptoprocessingAccount(SandboxAccount):
         """The keyword arguments of the adapter's constructor; RuntimeError as long as the port is not known."""
         return {"key": self.key, "secret": self.secret, "base_url": f"{self._address()}{_BASE}"}
 
-    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:  # noqa: ARG002 - callbacks have no time
+    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> SignedWebhook:  # noqa: ARG002 - callbacks have no time
         """Write and sign a callback."""
         return write_callback(event, key=self.key, secret=self.secret, tamper=tamper)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from multidict import CIMultiDict
 
-from balancekit.sandbox.webhooks import Event, Message, Tamper, finish, tamper_body
+from balancekit.sandbox.webhooks import Event, SignedWebhook, Tamper, finish, tamper_body
 
 KEY_HEADER: Final = "X-Processing-Key"
 SIGNATURE_HEADER: Final = "X-Processing-Signature"
@@ -25,7 +25,7 @@ def sign_body(secret: str, body: bytes) -> str:
     return hmac.digest(secret.encode(), body, hashlib.sha512).hex()
 
 
-def write_callback(event: Event, *, key: str, secret: str, tamper: Tamper | None = None) -> Message:
+def write_callback(event: Event, *, key: str, secret: str, tamper: Tamper | None = None) -> SignedWebhook:
     """Write and sign the callback for an event."""
     body = tamper_body(_body(event), tamper)
     headers = CIMultiDict({KEY_HEADER: key})

@@ -11,9 +11,10 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from balancekit.sandbox.accounts import SandboxAccount
+from balancekit.sandbox.event_loop import SandboxLoop
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import LOG_LENGTH
-from balancekit.sandbox.webhooks import Event, Message, Tamper
+from balancekit.sandbox.webhooks import Event, SignedWebhook, Tamper
 
 
 @attrs.frozen(kw_only=True)
@@ -39,8 +40,14 @@ class WebhookSender:
     """Delivers the webhooks of a sandbox while it is started."""
 
     def __init__(
-        self, *, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]], timeout: float
+        self,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        timeout: float,
+        loop: SandboxLoop,
     ) -> None:
+        self.loop = loop
         self.clock = clock
         self.sleep = sleep
         self.log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
@@ -110,7 +117,7 @@ class WebhookSender:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def post(self, url: str, message: Message) -> int:
+    async def post(self, url: str, message: SignedWebhook) -> int:
         """Send a message and return the status of the response; the body is not read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -179,12 +186,22 @@ class Delivery:
         RuntimeError if the sandbox is not started or the account has no `webhook_url`.
         """
         self._sender.check(self._account)
+        await self._sender.loop.call(self._send)
+
+    async def done(self) -> bool:
+        """Wait until every copy that was sent is accepted, given up or cancelled; return `accepted`."""
+        return await self._sender.loop.call(self._done)
+
+    def sign(self, at: float) -> SignedWebhook:
+        """Return what an attempt at that moment, in Unix seconds, sends."""
+        return self._account.write_webhook(self._event, now=int(at), tamper=self._tamper)
+
+    async def _send(self) -> None:
         # All are started before any is awaited, so that the sandbox cannot close in between.
         for attempted in [self._start() for _ in range(self._copies)]:
             await attempted.wait()
 
-    async def done(self) -> bool:
-        """Wait until every copy that was sent is accepted, given up or cancelled; return `accepted`."""
+    async def _done(self) -> bool:
         while pending := [run for run in self._runs if not run.done()]:
             await asyncio.wait(pending)
         for run in self._runs:
@@ -217,7 +234,7 @@ class Delivery:
         if url is None:
             return False
         at = self._sender.clock()
-        message = self._account.write_webhook(self._event, now=int(at), tamper=self._tamper)
+        message = self.sign(at)
         status, error = None, None
         try:
             status = await self._sender.post(url, message)

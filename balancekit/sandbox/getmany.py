@@ -25,7 +25,7 @@ from balancekit.sandbox.getmany_webhooks import COMPLETED, PENDING, RETRY_DELAYS
 from balancekit.sandbox.holdings import Holding
 from balancekit.sandbox.request_log import ReceivedRequest
 from balancekit.sandbox.responses import CredentialsError, SandboxResponse
-from balancekit.sandbox.webhooks import Event, GetManyTamper, Message, Tamper
+from balancekit.sandbox.webhooks import Event, GetManyTamper, SignedWebhook, Tamper
 
 _WINDOW: Final = 300
 """Assumed: how many seconds a timestamp may be off, either way."""
@@ -93,7 +93,7 @@ class GetManyAccount(SandboxAccount):
         """The public key that verifies its webhooks."""
         return encode_public_key(self._webhook_signing_key)
 
-    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> Message:
+    def write_webhook(self, event: Event, *, now: int, tamper: Tamper | None = None) -> SignedWebhook:
         """Write and sign a webhook."""
         return write_webhook(event, _amount(event.moved), now=now, key=self._webhook_signing_key, tamper=tamper)
 

@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from multidict import CIMultiDict
 
-from balancekit.sandbox.webhooks import Event, Message, Tamper, finish, tamper_body
+from balancekit.sandbox.webhooks import Event, SignedWebhook, Tamper, finish, tamper_body
 
 PENDING: Final = "PENDING"
 COMPLETED: Final = "COMPLETED"
@@ -41,7 +41,7 @@ def sign_webhook(key: Ed25519PrivateKey, event_id: str, timestamp: str, body: by
 
 def write_webhook(
     event: Event, amount: Mapping[str, object], *, now: int, key: Ed25519PrivateKey, tamper: Tamper | None = None
-) -> Message:
+) -> SignedWebhook:
     """Write and sign the webhook for an event; `now` is the time of the attempt, so every retry is signed anew."""
     body = tamper_body(_body(event, amount), tamper)
     timestamp = str(now + {"timestamp-old": -_TAMPERED_AGE, "timestamp-future": _TAMPERED_AGE}.get(tamper or "", 0))

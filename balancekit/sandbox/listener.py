@@ -11,6 +11,7 @@ from yarl import URL
 
 from balancekit.http.messages import is_loopback
 from balancekit.sandbox.certificates import Authority
+from balancekit.sandbox.event_loop import SandboxLoop
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
 """Seconds, since aiohttp takes zero for no limit; every request that was being handled is cancelled by then."""
@@ -29,6 +30,7 @@ class Listener:
         host: str,
         port: int,
         authority: Authority | None,
+        loop: SandboxLoop,
     ) -> None:
         if not is_loopback(host):
             raise ValueError(f"the sandbox serves loopback addresses only, not {host!r}")
@@ -36,6 +38,7 @@ class Listener:
         self._host = host
         self._port = port
         self._authority = authority
+        self._loop = loop
         self._runner: web.ServerRunner | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -72,11 +75,11 @@ class Listener:
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncGenerator[None, None]:
         """Refuse connections until the block ends."""
-        await self.stop()
+        await self._loop.call(self.stop)
         try:
             yield
         finally:
-            await self.start()
+            await self._loop.call(self.start)
 
     @contextlib.asynccontextmanager
     async def not_reading(self) -> AsyncGenerator[None, None]:

@@ -50,7 +50,8 @@ class RequestLog:
     @property
     def entries(self) -> tuple[ReceivedRequest, ...]:
         """The requests that are kept, oldest first."""
-        return tuple(self._entries.values())
+        # Of a copy, which is made in one step: other threads ask while requests arrive.
+        return tuple(self._entries.copy().values())
 
     def add(self, request: ReceivedRequest) -> int:
         """Add a request and return its number in the log."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from decimal import Decimal
 from email.utils import formatdate
 from types import TracebackType
@@ -17,6 +17,7 @@ from balancekit.sandbox.apis import Api, NotFoundApi
 from balancekit.sandbox.certificates import Authority, Certificate
 from balancekit.sandbox.cryptoprocessing import CryptoprocessingAccount, CryptoprocessingApi
 from balancekit.sandbox.deliveries import Delivery, WebhookSender
+from balancekit.sandbox.event_loop import SandboxLoop, loop_in_thread
 from balancekit.sandbox.fault_injection import FaultInjector, apply_fault, reset_connection, to_aiohttp
 from balancekit.sandbox.faults import Fault
 from balancekit.sandbox.getmany import GatewayAccount, GetManyApi, SignedAccount, new_signing_key
@@ -24,7 +25,7 @@ from balancekit.sandbox.holdings import Holdings
 from balancekit.sandbox.listener import Listener
 from balancekit.sandbox.request_log import ReceivedRequest, RequestLog
 from balancekit.sandbox.responses import SandboxResponse
-from balancekit.sandbox.webhooks import Tamper
+from balancekit.sandbox.webhooks import SignedWebhook, Tamper
 
 if TYPE_CHECKING:
     import ssl
@@ -35,11 +36,12 @@ _Account = TypeVar("_Account", bound=SandboxAccount)
 class Sandbox:
     """A server on loopback that simulates both provider APIs, for tests, demos and trying things out.
 
-    It is started by `async with` or `start`. Accounts, holdings and faults can be set at any time, before the start
-    too. `port` 0 means any that is free; `clock` gives Unix seconds, for the age of timestamps and the `Date` of
-    responses and of webhooks; clients allow for one that is up to a day off. With a `certificate` it speaks TLS.
-    `sleep` waits for so many seconds before a webhook is sent again, and `webhook_timeout` is how many seconds a
-    receiver has to respond. Raises ValueError for a host that is not loopback.
+    It is started by `async with` or `start`, or in a thread of its own by `with`; any thread and any event loop may use
+    it. Accounts, holdings and faults can be set at any time, before the start too. `port` 0 means any that is free;
+    `clock` gives Unix seconds, for the age of timestamps and the `Date` of responses and of webhooks; clients allow for
+    one that is up to a day off. With a `certificate` it speaks TLS. `sleep` waits for so many seconds before a webhook
+    is sent again, and `webhook_timeout` is how many seconds a receiver has to respond. Raises ValueError for a host
+    that is not loopback.
     """
 
     def __init__(
@@ -54,14 +56,16 @@ class Sandbox:
     ) -> None:
         self._clock = clock
         self._authority = None if certificate is None else Authority(certificate)
-        self._listener = Listener(self._serve, host=host, port=port, authority=self._authority)
+        self._loop = SandboxLoop()
+        self._thread = ExitStack()
+        self._listener = Listener(self._serve, host=host, port=port, authority=self._authority, loop=self._loop)
         self._cryptoprocessing = CryptoprocessingApi()
         self._getmany = GetManyApi()
         self._apis: tuple[Api, ...] = (self._cryptoprocessing, self._getmany, NotFoundApi())
         self._accounts: dict[str, SandboxAccount] = {}
         self._faults = FaultInjector()
         self._log = RequestLog()
-        self._webhooks = WebhookSender(clock=clock, sleep=sleep, timeout=webhook_timeout)
+        self._webhooks = WebhookSender(clock=clock, sleep=sleep, timeout=webhook_timeout, loop=self._loop)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -72,16 +76,36 @@ class Sandbox:
     ) -> None:
         await self.aclose()
 
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            loop = stack.enter_context(loop_in_thread())
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self.aclose(), loop).result())
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.close()
+
     async def start(self) -> None:
         """Begin to listen: RuntimeError if it does already, OSError if the port is not available.
 
         After `aclose` it can be started again, on the same port, as a provider comes back after an outage.
         """
+        await self._loop.call(self._start)
+
+    async def _start(self) -> None:
         await self._listener.start()
         self._webhooks.start()
+        self._loop.set_running()
 
     async def aclose(self) -> None:
         """Stop at once: requests, hanging ones too, and deliveries are cancelled. Closing twice does nothing."""
+        await self._loop.call(self._aclose)
+
+    async def _aclose(self) -> None:
         try:
             await self._webhooks.aclose()
         finally:
@@ -266,6 +290,37 @@ class Sandbox:
             send=send,
         )
         return await self._webhooks.dispatch(delivery, send=send)
+
+    def write_webhook(
+        self,
+        account: str | SandboxAccount,
+        currency: str,
+        amount: str | int | Decimal,
+        *,
+        settled: bool = True,
+        chain: str | None = None,
+        transaction: int | None = None,
+        tamper: Tamper | None = None,
+    ) -> SignedWebhook:
+        """Settle an amount as `settle` does, and return the webhook, signed now, to deliver without a socket.
+
+        Its `headers` and `body` are for `AggregateClient.handle_webhook`, or for a framework's test client. With
+        `settled=False` it is that of a pending transaction, as from `announce`. The arguments, and what it raises, are
+        those of `settle`.
+        """
+        found = self._account(account)
+        delivery = self._webhooks.prepare(
+            found,
+            found.movement(currency, amount, chain=chain),
+            status=found.settled_status if settled else found.pending_status,
+            transaction=transaction,
+            copies=1,
+            tamper=tamper,
+            send=False,
+        )
+        if settled:
+            found.add(currency, amount, chain=chain)
+        return delivery.sign(self._clock())
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:

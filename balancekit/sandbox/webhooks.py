@@ -59,7 +59,7 @@ class Event:
 
 
 @attrs.frozen
-class Message:
+class SignedWebhook:
     """The headers and body of one delivery; the repr omits both, since the signature of a known body is a secret."""
 
     headers: CIMultiDictProxy[str] = attrs.field(repr=False)
@@ -71,7 +71,7 @@ def tamper_body(body: bytes, tamper: Tamper | None) -> bytes:
     return b"this is not JSON" if tamper == "not-json" else body
 
 
-def finish(headers: CIMultiDict[str], body: bytes, *, signature_header: str, tamper: Tamper | None) -> Message:
+def finish(headers: CIMultiDict[str], body: bytes, *, signature_header: str, tamper: Tamper | None) -> SignedWebhook:
     """Build the message from signed headers and body, after the tampers that every signed webhook can have."""
     headers["Content-Type"] = "application/json"
     if tamper == "signature-missing":
@@ -85,4 +85,4 @@ def finish(headers: CIMultiDict[str], body: bytes, *, signature_header: str, tam
         body = b'{"changed":true,' + body.removeprefix(b"{")
     elif tamper == "body-truncated":
         body = body[: len(body) // 2]
-    return Message(CIMultiDictProxy(headers), body)
+    return SignedWebhook(CIMultiDictProxy(headers), body)

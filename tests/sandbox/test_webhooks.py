@@ -1,5 +1,6 @@
 """Webhooks of both providers, genuine and tampered with, as the adapters verify them."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -110,3 +111,54 @@ async def test_a_tamper_must_fit_the_provider(sandbox, add, provider, tamper):
         await sandbox.settle(account, "BTC", "1", tamper=tamper)
 
     assert (account.holdings, sandbox.deliveries) == ((), ())
+
+
+@pytest.mark.parametrize(("settled", "held"), [(True, "1.25"), (False, "1")])
+@pytest.mark.parametrize("provider", ADAPTERS)
+async def test_a_webhook_can_be_written_without_being_sent(sandbox, provider, settled, held):
+    """It is genuine, the account holds what was settled, and nothing is delivered."""
+    account = getattr(sandbox, f"add_{provider}")("shop", {"BTC": "1"})
+
+    webhook = sandbox.write_webhook("shop", "BTC", "0.25", settled=settled)
+
+    adapter = ADAPTERS[provider](account.label, **account.settings)
+    assert adapter.verify_webhook(webhook.headers, webhook.body, now=NOW).settled is settled
+    assert (account.holdings[0].plain, sandbox.deliveries) == (held, ())
+    assert webhook.body.decode() not in repr(webhook)
+
+
+@pytest.mark.parametrize(("provider", "tamper"), [("cryptoprocessing", "wrong-key"), ("getmany", "timestamp-old")])
+async def test_a_webhook_that_is_written_may_be_forged(sandbox, provider, tamper):
+    """In the ways in which one that is sent may be."""
+    account = getattr(sandbox, f"add_{provider}")("shop", {"BTC": "1"})
+    adapter = ADAPTERS[provider](account.label, **account.settings)
+
+    webhook = sandbox.write_webhook(account, "BTC", "0.25", tamper=tamper)
+
+    with pytest.raises(WebhookVerificationError, match=REASONS[provider][tamper]):
+        adapter.verify_webhook(webhook.headers, webhook.body, now=NOW)
+
+
+async def test_a_transaction_that_was_written_may_be_settled_later(sandbox):
+    """Both events have the number of the transaction."""
+    sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+
+    pending, settled = (
+        sandbox.write_webhook("shop", "BTC", "1", settled=settled, transaction=7) for settled in (False, True)
+    )
+
+    assert [json.loads(each.body)["id"] for each in (pending, settled)] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("label", "tamper", "reason"),
+    [("none", None, "no account is labelled 'none'"), ("shop", "id-missing", "tamper must be one of")],
+)
+async def test_a_webhook_that_cannot_be_written_changes_nothing(sandbox, label, tamper, reason):
+    """It raises what `settle` raises."""
+    account = sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
+
+    with pytest.raises(ValueError, match=reason):
+        sandbox.write_webhook(label, "BTC", "1", tamper=tamper)
+
+    assert account.holdings[0].plain == "1"
