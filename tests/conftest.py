@@ -4,9 +4,8 @@ import asyncio
 import os
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +29,8 @@ settings.register_profile("balancekit", deadline=None)
 settings.load_profile("balancekit")
 
 TESTS = Path(__file__).parent
+pytest_plugins = ["balancekit.testing.pytest_plugin", "pytester"]
+
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -107,35 +108,9 @@ def everything_shown_by() -> Callable[[BaseException], str]:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Start a sandbox on loopback, in the test's own loop."""
-    async with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop in a thread, for what goes on beside programs with a loop of their own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture
-def sandbox_in_thread(loop_in_thread: asyncio.AbstractEventLoop) -> Iterator[Sandbox]:
-    """Start a sandbox in a loop of its own, for programs with a loop of their own."""
-    running = Sandbox()
-    try:
-        asyncio.run_coroutine_threadsafe(running.start(), loop_in_thread).result()
-        yield running
-    finally:
-        asyncio.run_coroutine_threadsafe(running.aclose(), loop_in_thread).result()
+def sandbox(balancekit_sandbox: Sandbox) -> Sandbox:
+    """Give the sandbox that the plugin for others' tests has."""
+    return balancekit_sandbox
 
 
 @pytest.hookimpl(wrapper=True)

@@ -36,9 +36,9 @@ def getmany(account):
 
 
 @pytest.fixture
-def till(sandbox_in_thread):
+def till(sandbox):
     """Return an account of the sandbox."""
-    return sandbox_in_thread.add_getmany("till", {"USDC": "12.5"})
+    return sandbox.add_getmany("till", {"USDC": "12.5"})
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_fetch_waits_for_the_result(client):
     assert str(client.fetch(["till"], max_age=60)["usdc"].amount) == "12.5"
 
 
-def test_what_is_known_is_shown_without_a_request(client, sandbox_in_thread):
+def test_what_is_known_is_shown_without_a_request(client, sandbox):
     """`latest` and `status` do not ask."""
     assert not client.latest().complete
     client.fetch()
@@ -105,12 +105,12 @@ def test_what_is_known_is_shown_without_a_request(client, sandbox_in_thread):
     assert client.latest().complete
     assert client.status()["till"].up
     assert client.accounts == ("till",)
-    assert len(sandbox_in_thread.requests) == 1
+    assert len(sandbox.requests) == 1
 
 
-def test_a_stream_gives_each_outcome(client, till, sandbox_in_thread):
+def test_a_stream_gives_each_outcome(client, till, sandbox):
     """It is an iterator."""
-    client.add(getmany(sandbox_in_thread.add_getmany("desk", {"USDC": "1"})))
+    client.add(getmany(sandbox.add_getmany("desk", {"USDC": "1"})))
 
     assert {outcome.account for outcome in client.stream()} == {"till", "desk"}
 
@@ -223,9 +223,9 @@ def test_a_webhook_that_is_rejected_raises(client):
         client.handle_webhook("till", {}, b"{}")
 
 
-def test_accounts_are_added_and_removed(client, sandbox_in_thread):
+def test_accounts_are_added_and_removed(client, sandbox):
     """A fetch of all reads those that are there."""
-    client.add(getmany(sandbox_in_thread.add_getmany("desk", {"USDC": "1"})))
+    client.add(getmany(sandbox.add_getmany("desk", {"USDC": "1"})))
     assert str(client.fetch().amount("USDC")) == "13.5"
 
     client.remove("till")
@@ -233,9 +233,9 @@ def test_accounts_are_added_and_removed(client, sandbox_in_thread):
     assert str(client.fetch().amount("USDC")) == "1"
 
 
-def test_sixteen_threads_share_one_client(sandbox_in_thread):
+def test_sixteen_threads_share_one_client(sandbox):
     """They share requests as well, if they accept a snapshot; none gets the result of another."""
-    accounts = [sandbox_in_thread.add_cryptoprocessing(f"shop-{n}", {"BTC": str(n + 1)}) for n in range(4)]
+    accounts = [sandbox.add_cryptoprocessing(f"shop-{n}", {"BTC": str(n + 1)}) for n in range(4)]
     barrier = threading.Barrier(16)
 
     def call(number):
@@ -252,7 +252,7 @@ def test_sixteen_threads_share_one_client(sandbox_in_thread):
         results = set().union(*pool.map(call, range(16)))
 
     assert results == {(n, str(n)) for n in range(1, 5)}
-    assert len(sandbox_in_thread.requests) == 4
+    assert len(sandbox.requests) == 4
 
 
 def test_event_loops_beside_it_are_left_alone(client, till):
@@ -289,9 +289,9 @@ def test_a_request_runs_in_its_callers_context(client):
     assert seen == {"alice": "alice", "bob": "bob"}
 
 
-def test_an_error_is_raised_where_the_call_was_made(client, sandbox_in_thread):
+def test_an_error_is_raised_where_the_call_was_made(client, sandbox):
     """Its traceback leads from the caller's line to where it was raised, and each caller has its own."""
-    sandbox_in_thread.fail("till", Fault(status=403), times=2)
+    sandbox.fail("till", Fault(status=403), times=2)
 
     errors = []
     for _ in range(2):

@@ -49,10 +49,10 @@ COMMANDS = [
 
 
 @pytest.fixture
-def first_programs_accounts(monkeypatch, sandbox_in_thread):
+def first_programs_accounts(monkeypatch, sandbox):
     """Put accounts with what the README shows behind the default base URLs, and their keys into the environment."""
-    shop = sandbox_in_thread.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000", "ETH": "0"})
-    treasury = sandbox_in_thread.add_getmany("treasury", {"BTC": "1.50000000"})
+    shop = sandbox.add_cryptoprocessing("shop-eu", {"BTC": "0.04", "EUR": "10000", "ETH": "0"})
+    treasury = sandbox.add_getmany("treasury", {"BTC": "1.50000000"})
     for kind, account in ((CryptoprocessingProvider, shop), (GetManyProvider, treasury)):
         monkeypatch.setitem(inspect.unwrap(kind.__init__).__kwdefaults__, "base_url", account.settings["base_url"])
     monkeypatch.setenv("SHOP_EU_KEY", shop.settings["key"])
@@ -62,9 +62,9 @@ def first_programs_accounts(monkeypatch, sandbox_in_thread):
 
 
 @pytest.fixture
-def invented_accounts(monkeypatch, tmp_path, sandbox_in_thread):
+def invented_accounts(monkeypatch, tmp_path, sandbox):
     """Write what `balancekit sandbox --write invented` does, into the folder in which the program runs."""
-    write_settings(tmp_path / "invented", add_example_accounts(sandbox_in_thread))
+    write_settings(tmp_path / "invented", add_example_accounts(sandbox))
     monkeypatch.chdir(tmp_path)
 
 
@@ -86,8 +86,8 @@ def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, cap
 def test_every_python_block_is_run():
     """A block is a program with its output, or defines something that a test uses; none is overlooked.
 
-    Those of docs/servers.md are run by tests/scenarios/test_servers.py, and the contracts by
-    tests/testing/test_contract.py.
+    Those of docs/servers.md are run by tests/scenarios/test_servers.py, the contracts by
+    tests/testing/test_contract.py, and the tests with fixtures by tests/testing/test_pytest_plugin.py.
     """
     assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
     assert len(PROGRAMS) == 34
@@ -101,6 +101,8 @@ def test_every_python_block_is_run():
         {"make_starlette_server"},
         {"stop_watching_at_signals"},
         {"health"},
+        set(),  # the line that loads the fixtures
+        {"test_a_script_reads_the_till", "test_a_service_asks_once_a_minute_or_after_a_payment"},
         {"warning"},
         {"test_a_low_balance_is_no_outage", "low_then_enough_then_unknown"},
         {"value_in_euro"},

@@ -20,10 +20,10 @@ ENVIRON = {name: value for name, value in os.environ.items() if not name.startsw
 
 
 @pytest.fixture
-def stand_in(sandbox_in_thread):
+def stand_in(sandbox):
     """Start a sandbox with the accounts of the demo, in a loop of its own thread."""
-    add_example_accounts(sandbox_in_thread)
-    return sandbox_in_thread
+    add_example_accounts(sandbox)
+    return sandbox
 
 
 @pytest.fixture

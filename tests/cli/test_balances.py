@@ -202,11 +202,11 @@ def test_aliases_are_applied(run, accounts_toml):
     assert "USDC" in result.stdout
 
 
-def test_the_table_of_a_brand_is_applied_to_its_accounts(run, sandbox_in_thread, tmp_path):
+def test_the_table_of_a_brand_is_applied_to_its_accounts(run, sandbox, tmp_path):
     """Its codes are counted as one currency, and those of another account stay apart."""
-    sandbox_in_thread.add_cryptoprocessing("shop", {"USDTE": "1", "USDTT": "2"})
-    sandbox_in_thread.add_getmany("till", {"USDTE": "5"})
-    path = write_settings(tmp_path, sandbox_in_thread.accounts)
+    sandbox.add_cryptoprocessing("shop", {"USDTE": "1", "USDTT": "2"})
+    sandbox.add_getmany("till", {"USDTE": "5"})
+    path = write_settings(tmp_path, sandbox.accounts)
     with path.open("a") as file:
         file.write('[providers.cryptoprocessing]\nbrand = "coinspaid"\n')
 
@@ -312,13 +312,13 @@ def test_no_secret_is_in_any_output(run, accounts_toml, wrong_secret, stand_in, 
 
 
 @pytest.fixture
-def same_balance(sandbox_in_thread, tmp_path):
+def same_balance(sandbox, tmp_path):
     """Have two accounts list a balance with the same id, and return the path of their settings."""
     body = '{"data":[{"id":"b-1","balance":{"value":"150","code":"USDC","decimals":2,"chain":"base"}}]}'
     for label in ("treasury", "again"):
-        sandbox_in_thread.add_getmany(label)
-        sandbox_in_thread.fail(label, Fault(body=body))
-    return write_settings(tmp_path / "settings", sandbox_in_thread.accounts)
+        sandbox.add_getmany(label)
+        sandbox.fail(label, Fault(body=body))
+    return write_settings(tmp_path / "settings", sandbox.accounts)
 
 
 def test_a_balance_that_two_accounts_list_is_counted_once(run, same_balance):
@@ -390,13 +390,13 @@ UNKNOWN = {"currency": "MNT", "type": "unheard of", "balance": "3"}
 
 
 @pytest.mark.parametrize("zero", [{"type": "crypto"}, {"type": "fiat"}], ids=str)
-def test_json_without_zeros_can_be_read_back(run, sandbox_in_thread, tmp_path, zero):
+def test_json_without_zeros_can_be_read_back(run, sandbox, tmp_path, zero):
     """A zero that keeps two types of asset apart stays in it."""
     kinds = [{"type": "fiat"}, {"type": "crypto"}]
     held = [{"currency": "MNT", "balance": "0" if kind == zero else "5", **kind} for kind in kinds]
-    sandbox_in_thread.add_cryptoprocessing("shop")
-    sandbox_in_thread.fail("shop", Fault(body=json.dumps({"data": [*held, UNKNOWN]})))
-    path = write_settings(tmp_path, sandbox_in_thread.accounts)
+    sandbox.add_cryptoprocessing("shop")
+    sandbox.fail("shop", Fault(body=json.dumps({"data": [*held, UNKNOWN]})))
+    path = write_settings(tmp_path, sandbox.accounts)
 
     result = run("balances", "--config", path, "--format", "json")
 

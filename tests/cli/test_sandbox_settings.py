@@ -12,11 +12,11 @@ from balancekit.config import load_config
 
 
 @pytest.fixture
-def accounts(sandbox_in_thread):
+def accounts(sandbox):
     """Add two accounts with known credentials; the first has a label that is no name of a variable."""
-    sandbox_in_thread.add_cryptoprocessing("shop-eu", key="pk_1", secret="it's")
-    sandbox_in_thread.add_getmany("treasury", signed=False)
-    return sandbox_in_thread.accounts
+    sandbox.add_cryptoprocessing("shop-eu", key="pk_1", secret="it's")
+    sandbox.add_getmany("treasury", signed=False)
+    return sandbox.accounts
 
 
 def test_printed_settings_can_be_loaded(accounts, tmp_path):

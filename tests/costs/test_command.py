@@ -91,9 +91,9 @@ def test_a_response_is_read_and_merged_without_cattrs(body):
         ("table", {"aiohttp", "rich"}, {"cattrs", "cryptography", "balancekit.sandbox"}),
     ],
 )
-def test_a_command_imports_what_it_needs(sandbox_in_thread, tmp_path, form, needed, left_alone):
+def test_a_command_imports_what_it_needs(sandbox, tmp_path, form, needed, left_alone):
     """Tables need rich, and only an account that signs with Ed25519 needs cryptography."""
-    path = write_settings(tmp_path, [sandbox_in_thread.add_cryptoprocessing("shop", {"BTC": "1"})])
+    path = write_settings(tmp_path, [sandbox.add_cryptoprocessing("shop", {"BTC": "1"})])
 
     imported = imported_by(run_by("balances", "--config", path, "--format", form))
 

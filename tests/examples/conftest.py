@@ -8,10 +8,10 @@ from tests.support.hosts import Accounts
 
 
 @pytest.fixture
-def accounts(sandbox_in_thread, loop_in_thread, caplog, capfd):
+def accounts(sandbox, caplog, capfd):
     """Give three accounts, one of them down and one hung; afterwards neither logs nor output may hold a key."""
     caplog.set_level(logging.DEBUG)
-    accounts = Accounts(sandbox_in_thread, loop_in_thread)
+    accounts = Accounts(sandbox)
     yield accounts
     shown = caplog.text + "".join(capfd.readouterr())
     assert [secret for secret in accounts.secrets() if secret in shown] == []

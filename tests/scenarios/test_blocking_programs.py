@@ -8,9 +8,9 @@ import pytest
 
 
 @pytest.fixture
-def till(sandbox_in_thread):
+def till(sandbox):
     """Return an account of the sandbox."""
-    return sandbox_in_thread.add_getmany("till", {"USDC": "12.5"})
+    return sandbox.add_getmany("till", {"USDC": "12.5"})
 
 
 def run_program(code, *arguments):

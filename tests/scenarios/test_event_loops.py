@@ -51,16 +51,16 @@ LOOPS = [
 
 
 @pytest.fixture
-def till(sandbox_in_thread):
+def till(sandbox):
     """Return an account of the sandbox."""
-    return sandbox_in_thread.add_getmany("till", {"USDC": "12.5"})
+    return sandbox.add_getmany("till", {"USDC": "12.5"})
 
 
 @pytest.fixture
-def hung(sandbox_in_thread):
+def hung(sandbox):
     """Return an account that never responds."""
-    account = sandbox_in_thread.add_getmany("hung", {"USDC": "1"})
-    sandbox_in_thread.fail("hung", Fault(hang=True), times=100)
+    account = sandbox.add_getmany("hung", {"USDC": "1"})
+    sandbox.fail("hung", Fault(hang=True), times=100)
     return account
 
 
@@ -242,13 +242,13 @@ def test_a_second_look_that_one_loop_did_not_come_to_is_taken_in_the_next():
 
 
 @pytest.mark.parametrize("settings", [{"timeout": 0.3}, {"deadline": 0.3}])
-def test_responses_that_arrive_while_the_loop_is_blocked_count(settings, make_client, till, sandbox_in_thread):
+def test_responses_that_arrive_while_the_loop_is_blocked_count(settings, make_client, till, sandbox):
     """Neither the timeout of the attempt nor the deadline of the call ends a read whose response is there."""
 
     async def main():
         async with make_client(till, **settings) as client:
             assert (await client.fetch()).complete
-            sandbox_in_thread.fail("till", Fault(delay=0.1))
+            sandbox.fail("till", Fault(delay=0.1))
             call = asyncio.create_task(client.fetch())
             await asyncio.wait([call], timeout=0.01)
             time.sleep(0.6)  # noqa: ASYNC251 - this is what is tested

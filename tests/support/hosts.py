@@ -21,8 +21,8 @@ class Accounts:
 
     aliases, client_settings = {}, QUICK
 
-    def __init__(self, sandbox, loop):
-        self.sandbox, self._loop = sandbox, loop
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
         self.shop = sandbox.add_cryptoprocessing("shop", {"BTC": "0.5", "ETH": "0", "USDC": "450"})
         self.down = sandbox.add_getmany("down", {"USDC": "100"})
         self.hung = sandbox.add_getmany("hung", {"USDC": "25"})
@@ -45,8 +45,7 @@ class Accounts:
 
     async def settle(self, amount):
         """Settle a payment in BTC, deliver its webhook, and return the status of the response."""
-        settling = asyncio.run_coroutine_threadsafe(self.sandbox.settle("shop", "BTC", amount), self._loop)
-        delivery = await asyncio.wrap_future(settling)
+        delivery = await self.sandbox.settle("shop", "BTC", amount)
         return delivery.attempts[0].status
 
     async def asked(self, label, times):

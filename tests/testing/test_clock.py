@@ -174,10 +174,10 @@ async def test_a_response_arrives_before_the_clock_moves_on(clock, sandbox):
     assert merged.as_of == NOON
 
 
-async def test_a_response_of_another_thread_arrives_before_the_clock_moves_on(clock, sandbox_in_thread):
+async def test_a_response_of_another_thread_arrives_before_the_clock_moves_on(clock, sandbox):
     """Also if the server is somewhere else, and takes a while."""
-    till = sandbox_in_thread.add_getmany("till", {"USDC": "1"})
-    sandbox_in_thread.fail("till", Fault(delay=0.03))
+    till = sandbox.add_getmany("till", {"USDC": "1"})
+    sandbox.fail("till", Fault(delay=0.03))
     async with AggregateClient([GetManyProvider("till", **till.settings)], clock=clock, attempts=1) as client:
         fetching = asyncio.create_task(client.fetch())
         await clock.advance(HOUR)
