@@ -45,13 +45,14 @@ def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
         lines = [f"[accounts.{_key(label)}]", f"provider = {json.dumps(provider)}"]
         adapter = provider_class(provider)
         references = _references(label, provider, secrets)
-        for name in settings_of(adapter):
+        for name, setting in settings_of(adapter).items():
             if name in references:
                 kind, place = references[name]
                 lines.append(f"{name} = {{ {kind} = {json.dumps(place)} }}")
             else:
                 default = getattr(adapter, "PRODUCTION", "") if name == "base_url" else ""
-                lines.append(f"# {name} = {json.dumps(default) if default else '…'}")
+                choices = f"  # one of {', '.join(setting.choices)}" if setting.choices else ""
+                lines.append(f"# {name} = {json.dumps(default) if default else '…'}{choices}")
         tables.append("\n".join(lines) + "\n")
     return f"#:schema {schema_uri()}\n{_HEAD}\n" + "\n".join(tables) + _TAIL
 

@@ -53,6 +53,13 @@ def test_a_home_folder_that_is_unknown_is_an_error(run):
     assert "the home folder that ~ stands for is unknown" in result.stderr
 
 
+def test_a_setting_with_few_values_is_written_with_them(run):
+    """As a comment, like all that is optional."""
+    result = run("init", "--config", "-", "--account", "shop=cryptoprocessing")
+
+    assert "# brand = …  # one of alphapo, coinspaid, cryptoprocessing\n" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("place", "reference", "command"),
     [

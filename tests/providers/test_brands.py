@@ -18,6 +18,11 @@ def test_the_adapter_names_every_brand():
     assert get_args(literal) == tuple(BRANDS)
 
 
+def test_the_brand_of_the_api_is_where_accounts_without_a_brand_are():
+    """Naming it changes the table alone."""
+    assert BRANDS["cryptoprocessing"].base_url == CryptoprocessingProvider.PRODUCTION
+
+
 @pytest.mark.parametrize("brand", BRANDS.values(), ids=[*BRANDS])
 def test_each_fact_has_its_source(brand):
     """The day on which it was read, and where; a brand whose codes are not known has no source for them."""
