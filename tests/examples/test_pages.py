@@ -64,7 +64,7 @@ def test_a_page_shows_a_part_of_its_program(block):
 
 
 @pytest.mark.parametrize("block", TESTS, ids=[block.place for block in TESTS])
-def test_the_test_that_a_page_shows_passes(block):
+def test_the_test_that_a_page_shows_passes(block, request):
     """A reader can copy it; where what it imports is not installed, it is skipped."""
     for node in ast.walk(ast.parse(block.code + source(block.page))):
         for name in [alias.name for alias in node.names] if isinstance(node, ast.Import) else []:
@@ -76,6 +76,6 @@ def test_the_test_that_a_page_shows_passes(block):
 
     for name, test in names.items():
         if name.startswith("test_"):
-            outcome = test()
+            outcome = test(**{each: request.getfixturevalue(each) for each in inspect.signature(test).parameters})
             if inspect.iscoroutine(outcome):
                 asyncio.run(outcome)
