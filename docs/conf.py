@@ -6,8 +6,13 @@ site as they do where the files themselves are shown.
 
 import re
 import shutil
+import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.logging import getLogger
 
 from balancekit.version import __version__
 
@@ -15,6 +20,15 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT: Final = Path(__file__).parents[1]
+
+_log: Final = getLogger(__name__)
+
+_DEFAULTS: Final = (
+    (re.compile(r"<(?:built-in )?(?:function|method) (\w+)[^>]*>"), r"\1"),
+    # Of attrs, for a default that is made anew.
+    (re.compile(r"\bNOTHING\b"), "..."),
+    (re.compile(r"<CIMultiDictProxy\(\)>|mappingproxy\(\{\}\)"), "{}"),
+)
 
 project = "balancekit"
 release = __version__
@@ -35,6 +49,8 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = f"balancekit {release}"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 
@@ -59,11 +75,31 @@ def add_navigation(_: "Sphinx", page: str, source: list[str]) -> None:
         source[0] += _navigation(page.removesuffix("/README"))
 
 
-def hide_signature_of_protocol(
+def shorten_signature(
     _: "Sphinx", _what: str, _name: str, named: object, _options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Leave out the arguments of a protocol's constructor: Python invents them."""
-    return ("", returns) if getattr(named, "_is_protocol", False) else (signature, returns)
+    """Write defaults as code, and leave out the arguments of a protocol's constructor: Python invents them."""
+    if getattr(named, "_is_protocol", False):
+        return "", returns
+    for pattern, code in _DEFAULTS:
+        signature = signature and pattern.sub(code, signature)
+    return signature, returns
+
+
+def describe_data(_: "Sphinx", what: str, name: str, _named: object, _options: object, lines: list[str]) -> None:
+    """Take what is written below a constant where it is defined; its own docstring is that of its type."""
+    if what == "data":
+        key = ("", name.rpartition(".")[2])
+        modules = [module for module in sys.modules if module.partition(".")[0] == "balancekit"]
+        found = [docs[key] for docs in map(_docs_of_attributes, modules) if key in docs]
+        if not found:
+            _log.warning("%s has no docstring where it is defined", name)
+        lines[:] = found[0] if found else []
+
+
+@cache
+def _docs_of_attributes(module: str) -> dict[tuple[str, str], list[str]]:
+    return ModuleAnalyzer.for_module(module).find_attr_docs()
 
 
 def copy_first_page(app: "Sphinx", error: Exception | None) -> None:
@@ -75,6 +111,7 @@ def copy_first_page(app: "Sphinx", error: Exception | None) -> None:
 def setup(app: "Sphinx") -> dict[str, Any]:
     """Connect the functions above."""
     app.connect("source-read", add_navigation)
-    app.connect("autodoc-process-signature", hide_signature_of_protocol)
+    app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-process-docstring", describe_data)
     app.connect("build-finished", copy_first_page)
     return {"parallel_read_safe": True}
