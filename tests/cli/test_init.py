@@ -7,7 +7,7 @@ import pytest
 from balancekit import Secret, load_config
 from balancekit.config.schema import schema_uri
 from tests.support.plugins import install_plugin
-from tests.test_config import TokenProvider
+from tests.config.test_loading import TokenProvider
 
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 BOTH = ["--account", "shop-eu=cryptoprocessing", "--account", "treasury=getmany"]

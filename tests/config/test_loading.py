@@ -183,7 +183,7 @@ def test_a_type_that_cannot_be_resolved_makes_no_other_setting_less_secret(probl
 def test_an_annotation_is_not_evaluated_to_find_the_settings(load, monkeypatch, tmp_path):
     """It may name, without quotes, what is imported for type checkers alone."""
     plugin = (
-        "from tests.test_config import TokenProvider\n"
+        "from tests.config.test_loading import TokenProvider\n"
         "class Provider(TokenProvider):\n"
         "    def __init__(self, account, *, pages: Missing) -> None:\n"
         "        super().__init__(account, token='', pages=pages)\n"
