@@ -34,7 +34,7 @@ project = "balancekit"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**", "benchmarks/README.md", "examples/packages/stripe/README.md"]
+include_patterns = ["*.md", "docs/**", "benchmarks/README.md", "examples/packages/*/README.md"]
 # The folders that tools make, which would be searched for pages as well.
 exclude_patterns = [".*", "build", "dist"]
 # Anchors of headings as GitHub makes them.
