@@ -252,6 +252,11 @@ class CurrencyTotal:
         return _sum_if_all([balance.pending for balance in self.balances])
 
     @property
+    def is_zero(self) -> bool:
+        """Whether it is of nothing: no amount, nothing available, and nothing pending."""
+        return not (self.amount or self.available or self.pending)
+
+    @property
     def as_of(self) -> datetime | None:
         """The moment of the oldest balance in it; None if there is none, or in a total that `merge` has not made."""
         return min((snapshot.as_of for snapshot in self._sources()), default=None)

@@ -61,8 +61,8 @@ class Frame(NamedTuple):
 class Bounds:
     """What messages must keep to: each of them its `limit` in UTF-16 units, and the rest all of them together.
 
-    Raises ConfigError for an unknown style, and for a bound that is not a whole number from 1. Without a limit it is
-    that of the style.
+    Raises ConfigError for an unknown style, for a bound that is not a whole number from 1, and for a limit above the
+    style's own, which is the limit unless one is given.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Bounds:
             if value is not None and (type(value) is not int or value < 1):
                 raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
         self._style = _STYLES[style]
+        if limit is not None and self._style.limit is not None and limit > self._style.limit:
+            raise ConfigError(f"limit must be at most {self._style.limit} with the style {style}, not {limit}")
         self._markup = len(self._style.before) + len(self._style.after)
         most = self._style.limit if limit is None else limit
         self.room: float = float("inf") if most is None else most - self._markup

@@ -153,9 +153,10 @@ class MergedBalances:
     def nonzero(self) -> "MergedBalances":
         """Return the same result without the totals that are zero, with every account and failure.
 
+        One with something available or pending stays.
         Balances of opposite signs that cancel each other out are a total of zero; `accounts` still shows them.
         """
-        return attrs.evolve(self, totals=tuple(total for total in self.totals if total.amount))
+        return attrs.evolve(self, totals=tuple(total for total in self.totals if not total.is_zero))
 
     def raise_for_failures(self) -> None:
         """Raise IncompleteError, which carries this result as `partial`, unless it is complete.

@@ -88,7 +88,7 @@ def restore_totals(
             continue
         raise ValueError(f"the balances of {total.currency} {problem}")
     for missing in summed.values():
-        if missing.amount:
+        if not missing.is_zero:
             raise ValueError(f"the total of {missing.currency} is missing")
     return tuple(restored)
 

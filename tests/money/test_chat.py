@@ -23,6 +23,7 @@ from balancekit import (
 NOW = datetime(2026, 1, 1, 17, 5, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=3, minutes=3)
 STYLES = ["plain", "telegram", "discord", "discord_embed"]
+LIMITS = {"telegram": 4096, "discord": 2000, "discord_embed": 4096}
 MARKUP = {"plain": 0, "telegram": len("<pre></pre>"), "discord": 8, "discord_embed": 8}
 NAMES = st.text("aZ19 `<>&\"'@*_~|\\/[](){}#:;,.!ßЖ好אם😀é\u0301", min_size=1, max_size=20).filter(str.strip)
 NAMES = NAMES.map(str.strip)
@@ -112,6 +113,7 @@ def test_every_message_fits_and_says_what_is_missing(merged, style, limit):
 @given(_results(), st.sampled_from(STYLES), st.integers(300, 4096))
 def test_every_currency_is_in_one_message_as_it_is_in_the_text(merged, style, limit):
     """The messages together have the lines of the text about currencies, whole and in order."""
+    limit = min(limit, LIMITS.get(style, limit))
     lines = merged.to_text(align=True, now=NOW).split("\n")[: len(merged)]
 
     messages = [_read(message, style) for message in merged.to_texts(limit, style=style, align=True, now=NOW)]
@@ -191,7 +193,7 @@ def test_each_style_escapes_what_it_would_read(make_snapshot, style, expected):
     assert message.split("\n") == expected
 
 
-@pytest.mark.parametrize(("style", "limit"), [("telegram", 4096), ("discord", 2000), ("discord_embed", 4096)])
+@pytest.mark.parametrize(("style", "limit"), LIMITS.items())
 def test_each_chat_has_its_limit(make_snapshot, style, limit):
     """Without a limit messages are as long as the chat takes them, and no longer."""
     merged = merge([make_snapshot("shop", *((f"C{number:03}", "1") for number in range(999)))])
@@ -218,6 +220,15 @@ def test_the_notice_is_of_names_if_there_is_room_and_else_of_numbers(make_snapsh
     assert merged.to_texts(400)[0].endswith(f"{counted}: {'a' * 60}, {'b' * 60}")
     assert merged.to_texts(100) == [f"BTC 1\nEUR 2\n2 accounts: timed out\n{counted}"]
     assert merged.to_texts(32) == ["BTC 1\nEUR 2\nINCOMPLETE", "2 accounts: timed out\nINCOMPLETE"]
+
+
+@pytest.mark.parametrize("style", LIMITS)
+def test_a_limit_above_that_of_the_chat_is_refused(make_snapshot, style):
+    """The chat would refuse the message, or cut the notice off."""
+    merged = merge([make_snapshot("a", ("BTC", "1"), fetched_at=NOW)])
+
+    with pytest.raises(ConfigError, match=f"limit must be at most .* with the style {style}, not 9999"):
+        merged.to_texts(9999, style=style)
 
 
 def test_a_limit_too_small_for_a_line_is_an_error_with_the_least_one(make_snapshot):

@@ -18,6 +18,7 @@ from balancekit import (
     Balance,
     BalancekitError,
     IncompleteError,
+    MergedBalances,
     ServiceUnavailableError,
     TransportError,
     merge,
@@ -234,6 +235,16 @@ def test_zero_balances_are_kept_and_hidden_on_request(make_snapshot):
     assert [total.currency for total in merged] == ["BTC", "ETH"]
     assert [total.currency for total in merged.nonzero()] == ["BTC"]
     assert merged.nonzero().accounts == merged.accounts
+
+
+def test_a_total_with_something_pending_is_not_zero(make_snapshot, make_balance):
+    """Money that is on its way is not hidden, nor missed in a written view."""
+    merged = merge([AccountBalances("shop", "fake", [make_balance("BTC", "0", pending=Decimal(2))], NOW)])
+
+    assert merged.nonzero() == merged
+    written = {**merged.to_dict(), "totals": []}
+    with pytest.raises(ValueError, match="the total of BTC is missing"):
+        MergedBalances.from_dict(written)
 
 
 def test_an_alias_is_counted_as_its_currency_and_keeps_its_code(make_snapshot):
