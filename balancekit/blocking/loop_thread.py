@@ -22,7 +22,7 @@ class ClosedError(RuntimeError):
 
 # Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
 # would release it.
-lock = threading.RLock()
+lock: Final = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
@@ -35,7 +35,7 @@ class LoopThread:
         # No argument is the default here: it would make the loop that of the thread which is starting this one.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         # Nothing of the caller's context may outlive its call.
-        self.loop = contextvars.Context().run(self._runner.get_loop)
+        self.loop: asyncio.AbstractEventLoop = contextvars.Context().run(self._runner.get_loop)
         self._stop = asyncio.Event()
         self._accepts = True
         self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
