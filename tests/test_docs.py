@@ -361,6 +361,14 @@ def test_every_page_is_listed(folder):
     assert "docs/README.md" in links("README.md")
 
 
+def test_pages_beside_their_subject_are_listed():
+    """So are those in other folders: the site takes its pages from the list."""
+    listed = {(ROOT / "docs" / link).resolve() for link in links("docs/README.md") if "//" not in link}
+    pages = {*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("examples/packages/*/*.md")}
+
+    assert pages <= listed
+
+
 def test_the_readme_can_be_read_in_two_minutes():
     """What is for later is on a page of its own."""
     assert len(PAGES["README.md"].splitlines()) <= 220
