@@ -6,8 +6,7 @@ import pytest
 
 from balancekit import Secret, load_config
 from balancekit.config.schema import schema_uri
-from tests.support.plugins import install_plugin
-from tests.config.test_loading import TokenProvider
+from tests.support.plugins import TokenProvider, install_plugin
 
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 BOTH = ["--account", "shop-eu=cryptoprocessing", "--account", "treasury=getmany"]

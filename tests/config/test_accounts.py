@@ -6,12 +6,11 @@ import attrs
 import pytest
 
 from balancekit import ConfigError, CryptoprocessingProvider, HttpProvider, Secret
+from tests.config.conftest import GOOD, REFERENCES
 from tests.support.plugins import install_plugin
 
-REFERENCES = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
 PROVIDERS = "there are cryptoprocessing, getmany; did you mean 'getmany'?"
 SECRET = 'secret = { env = "SHOP_SECRET" }\n'
-SHOP = f'[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\n{SECRET}'
 DEFAULTS = '[providers.cryptoprocessing]\nbase_url = "https://pay.example/api/v2"\n'
 
 
@@ -53,22 +52,22 @@ first = "1"
 
 def test_accounts_have_the_defaults_of_their_provider_unless_they_say_otherwise(load):
     """Whatever the order of the tables."""
-    own = SHOP.replace("accounts.shop", "accounts.own").replace("pk_1", "pk_2")
-    first, second = load(f'{SHOP}{own}base_url = "https://own.example"\n{DEFAULTS}').providers
+    own = GOOD.replace("accounts.shop", "accounts.own").replace("pk_1", "pk_2")
+    first, second = load(f'{GOOD}{own}base_url = "https://own.example"\n{DEFAULTS}').providers
 
     assert (first.base_url, second.base_url) == ("https://pay.example/api/v2", "https://own.example")
 
 
 def test_a_default_may_be_a_secret_by_reference(load):
     """A required setting is not missing then."""
-    (shop,) = load(SHOP.replace(SECRET, "") + DEFAULTS + SECRET).providers
+    (shop,) = load(GOOD.replace(SECRET, "") + DEFAULTS + SECRET).providers
 
     assert isinstance(shop, CryptoprocessingProvider)
 
 
 def test_a_mistake_in_a_default_is_named_once(mistakes):
     """Rather than for each account that has it."""
-    both = SHOP + SHOP.replace("accounts.shop", "accounts.own").replace("pk_1", "pk_2")
+    both = GOOD + GOOD.replace("accounts.shop", "accounts.own").replace("pk_1", "pk_2")
 
     (wrong,) = mistakes(both + DEFAULTS.replace("https", "http"))
     (typed,) = mistakes(f"{both}[providers.cryptoprocessing]\nbase_url = 5\n")
@@ -81,10 +80,10 @@ def test_a_mistake_in_a_default_is_named_once(mistakes):
 
 def test_a_brand_is_for_one_account_or_for_all(load):
     """An account may have another one, and a base URL comes before any."""
-    own = SHOP.replace("shop", "own").replace("pk_1", "pk_2")
-    proxied = SHOP.replace("shop", "proxied").replace("pk_1", "pk_3")
+    own = GOOD.replace("shop", "own").replace("pk_1", "pk_2")
+    proxied = GOOD.replace("shop", "proxied").replace("pk_1", "pk_3")
     text = (
-        f'{SHOP}{own}brand = "coinspaid"\n{proxied}base_url = "https://pay.example"\n'
+        f'{GOOD}{own}brand = "coinspaid"\n{proxied}base_url = "https://pay.example"\n'
         '[providers.cryptoprocessing]\nbrand = "alphapo"\n'
     )
 
@@ -106,7 +105,7 @@ def test_a_brand_is_for_one_account_or_for_all(load):
 )
 def test_a_brand_that_there_is_not_is_named_with_those_that_there_are(mistakes, value, mistake):
     """Unless it may be a secret."""
-    assert mistakes(f"{SHOP}brand = {value}\n") == [f"accounts.toml:5: account 'shop': {mistake}"]
+    assert mistakes(f"{GOOD}brand = {value}\n") == [f"accounts.toml:5: account 'shop': {mistake}"]
 
 
 @pytest.mark.parametrize(
@@ -120,14 +119,14 @@ def test_a_brand_that_there_is_not_is_named_with_those_that_there_are(mistakes, 
 )
 def test_a_wrong_table_of_defaults_is_named(mistakes, text, mistake):
     """It is checked whether or not an account has them."""
-    (line,) = mistakes(SHOP + text)
+    (line,) = mistakes(GOOD + text)
 
     assert line.startswith(f"accounts.toml:{mistake}")
 
 
 def test_an_account_under_two_labels_is_on_the_line_of_the_second(mistakes):
     """It would be counted twice."""
-    (line,) = mistakes(SHOP + SHOP.replace("accounts.shop", "accounts.again"))
+    (line,) = mistakes(GOOD + GOOD.replace("accounts.shop", "accounts.again"))
 
     assert line.startswith("accounts.toml:5: accounts: ")
 

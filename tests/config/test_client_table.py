@@ -8,14 +8,14 @@ import pytest
 from balancekit import Origins, RateLimit, RetryPolicy, load_config
 from balancekit.sandbox import Fault
 from balancekit.stores import MemoryStore
+from tests.config.conftest import GOOD
 
-SHOP = '[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\nsecret = { env = "SHOP_SECRET" }\n'
 ORIGIN = "https://app.cryptoprocessing.com"
 
 
 def test_every_setting_is_read(load):
     """Those that are objects in a program are tables in the file."""
-    config = load(f"""{SHOP}
+    config = load(f"""{GOOD}
 [client]
 timeout = 5
 deadline = 10.5
@@ -40,7 +40,7 @@ rate_limits = {{ "{ORIGIN}" = {{ requests = 30, per = 60 }} }}
 
 def test_attempts_go_with_delays_of_retries(load):
     """They are the policy's, in the file and in a program."""
-    config = load(f"{SHOP}[client]\nattempts = 5\nretry = {{ first = 0.2 }}\n")
+    config = load(f"{GOOD}[client]\nattempts = 5\nretry = {{ first = 0.2 }}\n")
 
     assert config.client_settings["retry"] == RetryPolicy(5, first=0.2)
 
@@ -81,7 +81,7 @@ def test_attempts_go_with_delays_of_retries(load):
 )
 def test_a_wrong_setting_is_named(mistakes, text, mistake):
     """With its line, and without a password that may stand in it."""
-    (line,) = mistakes(f"{SHOP}[client]\n{text}\n")
+    (line,) = mistakes(f"{GOOD}[client]\n{text}\n")
 
     assert line.startswith(f"accounts.toml:{mistake}")
     assert "canary" not in line
@@ -91,22 +91,22 @@ def test_a_limit_for_an_origin_without_accounts_is_a_mistake(mistakes):
     """It would limit nothing; with a mistake in an account that is not known."""
     limit = '[client.rate_limits]\n"https://elsewhere.example" = { requests = 30, per = 60 }\n'
 
-    assert [line.split(": ")[:3] for line in mistakes(SHOP + limit)] == [["accounts.toml:5", "client", "rate_limits"]]
-    assert [line.split(": ")[1] for line in mistakes(SHOP.replace("key", "kye") + limit)] == ["account 'shop'"]
+    assert [line.split(": ")[:3] for line in mistakes(GOOD + limit)] == [["accounts.toml:5", "client", "rate_limits"]]
+    assert [line.split(": ")[1] for line in mistakes(GOOD.replace("key", "kye") + limit)] == ["account 'shop'"]
 
 
 def test_a_store_needs_its_extra(mistakes, monkeypatch):
     """The message says what to install."""
     monkeypatch.setitem(sys.modules, "balancekit.stores.redis.store", None)
 
-    (line,) = mistakes(f'{SHOP}[client]\nstore = "redis://127.0.0.1"\n')
+    (line,) = mistakes(f'{GOOD}[client]\nstore = "redis://127.0.0.1"\n')
 
     assert line.endswith("client: store: it needs the extra: pip install 'balancekit[redis]'")
 
 
 def test_the_address_of_a_store_is_not_shown(load):
     """It may hold a password."""
-    config = load(f'{SHOP}[client]\nstore = {{ env = "REDIS_URL" }}\n')
+    config = load(f'{GOOD}[client]\nstore = {{ env = "REDIS_URL" }}\n')
 
     assert "canary" not in repr(config)
 
@@ -114,8 +114,8 @@ def test_the_address_of_a_store_is_not_shown(load):
 def test_the_address_of_a_proxy_is_not_shown(load):
     """It may hold a password, which comes from elsewhere; one without may stand in the file."""
     environ = {"SHOP_SECRET": "s3cret", "PROXY": "http://user:canary@proxy.example:3128"}
-    config = load(f'{SHOP}[client]\nproxy = {{ env = "PROXY" }}\n', environ)
-    plain = load(f'{SHOP}[client]\nproxy = "http://proxy.example:3128"\n')
+    config = load(f'{GOOD}[client]\nproxy = {{ env = "PROXY" }}\n', environ)
+    plain = load(f'{GOOD}[client]\nproxy = "http://proxy.example:3128"\n')
 
     assert "canary" not in repr(config)
     assert [one.client_settings["proxy"].reveal() for one in (config, plain)] == [

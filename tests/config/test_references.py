@@ -1,74 +1,135 @@
-"""Secrets that are in the keyring of the machine, through the extra `keyring`."""
-
-import sys
-from types import SimpleNamespace
+"""References to environment variables and files, and where a setting may be one."""
 
 import pytest
 
-SHOP = '[accounts.shop]\nprovider = "cryptoprocessing"\nkey = "pk_1"\nsecret = {{ {} }}\n'
-COMMAND = "keyring set balancekit shop-uk"
-ENTRIES = {("balancekit", "shop-eu"): "s3cret", ("acme", "shop-eu"): "other", ("balancekit", "empty"): ""}
+from balancekit.webhooks import WebhookProvider
+from balancekit.webhooks.standard_webhooks import KEY_HINT
+from tests.config.conftest import CANARY, ENVIRON, GOOD, PLUGGED, REFERENCES, SHOP
+from tests.support.plugins import PlugIn
+
+BASE32 = "JBSWY3DPEHPK3PXP"
+WEBHOOK_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+TILL = '[accounts.till]\nprovider = "getmany"\nwebhook_key = '
 
 
-class LockedError(Exception):
-    """What a backend raises."""
+def test_variables_are_those_of_the_process_by_default(load, monkeypatch):
+    """Without `environ`, references lead to the environment of the process."""
+    monkeypatch.setenv("SHOP_SECRET", "s3cret")
+
+    assert load(GOOD, environ=None).providers[0].account == "shop"
 
 
-def get_password(service, username):
-    """Return an entry as the keyring does."""
-    if username == "locked":
-        raise LockedError("canary3f9a")
-    return ENTRIES.get((service, username))
+def test_a_public_setting_may_be_a_reference(load):
+    """A setting that is no secret may be taken from a variable, too."""
+    config = load(GOOD.replace('"pk_1"', '{ env = "SHOP_KEY" }'), {**ENVIRON, "SHOP_KEY": "pk_env"})
 
-
-@pytest.fixture
-def keyring(monkeypatch):
-    """Install a keyring with a few entries."""
-    monkeypatch.setitem(sys.modules, "keyring", SimpleNamespace(get_password=get_password))
-
-
-def _sent(config):
-    return config.providers[0].build_request(now=0, nonce="").headers
-
-
-@pytest.mark.parametrize(
-    ("reference", "secret"),
-    [('keyring = "shop-eu"', "s3cret"), ('keyring = "shop-eu", service = "acme"', "other")],
-    ids=["own service", "another service"],
-)
-def test_a_secret_may_be_an_entry_of_the_keyring(load, keyring, reference, secret):
-    """Of the service `balancekit`, unless another one is named."""
-    from_keyring = load(SHOP.format(reference))
-    from_variable = load(SHOP.format('env = "SAME"'), {"SAME": secret})
-
-    assert _sent(from_keyring) == _sent(from_variable)
+    request = config.providers[0].build_request(now=0, nonce="")
+    assert request.headers["X-Processing-Key"] == "pk_env"
 
 
 @pytest.mark.parametrize(
-    ("reference", "problem"),
+    ("reference", "message"),
     [
+        (f'"{CANARY}"', f"a secret does not belong in this file; give {REFERENCES}"),
+        ("5", f"a secret does not belong in this file; give {REFERENCES}"),
+        ("{}", f"expected {REFERENCES}"),
+        ('{ env = "A", file = "b" }', f"expected {REFERENCES}"),
+        ('{ evn = "A" }', "'evn' is unknown; did you mean 'env'?"),
+        ("{ env = 5 }", "env: expected text, got a number"),
+        ("{ file = {} }", "file: expected text, got a table"),
+        ('{ env = "UNSET" }', "the environment variable UNSET is not set"),
+        ('{ env = "EMPTY" }', "the environment variable EMPTY is empty"),
+        ('{ env = "BROKEN" }', "the environment variable BROKEN is not UTF-8 text"),
+        ('{ env = "lower" }', "the environment variable of that name is empty"),
+        (f'{{ env = "{CANARY}" }}', "the environment variable of that name is not set"),
         (
-            'keyring = "shop-uk"',
-            f"the entry 'shop-uk' of 'balancekit' in the keyring is missing; set it with: {COMMAND}",
+            f'{{ env = "{CANARY}==" }}',
+            "env: expected the name of an environment variable: letters, digits and underscores",
         ),
-        ('keyring = "empty"', "the entry 'empty' of 'balancekit' in the keyring is empty"),
-        ('keyring = "canary3f9a"', "the entry of that name is missing"),
-        ('keyring = "locked"', "keyring: it cannot be read here: LockedError"),
-        ("keyring = 5", "keyring: expected text, got a number"),
-        ('keyring = "shop-eu", service = 5', "service: expected text, got a number"),
-        ('keyring = "shop-eu", sevice = "x"', "'sevice' is unknown; did you mean 'service'?"),
+        ('{ file = "none" }', "the file 'none' cannot be read: No such file or directory"),
+        ('{ file = "" }', "the file '.' cannot be read: Is a directory"),
+        ('{ file = "a\\u0000" }', "the file 'a\\x00' cannot be read: embedded null byte"),
+        ('{ file = "empty" }', "the file 'empty' is empty"),
+        ('{ file = "binary" }', "the file 'binary' is not UTF-8 text"),
+        ('{ file = "large" }', "the file 'large' is larger than 65536 bytes"),
+        ('{ file = "blank" }', "expected text without blanks around it"),
     ],
-    ids=["missing", "empty", "a secret as its name", "locked", "number", "service", "mistyped"],
+    ids=lambda value: value[:30],
 )
-def test_an_entry_that_cannot_be_used_is_named(mistakes, keyring, reference, problem):
-    """The message has the command that sets it, and no word of the keyring's own."""
-    assert mistakes(SHOP.format(reference)) == [f"accounts.toml:4: account 'shop': secret: {problem}"]
+def test_a_wrong_reference_to_a_secret_is_named(problem, tmp_path, reference, message):
+    """The message names the account and the key of the reference, and shows no value."""
+    for name, content in {"empty": b"\n", "binary": b"\xff", "large": b"x" * 65537, "blank": b" s \n\n"}.items():
+        (tmp_path / name).write_bytes(content)
+
+    assert problem(f"{SHOP}secret = {reference}") == f"account 'shop': secret: {message}"
 
 
-def test_without_the_extra_it_says_what_to_install(mistakes, monkeypatch):
-    """The keyring is imported only if a secret is in it."""
-    monkeypatch.setitem(sys.modules, "keyring", None)
+def test_quotes_around_a_variable_are_a_problem_for_every_adapter(problem, install):
+    """An env file for a shell has quotes that other readers of env files keep."""
+    install(PlugIn)
 
-    (line,) = mistakes(SHOP.format('keyring = "shop-eu"'))
+    assert problem(PLUGGED, {"SHOP_SECRET": '"s3cret"'}) == (
+        "account 'a': token: the environment variable SHOP_SECRET has quotes around its text; remove them"
+    )
 
-    assert line.endswith("secret: keyring: it needs the extra: pip install 'balancekit[keyring]'")
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'secret = {{ env = "{BASE32}" }}', "secret: the environment variable of that name is not set"),
+        (
+            f'secret = {{ file = "{BASE32}" }}',
+            "secret: the file of that name cannot be read: No such file or directory",
+        ),
+        (f'secret = {{ file = "{BASE32 * 20}" }}', "secret: the file of that name cannot be read: File name too long"),
+        (f'secret = {{ {BASE32} = "x" }}', "secret: a key is unknown; there are env, file, keyring"),
+        (f"{BASE32} = 1", "a key is unknown; there are provider, key, secret, base_url, brand"),
+        (f'[accounts.b]\nprovider = "{BASE32}"', "provider: no provider is of that name; there are cryptoprocessing, "),
+    ],
+    ids=["variable", "file", "long file", "key of a reference", "key of an account", "provider"],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(problem, text, message):
+    """In capitals and digits it looks like a name, and is none."""
+    shown = problem(f"{SHOP}{text}")
+
+    assert message in shown
+    assert BASE32 not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{WEBHOOK_KEY}"',
+        '{ env = "WEBHOOK_KEY" }',
+        f'["{WEBHOOK_KEY}", "whpk_{WEBHOOK_KEY}"]',
+        f'["{WEBHOOK_KEY}", {{ env = "WEBHOOK_KEY" }}]',
+    ],
+    ids=["text", "reference", "texts", "text and reference"],
+)
+def test_a_public_key_may_stand_in_the_file(load, text):
+    """A webhook's key is one text or reference, or a list of them during a rotation."""
+    config = load(f"{TILL}{text}\n", environ={"WEBHOOK_KEY": WEBHOOK_KEY})
+
+    assert isinstance(config.providers[0], WebhookProvider)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("7", "webhook_key: expected text, got a number"),
+        (f'["{WEBHOOK_KEY}", 7]', "webhook_key[1]: expected text, got a number"),
+        ('["x", { env = "NONE" }]', "webhook_key[1]: the environment variable NONE is not set"),
+        ('["x", ["x"]]', "webhook_key[1]: expected text, got a list"),
+        ("[]", "webhook_key: expected 1 to 4 keys, got 0"),
+        ('"x"', f"webhook_key: expected {KEY_HINT}"),
+    ],
+    ids=["number", "number in a list", "no variable", "list in a list", "no key", "no key in it"],
+)
+def test_a_wrong_public_key_is_named(problem, text, message):
+    """The message has the position in a list."""
+    assert problem(f"{TILL}{text}\n") == f"account 'till': {message}"
+
+
+def test_a_list_for_a_setting_of_one_value_is_a_problem(problem):
+    """Only a setting whose type is a list may be given one."""
+    assert problem(f'{TILL}"x"\nkey_id = ["k"]\n') == "account 'till': key_id: expected text, got a list"

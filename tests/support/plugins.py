@@ -3,6 +3,8 @@
 import sys
 from types import SimpleNamespace
 
+from balancekit import HttpProvider, Secret
+
 
 def install_plugin(monkeypatch, folder, *, distribution="balancekit-plugin", **registered):
     """Install a distribution in a folder that registers objects under the names of providers; a text is a reference."""
@@ -19,3 +21,45 @@ def install_plugin(monkeypatch, folder, *, distribution="balancekit-plugin", **r
         del sys.modules[imported]
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(**registered))
     monkeypatch.syspath_prepend(folder)
+
+
+class TokenProvider(HttpProvider):
+    """An adapter of another distribution, with settings of several types."""
+
+    provider = "token"
+    secret_settings = frozenset({"token"})
+
+    def __init__(
+        self,
+        account,
+        *,
+        token: "str | Secret",
+        timeout: float = 1.0,
+        pages: "int | None" = None,
+        base_url: str = "https://x.example",
+        **more: object,
+    ) -> None:
+        super().__init__(account, base_url=base_url)
+        self.token, self.timeout, self.pages = Secret.of(token), timeout, pages
+        if pages == 0:
+            raise RuntimeError(self.token.reveal())
+
+    def build_request(self, *, now, nonce):
+        """Build no request."""
+        raise NotImplementedError
+
+    def read_response(self, response):
+        """Read no response."""
+        raise NotImplementedError
+
+
+class PlugIn(TokenProvider):
+    """An adapter with one secret, whose constructor may raise anything."""
+
+    provider = "plugin"
+    raised: "BaseException | type[BaseException] | None" = None
+
+    def __init__(self, account, *, token) -> None:
+        super().__init__(account, token=token)
+        if self.raised is not None:
+            raise self.raised
