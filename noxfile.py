@@ -93,6 +93,7 @@ def examples(session: nox.Session) -> None:
     session.run("mypy", "examples")
     recipes = ["tests/test_recipes.py", "tests/test_docs.py"]
     session.run("pytest", "tests/examples", *recipes, *session.posargs)
+    session.run("pytest", "-n", "auto", "examples/packages/ccxt")
 
 
 @nox.session

@@ -1,0 +1,114 @@
+"""Calls of ccxt as generators: they yield each request, and are sent its response."""
+
+import copy
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+import ccxt
+
+from balancekit import Request, Response, Secret
+from balancekit_ccxt.driven import Answers, Exchange, Needed, check
+from balancekit_ccxt.watched import WatchedDict
+
+Call: TypeAlias = Callable[[Exchange], Any]
+
+_NOT_LOADED: Final = "not loaded"
+
+
+class MarketsNeeded(Exception):  # noqa: N818 - a setting is missing, and nothing has gone wrong
+    """A call has looked at the exchange's markets or currencies, which were not loaded: its result would be a guess."""
+
+
+@attrs.define(eq=False)
+class Caller:
+    """An exchange with the credentials that it is given for as long as a call runs, and no longer."""
+
+    exchange: Exchange
+    credentials: Mapping[str, Secret]
+    checked: Response | None = None
+    """The response that ccxt has looked at last for an error."""
+
+    _options: Any = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._options = copy.deepcopy(self.exchange.options)
+
+    def first_request(self, call: Call, *, moment: int) -> Request:
+        """Return the first request of a call that loads no markets, and leave the exchange as it was.
+
+        Raises whatever ccxt raises for credentials that it cannot sign with.
+        """
+        exchange = self.exchange
+        kept = exchange.options, exchange.moment, exchange.loads_markets
+        exchange.options, exchange.moment, exchange.loads_markets = copy.deepcopy(self._options), moment, False
+        try:
+            self.run(call, {})
+        except Needed as needed:
+            return needed.request
+        finally:
+            exchange.options, exchange.moment, exchange.loads_markets = kept
+        raise ccxt.NotSupported(f"{exchange.id}: a balance without a request")
+
+    def steps(self, call: Call, *, moment: int) -> Generator[Request, Response, tuple[Any, Answers]]:
+        """Make a call at a time in milliseconds; return what it returns, and what was sent and received.
+
+        Raises MarketsNeeded, and the errors of ccxt, those included that a response with the status of a success holds.
+        """
+        # No two requests are signed with the same time: for many exchanges it is the nonce.
+        self.exchange.moment = max(self.exchange.moment + 1, moment)
+        answers: Answers = {}
+        while True:
+            try:
+                return self.run(call, answers), answers
+            except Needed as needed:
+                key, request = needed.key, needed.request
+            response = yield request
+            answers[key] = (request, response)
+            self.check(request, response)
+
+    def check(self, request: Request, response: Response) -> None:
+        """Raise the error of ccxt that a response is, if ccxt knows it as one."""
+        self.checked = response
+        check(self.exchange, request, response)
+        self.checked = None
+
+    def run(self, call: Call, answers: Answers) -> Any:  # noqa: ANN401 - what the call returns
+        """Return what a call does with the responses that there are; raises Needed if one is missing."""
+        exchange = self.exchange
+        exchange.answers, exchange.rows = answers, []
+        loaded = exchange.currencies, exchange.markets_by_id
+        tables: list[WatchedDict] = []
+        if not exchange.loads_markets:
+            tables = [WatchedDict(), WatchedDict()]
+            exchange.currencies, exchange.markets_by_id = tables
+        try:
+            for name, secret in self.credentials.items():
+                setattr(exchange, name, secret.reveal())
+            result = call(exchange)
+        except ccxt.ExchangeError as error:
+            if _NOT_LOADED not in str(error) and not any(table.looked_at for table in tables):
+                raise
+        else:
+            if not any(table.looked_at for table in tables):
+                return result
+        finally:
+            for name in self.credentials:
+                setattr(exchange, name, None)
+            exchange.answers = {}
+            exchange.currencies, exchange.markets_by_id = (
+                loaded if tables else (exchange.currencies, exchange.markets_by_id)
+            )
+        raise MarketsNeeded
+
+    def found_nothing(self, call: Call, answers: Answers) -> bool:
+        """Whether a call that returned nothing has listed what is in a list or object of a response, which is empty.
+
+        Otherwise it has not found what it looked for: ccxt takes that for nothing, too.
+        """
+        self.exchange.is_watched, self.exchange.documents = True, []
+        try:
+            self.run(call, answers)
+            return any(found.listed and found.is_empty for found in self.exchange.documents)
+        finally:
+            self.exchange.is_watched, self.exchange.documents = False, []
