@@ -55,6 +55,11 @@ class WebhookVerificationError(BalancekitError):
     account: str | None = None
 
 
+def with_hint(problem: str, hint: str | None) -> str:
+    """Return what is wrong and what to do about it, with one full stop between them."""
+    return f"{problem.removesuffix('.')}. {hint}" if hint else problem
+
+
 class ProviderError(BalancekitError):
     """The balances of one account could not be read.
 
@@ -92,8 +97,7 @@ class ProviderError(BalancekitError):
         return str(self.args[0])
 
     def __str__(self) -> str:
-        text = f"{self.account} ({self.provider}): {self.message}"
-        return f"{text.removesuffix('.')}. {self.hint}" if self.hint else text
+        return with_hint(f"{self.account} ({self.provider}): {self.message}", self.hint)
 
     def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         # The default would call the class with `args` alone and lose the keyword arguments.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from balancekit.errors import ProviderError
+from balancekit.errors import ProviderError, with_hint
 from balancekit.money.balances import AccountFailure
 from balancekit.money.layout import pluralize
 from balancekit.money.merged import MergedBalances
@@ -25,8 +25,7 @@ def describe_failure(failure: AccountFailure) -> str:
     if not isinstance(error, ProviderError):
         return f"{head}: {error}"
     code = f"{error.code}: " if error.code and error.code not in error.message else ""
-    hint = f". {error.hint}" if error.hint else ""
-    return f"{head}: {code}{error.message}{hint}"
+    return with_hint(f"{head}: {code}{error.message}", error.hint)
 
 
 def describe_failures(failures: Sequence[AccountFailure]) -> list[str]:

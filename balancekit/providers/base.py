@@ -22,6 +22,7 @@ from balancekit.errors import (
     MalformedResponseError,
     ProviderError,
     TransportError,
+    with_hint,
     without_frames,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
@@ -356,7 +357,7 @@ class HttpProvider(ABC):
         elif len(response.body) <= MAX_ERROR_BODY:
             reported = self._error_of(response, hidden)
             if isinstance(reported, ProviderError) and (reported.code or _reports_error(response)):
-                code, hint = reported.code, f"{ERROR_IN_200_HINT}: {reported.message}. {reported.hint}"
+                code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
         facts = {"status": OK, "code": code, "hint": hint}
         return self._error(MalformedResponseError, message, **facts)
 

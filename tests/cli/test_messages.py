@@ -41,10 +41,11 @@ def test_the_coverage_counts_what_was_read(make_snapshot):
             "a (fake): 400 bad: No. Try again",
         ),
         (BadRequestError("No", account="a", provider="fake", code="bad"), "a (fake): bad: No"),
+        (BadRequestError("No.", account="a", provider="fake", hint="Try again"), "a (fake): No. Try again"),
         (BadRequestError("No", account="a", provider="fake"), "a (fake): No"),
         (ConfigError("token: expired"), "a (fake): token: expired"),
     ],
-    ids=["code and hint", "code apart", "bare", "no provider's error"],
+    ids=["code and hint", "code apart", "sentence and hint", "bare", "no provider's error"],
 )
 def test_a_failure_has_its_code_and_hint(error, expected):
     """A failure is described by its account, provider, the provider's code, message and hint."""

@@ -313,7 +313,7 @@ async def test_a_200_that_is_no_list_of_balances_says_what_it_is(bank, wire, bod
 @pytest.mark.parametrize(
     ("body", "code", "hint"),
     [
-        (b'{"name": "locked", "message": "No"}', "locked", "200 locked: No. Call the bank"),
+        (b'{"name": "locked", "message": "No."}', "locked", "200 locked: No. Call the bank"),
         (b'{"name": null, "rows": []}', None, "Check base_url; if it is right, the API may have changed"),
         (b'{"name": "locked", "rows": "' + b"x" * MAX_ERROR_BODY + b'"}', None, "Check base_url; if it is right"),
         (b"7", None, "Check base_url; if it is right, the API may have changed"),
