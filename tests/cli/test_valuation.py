@@ -1,11 +1,11 @@
 """`balancekit balances --value-in`: the value of what is held, by the reference rates of the European Central Bank."""
 
 import asyncio
-import threading
 
 import pytest
 
 from balancekit.rates import EcbRates
+from balancekit.sandbox.event_loop import loop_in_thread
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.pages import ROOT
 
@@ -17,16 +17,11 @@ def bank(monkeypatch):
     """Serve the table of one day, or whatever the origin is made to respond with, as the bank does."""
     origin = LoopbackOrigin()
     origin.response = raw_response(200, TABLE, "Connection: close")
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(origin.start(), loop).result()
-    monkeypatch.setitem(EcbRates.__init__.__kwdefaults__, "url", origin.url)
-    yield origin
-    loop.call_soon_threadsafe(origin.server.close)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with loop_in_thread() as loop:
+        asyncio.run_coroutine_threadsafe(origin.start(), loop).result()
+        monkeypatch.setitem(EcbRates.__init__.__kwdefaults__, "url", origin.url)
+        yield origin
+        loop.call_soon_threadsafe(origin.server.close)
 
 
 def test_the_value_is_shown_below_the_totals(run, accounts_toml, bank):

@@ -3,21 +3,18 @@
 import asyncio
 import re
 import stat
-import threading
 
 import pytest
 from aiohttp import web
 
 from balancekit import load_config
+from balancekit.sandbox.event_loop import loop_in_thread
 from balancekit.webhooks import webhook_routes
 
 
 @pytest.fixture
 def serve():
     """Serve the webhooks of a configuration's client in a loop of its own thread; returns the address."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
     closing = []
 
     async def start(path):
@@ -30,12 +27,10 @@ def serve():
         closing.extend([runner.cleanup, client.aclose])
         return f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
 
-    yield lambda path: asyncio.run_coroutine_threadsafe(start(path), loop).result()
-    for close in closing:
-        asyncio.run_coroutine_threadsafe(close(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with loop_in_thread() as loop:
+        yield lambda path: asyncio.run_coroutine_threadsafe(start(path), loop).result()
+        for close in closing:
+            asyncio.run_coroutine_threadsafe(close(), loop).result()
 
 
 def test_a_receiver_that_verifies_deliveries_passes(run, serve, accounts_toml):

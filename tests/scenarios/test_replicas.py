@@ -14,7 +14,7 @@ from statistics import median
 import pytest
 import pytest_asyncio
 
-from balancekit.sandbox import Fault, Sandbox
+from balancekit.sandbox import Fault
 
 # Processes take a while to start: they are the same in all tests, and so is the loop that talks to them.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -104,13 +104,6 @@ async def processes(running_server):
         yield processes
     finally:
         await asyncio.gather(*(process.kill() for process in processes))
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def sandbox():
-    """Start the providers, in the tests' own loop."""
-    async with Sandbox() as running:
-        yield running
 
 
 class Service:

@@ -3,13 +3,13 @@
 import asyncio
 import contextvars
 import math
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from balancekit import AggregateClient, GetManyProvider, ProviderTimeoutError, RateLimit
 from balancekit.sandbox import Fault
+from balancekit.sandbox.event_loop import loop_in_thread
 from balancekit.stores import MemoryStore
 from balancekit.testing import ManualClock
 
@@ -262,23 +262,19 @@ def test_a_timer_of_a_loop_that_is_closed_is_dropped(clock):
 
 def test_a_timer_is_called_in_its_own_loop(clock):
     """A client in another thread is woken there."""
-    called, loop = [], asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+    called = []
 
     async def sleeper():
         await clock.sleep(HOUR)
-        called.append(threading.current_thread())
+        called.append(asyncio.get_running_loop())
 
-    sleeping = asyncio.run_coroutine_threadsafe(sleeper(), loop)
-    while not called:
-        asyncio.run(clock.advance(HOUR))
-    sleeping.result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with loop_in_thread() as loop:
+        sleeping = asyncio.run_coroutine_threadsafe(sleeper(), loop)
+        while not called:
+            asyncio.run(clock.advance(HOUR))
+        sleeping.result()
 
-    assert called == [thread]
+    assert called == [loop]
 
 
 async def test_an_hour_of_timers_passes(clock):

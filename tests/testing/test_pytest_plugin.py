@@ -91,11 +91,11 @@ STRICT, AUTO = ([*BOTH, "-p", "no:anyio", "--asyncio-mode", mode] for mode in ("
 
 @pytest.fixture
 def run(pytester):
-    """Run a test file in a process of its own, where any warning is an error."""
+    """Run test files in a process of its own, where any warning is an error."""
 
-    def run(code, *options):
+    def run(*codes, options):
         pytester.makeconftest(CONFTEST)
-        pytester.makepyfile(code)
+        pytester.makepyfile(**{f"test_{number}": code for number, code in enumerate(codes)})
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error", *options)
 
     return run
@@ -106,22 +106,21 @@ def run(pytester):
     [("pytest.mark.asyncio", STRICT), ("[]", AUTO), ("pytest.mark.anyio", ANYIO), ("pytest.mark.anyio", BOTH)],
     ids=["strict", "auto", "anyio", "both"],
 )
-def test_a_test_in_asyncio_uses_the_fixtures(run, marks, options):
-    """Whichever plugin runs it, in whichever mode; nothing is left of them."""
-    run(IN_ASYNCIO.format(marks=marks), *options).assert_outcomes(passed=1)
+def test_tests_in_asyncio_and_others_use_the_fixtures(run, marks, options):
+    """Whichever plugin runs them, in whichever mode; nothing is left of them."""
+    run(IN_ASYNCIO.format(marks=marks), WITHOUT_ASYNCIO, options=options).assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("options", [NEITHER, AUTO, BOTH], ids=["neither", "auto", "both"])
-def test_a_synchronous_test_uses_the_fixtures(run, options):
-    """Also where no plugin for asyncio is installed; nothing is left of them."""
-    run(WITHOUT_ASYNCIO, *options).assert_outcomes(passed=1)
+def test_synchronous_tests_need_no_plugin_for_asyncio(run):
+    """Nothing is left of the fixtures there, either."""
+    run(WITHOUT_ASYNCIO, options=NEITHER).assert_outcomes(passed=1)
 
 
 def test_the_tests_that_the_page_shows_pass(run):
     """A reader can copy them, and the line for conftest.py."""
     line, tests = (block.code for block in blocks("python") if block.page == "docs/testing.md" and not block.output)
 
-    result = run(tests, *AUTO)
+    result = run(tests, options=AUTO)
 
     assert line in CONFTEST
     result.assert_outcomes(passed=2)
@@ -148,7 +147,7 @@ def test_what_anyio_runs_on_another_backend_fails_with_advice(run):
             pass
     """
 
-    result = run(code, *ANYIO)
+    result = run(code, options=ANYIO)
 
     result.assert_outcomes(errors=6)
     reason = "balancekit runs in asyncio, and anyio runs this test with trio: add to conftest.py a fixture"
