@@ -12,8 +12,9 @@ import attrs
 
 from balancekit.config.accounts import AccountSettings
 from balancekit.errors import ConfigError
-from balancekit.http.messages import check_base_url
+from balancekit.http.messages import Request, check_base_url
 from balancekit.http.secret import Secret
+from balancekit.http.transport import describe_failure
 from balancekit.providers.getmany import load_signing_key
 from balancekit.sandbox import Holding, Tamper
 from balancekit.sandbox.webhooks import Event, SignedWebhook
@@ -110,8 +111,13 @@ async def _send(
     try:
         async with session.post(url, data=message.body, headers=message.headers, allow_redirects=False) as response:
             status = response.status
-    except (TimeoutError, aiohttp.ClientError, OSError) as exception:
-        error = "no response in time" if isinstance(exception, TimeoutError) else str(exception) or "no connection"
+    except TimeoutError:
+        error = "no response in time"
+    except Exception as raised:
+        # Whatever is at the URL may send back what it received.
+        error = describe_failure(raised, Request("POST", url, message.headers, message.body))
+        if error is None:
+            raise
     return Outcome(what, tamper is None, status, error, time.perf_counter() - started)
 
 

@@ -20,7 +20,7 @@ from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
+from balancekit.http.redaction import clean, redact, sanitize_exception, secrets_of, walk_exception_chain
 from balancekit.http.tracing import observers_of
 from balancekit.version import __version__
 
@@ -268,6 +268,9 @@ def transport_error(
             reason = "the proxy was asked for a tunnel, and did not respond as one"
         elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
             reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
+        elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
+            # Not by the status that aiohttp gives it, which nobody has sent.
+            reason = f"the response is no HTTP: {error.message}"
         message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
     # The password of a proxy is not among the secrets.
@@ -275,3 +278,9 @@ def transport_error(
     if failure.__cause__ is None and isinstance(error, LostKeepaliveError):
         failure.__cause__ = LostKeepaliveError()
     return failure
+
+
+def describe_failure(error: BaseException, request: Request) -> str | None:
+    """Return what an exception of aiohttp says without what it quotes of the request; None for any other."""
+    failure = transport_error(error, account="", provider="", secrets=secrets_of(None, request))
+    return None if failure is None else failure.message

@@ -10,6 +10,8 @@ import attrs
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from balancekit.http.messages import Request
+from balancekit.http.transport import describe_failure
 from balancekit.sandbox.accounts import SandboxAccount
 from balancekit.sandbox.event_loop import SandboxLoop
 from balancekit.sandbox.holdings import Holding
@@ -238,8 +240,10 @@ class Delivery:
         status, error = None, None
         try:
             status = await self._sender.post(url, message)
-        except (aiohttp.ClientError, OSError) as exception:
-            error = ": ".join(filter(None, (type(exception).__name__, str(exception))))
+        except Exception as raised:
+            error = describe_failure(raised, Request("POST", url, message.headers, message.body))
+            if error is None:
+                raise
         except asyncio.CancelledError:
             error = "the sandbox closed"
             raise

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import socket
 import stat
+import threading
 
 import pytest
 from aiohttp import web
@@ -91,3 +93,59 @@ def test_what_cannot_be_sent_is_a_usage_error(run, accounts_toml, arguments, pro
 
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+@pytest.fixture
+def echo():
+    """Serve what quotes each request in a response that cannot be read; returns the address, and what was received."""
+    received = []
+
+    def start(response):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def run():
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    head = connection.recv(65536)
+                    received.append(head)
+                    connection.sendall(response.replace(b"{echo}", head.replace(b"\r\n", b" ")))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        closing.extend([thread.join, listener.close])
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/hook-8f3a7c91d2"
+
+    closing = []
+    yield start, received
+    for close in closing:
+        close()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [b"Invalid request: {echo}\r\n\r\n", b"HTTP/1.1 4xx {echo}\r\n\r\n", b"HTTP/1.1 200 OK\r\nbad {echo}\r\n\r\n", b""],
+    ids=["no http", "status", "header", "nothing"],
+)
+def test_nothing_of_the_request_is_shown(run, echo, accounts_toml, response):
+    """A debugging server, or a wrong port, may send it back: neither the key nor a signature, nor the URL's path."""
+    start, received = echo
+
+    result = run("webhook-test", "--config", accounts_toml, "--account", "shop-eu", start(response))
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("The signed delivery: not accepted: ")
+    values = re.findall(rb"(?m)^X-Processing-\w+: (.*)\r$", b"".join(received))
+    assert len(values) == 4
+    for value in (*map(bytes.decode, values), "hook-8f3a7c91d2"):
+        assert value[:8] not in result.output
+
+
+def test_what_is_no_http_is_called_so(run, echo, accounts_toml):
+    """There is no status in the outcome: none was sent."""
+    start, _ = echo
+
+    result = run("webhook-test", "--config", accounts_toml, "--account", "shop-eu", start(b"SSH-2.0-OpenSSH\r\n\r\n"))
+
+    assert "ClientResponseError: the response is no HTTP: Bad status line" in result.stdout
+    assert "400" not in result.stdout

@@ -6,6 +6,7 @@ import pytest
 
 from balancekit import GetManyProvider
 from balancekit.sandbox import Holding, Sandbox
+from tests.support.loopback_origin import LoopbackOrigin
 
 NOW = 1767225600
 PROVIDERS = ("cryptoprocessing", "getmany")
@@ -71,6 +72,22 @@ async def test_a_refused_connection_is_the_error_of_the_attempt(sandbox, add, sl
     assert [(one.status, one.accepted, one.error.partition(":")[0]) for one in delivery.attempts] == [
         (None, False, "ClientConnectorError")
     ]
+
+
+async def test_a_receiver_that_sends_the_key_back_shows_it_nowhere(sandbox, add, sleep):
+    """The error of the attempt has neither it nor the signature."""
+    account = add("cryptoprocessing")
+    origin = LoopbackOrigin()
+    await origin.start()
+    account.webhook_url, sleep.held = origin.url, True
+    origin.response = f"HTTP/1.1 403 No\r\nbad key {account.settings['key']}\r\n\r\n".encode()
+
+    delivery = await sandbox.settle("shop", "BTC", "1")
+
+    origin.server.close()
+    (attempt,) = delivery.attempts
+    assert attempt.error.startswith("ClientResponseError: the response is no HTTP: ")
+    assert account.settings["key"][:6] not in attempt.error
 
 
 async def test_an_attempt_ends_with_its_timeout(receiver, sleep):
