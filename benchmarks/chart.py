@@ -9,7 +9,7 @@ HERE: Final = Path(__file__).parent
 RESULTS: Final = HERE / "results.json"
 CHART: Final = HERE / "chart.svg"
 
-_WIDTH, _LABELS, _BARS, _STEP, _TOP = 720, 170, 400, 30, 52
+_WIDTH, _LABELS, _BARS, _STEP, _TOP = 720, 220, 400, 30, 52
 
 _TITLE: Final = "Time to read 1000 accounts of 20 currencies over open connections; tuned aiohttp takes 1"
 _STYLE: Final = """\
