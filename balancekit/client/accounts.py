@@ -23,6 +23,7 @@ from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.providers.checked import checked_balances
 from balancekit.providers.exchange import MultiRequestProvider
+from balancekit.providers.last_read import keep_in
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -108,9 +109,12 @@ class Account:
         reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
         try:
             held = cast("tuple[Balance, ...]", balances)
-            return AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
+            snapshot = AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
         except ValueError as error:
             raise ShapeError(str(error)) from None
+        if self._raises_ours:
+            keep_in(snapshot, self.source)
+        return snapshot
 
     def to_failure(self, error: BalancekitError, moment: Moment) -> AccountFailure:
         """Make the outcome of a read that ended with an error, of which it has a copy."""

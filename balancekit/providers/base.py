@@ -265,7 +265,7 @@ class HttpProvider(ABC):
                     # An adapter may be frozen.
                     vars(self)["_known_names"] = known
                 if self._reads_checked_fields:
-                    vars(self)["_last_read"] = LastRead.of(response.body, balances)
+                    LastRead.of(response.body, balances).keep(self)
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             raised = error

@@ -1,22 +1,24 @@
 """The balances that were read last, for a response that is the same again: those of most accounts seldom change."""
 
+import weakref
 from collections.abc import Sequence
 
 import attrs
 
-from balancekit.money.balances import Balance
+from balancekit.money.balances import AccountBalances, Balance
 
 
 @attrs.frozen
 class LastRead:
-    """The balances that a body was read into; the body itself, which may be of megabytes, is not kept.
+    """The balances that a body was read into; neither the body nor, once a snapshot has them, the balances are kept.
 
-    Its hash is one of 64 bits whose key is another one in each process: of 10^19 bodies that differ from the last by
-    chance, one would be taken for it.
+    The hash of the body has 64 bits, and a key that is another one in each process: of 10^19 bodies that differ from
+    the last by chance, one would be taken for it.
     """
 
     _hash: int | None = None
     _balances: Sequence[Balance] = ()
+    _snapshot: "weakref.ref[AccountBalances] | None" = None
 
     @classmethod
     def of(cls, body: bytes, balances: Sequence[Balance]) -> "LastRead":
@@ -24,5 +26,31 @@ class LastRead:
         return cls(hash(body), balances)
 
     def balances_in(self, body: bytes) -> Sequence[Balance] | None:
-        """Return the balances if the body is the same, to the byte; None otherwise."""
-        return self._balances if hash(body) == self._hash else None
+        """Return the balances if the body is the same, to the byte, and they are still kept; None otherwise."""
+        return self._held if hash(body) == self._hash else None
+
+    def while_kept(self, snapshot: AccountBalances) -> "LastRead":
+        """Return the same for as long as the snapshot is kept, if these are its balances."""
+        return LastRead(self._hash, (), weakref.ref(snapshot)) if self._held is snapshot.balances else self
+
+    def keep(self, adapter: object) -> None:
+        """Have an adapter keep it; the adapter may be frozen."""
+        vars(adapter)["_last_read"] = self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # In another process the hash would be another one.
+        return LastRead, ()
+
+    @property
+    def _held(self) -> Sequence[Balance] | None:
+        if self._snapshot is None:
+            return self._balances
+        snapshot = self._snapshot()
+        return None if snapshot is None else snapshot.balances
+
+
+def keep_in(snapshot: AccountBalances, adapter: object) -> None:
+    """Have an adapter keep the balances that it read last no longer than the snapshot made of them is kept."""
+    last: LastRead | None = vars(adapter).get("_last_read")
+    if last is not None:
+        last.while_kept(snapshot).keep(adapter)

@@ -1,10 +1,25 @@
 """A response that is the same as the last one is not read again."""
 
+import copy
+import gc
 import json
+import pickle
+from datetime import UTC, datetime
 
 import pytest
 
-from balancekit import CryptoprocessingProvider, GetManyProvider, MalformedResponseError, Response
+from balancekit import (
+    AccountBalances,
+    AggregateClient,
+    Balance,
+    CryptoprocessingProvider,
+    GetManyProvider,
+    MalformedResponseError,
+    Response,
+)
+from balancekit.providers.last_read import keep_in
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 ENTRY = {"currency": "USDC", "type": "crypto", "balance": "12.50"}
 
@@ -97,3 +112,30 @@ async def test_an_adapter_that_reads_by_itself_is_asked_each_time(wire):
         await shop.fetch_balances(None)
 
     assert shop.read == 2
+
+
+async def test_nothing_is_kept_of_what_nobody_keeps(sandbox):
+    """A stream whose caller keeps nothing leaves no balances behind, however many accounts it reads."""
+    shops = [GetManyProvider(label, **sandbox.add_getmany(label, {"BTC": "1"}).settings) for label in ("shop", "till")]
+
+    def count():
+        gc.collect()
+        return sum(type(one) is Balance for one in gc.get_objects())
+
+    async with AggregateClient(shops) as client:
+        before = count()
+        async for outcome in client.stream():
+            assert outcome.balances
+            del outcome
+
+        assert count() == before
+
+
+async def test_an_adapter_that_has_read_can_be_copied_and_sent(wire):
+    """What was read last stays behind; the account is read as if for the first time."""
+    wire.outcome = Response(200, {}, b'{"data": []}')
+    shop = GetManyProvider("shop", base_url="https://gateway.example")
+    keep_in(AccountBalances("shop", "getmany", await shop.fetch_balances(None), NOW), shop)
+
+    for another in (pickle.loads(pickle.dumps(shop)), copy.deepcopy(shop)):
+        assert await another.fetch_balances(None) == ()
