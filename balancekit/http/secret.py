@@ -11,13 +11,13 @@ _MASK: Final = "***"
 _HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
 _WORD: Final = re.compile(r"(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4}")
 
-_reveals: Final[ContextVar[list[None] | None]] = ContextVar("_reveals", default=None)
+_reveals: Final[ContextVar[set[str] | None]] = ContextVar("_reveals", default=None)
 
 
 @contextmanager
-def noting_reveals() -> Generator[list[None]]:
-    """Give a list that grows whenever a secret that is not empty is revealed in the block."""
-    noted: list[None] = []
+def noting_reveals() -> Generator[set[str]]:
+    """Give a set to which all texts but an empty one are added that secrets reveal in the block."""
+    noted: set[str] = set()
     token = _reveals.set(noted)
     try:
         yield noted
@@ -102,7 +102,7 @@ class Secret:
             raise TypeError("the secret is not a string")
         noted = _reveals.get()
         if noted is not None and self._value:
-            noted.append(None)
+            noted.add(self._value)
         return self._value
 
     def __repr__(self) -> str:

@@ -23,7 +23,6 @@ from balancekit.errors import (
     ProviderError,
     TransportError,
     with_hint,
-    without_frames,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, current_offset, date_of
 from balancekit.http.echoes import KnownNames, names_of
@@ -64,7 +63,8 @@ from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 from balancekit.providers.checked import checked_balances, checked_base_url, is_list_of_text
-from balancekit.providers.identity import Identity, Settings, identify, noting_settings
+from balancekit.providers.construction import Construction
+from balancekit.providers.identity import Identity, Settings, attributes_of, identify
 from balancekit.providers.last_read import LastRead
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
@@ -103,7 +103,7 @@ class BalanceProvider(Protocol):
         ...
 
 
-class HttpProvider(ABC):
+class HttpProvider(Construction, ABC):
     """The base class of adapters: subclass it with `provider`, `build_request` and `read_response`.
 
     Both methods are pure. The base class sends the request, turns every response but a 200 into a typed error,
@@ -128,27 +128,20 @@ class HttpProvider(ABC):
     clock: Callable[[], float] = time.time
     """The time in Unix seconds; replaced in tests."""
 
-    _is_known_by_request = False
-
     _known_names = KnownNames()
     _last_read = LastRead()
     _reads_checked_fields = False
 
     def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
-        """Have the constructor keep what it is given, but not in the frames of a ConfigError.
+        """Take what is declared of a class.
 
-        Not if accounts are `known_by_request`: those with the same one are the same, whatever else they were made with.
+        If accounts are `known_by_request`, those with the same one are the same, whatever else they were made with.
         """
         super().__init_subclass__(**kwargs)
         # The adapters of this package read each field by a function that checks it.
         cls._reads_checked_fields = str(getattr(cls.read_response, "__module__", "")).startswith(_PACKAGE)
         cls._is_known_by_request = known_by_request
-        if "__init__" in vars(cls):
-            init = cls.__init__ if known_by_request else noting_settings(cls.__init__)
-            cls.__init__ = without_frames(init)  # type: ignore[method-assign] # a constructor of the same type
 
-    @without_frames
-    @noting_settings
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.
         base_url = Secret.of(base_url)
@@ -189,7 +182,10 @@ class HttpProvider(ABC):
         # An adapter may have been made without its constructor.
         settings = vars(self).get("_settings", Settings(is_plain=False))
         by_request = self._is_known_by_request
-        return identify(lambda now, nonce: self.build_request(now=now, nonce=nonce), settings, by_request=by_request)
+        attributes = "" if by_request else attributes_of(self)
+        return identify(
+            lambda now, nonce: self.build_request(now=now, nonce=nonce), settings, attributes, by_request=by_request
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,9 +7,11 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from contextlib import suppress
 from decimal import Decimal
+from enum import Enum
 from pathlib import PurePath
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, cast
 
 import attrs
 from yarl import URL
@@ -17,13 +19,12 @@ from yarl import URL
 from balancekit.http.messages import Request
 from balancekit.http.secret import Secret, noting_reveals
 
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+
 _MOMENT: Final = 1_767_225_600
 """The first second of 2026: an adapter may refuse the time of a clock that was never set."""
 
 _NONCE: Final = base64.b64encode(bytes(16)).decode()
-
-_Adapter = TypeVar("_Adapter")
-_Parameters = ParamSpec("_Parameters")
 
 
 @attrs.frozen
@@ -51,45 +52,52 @@ class Identity:
     fingerprint: str = ""
 
 
-def noting_settings(
-    init: Callable[Concatenate[_Adapter, _Parameters], None],
-) -> Callable[Concatenate[_Adapter, _Parameters], None]:
-    """Have the constructor of an adapter keep its `Settings`; of several that call each other, the outermost does."""
+def attributes_of(adapter: object) -> str:
+    """Return a one-way hash of the class of an adapter, and of its attributes that are plain values.
 
-    @functools.wraps(init)
-    def construct(self: _Adapter, /, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
-        if "_settings" not in vars(self):
-            vars(self)["_settings"] = _read_settings(init, args, kwargs)
-        try:
-            init(self, *args, **kwargs)
-        finally:
-            # Error trackers collect the local variables of every frame.
-            del args, kwargs
+    Those may have been set after it was made, or in its class. What the base classes declare is not of the account.
+    """
+    kind = type(adapter)
+    spaces = [vars(one) for one in kind.__mro__ if one is not object and not one.__module__.startswith(_PACKAGE)]
+    declared = {name for one in kind.__mro__ if one.__module__.startswith(_PACKAGE) for name in vars(one)}
+    names = {name for space in (vars(adapter), *spaces) for name in space if not name.startswith("__")} - declared
+    plain: list[tuple[str, object]] = [("", [kind.__module__, kind.__qualname__])]
+    for name in names:
+        objects: list[object] = []
+        # A value may be of any kind.
+        with suppress(Exception):
+            value = inspect.getattr_static(adapter, name)
+            value = _plain(value.__get__(adapter) if inspect.ismemberdescriptor(value) else value, objects)
+            if not objects:
+                plain.append((name, value))
+    return _digest(plain)
 
-    return construct
 
-
-def identify(build: Callable[[int, str], Request], settings: Settings, *, by_request: bool) -> Identity:
+def identify(
+    build: Callable[[int, str], Request], settings: Settings, attributes: str, *, by_request: bool
+) -> Identity:
     """Return the identity of the account whose request `build` makes at a time and with a nonce.
 
     Only a request that is the same each time, and in which a secret is used, has all that distinguishes the account; so
-    no other is shared. `by_request` says that it needs no settings beside it. What a request with a random part is made
-    of cannot be known: two accounts are one if the rest and the settings are.
+    `by_request` says that it needs no settings and `attributes` beside it. What a request with a random part is made of
+    cannot be known: two accounts are one if the rest, the settings and the secrets in it are.
     """
     try:
         with noting_reveals() as revealed:
             parts = _parts(build(_MOMENT, _NONCE))
-        again = _parts(build(_MOMENT, _NONCE))
-        fixed = [part for part, other in zip(parts, again, strict=True) if part == other]
+        with noting_reveals() as revealed_again:
+            again = _parts(build(_MOMENT, _NONCE))
     except Exception:  # noqa: BLE001 - an adapter may raise anything; it does so again at the first fetch, and is shown
         return Identity()
-    with_settings = _digest([*fixed, ("", settings.digest)])
-    if fixed != parts:
-        return Identity(with_settings if settings.digest else "")
+    if again != parts:
+        fixed = [part for part in parts if part in again]
+        shown = [*([settings.digest] if settings.digest else []), *(revealed & revealed_again)]
+        return Identity(_digest([*fixed, *(("", text) for text in shown)]) if shown else "")
     digest = _digest(parts)
     if by_request:
         return Identity(digest, digest if revealed else "")
-    return Identity(digest, with_settings if revealed and settings.is_plain else "")
+    is_known = revealed and settings.is_plain
+    return Identity(digest, _digest([*parts, ("", settings.digest), ("", attributes)]) if is_known else "")
 
 
 @functools.lru_cache(maxsize=256)
@@ -103,18 +111,21 @@ def signature_of(call: Callable[..., object]) -> inspect.Signature:
     return inspect.signature(call)
 
 
-def _read_settings(init: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> Settings:
+def read_settings(init: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> Settings:
+    """Return the settings in the arguments of a constructor."""
     objects: list[object] = []
     try:
         signature = signature_of(init)
         bound = signature.bind(None, *args, **kwargs)
         bound.apply_defaults()
         this, *parameters = signature.parameters.values()
+        given = {**bound.arguments, **bound.kwargs}
         # The label is called `account`, or else is the first.
         positional = [one.name for one in parameters if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
-        label = "account" if "account" in bound.arguments else next(iter(positional), "")
+        label = "account" if "account" in given else next(iter(positional), "")
         left_out = {this.name, label, "base_url", *(one.name for one in parameters if one.kind is one.VAR_KEYWORD)}
-        given = {**bound.arguments, **bound.kwargs}
+        if not label and parameters and parameters[0].kind is parameters[0].VAR_POSITIONAL:
+            given[parameters[0].name] = args[1:]
         settings = [(name, _plain(value, objects)) for name, value in given.items() if name not in left_out]
         is_empty = not any(value for _, value in settings)
         return Settings("" if is_empty else _digest(settings), not objects, tuple(objects))
@@ -126,10 +137,16 @@ def _plain(value: object, objects: list[object]) -> object:
     """Return what JSON can write of a value; other objects are added to `objects`."""
     if isinstance(value, Secret) or hasattr(value, "get_secret_value"):
         value = Secret.of(value).reveal()
+    kind = type(value)
+    if isinstance(value, Enum):
+        value = [kind.__qualname__, value.name]
+    elif isinstance(value, bytes | Decimal | PurePath | URL):
+        value = [kind.__name__, str(value)]
+    elif attrs.has(kind) or hasattr(kind, "__dataclass_fields__"):
+        names = attrs.fields_dict(kind) if attrs.has(kind) else kind.__dataclass_fields__
+        value = [kind.__qualname__, {name: getattr(value, name) for name in names}]
     if value is None or isinstance(value, str | int | float):
         return value
-    if isinstance(value, bytes | Decimal | PurePath | URL):
-        return [type(value).__name__, str(value)]
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
         return [[_plain(name, objects), _plain(item, objects)] for name, item in items]

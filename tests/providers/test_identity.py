@@ -1,7 +1,11 @@
 """Accounts by what their adapters were made with; what they are given of each other is in `test_tenants`."""
 
+import os
+from dataclasses import dataclass
+from enum import Enum
 from uuid import uuid4
 
+import attrs
 import pytest
 
 from balancekit import (
@@ -13,6 +17,12 @@ from balancekit import (
     Request,
     Secret,
 )
+
+
+class Region(Enum):
+    """Where an account is."""
+
+    EU = 1
 
 
 class OwnNonceProvider(HttpProvider):
@@ -55,6 +65,76 @@ def test_one_account_is_known_by_the_settings_of_its_adapter(settings, again):
         AggregateClient([OwnNonceProvider("a", **settings), OwnNonceProvider("b", **again)])
 
 
+class EnvProvider(HttpProvider):
+    """An adapter that finds its token by itself, and names each of its requests."""
+
+    provider = "env"
+
+    def __init__(self, account):
+        self._token, self._first = Secret(os.environ["TOKEN"]), {"X-Hello": "1"}
+        super().__init__(account, base_url="https://bank.example")
+
+    def build_request(self, *, now, nonce):
+        """Build a request with a name of its own, and the first one with another header."""
+        headers, self._first = {"X-Request-Id": str(uuid4())} | self._first, {}
+        return Request("GET", self.base_url, headers | {"Authorization": self._token.reveal()})
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+class LooseProvider(OwnNonceProvider):
+    """An adapter whose constructor takes anything."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+
+
+@dataclass
+class Settings:
+    """The settings of an adapter in one object."""
+
+    merchant: str
+    region: Region
+
+
+@attrs.define
+class SettingsOfAttrs:
+    """The same, by another library."""
+
+    merchant: str
+    region: Region
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        EnvProvider,
+        lambda label: LooseProvider(label, merchant="m-1", secret="s"),
+        lambda label: LooseProvider(account=label, merchant="m-1", secret="s"),
+        lambda label: OwnNonceProvider(label, merchant=Settings("m-1", Region.EU), secret="s"),
+        lambda label: OwnNonceProvider(label, merchant=SettingsOfAttrs("m-1", Region.EU), secret="s"),
+    ],
+    ids=["environment", "any arguments", "any names", "dataclass", "attrs"],
+)
+def test_one_account_under_two_labels_is_refused_however_its_adapter_is_made(monkeypatch, make):
+    """Although no two of its requests are alike."""
+    monkeypatch.setenv("TOKEN", "token-0123456789")
+
+    with pytest.raises(ConfigError, match="counted twice"):
+        AggregateClient([make("a"), make("b")])
+
+
+def test_accounts_whose_secrets_differ_are_two(monkeypatch):
+    """Although nothing was passed to their adapters."""
+    monkeypatch.setenv("TOKEN", "token-0123456789")
+    first = EnvProvider("a")
+    monkeypatch.setenv("TOKEN", "token-9876543210")
+
+    AggregateClient([first, EnvProvider("b")])
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -62,6 +142,7 @@ def test_one_account_is_known_by_the_settings_of_its_adapter(settings, again):
         {"secret": "t"},
         {"merchant": object()},
         {"region": "eu"},
+        {"region": Region.EU},
         {"base_url": "https://other.example"},
     ],
 )
@@ -104,6 +185,20 @@ class Plain(HttpProvider):
     build_request = read_response = None
 
 
+@dataclass(eq=False)
+class Decorated(Plain):
+    """The same with a constructor that a decorator has written."""
+
+    account: str
+    token: str
+    base_url: str
+
+    def __post_init__(self):
+        """Be made."""
+        super().__init__(self.account, token=self.token, base_url=self.base_url)
+
+
+@pytest.mark.parametrize("adapter", [Plain, Decorated])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -112,9 +207,9 @@ class Plain(HttpProvider):
     ],
     ids=["its own", "the base class's"],
 )
-def test_the_frames_of_a_constructor_are_not_in_its_config_error(everything_shown_by, settings):
+def test_the_frames_of_a_constructor_are_not_in_its_config_error(everything_shown_by, settings, adapter):
     """An adapter of one's own need not think of error trackers."""
     with pytest.raises(ConfigError, match=r"^account 'a': (token: too long|base_url: credentials)") as caught:
-        Plain("a", **settings)
+        adapter("a", **settings)
 
     assert "hunter2" not in everything_shown_by(caught.value)

@@ -2,9 +2,11 @@
 
 import json
 import logging
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from uuid import uuid4
 
+import attrs
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -277,6 +279,112 @@ async def test_what_only_looks_like_credentials_does_not_make_two_accounts_one(g
         read.append(await amount(GatedProvider("main", base_url=gateway.url, **given), "EUR", store))
 
     assert read == [1000000, 5]
+
+
+class RowsProvider(HttpProvider):
+    """An adapter of a platform: one token reads the rows of all merchants, and it selects those of one."""
+
+    provider = "rows"
+    merchant = ""
+
+    def __init__(self, account, *, token, base_url):
+        self._token = Secret.of(token)
+        super().__init__(account, base_url=base_url)
+
+    def build_request(self, *, now, nonce):
+        """Build a request that is the same for all merchants."""
+        return Request("GET", f"{self.base_url}/balances", {"Authorization": self._token.reveal()})
+
+    def read_response(self, response):
+        """Read the rows of the merchant."""
+        return [self.balance("EUR", row["amount"]) for row in response.entries("data") if row["of"] == self.merchant]
+
+
+@dataclass(eq=False)
+class DataclassProvider(RowsProvider):
+    """An adapter whose constructor is written by a decorator."""
+
+    account: str
+    token: str = field(repr=False)
+    base_url: str
+    merchant: str
+
+    def __post_init__(self):
+        """Be made."""
+        super().__init__(self.account, token=self.token, base_url=self.base_url)
+
+
+@attrs.define(eq=False, slots=False)
+class AttrsProvider(RowsProvider):
+    """The same."""
+
+    account: str
+    token: str = attrs.field(repr=False)
+    base_url: str
+    merchant: str
+
+    def __attrs_post_init__(self):
+        """Be made."""
+        super().__init__(self.account, token=self.token, base_url=self.base_url)
+
+
+class MerchantMixin:
+    """A class whose constructor is to be that of adapters."""
+
+    def __init__(self, account, *, merchant, **settings):
+        super().__init__(account, **settings)
+        self.find_merchant = lambda: merchant
+
+
+class MixedProvider(MerchantMixin, RowsProvider):
+    """An adapter whose constructor is that of another class, and keeps what it is given where nobody sees it."""
+
+    @property
+    def merchant(self):
+        """Whose rows are read."""
+        return self.find_merchant()
+
+
+def of_a_class(account, *, merchant, **settings):
+    """Make an adapter whose class says which rows are read."""
+    return type("OneMerchant", (RowsProvider,), {"merchant": merchant})(account, **settings)
+
+
+def of_a_function(account, *, merchant, **settings):
+    """Make an adapter that learns which rows are read when it is made already."""
+    made = RowsProvider(account, **settings)
+    made.merchant = merchant
+    return made
+
+
+class SlottedProvider(RowsProvider):
+    """An adapter whose attributes have slots."""
+
+    __slots__ = ("merchant",)
+
+
+def with_slots(account, *, merchant, **settings):
+    """Make an adapter that learns which rows are read when it is made already, in a slot."""
+    made = SlottedProvider(account, **settings)
+    made.merchant = merchant
+    return made
+
+
+@pytest.mark.parametrize(
+    "make", [DataclassProvider, AttrsProvider, MixedProvider, of_a_class, of_a_function, with_slots]
+)
+async def test_an_adapter_is_known_by_what_it_was_made_with_however_it_is_written(store, make):
+    """Whatever wrote its constructor, and whatever was set in its class or afterwards."""
+    rows = {"data": [{"of": "alice", "amount": "1000000"}, {"of": "bob", "amount": "5"}]}
+    with ThreadServer(lambda _: raw_response(200, json.dumps(rows).encode())) as server:
+        made = [
+            make("main", merchant=merchant, token="of-the-platform", base_url=server.url)
+            for merchant in ("alice", "bob", "alice")
+        ]
+        read = [await amount(source, "EUR", store) for source in made]
+
+    assert read == [1000000, 5, 1000000]
+    assert made[0].fingerprint == made[2].fingerprint != ""
 
 
 def test_a_random_signature_by_a_key_that_nobody_sees_says_nothing():
