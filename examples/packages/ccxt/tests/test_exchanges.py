@@ -233,6 +233,33 @@ async def test_ccxt_neither_waits_nor_repeats(exchange, monkeypatch):
     assert len(exchange.requests) == 3
 
 
+async def test_ccxt_has_the_credentials_while_it_signs_alone(exchange):
+    """Its objects show all that they keep."""
+    exchange.responses = {"/0/private/BalanceEx": bodies.KRAKEN}
+    account = make_account(exchange, "kraken")
+
+    await read(account)
+
+    kept = vars(account.caller().exchange)
+    assert [kept[name] for name in ("apiKey", "secret")] == [None, None]
+    assert SECRET not in repr(kept)
+
+
+async def test_no_two_requests_are_signed_with_the_same_time(exchange):
+    """For many exchanges it is the nonce."""
+    exchange.responses = {"/api/v3/account": bodies.BINANCE}
+    account = make_account(exchange, "binance")
+    account.clock = lambda: 1_767_225_600.25
+
+    for _ in range(3):
+        await read(account)
+
+    times = [int(request.query["timestamp"]) - 1_767_225_600_250 for request in exchange.requests]
+    assert times == sorted({*times})
+    assert len(times) == 3
+    assert 0 < times[0] < times[2] < 20
+
+
 async def test_requests_are_signed_with_the_time_of_the_client(exchange):
     """A wrong clock is corrected by the exchange's, and the request sent again at once."""
     ahead = time.time() + 90

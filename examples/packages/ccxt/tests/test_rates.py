@@ -10,7 +10,16 @@ import pytest
 from balancekit_ccxt import CcxtRates
 from played import Reply
 
-from balancekit import AccountBalances, AssetType, BadRequestError, Balance, ConfigError, ServiceUnavailableError, merge
+from balancekit import (
+    AccountBalances,
+    AssetType,
+    BadRequestError,
+    Balance,
+    ConfigError,
+    MalformedResponseError,
+    ServiceUnavailableError,
+    merge,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -120,6 +129,16 @@ async def test_a_market_that_is_not_known_is_an_error(kraken, session):
     for symbol in ("BTC", "BTC/USDT:USDT", "BTC/EUR "):
         with pytest.raises(ConfigError, match="expected base and quote"):
             await rates.load([symbol])
+
+
+@pytest.mark.parametrize("price", ["x", "-1", "NaN"])
+async def test_a_price_that_is_none_is_an_error(kraken, session, price):
+    """It is the exchange's, and no setting's."""
+    ticker = bodies.kraken_ticker("60001", price)
+    kraken.responses["/0/public/Ticker"] = {"error": [], "result": {"XXBTZEUR": ticker}}
+
+    with pytest.raises(MalformedResponseError):
+        await CcxtRates(session, "kraken", base_url=kraken.url).load(["BTC/EUR"])
 
 
 async def test_an_exchange_that_fails_has_its_error(kraken, session):

@@ -22,8 +22,8 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit_ccxt import errors
-from balancekit_ccxt.calls import Call, Caller, MarketsNeeded
-from balancekit_ccxt.driven import Answers, driven_class, make, origins_of
+from balancekit_ccxt.calls import Call, Caller, MarketsNeeded, Refused
+from balancekit_ccxt.driven import Answers, check, driven_class, make, origins_of
 
 _UNKNOWN: Final = "https://exchange.invalid"
 """In place of the base URL until it is known."""
@@ -83,7 +83,7 @@ class CcxtCalls(MultiRequestProvider):
         problem: ProviderError | None = None
         if response.status >= HTTPStatus.BAD_REQUEST:
             try:
-                self.caller().check(Request("GET", f"{self.base_url}/"), response)
+                check(self.caller().exchange, Request("GET", f"{self.base_url}/"), response)
             except ccxt.BaseError as error:
                 known = errors.kind_of(error)
                 if known is not None and known[0] not in {_kind_of(response.status), MalformedResponseError}:
@@ -103,9 +103,10 @@ class CcxtCalls(MultiRequestProvider):
                 "ccxt needs the exchange's markets to read this",
                 hint="Set load_markets, which sends more requests before the first read",
             )
+        except Refused as refusal:
+            failure = self._error_from(refusal.error, refusal.response)
         except ccxt.BaseError as error:
-            failure = self._error_from(error, caller.checked)
-            caller.checked = None
+            failure = self._error_from(error, None)
         # Outside the handler: it leads to no frame with credentials.
         raise failure
 

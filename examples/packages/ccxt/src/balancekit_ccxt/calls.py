@@ -20,15 +20,21 @@ class MarketsNeeded(Exception):  # noqa: N818 - a setting is missing, and nothin
     """A call has looked at the exchange's markets or currencies, which were not loaded: its result would be a guess."""
 
 
+class Refused(Exception):  # noqa: N818 - it carries the error
+    """A response is an error that ccxt knows."""
+
+    def __init__(self, error: Exception, response: Response) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+        self.response = response
+
+
 @attrs.define(eq=False)
 class Caller:
     """An exchange with the credentials that it is given for as long as a call runs, and no longer."""
 
     exchange: Exchange
     credentials: Mapping[str, Secret]
-    checked: Response | None = None
-    """The response that ccxt has looked at last for an error."""
-
     _options: Any = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -53,25 +59,26 @@ class Caller:
     def steps(self, call: Call, *, moment: int) -> Generator[Request, Response, tuple[Any, Answers]]:
         """Make a call at a time in milliseconds; return what it returns, and what was sent and received.
 
-        Raises MarketsNeeded, and the errors of ccxt, those included that a response with the status of a success holds.
+        Raises MarketsNeeded, Refused for an error with the status of a success, and the other errors of ccxt.
         """
-        # No two requests are signed with the same time: for many exchanges it is the nonce.
-        self.exchange.moment = max(self.exchange.moment + 1, moment)
+        self.exchange.moment = max(self.exchange.moment, moment)
         answers: Answers = {}
         while True:
+            # No two requests are signed with the same time: for many exchanges it is the nonce.
+            self.exchange.moment += 1
             try:
                 return self.run(call, answers), answers
             except Needed as needed:
                 key, request = needed.key, needed.request
             response = yield request
             answers[key] = (request, response)
-            self.check(request, response)
-
-    def check(self, request: Request, response: Response) -> None:
-        """Raise the error of ccxt that a response is, if ccxt knows it as one."""
-        self.checked = response
-        check(self.exchange, request, response)
-        self.checked = None
+            try:
+                check(self.exchange, request, response)
+            except ccxt.BaseError as error:
+                refusal = Refused(error, response)
+            else:
+                continue
+            raise refusal
 
     def run(self, call: Call, answers: Answers) -> Any:  # noqa: ANN401 - what the call returns
         """Return what a call does with the responses that there are; raises Needed if one is missing."""
@@ -96,9 +103,8 @@ class Caller:
             for name in self.credentials:
                 setattr(exchange, name, None)
             exchange.answers = {}
-            exchange.currencies, exchange.markets_by_id = (
-                loaded if tables else (exchange.currencies, exchange.markets_by_id)
-            )
+            if tables:
+                exchange.currencies, exchange.markets_by_id = loaded
         raise MarketsNeeded
 
     def found_nothing(self, call: Call, answers: Answers) -> bool:

@@ -88,7 +88,7 @@ def clock_offset_of(response: Response, now: float) -> float | None:
     """Return how many seconds the exchange's clock is ahead of this machine's; None if it does not say."""
     try:
         return parsedate_to_datetime(response.headers.get("Date", "")).timestamp() - now
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -127,4 +127,7 @@ class _TickerReader(CcxtCalls):
         base, _, quote = symbol.partition("/")
         # Not every exchange says of which moment its prices are.
         as_of = datetime.fromtimestamp(now if moment is None else moment / 1000, UTC)
-        return Rate(base, quote, price, source=f"{self.provider} {self._price}", as_of=as_of)
+        try:
+            return Rate(base, quote, price, source=f"{self.provider} {self._price}", as_of=as_of)
+        except ConfigError as error:
+            raise ValueError(f"{symbol}: {error}") from None
