@@ -1,5 +1,6 @@
 """One account: its provider, its origin, what is known of it, and what becomes of that which its provider returns."""
 
+import asyncio
 import hashlib
 import secrets
 from datetime import datetime
@@ -16,7 +17,7 @@ from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.hints import HINTS
 from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import attach_cause, credentials_of, error_like, secrets_of
+from balancekit.http.redaction import attach_cause, credentials_of, error_like, exit_like, secrets_of
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.money.exact_json import ShapeError
@@ -139,6 +140,13 @@ class Account:
             message = f"the adapter raised {type(raised).__name__}"
             error = attach_cause(ProviderError(message, account=self.label, provider=self.provider), raised, secrets)
         return error
+
+    def to_exit(self, raised: BaseException) -> BaseException:
+        """Return what ends the task or the program as what the account's provider raised does, redacted.
+
+        A cancellation is returned as it is: nobody is shown what ends a task of ours.
+        """
+        return raised if isinstance(raised, asyncio.CancelledError) else exit_like(raised, secrets_of(self.source))
 
     @cached_property
     def _raises_ours(self) -> bool:

@@ -234,7 +234,7 @@ class Dispatcher:
         worker, context = asyncio.current_task(), flight.context
         following: Flight | None = flight
         while following is not None:
-            flight, retry_after = following, None
+            flight, retry_after, ended = following, None, None
             flight.worker, flight.is_running = worker, True
             try:
                 result = await self._attempts.run(flight)
@@ -251,16 +251,18 @@ class Dispatcher:
                     elif self._stores and worker in self._workers:
                         # Still a worker, so that some caller has waited: what none waits for any more is not stored.
                         await self._attempts.store(flight, result)
-            except BaseException as raised:
+            except BaseException as raised:  # noqa: BLE001 - raised again, below, if it ends the task or the program
                 self._fail(flight, raised)
-                if not isinstance(raised, Exception):
-                    raise
+                ended = [] if isinstance(raised, Exception) else [flight.account.to_exit(raised)]
             finally:
                 flight.worker, flight.is_running = None, False
                 # As `_release_slot` does, but without the call: this is done for every request.
                 if flight.has_slot:
                     flight.has_slot = False
                     self._queue.release(flight.account.origin)
+            if ended:
+                # Out here, so that its context is not what the adapter raised; the traceback keeps this frame.
+                raise ended.pop()
             if retry_after is not None:
                 # Only now, since it may be begun again at once: with another worker and another slot.
                 self._defer(flight, retry_after)

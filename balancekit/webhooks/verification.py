@@ -6,6 +6,7 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 from balancekit.errors import WebhookVerificationError
 from balancekit.http.fields import read_text
+from balancekit.http.redaction import exit_like, secrets_of
 from balancekit.money.currencies import check_label
 from balancekit.money.exact_json import ShapeError, decode_json, json_type_name
 from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookProvider
@@ -35,18 +36,18 @@ def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[
 
     @functools.wraps(check)
     def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        reason, ended = "", None
         try:
             return check(*args, **kwargs)
         except WebhookVerificationError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - headers may be an object of any framework, and raise anything
             reason = f"{type(error).__name__} while it was verified"
-        except BaseException as error:  # noqa: BLE001 - raised again, without the frames that hold the delivery
-            del args, kwargs
-            raise error.with_traceback(None) from None
+        except BaseException as error:  # noqa: BLE001 - it ends the program, without the frames that hold the delivery
+            ended = exit_like(error, secrets_of(args[0] if args else None))
         # A new error, raised outside the handler, has no frames from below. It keeps this frame, which drops its own.
         del args, kwargs
-        raise WebhookVerificationError(reason)
+        raise WebhookVerificationError(reason) if ended is None else ended
 
     return checked
 

@@ -1,5 +1,6 @@
 """Errors of an adapter's own classes, however they are made: shown as ours, redacted, and of their account alone."""
 
+import asyncio
 import dataclasses
 import json
 import pickle
@@ -191,3 +192,49 @@ async def test_facts_of_an_error_that_an_adapter_raises_are_kept():
         error = (await client.fetch()).failures[0].error
 
     assert {name: getattr(error, name) for name in facts} == facts
+
+
+class Exiting(Scripted):
+    """Ends the program, as libraries for the command line do, and shows its key."""
+
+    def __init__(self, kind):
+        super().__init__("own")
+        self.key, self.kind = Secret(KEY), kind
+
+    async def fetch_balances(self, session):
+        """Fail."""
+        raise self.kind(f"cannot log in with {self.key.reveal()}")
+
+    def verify_webhook(self, headers, body, *, now=None):
+        """Fail."""
+        raise self.kind(f"cannot log in with {self.key.reveal()}")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_program_shows_no_secret_of_its_adapter(everything_shown_by, kind):
+    """`sys.exit` writes its text to stderr, and an error tracker collects what it can."""
+
+    async def read():
+        async with AggregateClient([Exiting(kind)]) as client:
+            await client.fetch()
+
+    with pytest.raises(kind) as caught:
+        asyncio.run(read())
+
+    if kind is SystemExit:
+        assert caught.value.args == ("cannot log in with ***",)
+    assert KEY not in everything_shown_by(caught.value)
+
+
+def test_what_ends_the_program_on_a_delivery_shows_no_secret_of_its_adapter(everything_shown_by):
+    """As while it is read."""
+
+    async def receive():
+        async with AggregateClient([Exiting(SystemExit)]) as client:
+            await client.handle_webhook("own", {}, b"{}")
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(receive())
+
+    assert caught.value.args == ("cannot log in with ***",)
+    assert KEY not in everything_shown_by(caught.value)
