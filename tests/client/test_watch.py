@@ -94,7 +94,7 @@ def test_one_of_several_tasks_gets_each_state(with_quick_till):
             await client.invalidate("till")
         await asyncio.sleep(2)
         await watch.aclose()
-        return sorted(sum(await asyncio.gather(*tasks), []))
+        return sorted(amount for taken in await asyncio.gather(*tasks) for amount in taken)
 
     assert with_quick_till(steps) == list(range(1, 12))
 
