@@ -97,8 +97,8 @@ class AccountState:
     _success_ahead: float = 0.0
     # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
     _redated: AccountBalances | None = None
-    # What was a store's last, before it was dated, and then.
-    _dated: tuple[datetime, AccountBalances] | None = None
+    # What a store had last, and what it became here, if that is another object.
+    _entered: tuple[AccountBalances, AccountBalances] | None = None
     _invalidations: int = 0
     # The question whose answer the version is, or as of which the balances may have changed.
     _question: int = 0
@@ -270,19 +270,21 @@ class AccountState:
     def date(self, snapshot: AccountBalances, *, age: float, moment: Moment) -> AccountBalances:
         """Return a snapshot of a store as it enters: its moments are no later than its age, in seconds, says.
 
-        The same object each time, so that it is known when it comes again. The wall clocks of two machines say nothing
-        of how old it is.
+        The same object each time, so that it is known when it comes again: by its content, since two snapshots may have
+        one `fetched_at`. The wall clocks of two machines say nothing of how old it is.
         """
-        stored_at = snapshot.fetched_at
-        if self.last is not None and self.last.fetched_at == stored_at:
-            return self.last
-        if self._dated is not None and self._dated[0] == stored_at:
-            snapshot = self._dated[1]
-        too_late = snapshot.fetched_at.timestamp() - (moment.wall - age)
-        if too_late > CLOCK_DRIFT:
-            snapshot = _earlier(snapshot, too_late)
-            self._dated = stored_at, snapshot
-        return snapshot
+        last, known = self.last, self._entered
+        if snapshot is last:
+            return snapshot
+        if known is None or not (snapshot is known[0] or snapshot == known[0]):
+            known = snapshot, last if last is not None and snapshot == last else snapshot
+        entered = known[1]
+        if entered is not last or entered.fetched_at != snapshot.fetched_at:
+            too_late = entered.fetched_at.timestamp() - (moment.wall - age)
+            if too_late > CLOCK_DRIFT:
+                entered = _earlier(entered, too_late)
+        self._entered = None if entered is snapshot else (snapshot, entered)
+        return entered
 
     def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
         """Return a snapshot as it is to be shown now.

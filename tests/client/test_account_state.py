@@ -63,6 +63,28 @@ def test_a_younger_snapshot_of_a_store_becomes_the_last(state, snapshot, age, ke
     assert state.last is (stored if kept else own)
 
 
+def test_two_snapshots_of_one_moment_are_two(state, snapshot):
+    """The wall clock may stand still between two reads, or be shown to the second alone by a store."""
+    earlier, later = snapshot(0), snapshot(0, "2")
+    state.keep(earlier, sent_at=0.0, version="1")
+    state.version = "2"
+
+    entered = state.date(later, age=0.0, moment=at(0))
+    state.keep_stored(entered, age=0.0, version="2", moment=at(0))
+
+    assert (entered, state.last, state.is_valid) == (later, later, True)
+
+
+@pytest.mark.parametrize("delay", [0, 60], ids=["as it is", "dated earlier"])
+def test_a_snapshot_of_a_store_is_known_when_it_is_read_from_there_again(state, snapshot, delay):
+    """Although it is another object each time."""
+    first = state.date(snapshot(delay), age=0.0, moment=at(0))
+    state.keep_stored(first, age=0.0, version="1", moment=at(0))
+    again = [state.date(snapshot(delay), age=float(seconds), moment=at(seconds)) for seconds in (1, 2)]
+
+    assert again[0] is again[1] is state.last is first
+
+
 def test_a_snapshot_is_fresh_for_those_who_accept_its_age(state, snapshot):
     """It serves until it is older than that, and only at the version that it was read at."""
     kept = snapshot(0)

@@ -9,7 +9,7 @@ import pytest
 from balancekit import AggregateClient, RateLimitedError
 from balancekit.stores import MemoryStore, StoreRefusedError
 from balancekit.stores.base import Stored
-from tests.support.clock import NEW_YEAR, LoopClock
+from tests.support.clock import NEW_YEAR, Clock, LoopClock
 from tests.support.providers import QuickTill, bitcoin, outage
 from tests.support.stores import FlakyStore
 from tests.support.watching import Seen
@@ -342,3 +342,21 @@ def test_what_is_under_way_stops_soon_after_a_429_to_a_replica(run_virtually, ma
             return sum(moment > limited_at + 0.06 for moment in at)
 
     assert run_virtually(main()) == 0
+
+
+async def test_a_read_of_a_replica_counts_although_no_clock_has_moved():
+    """A wall clock may tick 64 times a second, or be stopped by a test."""
+    clock, mine, theirs = Clock(), QuickTill(), QuickTill()
+    mine.fingerprint = theirs.fingerprint = "the same everywhere"
+    store = MemoryStore(clock=clock)
+    async with (
+        AggregateClient([mine], store=store, clock=clock) as client,
+        AggregateClient([theirs], store=store, clock=clock) as replica,
+    ):
+        before = await client.fetch(max_age=60)
+        theirs.held = "2"
+        await replica.invalidate("till")
+        await replica.fetch(max_age=60)
+        after = await client.fetch(max_age=60)
+
+    assert (before.amount("BTC"), after.amount("BTC"), client.latest().amount("BTC")) == (1, 2, 2)
