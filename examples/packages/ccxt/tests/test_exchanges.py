@@ -221,6 +221,24 @@ async def test_markets_are_loaded_once(exchange):
     assert [request.path for request in exchange.requests[sent:]] == ["/0/private/BalanceEx"]
 
 
+async def test_balances_are_read_strictly_with_markets_too(exchange):
+    """Which of two amounts counts is not left to a decoder."""
+    twice = b'{"error": [], "result": {"XXBT": {"balance": "1", "balance": "2", "hold_trade": "0"}}}'
+    exchange.responses = {
+        "/0/public/Assets": bodies.KRAKEN_ASSETS,
+        "/0/public/AssetPairs": bodies.KRAKEN_PAIRS,
+        "/0/private/BalanceEx": twice,
+    }
+
+    assert isinstance(await error_of(make_account(exchange, "kraken", load_markets=True)), MalformedResponseError)
+
+
+async def test_settings_that_the_exchange_refuses_are_an_error(exchange):
+    """Ccxt knows them before anything is sent."""
+    with pytest.raises(ConfigError, match="ccxt makes no request with these settings"):
+        make_account(exchange, "hitbtc", account_type="margin")
+
+
 async def test_ccxt_neither_waits_nor_repeats(exchange, monkeypatch):
     """Limits and retries are the client's, whatever ccxt's options say."""
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"ccxt waits for {seconds} s"))

@@ -92,11 +92,13 @@ class CcxtCalls(MultiRequestProvider):
             raise problem
         return errors.detail_of(response)
 
-    def make_call(self, call: Call, now: int) -> Generator[Request, Response, tuple[Any, Answers]]:
+    def make_call(
+        self, call: Call, now: int, *, reads_tables: bool = False
+    ) -> Generator[Request, Response, tuple[Any, Answers]]:
         """Yield the requests of a call, and return its result, and what was sent and received."""
-        caller = self.caller()
+        moment = 1000 * now + int(self.clock() % 1 * 1000)
         try:
-            return (yield from caller.steps(call, moment=1000 * now + int(self.clock() % 1 * 1000)))
+            return (yield from self.caller().steps(call, moment=moment, reads_tables=reads_tables))
         except MarketsNeeded:
             failure = self.failure(
                 ProviderError,
@@ -118,17 +120,19 @@ class CcxtCalls(MultiRequestProvider):
         """Make the error of responses in which ccxt has found neither what it looks for nor an error."""
         details = [errors.detail_of(response) for response in responses]
         detail = next((detail for detail in reversed(details) if detail.code), ErrorDetail())
-        told = f" (the exchange says {detail.code}: {detail.message})" if detail.code else ""
-        problem = f"ccxt finds nothing in the response, and no empty list either{told}"
+        reported = f" ({detail.code}: {detail.message})" if detail.code else ""
+        problem = f"ccxt finds nothing in the response, and no empty list either{reported}"
         return self.failure(
             MalformedResponseError, problem, status=HTTPStatus.OK, code=detail.code, hint=errors.SHAPE_HINT
         )
 
     def _error_from(self, error: Exception, response: Response | None) -> ProviderError:
         """Return what an error of ccxt is here; `response` is the one that it is in, if it is in one."""
-        kind, hint = errors.kind_of(error) or (MalformedResponseError, errors.REFUSED_HINT)
+        known = errors.kind_of(error)
         if response is None:
+            kind, hint = known or (ProviderError, errors.SETTINGS_HINT)
             return self.failure(kind, str(error), hint=hint)
+        kind, hint = known or (MalformedResponseError, errors.REFUSED_HINT)
         detail = errors.detail_of(response)
         summary = " ".join(filter(None, (str(response.status), detail.code)))
         failure = self.failure(

@@ -56,8 +56,12 @@ class Caller:
             exchange.options, exchange.moment, exchange.loads_markets = kept
         raise ccxt.NotSupported(f"{exchange.id}: a balance without a request")
 
-    def steps(self, call: Call, *, moment: int) -> Generator[Request, Response, tuple[Any, Answers]]:
+    def steps(
+        self, call: Call, *, moment: int, reads_tables: bool = False
+    ) -> Generator[Request, Response, tuple[Any, Answers]]:
         """Make a call at a time in milliseconds; return what it returns, and what was sent and received.
+
+        `reads_tables` says that its responses are tables of all markets.
 
         Raises MarketsNeeded, Refused for an error with the status of a success, and the other errors of ccxt.
         """
@@ -66,12 +70,15 @@ class Caller:
         while True:
             # No two requests are signed with the same time: for many exchanges it is the nonce.
             self.exchange.moment += 1
+            self.exchange.reads_tables = reads_tables
             try:
                 return self.run(call, answers), answers
             except Needed as needed:
                 key, request = needed.key, needed.request
             response = yield request
             answers[key] = (request, response)
+            # Another call may have been made in between.
+            self.exchange.reads_tables = reads_tables
             try:
                 check(self.exchange, request, response)
             except ccxt.BaseError as error:

@@ -74,6 +74,9 @@ class _Driven:
     """The time that requests are signed with, in milliseconds."""
 
     loads_markets: bool = False
+    reads_tables: bool = False
+    """Whether responses are tables of all markets, which have more values than an account may have."""
+
     is_watched: bool = False
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -123,8 +126,7 @@ class _Driven:
         return Request(signed["method"], signed["url"], texts, (body or "").encode())
 
     def decode(self, response: Response) -> Any:  # noqa: ANN401 - JSON is any of its types
-        # A table of markets has more values than an account may have, and none of them is an amount.
-        return json.loads(response.body, parse_float=str) if self.loads_markets else _plain(response.json())
+        return json.loads(response.body, parse_float=str) if self.reads_tables else _plain(response.json())
 
     def extend(self: Exchange, *given: Any) -> dict[str, Any]:  # noqa: ANN401 - of any type
         extended: dict[str, Any] = super().extend(*given)  # type: ignore[misc] # as above

@@ -85,7 +85,12 @@ def retry_after_of(response: Response) -> float | None:
 
 
 def clock_offset_of(response: Response, now: float) -> float | None:
-    """Return how many seconds the exchange's clock is ahead of this machine's; None if it does not say."""
+    """Return how many seconds the exchange's clock is ahead of this machine's.
+
+    None if the response does not say, or comes from a cache.
+    """
+    if response.headers.get("Age", "0").strip() != "0":
+        return None
     try:
         return parsedate_to_datetime(response.headers.get("Date", "")).timestamp() - now
     except (ValueError, OverflowError):

@@ -120,7 +120,7 @@ class CcxtProvider(CcxtCalls):
             return exchange.fetch_balance(params)
 
         if caller.exchange.loads_markets:
-            yield from self.make_call(lambda exchange: exchange.load_markets(), now)
+            yield from self.make_call(lambda exchange: exchange.load_markets(), now, reads_tables=True)
         balance, answers = yield from self.make_call(fetch, now)
         if self._account_type is not None and "type" not in params.asked:
             raise self.failure(
@@ -188,7 +188,9 @@ class CcxtProvider(CcxtCalls):
         except MarketsNeeded:
             setting, problem = "exchange", "ccxt needs its markets for the first request, which is not supported"
         except ccxt.BaseError as error:
-            setting, problem = "exchange", f"ccxt makes no request with these settings ({type(error).__name__})"
+            hidden = any(secret.reveal() in str(error) for secret in self._credentials)
+            reason = type(error).__name__ if hidden else str(error)
+            setting, problem = "exchange", f"ccxt makes no request with these settings ({reason})"
         except Exception as error:  # noqa: BLE001 - signing with what is no key may raise anything
             setting, problem = "secret", f"ccxt cannot sign with it ({type(error).__name__})"
         if problem:
