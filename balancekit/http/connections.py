@@ -23,11 +23,17 @@ _is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default
 
 _ENCRYPTED: Final = frozenset({"https", "wss"})
 
+_PROXY_SCHEMES: Final = frozenset({"http", "https"})
+
 _MAX_INFORMATIONAL: Final = 20
 """How many informational responses (100 to 199) may come before a response."""
 
 _GUARD: Final = "balancekit_guard"
 """The attribute of a connection's protocol that holds its guard."""
+
+
+class ProxyAddressError(aiohttp.ClientConnectionError):
+    """The address of a proxy cannot be used; the message shows nothing of it."""
 
 
 class TooManyHeadsError(ValueError):
@@ -106,21 +112,29 @@ class Proxy:
         if address is None:
             return None, None
         text = str(address)
-        proxy: URL | None = None
-        with suppress(ValueError):
-            proxy = URL(text if "://" in text else f"http://{text}")
-        if proxy is None or proxy.host is None:
-            raise aiohttp.ClientConnectionError("the address of the proxy is no URL such as http://host:3128")
-        auth = aiohttp.BasicAuth.from_url(proxy) if self.auth is None else self.auth
-        return proxy.with_user(None), None if auth is None else {"Proxy-Authorization": auth.encode()}
+        proxy = _proxy_url(text if "://" in text else f"http://{text}")
+        if proxy is None:
+            raise ProxyAddressError("the address of the proxy is no URL such as http://host:3128")
+        try:
+            auth = aiohttp.BasicAuth.from_url(proxy) if self.auth is None else self.auth
+            return proxy.origin(), None if auth is None else {"Proxy-Authorization": auth.encode()}
+        except ValueError:
+            pass
+        raise ProxyAddressError("the user or the password of the proxy has a character that no header can have")
 
 
 def is_proxy(address: Secret) -> bool:
     """Whether a text, which may hold a password, is the URL of a proxy."""
+    return not address.problem() and _proxy_url(address.reveal()) is not None
+
+
+def _proxy_url(text: str) -> URL | None:
+    """Return the URL of a proxy, None if a text is none, such as one with a bare slash or `#` in its password."""
     with suppress(ValueError):
-        url = URL() if address.problem() else URL(address.reveal())
-        return url.scheme in {"http", "https"} and bool(url.host) and url.path in {"", "/"} and not url.query
-    return False
+        url = URL(text)
+        if url.scheme in _PROXY_SCHEMES and url.with_user(None) == url.origin():
+            return url
+    return None
 
 
 class GuardedConnector(aiohttp.BaseConnector):
@@ -161,8 +175,11 @@ class GuardedConnector(aiohttp.BaseConnector):
         while True:
             try:
                 connection = await self._connector.connect(req, traces, timeout)
-            except BaseException:
+            except BaseException as error:
                 _is_reused.set(False)
+                if req.proxy is not None and isinstance(error, aiohttp.ClientConnectorDNSError):
+                    # As for all else that is wrong on the way to a proxy.
+                    raise aiohttp.ClientProxyConnectionError(error._conn_key, error.os_error) from error  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it is needed
                 raise
             protocol: Any = connection.protocol
             guard: _Guard | None = getattr(protocol, _GUARD, None)

@@ -77,6 +77,18 @@ LONG_HEAD_HINT: Final = (
 )
 """For a response with a header that is longer than aiohttp reads."""
 
+PROXY_HINT: Final = (
+    "Check the address of the proxy, which is `proxy` or else HTTPS_PROXY, and whether it lets this machine reach the "
+    "provider"
+)
+"""For a proxy that does not pass a request on."""
+
+PROXY_LOGIN_HINT: Final = (
+    "Put the user and the password of the proxy into its address: http://user:password@host:3128, with `%40` for a @ "
+    "in them, `%2F` for a slash and `%23` for a #"
+)
+"""For a proxy that rejects its user and password, and for an address that is cut, as by a bare slash in it."""
+
 UNSENT_HINT: Final = "The session may be closed, or a header may hold characters that cannot be sent"
 """For a request that was not sent, and would not be the next time either."""
 

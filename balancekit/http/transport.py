@@ -15,9 +15,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
-from balancekit.http.connections import GuardedConnector, Proxy, TooManyHeadsError, is_reused_connection
+from balancekit.http.connections import (
+    GuardedConnector,
+    Proxy,
+    ProxyAddressError,
+    TooManyHeadsError,
+    is_reused_connection,
+)
 from balancekit.http.error_responses import ErrorDetail, error_of
-from balancekit.http.hints import HINTS, LONG_HEAD_HINT
+from balancekit.http.hints import HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import clean, redact, sanitize_exception, secrets_of, walk_exception_chain
@@ -36,6 +42,8 @@ _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
 
 _DISCONNECTIONS: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
+
+_PARTIAL_HEAD: Final = "the connection ended in the head of the response"
 
 _NO_CONTENT_TYPE: Final = ("Content-Type",)
 
@@ -235,6 +243,26 @@ def _response_of(error: BaseException) -> Response | None:
     return Response(error.status, error.headers or {})
 
 
+def _explain(error: BaseException) -> tuple[str, str | None]:
+    """Return the reason that is shown for an exception, and the hint unless the one for all such errors is enough."""
+    reason, hint = str(error), None
+    if isinstance(error, ProxyAddressError):
+        hint = PROXY_LOGIN_HINT
+    elif isinstance(error, aiohttp.ClientProxyConnectionError):
+        hint = PROXY_HINT
+    elif isinstance(error, aiohttp.ClientHttpProxyError) and (status := getattr(error, "status", 0)):
+        wants_login = status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        reason, hint = f"the proxy refused, with status {status}", PROXY_LOGIN_HINT if wants_login else PROXY_HINT
+    elif _is_of_broken_proxy(error):
+        reason, hint = "the proxy was asked for a tunnel, and did not respond as one", PROXY_HINT
+    elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
+        reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
+    elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
+        # Not by the status that aiohttp gives it, which nobody has sent.
+        reason = f"the response is no HTTP: {error.message}"
+    return reason, hint
+
+
 def transport_error(
     error: BaseException, *, account: str, provider: str, secrets: Iterable[str] | Secrets = ()
 ) -> ProviderError | None:
@@ -256,23 +284,19 @@ def transport_error(
     sanitize_exception(error)
     if is_partial_head:
         # The head may hold what the server, or a proxy, was sent.
-        cast("aiohttp.ServerDisconnectedError", error).message = ""
-        error.args = ()
+        cast("aiohttp.ServerDisconnectedError", error).message = _PARTIAL_HEAD
+        error.args = (_PARTIAL_HEAD,)
     if response is not None:
         detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
         failure = error_of(response, detail, account=account, provider=provider, now=time.time())
     else:
-        hint = HINTS[kind]
-        reason = "the connection ended in the head of the response" if is_partial_head else str(error)
-        if is_of_proxy:
-            reason = "the proxy was asked for a tunnel, and did not respond as one"
-        elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
-            reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
-        elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
-            # Not by the status that aiohttp gives it, which nobody has sent.
-            reason = f"the response is no HTTP: {error.message}"
+        reason, hint = _explain(error)
+        hint = hint or HINTS[kind]
         message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
+        if hint is PROXY_LOGIN_HINT:
+            # The next request would take the same password there.
+            failure.retryable = False
     # The password of a proxy is not among the secrets.
     failure.__cause__ = None if is_of_proxy else clean(error, Secrets.of(secrets))
     if failure.__cause__ is None and isinstance(error, LostKeepaliveError):

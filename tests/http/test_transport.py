@@ -750,3 +750,51 @@ async def test_a_proxy_is_sent_its_user_and_password(start_origin):
 
     sent = headers_of(proxy.requests[0])
     assert sent["Proxy-Authorization"] == "Basic " + base64.b64encode(b"user:pass@word").decode()
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["4321/{secret}", "4321?{secret}", "4321#{secret}", "{secret}/x", "{secret}#x", "x{secret}é€"],
+    ids=["slash", "question mark", "hash", "slash after", "hash after", "euro sign"],
+)
+async def test_a_password_with_a_bare_mark_is_refused(start_origin, everything_shown_by, password):
+    """Its parts would be taken for a host, a port and a path; the hint says how it is written."""
+    proxy = await start_origin()
+    proxy.response = raw_response(407)
+    address = proxy.url.replace("://", f"://user:{password.format(secret=PROXY_PASSWORD)}@")
+
+    async with aiohttp.ClientSession() as session:
+        # The constructor takes whatever it is given.
+        session._default_proxy = address
+        failure = await failure_of(session, "https://api.example")
+
+    assert (type(failure), failure.retryable) == (TransportError, False)
+    assert "`%2F` for a slash" in failure.hint
+    assert PROXY_PASSWORD[:6] not in everything_shown_by(failure)
+    assert "4321" not in everything_shown_by(failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint", "retryable"),
+    [(407, "Put the user and the password of the proxy", False), (403, "Check the address of the proxy", True)],
+)
+async def test_a_proxy_that_refuses_is_named(start_origin, status, hint, retryable):
+    """The error says that it was the proxy; a wrong password is not sent again."""
+    proxy = await start_origin()
+    proxy.response = raw_response(status)
+
+    async with aiohttp.ClientSession(proxy=proxy.url) as session:
+        failure = await failure_of(session, "https://api.example")
+
+    assert failure.message == f"ClientHttpProxyError: the proxy refused, with status {status}"
+    assert failure.hint.startswith(hint)
+    assert failure.retryable is retryable
+
+
+async def test_a_proxy_whose_name_is_unknown_is_named():
+    """The name in the message is the proxy's, and the error says so."""
+    async with aiohttp.ClientSession(proxy="http://proxy.invalid:3128") as session:
+        failure = await failure_of(session, "https://api.example")
+
+    assert failure.message.startswith("ClientProxyConnectionError: Cannot connect to host proxy.invalid:3128 ")
+    assert failure.hint.startswith("Check the address of the proxy")
