@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
@@ -45,6 +46,8 @@ class MemoryStore:
     def __init__(self, *, clock: Clock | None = None, keep: float = _WEEK) -> None:
         self._clock = checked_clock(clock)
         self._keep = keep
+        # Held by whatever reads or changes what is below: clients may be in several threads.
+        self._lock = threading.Lock()
         self._unknown = Stored("0")
         self._accounts: dict[str, _Account] = {}
         self._versions = itertools.count(1)
@@ -57,65 +60,73 @@ class MemoryStore:
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
-        now, monotonic, accounts = self._clock.time(), self._clock.monotonic(), self._accounts
-        return [
-            self._unknown
-            if (known := accounts.get(key)) is None
-            else Stored(
-                known.version,
-                known.snapshot,
-                _age(known, now, monotonic),
-                known.read_at == known.version,
-                known.failure and _failure(known.failure, monotonic),
-            )
-            for key in keys
-        ]
+        with self._lock:
+            now, monotonic, accounts = self._clock.time(), self._clock.monotonic(), self._accounts
+            return [
+                self._unknown
+                if (known := accounts.get(key)) is None
+                else Stored(
+                    known.version,
+                    known.snapshot,
+                    _age(known, now, monotonic),
+                    known.read_at == known.version,
+                    known.failure and _failure(known.failure, monotonic),
+                )
+                for key in keys
+            ]
 
     async def put(self, key: str, snapshot: AccountBalances, *, version: str, age: float) -> None:
         """Keep a snapshot whose request was sent `age` seconds ago, unless a better one is there."""
         age = max(age, 0.0)
         sent, sent_monotonic = self._clock.time() - age, self._clock.monotonic() - age
-        known = self._account(key)
-        if known.snapshot is not None:
-            known_valid, valid = known.read_at == known.version, version == known.version
-            if known_valid > valid or (known_valid == valid and known.sent_monotonic > sent_monotonic):
-                return
-        known.read_at, known.snapshot = version, snapshot
-        known.sent, known.sent_monotonic, known.failure = sent, sent_monotonic, None
+        with self._lock:
+            known = self._account(key)
+            if known.snapshot is not None:
+                known_valid, valid = known.read_at == known.version, version == known.version
+                if known_valid > valid or (known_valid == valid and known.sent_monotonic > sent_monotonic):
+                    return
+            known.read_at, known.snapshot = version, snapshot
+            known.sent, known.sent_monotonic, known.failure = sent, sent_monotonic, None
         # Most clients put a thousand snapshots at a time, and have no subscriber.
         if self._subscribers:
             self._subscribers.publish(Change(key))
 
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed: no request that was sent before now shows them."""
-        known = self._account(key)
-        known.version, known.failure = str(next(self._versions)), None
+        with self._lock:
+            known = self._account(key)
+            known.version, known.failure = str(next(self._versions)), None
         self._subscribers.publish(Change(key, invalidated=True))
 
     async def put_failure(self, key: str, text: str, *, version: str | None, cooldown: float) -> None:
         """Keep a failure for so many seconds, unless it is of an earlier version."""
-        now, known = self._clock.monotonic(), self._account(key)
-        if version in {None, known.version}:
+        with self._lock:
+            now, known = self._clock.monotonic(), self._account(key)
+            if version not in {None, known.version}:
+                return
             until = known.failure[2] if known.failure is not None and known.failure[0] == text else now
             known.failure = text, now, max(until, now + cooldown)
-            self._subscribers.publish(Change(key))
+        self._subscribers.publish(Change(key))
 
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Return 0 if the owner has the lease of the account from now on, else for how many seconds another has it."""
-        now = self._clock.monotonic()
-        if key not in self._leases:
-            forget_some(self._leases, lambda lease: lease[1] <= now)
-        holder, until = self._leases.get(key, (owner, now))
-        if holder != owner and until > now:
-            return until - now
-        self._leases[key] = owner, now + seconds
-        return 0.0
+        with self._lock:
+            now = self._clock.monotonic()
+            if key not in self._leases:
+                forget_some(self._leases, lambda lease: lease[1] <= now)
+            holder, until = self._leases.get(key, (owner, now))
+            if holder != owner and until > now:
+                return until - now
+            self._leases[key] = owner, now + seconds
+            return 0.0
 
     async def release(self, key: str, owner: str) -> None:
         """Give the lease back, if it is the owner's."""
-        if self._leases.get(key, ("", 0.0))[0] == owner:
+        with self._lock:
+            if self._leases.get(key, ("", 0.0))[0] != owner:
+                return
             del self._leases[key]
-            self._subscribers.publish(Change(key, released=True))
+        self._subscribers.publish(Change(key, released=True))
 
     def changes(self) -> AsyncGenerator[Change]:
         """Give what happens from now on; the first change, which has no key, says that it has begun.
@@ -130,21 +141,26 @@ class MemoryStore:
 
     async def remember(self, event: str, *, seconds: float) -> None:
         """Remember the id of an event for at least that long, but no more than `recent_events.MAX_EVENTS` ids."""
-        self._events.add(event, seconds=seconds)
+        with self._lock:
+            self._events.add(event, seconds=seconds)
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Return 0 if the request has a permit of the origin now, else the seconds after which to ask again."""
-        now = self._clock.monotonic()
-        if origin not in self._permits:
-            forget_some(self._permits, lambda permits: permits.all_free(now))
-        return self._permits[origin].acquire(limit, request_id, now, hold=hold)
+        with self._lock:
+            now = self._clock.monotonic()
+            if origin not in self._permits:
+                forget_some(self._permits, lambda permits: permits.all_free(now))
+            return self._permits[origin].acquire(limit, request_id, now, hold=hold)
 
     async def release_permit(self, origin: str, limit: RateLimit, request_id: str) -> None:
         """Release the permit of a request that has ended, if it has one."""
-        self._permits[origin].release(limit, request_id, self._clock.monotonic())
+        with self._lock:
+            self._permits[origin].release(limit, request_id, self._clock.monotonic())
 
     def leave_parent(self) -> None:
         """Forget, in a child process, the leases, permits and subscribers of the parent, which end only there."""
+        # A thread of the parent may have held it.
+        self._lock = threading.Lock()
         self._leases.clear()
         self._permits.clear()
         self._subscribers = Subscribers()

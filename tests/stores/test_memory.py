@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import tracemalloc
 
 import pytest
@@ -40,6 +41,47 @@ async def test_of_two_snapshots_the_one_that_was_read_later_stays(make_snapshot)
     await store.put("shop", earlier, version="0", age=10)
 
     assert (await store.get(["shop"]))[0].snapshot is later
+
+
+class Interrupted(float):
+    """A moment: while an age is counted from it, another thread goes on as far as it can."""
+
+    def __new__(cls, moment, other_thread):
+        """Be a moment of a clock."""
+        made = super().__new__(cls, moment)
+        made.other_thread = other_thread
+        return made
+
+    def __sub__(self, seconds):
+        """Be an earlier moment."""
+        return type(self)(float(self) - seconds, self.other_thread)
+
+    def __rsub__(self, later):
+        """Let the other thread go on, for a moment if it waits for this one, and return the seconds since."""
+        if self.other_thread.ident is None:
+            self.other_thread.start()
+            self.other_thread.join(0.2)
+        return later - float(self)
+
+
+async def test_no_thread_is_given_parts_of_two_moments(make_snapshot):
+    """A snapshot from before an invalidation is not valid at the version after it, whatever other threads do then."""
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    earlier, later = make_snapshot("shop", ("BTC", "1")), make_snapshot("shop", ("BTC", "2"))
+
+    # The version after the first change.
+    put = store.put("shop", later, version="1", age=0)
+    other = threading.Thread(target=lambda: asyncio.run(put))
+    clock.now = Interrupted(clock.now, other)
+    await store.put("shop", earlier, version=(await store.get(["shop"]))[0].version, age=0)
+    clock.now = float(clock.now)
+    await store.invalidate("shop")
+    (during,) = await store.get(["shop"])
+    other.join()
+    (after,) = await store.get(["shop"])
+
+    assert (during.snapshot, during.valid, after.snapshot, after.valid) == (earlier, False, later, True)
 
 
 async def test_it_is_shown_by_its_size(make_snapshot):
