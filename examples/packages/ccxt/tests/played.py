@@ -23,12 +23,13 @@ class Exchange:
     url: str
     responses: dict = attrs.field(factory=dict)
     requests: list = attrs.field(factory=list)
+    respond_to_all: object = None
 
     async def respond(self, request):
         """Respond to one request, and note it."""
         body = await request.read()
         self.requests.append(Received(request.method, request.path, request.query, dict(request.headers), body))
-        found = self.responses[request.path]
+        found = self.responses[request.path] if self.respond_to_all is None else self.respond_to_all
         if isinstance(found, list) and found and isinstance(found[0], Reply):
             found = found.pop(0) if len(found) > 1 else found[0]
         reply = found if isinstance(found, Reply) else Reply(found)

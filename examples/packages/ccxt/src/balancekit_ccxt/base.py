@@ -22,8 +22,8 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit_ccxt import errors
-from balancekit_ccxt.calls import Call, Caller, MarketsNeeded, Refused
-from balancekit_ccxt.driven import Answers, check, driven_class, make, origins_of
+from balancekit_ccxt.calls import Call, Caller, Made, MarketsNeeded, Refused
+from balancekit_ccxt.driven import check, driven_class, make, origins_of
 
 _UNKNOWN: Final = "https://exchange.invalid"
 """In place of the base URL until it is known."""
@@ -92,17 +92,15 @@ class CcxtCalls(MultiRequestProvider):
             raise problem
         return errors.detail_of(response)
 
-    def make_call(
-        self, call: Call, now: int, *, reads_tables: bool = False
-    ) -> Generator[Request, Response, tuple[Any, Answers]]:
-        """Yield the requests of a call, and return its result, and what was sent and received."""
+    def make_call(self, call: Call, now: int, *, reads_tables: bool = False) -> Generator[Request, Response, Made]:
+        """Yield the requests of a call, receive their responses, and return what it has made."""
         moment = 1000 * now + int(self.clock() % 1 * 1000)
         try:
             return (yield from self.caller().steps(call, moment=moment, reads_tables=reads_tables))
         except MarketsNeeded:
             failure = self.failure(
                 ProviderError,
-                "ccxt needs the exchange's markets to read this",
+                "this cannot be read without the exchange's markets",
                 hint="Set load_markets, which sends more requests before the first read",
             )
         except Refused as refusal:
@@ -111,6 +109,11 @@ class CcxtCalls(MultiRequestProvider):
             failure = self._error_from(error, None)
         # Outside the handler: it leads to no frame with credentials.
         raise failure
+
+    def load_markets(self, now: int) -> Generator[Request, Response, None]:
+        """Yield the requests for the exchange's tables of markets, unless they are there, and keep them."""
+        yield from self.make_call(lambda exchange: exchange.load_markets(), now, reads_tables=True)
+        self.caller().keep()
 
     def failure(self, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
         """Make an error of this account."""
@@ -121,7 +124,7 @@ class CcxtCalls(MultiRequestProvider):
         details = [errors.detail_of(response) for response in responses]
         detail = next((detail for detail in reversed(details) if detail.code), ErrorDetail())
         reported = f" ({detail.code}: {detail.message})" if detail.code else ""
-        problem = f"ccxt finds nothing in the response, and no empty list either{reported}"
+        problem = f"there are no balances in the response, and no empty list of them{reported}"
         return self.failure(
             MalformedResponseError, problem, status=HTTPStatus.OK, code=detail.code, hint=errors.SHAPE_HINT
         )

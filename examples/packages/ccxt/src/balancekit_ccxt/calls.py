@@ -2,18 +2,21 @@
 
 import copy
 from collections.abc import Callable, Generator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
 import ccxt
 
 from balancekit import Request, Response, Secret
-from balancekit_ccxt.driven import Answers, Exchange, Needed, check
-from balancekit_ccxt.watched import WatchedDict
+from balancekit_ccxt.driven import Answers, Exchange, Needed, Row, check
+from balancekit_ccxt.watched import Watched, WatchedDict
 
 Call: TypeAlias = Callable[[Exchange], Any]
 
 _NOT_LOADED: Final = "not loaded"
+_LAST_NONCE: Final = "lastNonce"
+_NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class MarketsNeeded(Exception):  # noqa: N818 - a setting is missing, and nothing has gone wrong
@@ -29,69 +32,86 @@ class Refused(Exception):  # noqa: N818 - it carries the error
         self.response = response
 
 
+@attrs.frozen
+class Made:
+    """A call that was made: what it returned, the rows of balances that ccxt has made in it, and what was received."""
+
+    result: Any
+    rows: list[Row]
+    answers: Answers
+
+
 @attrs.define(eq=False)
 class Caller:
-    """An exchange with the credentials that it is given for as long as a call runs, and no longer."""
+    """An exchange, which is as it was made whenever a call begins, with the credentials that it has for as long."""
 
     exchange: Exchange
     credentials: Mapping[str, Secret]
-    _options: Any = attrs.field(init=False)
+    _state: dict[str, Any] = attrs.field(init=False)
+    _nonce: dict[str, Any] = attrs.field(init=False, factory=dict[str, Any])
+    _moment: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
-        self._options = copy.deepcopy(self.exchange.options)
+        self.keep()
+
+    def keep(self) -> None:
+        """Have later calls begin with what the last one has left, such as tables of markets."""
+        self._state = dict(vars(self.exchange))
 
     def first_request(self, call: Call, *, moment: int) -> Request:
-        """Return the first request of a call that loads no markets, and leave the exchange as it was.
+        """Return the first request of a call that loads no markets; it is the same for the same time.
 
         Raises whatever ccxt raises for credentials that it cannot sign with.
         """
-        exchange = self.exchange
-        kept = exchange.options, exchange.moment, exchange.loads_markets
-        exchange.options, exchange.moment, exchange.loads_markets = copy.deepcopy(self._options), moment, False
         try:
-            self.run(call, {})
+            self._run(call, {}, moment=moment, loads_markets=False)
         except Needed as needed:
             return needed.request
-        finally:
-            exchange.options, exchange.moment, exchange.loads_markets = kept
-        raise ccxt.NotSupported(f"{exchange.id}: a balance without a request")
+        raise ccxt.NotSupported(f"{self.exchange.id}: a balance without a request")
 
-    def steps(
-        self, call: Call, *, moment: int, reads_tables: bool = False
-    ) -> Generator[Request, Response, tuple[Any, Answers]]:
-        """Make a call at a time in milliseconds; return what it returns, and what was sent and received.
+    def steps(self, call: Call, *, moment: int, reads_tables: bool = False) -> Generator[Request, Response, Made]:
+        """Make a call at a time in milliseconds.
 
         `reads_tables` says that its responses are tables of all markets.
 
         Raises MarketsNeeded, Refused for an error with the status of a success, and the other errors of ccxt.
         """
-        self.exchange.moment = max(self.exchange.moment, moment)
         answers: Answers = {}
         while True:
             # No two requests are signed with the same time: for many exchanges it is the nonce.
-            self.exchange.moment += 1
-            self.exchange.reads_tables = reads_tables
+            self._moment = max(self._moment + 1, moment)
             try:
-                return self.run(call, answers), answers
+                result = self._run(call, answers, moment=self._moment, reads_tables=reads_tables, options=self._nonce)
+                return Made(result, self.exchange.rows, answers)
             except Needed as needed:
                 key, request = needed.key, needed.request
+            self._nonce = {name: value for name, value in self.exchange.options.items() if name == _LAST_NONCE}
             response = yield request
             answers[key] = (request, response)
-            # Another call may have been made in between.
-            self.exchange.reads_tables = reads_tables
             try:
-                check(self.exchange, request, response)
+                check(self.exchange, request, response, reads_tables=reads_tables)
             except ccxt.BaseError as error:
                 refusal = Refused(error, response)
             else:
                 continue
             raise refusal
 
-    def run(self, call: Call, answers: Answers) -> Any:  # noqa: ANN401 - what the call returns
+    def found_nothing(self, call: Call, answers: Answers) -> bool:
+        """Whether a call that returned nothing has listed what is in a list or object of a response, which is empty.
+
+        Otherwise it has not found what it looked for: ccxt takes that for nothing, too.
+        """
+        watched: list[Watched] = []
+        self._run(call, answers, moment=self._moment, watched=watched)
+        return any(found.listed and found.is_empty for found in watched)
+
+    def _run(self, call: Call, answers: Answers, *, options: Mapping[str, Any] = _NO_OPTIONS, **settings: Any) -> Any:  # noqa: ANN401 - what the call returns
         """Return what a call does with the responses that there are; raises Needed if one is missing."""
         exchange = self.exchange
-        exchange.answers, exchange.rows = answers, []
-        loaded = exchange.currencies, exchange.markets_by_id
+        state: dict[str, Any] = exchange.__dict__
+        state.clear()
+        state.update(self._state, answers=answers, rows=[], **settings)
+        exchange.options = {**copy.deepcopy(exchange.options), **options}
         tables: list[WatchedDict] = []
         if not exchange.loads_markets:
             tables = [WatchedDict(), WatchedDict()]
@@ -110,18 +130,4 @@ class Caller:
             for name in self.credentials:
                 setattr(exchange, name, None)
             exchange.answers = {}
-            if tables:
-                exchange.currencies, exchange.markets_by_id = loaded
         raise MarketsNeeded
-
-    def found_nothing(self, call: Call, answers: Answers) -> bool:
-        """Whether a call that returned nothing has listed what is in a list or object of a response, which is empty.
-
-        Otherwise it has not found what it looked for: ccxt takes that for nothing, too.
-        """
-        self.exchange.is_watched, self.exchange.documents = True, []
-        try:
-            self.run(call, answers)
-            return any(found.listed and found.is_empty for found in self.exchange.documents)
-        finally:
-            self.exchange.is_watched, self.exchange.documents = False, []

@@ -77,13 +77,11 @@ class _Driven:
     reads_tables: bool = False
     """Whether responses are tables of all markets, which have more values than an account may have."""
 
-    is_watched: bool = False
+    watched: list[Watched] | None = None
+    """Where to add all lists and objects of responses, if they are to know what is looked at."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.answers: Answers = {}
-        self.rows: list[Row] = []
-        self.documents: list[Watched] = []
-        super().__init__(config)  # type: ignore[call-arg] # of the class of ccxt, which comes next
+    answers: Answers
+    rows: list[Row]
 
     def milliseconds(self) -> int:
         return self.moment
@@ -111,8 +109,8 @@ class _Driven:
             sent = dict(params) if isinstance(params, Params) else params or {}
             raise Needed(key, self.to_request(self.sign(path, api, method, sent)))
         # Decoded each time, since ccxt changes what it is given.
-        document = self.decode(self.answers[key][1])
-        return watch(document, self.documents) if self.is_watched else document
+        document = decode(self.answers[key][1], reads_tables=self.reads_tables)
+        return document if self.watched is None else watch(document, self.watched)
 
     def to_request(self: Exchange, signed: Mapping[str, Any]) -> Request:
         headers = {**(signed["headers"] or {}), **self.headers}
@@ -124,9 +122,6 @@ class _Driven:
             raise ccxt.NotSupported(f"{self.id}: a body that is no text")
         texts = {name: str(value) for name, value in self.set_headers(headers).items()}
         return Request(signed["method"], signed["url"], texts, (body or "").encode())
-
-    def decode(self, response: Response) -> Any:  # noqa: ANN401 - JSON is any of its types
-        return json.loads(response.body, parse_float=str) if self.reads_tables else _plain(response.json())
 
     def extend(self: Exchange, *given: Any) -> dict[str, Any]:  # noqa: ANN401 - of any type
         extended: dict[str, Any] = super().extend(*given)  # type: ignore[misc] # as above
@@ -170,11 +165,16 @@ def make(exchange: str, *, options: str = "{}", base_url: str | None = None, loa
     return made
 
 
-def check(exchange: Exchange, request: Request, response: Response) -> None:
+def decode(response: Response, *, reads_tables: bool) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """Return the document in a response, with numbers that are no integers as text; ValueError if there is none."""
+    return json.loads(response.body, parse_float=str) if reads_tables else _plain(response.json())
+
+
+def check(exchange: Exchange, request: Request, response: Response, *, reads_tables: bool = False) -> None:
     """Raise the error of ccxt that a response is, if ccxt knows it as one."""
     document = None
     try:
-        document = exchange.decode(response)
+        document = decode(response, reads_tables=reads_tables)
     except ValueError:
         if response.status == HTTPStatus.OK:
             raise

@@ -98,6 +98,7 @@ class CcxtProvider(CcxtCalls):
         if type(load_markets) is not bool:
             raise self.config_error("load_markets", "expected true or false")
         self._account_type = account_type
+        self._loads_markets = load_markets
         self._credentials = tuple(credentials.values())
         text = self._options_text(options)
         self.connect(credentials=credentials, options=text, load_markets=load_markets)
@@ -119,23 +120,23 @@ class CcxtProvider(CcxtCalls):
         def fetch(exchange: Exchange) -> Any:  # noqa: ANN401 - as ccxt's
             return exchange.fetch_balance(params)
 
-        if caller.exchange.loads_markets:
-            yield from self.make_call(lambda exchange: exchange.load_markets(), now, reads_tables=True)
-        balance, answers = yield from self.make_call(fetch, now)
+        if self._loads_markets:
+            yield from self.load_markets(now)
+        made = yield from self.make_call(fetch, now)
         if self._account_type is not None and "type" not in params.asked:
             raise self.failure(
                 ProviderError,
                 "the exchange has no types of accounts, and would be read as if none had been asked for",
                 hint="Remove account_type",
             )
-        check_rows(balance, caller.exchange.rows)
-        balances = [self._balance(code, row, caller.exchange) for code, row in rows_of(balance)]
-        if not balances and not caller.found_nothing(fetch, answers):
-            raise self.nothing_in([response for _, response in answers.values()])
+        check_rows(made.result, made.rows)
+        balances = [self._balance(code, row, caller.exchange) for code, row in rows_of(made.result)]
+        if not balances and not caller.found_nothing(fetch, made.answers):
+            raise self.nothing_in([response for _, response in made.answers.values()])
         return balances
 
     def _balance(self, code: str, row: Mapping[str, Any], exchange: Exchange) -> Balance:
-        if _NUMBER.fullmatch(code) and not exchange.loads_markets:
+        if _NUMBER.fullmatch(code) and not self._loads_markets:
             raise ValueError("the number of a currency in place of its code: set load_markets")
         total, free, used, debt = (self._amount(code, row, name) for name in ("total", "free", "used", "debt"))
         if total is None:
@@ -146,7 +147,14 @@ class CcxtProvider(CcxtCalls):
             free = subtract_exactly(total, used)
         # Zero has a scale, too.
         amount = subtract_exactly(total, debt) if debt else total
-        return self.balance(code, amount, asset_type=_type_of(code, exchange), available=free)
+        return self.balance(code, amount, asset_type=self._type_of(code, exchange), available=free)
+
+    def _type_of(self, code: str, exchange: Exchange) -> AssetType:
+        known = exchange.currencies.get(code) if self._loads_markets else None
+        try:
+            return AssetType((known or {})["type"])
+        except (KeyError, ValueError):
+            return asset_type_of(code)
 
     def _amount(self, code: str, row: Mapping[str, Any], name: str) -> Decimal | None:
         value = row.get(name)
@@ -204,11 +212,3 @@ def _is_private_key(secret: Secret) -> bool:
         return _PRIVATE_KEY in secret.reveal()
     except TypeError:
         return False
-
-
-def _type_of(code: str, exchange: Exchange) -> AssetType:
-    known = exchange.currencies.get(code) if exchange.loads_markets else None
-    try:
-        return AssetType((known or {})["type"])
-    except (KeyError, ValueError):
-        return asset_type_of(code)

@@ -114,8 +114,8 @@ class _TickerReader(CcxtCalls):
                 return exchange.fetch_tickers(list(self.symbols))
             return {symbol: exchange.fetch_ticker(symbol) for symbol in self.symbols}
 
-        yield from self.make_call(lambda exchange: exchange.load_markets(), now, reads_tables=True)
-        tickers, _ = yield from self.make_call(fetch, now, reads_tables=True)
+        yield from self.load_markets(now)
+        tickers = (yield from self.make_call(fetch, now, reads_tables=True)).result
         read = (self._rate(symbol, tickers.get(symbol) or {}, now) for symbol in self.symbols)
         self.rates = {(rate.currency, rate.target): rate for rate in read if rate is not None}
         return []
