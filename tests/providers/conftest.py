@@ -10,6 +10,8 @@ from yarl import URL
 
 from balancekit import Response
 from balancekit.providers import base
+from tests.support.clock import NEW_YEAR
+from tests.support.my_bank import CANARY, MyBank
 
 pytest.register_assert_rewrite("tests.providers.contract")
 from tests.providers.contract import BASE_URLS  # noqa: E402 - only now are its assertions explained where they fail
@@ -97,3 +99,11 @@ def read_sample():
         return Response(int(path.stem), body=path.read_bytes())
 
     return read
+
+
+@pytest.fixture
+def bank():
+    """Make an account at the tests' own bank, whose clock stands still."""
+    bank = MyBank("shop", token=CANARY)
+    bank.clock = lambda: NEW_YEAR + 0.9
+    return bank
