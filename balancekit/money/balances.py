@@ -267,22 +267,24 @@ class CurrencyTotal:
         return any(snapshot.stale for snapshot in self._sources())
 
     def _sources(self) -> Iterator[AccountBalances]:
-        accounts = {balance.account for balance in self.balances}
+        # In the order of the balances, so that a total is written alike each time.
+        accounts = dict.fromkeys(balance.account for balance in self.balances)
         return (self._snapshots[account] for account in accounts if account in self._snapshots)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A total that is sent elsewhere takes along its age, but nothing that its accounts hold of other currencies.
-        age = None if self.as_of is None else (self.as_of, self.stale)
-        return _total_as_of, ((self.currency, self.asset_type, self.amount, self.balances), age, self.notice)
+        # A total that is sent elsewhere takes along its ages, but nothing that its accounts hold of other currencies.
+        ages = [(one.account, one.provider, one.as_of, one.stale) for one in self._sources()]
+        return _total_as_of, ((self.currency, self.asset_type, self.amount, self.balances), ages, self.notice)
 
 
 def _total_as_of(
-    total: tuple[str, AssetType, Decimal, tuple[Balance, ...]], age: tuple[datetime, bool] | None, notice: str | None
+    total: tuple[str, AssetType, Decimal, tuple[Balance, ...]],
+    ages: Iterable[tuple[str, str, datetime, bool]],
+    notice: str | None,
 ) -> CurrencyTotal:
-    snapshots = _NO_SNAPSHOTS
-    if age is not None:
-        first = total[3][0]
-        snapshots = {first.account: AccountBalances(first.account, first.provider, (), *age)}
+    snapshots = {
+        account: AccountBalances(account, provider, (), as_of, stale) for account, provider, as_of, stale in ages
+    }
     return CurrencyTotal(*total, snapshots, notice)
 
 

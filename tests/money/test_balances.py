@@ -1,5 +1,6 @@
 """Balances, snapshots, failures and totals: what they accept, and how they compare."""
 
+import copy
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, localcontext
@@ -281,6 +282,10 @@ def test_reported_balances_are_a_tuple_with_a_moment(make_balance):
     assert copy.reported_at.tzinfo is UTC
 
 
+def _sent(result):
+    return pickle.loads(pickle.dumps(result))
+
+
 def _held(account, *balances, **more):
     return AccountBalances(
         account, "fake", tuple(attrs.evolve(balance, account=account) for balance in balances), NOW, **more
@@ -336,6 +341,20 @@ def test_a_total_that_is_sent_elsewhere_takes_nothing_of_other_currencies(make_b
     assert (copy, copy.as_of, copy.stale) == (total, NOW, True)
     assert copy.notice == "INCOMPLETE: 1 of 1 account may have changed since: a"
     assert b"SECRETCOIN" not in written
+
+
+@pytest.mark.parametrize("send", [_sent, copy.deepcopy])
+def test_each_part_of_a_total_that_was_sent_has_its_own_age(send, make_balance):
+    """An old balance stays old, and a fresh one fresh, in whatever order they come."""
+    old, new = _held("old", make_balance("BTC", "1"), stale=True), _held("new", make_balance("BTC", "1"))
+    merged = merge([old, attrs.evolve(new, fetched_at=NOW + timedelta(days=1))])
+
+    parts = send(merged).totals_by(lambda balance: balance.account, partial=True)
+
+    assert {label: (total.as_of, total.stale) for label, (total,) in parts.items()} == {
+        "old": (NOW, True),
+        "new": (NOW + timedelta(days=1), False),
+    }
 
 
 def test_a_total_made_by_hand_has_no_age(make_balance):
