@@ -243,9 +243,9 @@ def _response_of(error: BaseException) -> Response | None:
     return Response(error.status, error.headers or {})
 
 
-def _explain(error: BaseException) -> tuple[str, str | None]:
-    """Return the reason that is shown for an exception, and the hint unless the one for all such errors is enough."""
-    reason, hint = str(error), None
+def _explain(error: BaseException, hint: str) -> tuple[str, str]:
+    """Return the reason that is shown for an exception, and its own hint, if it has one, instead of the general one."""
+    reason = str(error)
     if isinstance(error, ProxyAddressError):
         hint = PROXY_LOGIN_HINT
     elif isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -290,8 +290,7 @@ def transport_error(
         detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
         failure = error_of(response, detail, account=account, provider=provider, now=time.time())
     else:
-        reason, hint = _explain(error)
-        hint = hint or HINTS[kind]
+        reason, hint = _explain(error, HINTS[kind])
         message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
         if hint is PROXY_LOGIN_HINT:

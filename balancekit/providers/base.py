@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol, cast, runtime_checkable
 
 import aiohttp
+from yarl import URL
 
 from balancekit.errors import (
     AuthenticationError,
@@ -286,7 +287,9 @@ class HttpProvider(Construction, ABC):
         if _AS_IT_IS.fullmatch(url) is None:
             problem = "the URL of the request has a character that has to be encoded, so it was not sent"
             raise self._error(ProviderError, problem, hint=UNENCODED_HINT)
-        if origin_of(url) not in {origin_of(self.base_url), *other_origins}:
+        # A name in another script would be looked up by older rules than `origin_of` encodes it by: `ß` as `ss`.
+        is_named_plainly = (URL(url, encoded=True).raw_host or "").isascii()
+        if not is_named_plainly or origin_of(url) not in {origin_of(self.base_url), *other_origins}:
             problem = "the request is for another origin than the base URL, so it was not sent"
             raise self._error(ProviderError, problem, hint=OTHER_ORIGIN_HINT)
 

@@ -92,6 +92,26 @@ async def test_a_request_that_is_not_for_the_origin_of_the_base_url_is_not_sent(
     assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://straße.example", "https://straße.example/page2"),
+        ("https://api.mossbank.example", "https://api.mo\u209bsbank.example/page2"),
+        ("https://api.example", "https://api\u3002example/page2"),
+    ],
+    ids=["sharp s", "subscript s", "full stop"],
+)
+async def test_a_host_in_another_script_is_not_that_of_the_base_url(base_url, url):
+    """Two standards encode such a name, `ß` as itself or as `ss`: it may be checked by one, looked up by the other."""
+    provider = Wandering("shop", base_url=base_url, url=url)
+
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ProviderError, match=r"the request is for another origin than the base URL") as caught:
+            await provider.fetch_balances(session)
+
+    assert not caught.value.retryable
+
+
 @pytest.mark.parametrize("url", ["{base}", "{base}?a=1", "{base}/x/é", "{base}/../login"])
 async def test_a_request_for_the_origin_of_the_base_url_is_sent(url):
     """It need not be for a URL below it."""
