@@ -9,12 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from balancekit import (
-    AggregateClient,
-    ConfigError,
-    CryptoprocessingProvider,
-    WebhookVerificationError,
-)
+from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, WebhookVerificationError
 from balancekit.blocking import Client
 from tests.blocking.conftest import Gate, getmany
 

@@ -12,11 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from balancekit import (
-    AggregateClient,
-    CryptoprocessingProvider,
-    IncompleteError,
-)
+from balancekit import AggregateClient, CryptoprocessingProvider, IncompleteError
 from balancekit.blocking import Client
 from balancekit.sandbox import Fault
 from tests.blocking.conftest import Gate, getmany

@@ -4,12 +4,7 @@ import asyncio
 
 import pytest
 
-from balancekit import (
-    AccountFailure,
-    ConfigError,
-    NotReadError,
-    ProviderError,
-)
+from balancekit import AccountFailure, ConfigError, NotReadError, ProviderError
 from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill, Scripted, Till, bitcoin

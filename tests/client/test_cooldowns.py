@@ -5,9 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from balancekit import (
-    RateLimitedError,
-)
+from balancekit import RateLimitedError
 from tests.support.providers import Bank, outage
 from tests.support.shops import Shop, shops, since_first, too_many
 

@@ -7,13 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from balancekit import (
-    AggregateClient,
-    CryptoprocessingProvider,
-    NotReadError,
-    ProviderError,
-    ServiceUnavailableError,
-)
+from balancekit import AggregateClient, CryptoprocessingProvider, NotReadError, ProviderError, ServiceUnavailableError
 from balancekit.sandbox import Fault
 from balancekit.stores import MemoryStore
 from balancekit.testing import ManualClock

@@ -8,13 +8,7 @@ import weakref
 
 import pytest
 
-from balancekit import (
-    AggregateClient,
-    ConfigError,
-    Origins,
-    RateLimit,
-    RateLimitedError,
-)
+from balancekit import AggregateClient, ConfigError, Origins, RateLimit, RateLimitedError
 from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
 from tests.support.providers import Bank, QuickTill

@@ -8,17 +8,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from balancekit import (
-    Request,
-    TransportError,
-)
-from balancekit.http.transport import (
-    USER_AGENT,
-    LostKeepaliveError,
-    is_lost_keepalive,
-    send,
-    transport_error,
-)
+from balancekit import Request, TransportError
+from balancekit.http.transport import USER_AGENT, LostKeepaliveError, is_lost_keepalive, send, transport_error
 from tests.http.conftest import CANARY, failure_of
 from tests.support.loopback_origin import OK, headers_of, raw_response
 from tests.support.thread_server import ThreadServer

@@ -19,10 +19,7 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.http.transport import (
-    BodyTooLargeError,
-    transport_error,
-)
+from balancekit.http.transport import BodyTooLargeError, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
 
 EXCEPTIONS = [kind for kind in vars(client_exceptions).values() if isinstance(kind, type)]

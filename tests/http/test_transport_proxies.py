@@ -6,14 +6,8 @@ import socket
 import aiohttp
 import pytest
 
-from balancekit import (
-    Request,
-    TransportError,
-)
-from balancekit.http.transport import (
-    send,
-    transport_error,
-)
+from balancekit import Request, TransportError
+from balancekit.http.transport import send, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
 from tests.support.loopback_origin import headers_of, raw_response
 

@@ -2,10 +2,7 @@
 
 import pytest
 
-from balancekit import (
-    AccountBalances,
-    MergedBalances,
-)
+from balancekit import AccountBalances, MergedBalances
 from balancekit.money import serialization
 
 

@@ -7,11 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from balancekit import (
-    ConfigError,
-    GetManyProvider,
-    Secret,
-)
+from balancekit import ConfigError, GetManyProvider, Secret
 from balancekit.providers.getmany import signing_string
 from tests.providers.contract import CANARY
 

@@ -5,13 +5,7 @@ import logging
 
 import pytest
 
-from balancekit import (
-    AggregateClient,
-    ConfigError,
-    CryptoprocessingProvider,
-    GetManyProvider,
-    Request,
-)
+from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, GetManyProvider, Request
 from balancekit.config import load_config
 from balancekit.stores import MemoryStore
 from tests.support.loopback_origin import raw_response

@@ -11,14 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from balancekit import (
-    AggregateClient,
-    ConfigError,
-    GetManyProvider,
-    HttpProvider,
-    Request,
-    Secret,
-)
+from balancekit import AggregateClient, ConfigError, GetManyProvider, HttpProvider, Request, Secret
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.tenants import MyBankProvider, amount
 from tests.support.thread_server import ThreadServer
