@@ -63,18 +63,45 @@ def elapsed(since: float, ahead: float, moment: Moment) -> float:
 
 
 @attrs.define(eq=False)
+class Kept:
+    """A snapshot and what is known of it; it is replaced as a whole, since another thread may look at it.
+
+    `version` is that at which it was read, None if that is not known. `sent_at` is when its request was sent, `as_of`
+    of when its balances are (earlier where the provider says so), and `ahead` how far ahead of the monotonic clock the
+    wall clock then was, by its `fetched_at`. Later callers may be given it if it `is_reusable`.
+    """
+
+    snapshot: AccountBalances
+    version: str | None
+    sent_at: float
+    as_of: float
+    ahead: float
+    is_reusable: bool = True
+
+    def age(self, moment: Moment) -> float:
+        """Return how many seconds old the balances are."""
+        return elapsed(self.as_of, self.ahead, moment)
+
+    def shown(self, moment: Moment) -> AccountBalances:
+        """Return the snapshot as it is to be shown now.
+
+        If the wall clock has been set back, its moments are earlier by that: none is shown as younger than it is.
+        """
+        too_late = self.ahead - moment.ahead
+        return self.snapshot if too_late <= CLOCK_DRIFT else _earlier(self.snapshot, too_late)
+
+
+@attrs.define(eq=False)
 class AccountState:
     """What is known of one account.
 
-    `last` is the latest snapshot, and `failure` what the last read ended with, None if it succeeded. `version` changes
-    whenever the balances may have changed. `sent_at` is when the request of the last snapshot was sent, `as_of` of when
-    its balances are (earlier where the provider says so), and `ahead` how far ahead of the monotonic clock the wall
-    clock then was by its `fetched_at`. `waiting_since` is since when the account waits to be read, and `requested_at`
-    when the last request was sent for it.
+    `kept` is the latest snapshot, and `failure` what the last read ended with, None if it succeeded. `version` changes
+    whenever the balances may have changed. `waiting_since` is since when the account waits to be read, and
+    `requested_at` when the last request was sent for it.
     """
 
     version: str = "local 0"
-    last: AccountBalances | None = None
+    kept: Kept | None = None
     failure: BalancekitError | None = None
     cooldown: AccountCooldown = attrs.field(factory=AccountCooldown)
     origin_cooldown: OriginCooldown = attrs.field(factory=OriginCooldown)
@@ -85,18 +112,9 @@ class AccountState:
     _failed_at: float = -math.inf
     # When the last request that failed here was sent.
     _failure_sent_at: float = -math.inf
-    # The version that the last snapshot was read at.
-    _last_version: str | None = None
-    # Whether later callers may be given it.
-    _is_reusable: bool = True
-    sent_at: float = -math.inf
-    as_of: float = -math.inf
-    ahead: float = 0.0
     # When the last request that succeeded was sent, although its snapshot may not have been kept.
     _succeeded_at: float = -math.inf
     _success_ahead: float = 0.0
-    # `last` with the `fetched_at` that is shown, once the wall clock has been set back.
-    _redated: AccountBalances | None = None
     # What a store had last, and what it became here, if that is another object.
     _entered: tuple[AccountBalances, AccountBalances] | None = None
     _invalidations: int = 0
@@ -111,19 +129,25 @@ class AccountState:
         return None if self._succeeded_at == -math.inf else Moment(self._succeeded_at, self._success_ahead)
 
     @property
+    def last(self) -> AccountBalances | None:
+        """The last snapshot."""
+        return None if self.kept is None else self.kept.snapshot
+
+    @property
     def is_valid(self) -> bool:
         """Whether the last snapshot was read since the balances may have changed."""
-        return self._last_version == self.version and self.sent_at >= self._changed_at
+        return self.shows_changes(self.kept)
 
-    def age(self, moment: Moment) -> float:
-        """Return how many seconds old the balances of the last snapshot are."""
-        return elapsed(self.as_of, self.ahead, moment)
+    def shows_changes(self, kept: Kept | None) -> bool:
+        """Return whether a snapshot was read since the balances may have changed, as far as is known."""
+        return kept is not None and kept.version == self.version and kept.sent_at >= self._changed_at
 
     def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
-        if version == self.version and self.is_valid and self._is_reusable and self.age(moment) <= max_age:
-            return self.last
-        return None
+        kept = self.kept
+        if kept is None or version != self.version or not (self.shows_changes(kept) and kept.is_reusable):
+            return None
+        return kept.snapshot if kept.age(moment) <= max_age else None
 
     def is_current(self, version: str | None, sent_at: float) -> bool:
         """Return whether what was requested then, at that version, shows all changes that are known.
@@ -137,7 +161,8 @@ class AccountState:
 
         The store says how long ago: it counts the time in which this machine is suspended.
         """
-        return snapshot is self.last or age <= elapsed(self.sent_at, self.ahead, moment)
+        kept = self.kept
+        return kept is None or snapshot is kept.snapshot or age <= elapsed(kept.sent_at, kept.ahead, moment)
 
     def invalidate(self, moment: Moment, *, since: float | None = None) -> None:
         """Note that the balances may have changed `since` then: no snapshot from before is valid.
@@ -156,10 +181,10 @@ class AccountState:
         Without a version it is not known whether it is still valid. It is not reusable if nobody will be able to find
         that out.
         """
-        if sent_at >= self.sent_at:
-            self.last, self.sent_at, self._last_version, self._redated = snapshot, sent_at, version, None
-            self._is_reusable, self.ahead = is_reusable, snapshot.fetched_at.timestamp() - sent_at
-            self.as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
+        if self.kept is None or sent_at >= self.kept.sent_at:
+            as_of = sent_at if snapshot.reported_at is None else sent_at - delay_of(snapshot)
+            ahead = snapshot.fetched_at.timestamp() - sent_at
+            self.kept = Kept(snapshot, version, sent_at, as_of, ahead, is_reusable)
 
     def keep_stored(self, snapshot: AccountBalances, *, age: float, version: str | None, moment: Moment) -> bool:
         """Keep a snapshot that another process requested `age` seconds ago as the last one; returns whether it is news.
@@ -170,10 +195,10 @@ class AccountState:
         is_current = self.is_current(version, moment.now - age)
         if not self.is_last(snapshot, age, moment) or (snapshot is self.last and is_current <= self.is_valid):
             return False
-        self.sent_at = -math.inf
-        self.keep(snapshot, sent_at=moment.now - age, version=version if is_current else None)
-        self.ahead = moment.ahead
-        self.succeeded(sent_at=self.sent_at, moment=moment)
+        sent_at = moment.now - age
+        as_of = sent_at - delay_of(snapshot)
+        self.kept = Kept(snapshot, version if is_current else None, sent_at, as_of, moment.ahead)
+        self.succeeded(sent_at=sent_at, moment=moment)
         return True
 
     def learn_version(self, version: str, *, question: int) -> bool:
@@ -264,8 +289,8 @@ class AccountState:
 
     def stale(self, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot as it is to be shown, marked as stale."""
-        last = self.last
-        return None if last is None else attrs.evolve(self.redate(last, moment), stale=True)
+        kept = self.kept
+        return None if kept is None else attrs.evolve(kept.shown(moment), stale=True)
 
     def date(self, snapshot: AccountBalances, *, age: float, moment: Moment) -> AccountBalances:
         """Return a snapshot of a store as it enters: its moments are no later than its age, in seconds, says.
@@ -286,20 +311,26 @@ class AccountState:
         self._entered = None if entered is snapshot else (snapshot, entered)
         return entered
 
-    def redate(self, snapshot: AccountBalances, moment: Moment) -> AccountBalances:
-        """Return a snapshot as it is to be shown now.
+    def instead_of(self, outcome: AccountBalances, moment: Moment) -> AccountBalances:
+        """Return what a caller is given in the event loop for what a read has brought.
 
-        If the wall clock has been set back, its moments are earlier by that: no snapshot is shown as younger than it
-        is.
+        That is the last snapshot, if by its date the other was requested later: it was not, so the clock was set back.
         """
-        too_late = self.ahead - moment.ahead
-        if too_late <= CLOCK_DRIFT or snapshot is not self.last:
-            return snapshot
-        # The same object each time, so that callers share one result.
-        redated, fetched_at = self._redated, snapshot.fetched_at - timedelta(seconds=too_late)
-        if redated is None or abs((redated.fetched_at - fetched_at).total_seconds()) > CLOCK_DRIFT:
-            redated = self._redated = _earlier(snapshot, too_late)
-        return redated
+        self.note_set_back(moment)
+        last = self.last
+        return outcome if outcome.stale or last is None or last.fetched_at > outcome.fetched_at else last
+
+    def note_set_back(self, moment: Moment) -> None:
+        """Date the last snapshot anew if the wall clock has been set back: a later suspension counts in full.
+
+        Called in the event loop alone, which writes.
+        """
+        kept = self.kept
+        if kept is None or kept.ahead - moment.ahead <= CLOCK_DRIFT:
+            return
+        self.kept = attrs.evolve(kept, snapshot=kept.shown(moment), ahead=moment.ahead)
+        if self._entered is not None and self._entered[1] is kept.snapshot:
+            self._entered = self._entered[0], self.kept.snapshot
 
 
 def _earlier(snapshot: AccountBalances, seconds: float) -> AccountBalances:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from balancekit.client.account_state import Moment
+from balancekit.client.account_state import CLOCK_DRIFT, Moment
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
 from balancekit.client.origins import Origin
@@ -22,7 +22,9 @@ def known_outcome(
     """
     if account.is_removed:
         return account.to_failure(removed(account), moment), False
-    state = account.state
+    state, kept = account.state, account.state.kept
+    if kept is not None and kept.ahead - moment.ahead > CLOCK_DRIFT:
+        state.note_set_back(moment)
     if options.max_age > 0:
         snapshot = state.fresh(version, options.max_age, moment)
         if snapshot is not None:
@@ -32,7 +34,7 @@ def known_outcome(
             return AccountFailure(account.label, account.provider, error, state.stale(moment)), False
     cooldown = account.origin.cooldown
     remaining = cooldown.remaining(moment.now) if cooldown.times else 0.0
-    if state.last is not None and 0 < options.stale_while_revalidate >= state.age(moment):
+    if kept is not None and 0 < options.stale_while_revalidate >= kept.age(moment):
         stale, error = state.stale(moment), state.aged_failure(moment)
         outcome = stale if error is None else AccountFailure(account.label, account.provider, error, stale)
         return outcome, state.next_attempt_in(moment) <= 0

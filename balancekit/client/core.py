@@ -107,7 +107,7 @@ class ClientCore:
                 if isinstance(outcome, AccountFailure):
                     yield account.to_failure(outcome.error, self.moment())
                 else:
-                    yield account.state.redate(outcome, self.moment())
+                    yield account.state.instead_of(outcome, self.moment())
 
     def latest(self, accounts: Mapping[str, Account], *, is_all: bool) -> MergedBalances:
         """Merge the last that is known of accounts."""

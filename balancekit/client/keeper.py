@@ -325,7 +325,8 @@ class Keeper:
         failed = self._select({one.account for one in merged.failures} & {one.account for one in merged.accounts})
         if failed and watch.options.stale_if_error < math.inf:
             moment = Moment.of(self._clock)
-            wait = watch.options.stale_if_error - max(account.state.age(moment) for account in failed)
+            ages = [kept.age(moment) for account in failed if (kept := account.state.kept) is not None]
+            wait = watch.options.stale_if_error - max(ages, default=math.inf)
             # What other watches alike were given a moment before is not given any more by then.
             at = moment.now + max(0.0, wait) + 1.1 * CLOCK_DRIFT
             watch.too_old = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
@@ -380,4 +381,7 @@ class Keeper:
 
     def _is_read(self, label: str, since: float) -> bool:
         account = self._accounts.get(label)
-        return account is None or account.state.failure is not None or account.state.sent_at >= since
+        if account is None or account.state.failure is not None:
+            return True
+        kept = account.state.kept
+        return kept is not None and kept.sent_at >= since

@@ -67,23 +67,24 @@ def watched_of(
     failed_with = account.state.failure
     error = None if failed_with is None else own_copy(failed_with)
     snapshot, failure = _known(account, moment, error, is_pending=is_pending)
-    is_too_old = error is not None and account.state.age(moment) > stale_if_error
+    kept = account.state.kept
+    is_too_old = error is not None and kept is not None and kept.age(moment) > stale_if_error
     return None if is_too_old else snapshot, failure
 
 
 def _known(
     account: Account, moment: Moment, error: BalancekitError | None, *, is_pending: bool
 ) -> tuple[AccountBalances | None, AccountFailure | None]:
-    state = account.state
-    last = state.last
-    if last is None and error is None:
-        error = not_read(account)
+    # Looked at once, before what it is compared with: another thread may replace it.
+    kept = account.state.kept
+    if kept is None:
+        return None, AccountFailure(account.label, account.provider, error or not_read(account))
+    shown = kept.shown(moment)
     if error is not None:
-        stale = state.stale(moment)
+        stale = attrs.evolve(shown, stale=True)
         return stale, AccountFailure(account.label, account.provider, error, stale)
-    if is_pending or not state.is_valid:
-        return state.stale(moment), None
-    return (None if last is None else state.redate(last, moment)), None
+    is_fresh = not is_pending and account.state.shows_changes(kept)
+    return shown if is_fresh else attrs.evolve(shown, stale=True), None
 
 
 def not_read(account: Account) -> NotReadError:

@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from balancekit.client.account_state import Moment, delay_of, next_question
+from balancekit.client.account_state import Moment, delay_of, elapsed, next_question
 from balancekit.client.flights import Flight
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.clock import Clock
@@ -46,17 +46,19 @@ class Leases:
             self._drop(flight)
             await self._store.listen()
         # Look after acquiring the lease: its last holder stored a snapshot before releasing it.
-        account, question, asked_at = flight.account, next_question(), self._clock.monotonic()
+        account, question, asked = flight.account, next_question(), Moment.of(self._clock)
         stored, *of_origin = await self._store.get([key] if self._failures is None else [key, account.origin.key])
-        # Counted from before the call, so that a slow store does not make a snapshot younger than it is.
-        moment, state, sent_at = Moment.of(self._clock), account.state, asked_at - stored.age
+        # Counted from before the call: neither a slow store nor a suspension makes a snapshot younger than it is.
+        moment, state = Moment.of(self._clock), account.state
+        age = stored.age + elapsed(asked.now, asked.ahead, moment)
+        sent_at = moment.now - age
         state.learn_version(stored.version, question=question)
-        snapshot = account.accept(stored, age=moment.now - sent_at, moment=moment)
+        snapshot = account.accept(stored, age=age, moment=moment)
         if (
             stored.valid
             and snapshot is not None
             and state.is_current(stored.version, sent_at)
-            and state.is_last(snapshot, moment.now - sent_at, moment)
+            and state.is_last(snapshot, age, moment)
             and sent_at - delay_of(snapshot) >= flight.since
         ):
             flight.version = stored.version

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from balancekit.client.account_state import Moment, next_question
+from balancekit.client.account_state import Moment, elapsed, next_question
 from balancekit.client.accounts import Account
 from balancekit.client.flights import CallOptions
 from balancekit.client.shared_failures import SharedFailures
@@ -32,15 +32,17 @@ class Lookups:
 
         At the deadline `ends_at` nothing is kept.
         """
-        question, asked_at = next_question(), self._clock.monotonic()
-        stored = await self._get(accounts, ends_at - asked_at)
+        question, asked = next_question(), Moment.of(self._clock)
+        stored = await self._get(accounts, ends_at - asked.now)
         if stored is None:
             # Nobody could find out in time whether what is known is still valid.
             unknown = self._store.unknown([account.key for account in accounts])
             return [(account, known.version) for account, known in zip(accounts, unknown, strict=True)]
         moment = Moment.of(self._clock)
+        # Counted from before the call, and with the time in suspension.
+        waited = elapsed(asked.now, asked.ahead, moment)
         for account, known in zip(accounts, stored, strict=True):
-            state, age = account.state, known.age + moment.now - asked_at
+            state, age = account.state, known.age + waited
             is_news = state.learn_version(known.version, question=question)
             snapshot = account.accept(known, age=age, moment=moment)
             if snapshot is not None and options.store_result:

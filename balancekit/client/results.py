@@ -102,12 +102,15 @@ class Results:
         for outcome in outcomes:
             account = accounts[outcome.account]
             if isinstance(outcome, AccountBalances):
-                is_redated = account.state.ahead - moment.ahead > CLOCK_DRIFT
-                snapshots.append(account.state.redate(outcome, moment) if is_redated else outcome)
+                kept = account.state.kept
+                if kept is not None and (kept.snapshot is not outcome or kept.ahead - moment.ahead > CLOCK_DRIFT):
+                    snapshots.append(account.state.instead_of(outcome, moment))
+                else:
+                    snapshots.append(outcome)
                 continue
             failures.append(failure := account.to_failure(outcome.error, moment))
-            last = failure.last_known
-            if last is not None and account.state.age(moment) <= stale_for > 0:
+            last, kept = failure.last_known, account.state.kept
+            if last is not None and kept is not None and kept.age(moment) <= stale_for > 0:
                 snapshots.append(last)
         # Callers that get the same snapshots get the same totals, which are merged once, and errors of their own.
         merged, merged_from = self._merged
@@ -157,19 +160,19 @@ class Results:
         failed = {failure.account for failure in merged.failures}
         shown = {snapshot.account: snapshot for snapshot in merged.accounts}
         for account in accounts:
-            state = account.state
+            state, kept = account.state, account.state.kept
             if account.label in failed:
                 if state.failure is None:
                     return
                 until = min(until, state.cooldown.until)
-                if account.label in shown:
-                    stale_as_of, stale_ahead = min(stale_as_of, state.as_of), min(stale_ahead, state.ahead)
-                    most_ahead = max(most_ahead, state.ahead)
-            elif not state.is_valid or shown.get(account.label) is not state.last:
+                if account.label in shown and kept is not None:
+                    stale_as_of, stale_ahead = min(stale_as_of, kept.as_of), min(stale_ahead, kept.ahead)
+                    most_ahead = max(most_ahead, kept.ahead)
+            elif kept is None or not state.shows_changes(kept) or shown.get(account.label) is not kept.snapshot:
                 return
             else:
-                as_of, ahead = min(as_of, state.as_of), min(ahead, state.ahead)
-                most_ahead = max(most_ahead, state.ahead)
+                as_of, ahead = min(as_of, kept.as_of), min(ahead, kept.ahead)
+                most_ahead = max(most_ahead, kept.ahead)
         if as_of < math.inf:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()

@@ -196,7 +196,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _age(known: _Account, now: float, monotonic: float) -> float:
-    return max(now - known.sent, monotonic - known.sent_monotonic)
+    age = monotonic - known.sent_monotonic
+    # The wall clock has been set back: from now on it counts a later suspension in full.
+    known.sent = min(known.sent, now - age)
+    return now - known.sent
 
 
 def _failure(failure: tuple[str, float, float], now: float) -> StoredFailure | None:

@@ -119,7 +119,7 @@ def test_the_providers_moment_is_shown_as_no_younger_after_the_clock_is_set_back
     """Both moments move with the clock, so that the balances stay as old as they are."""
     state.keep(attrs.evolve(snapshot(0), reported_at=START - timedelta(seconds=60)), sent_at=0.0, version="1")
 
-    shown = state.redate(state.last, at(10, wall=-3600))
+    shown = state.kept.shown(at(10, wall=-3600))
 
     assert shown.as_of <= START - timedelta(seconds=3600 + 60)
 
@@ -128,7 +128,7 @@ def test_the_time_of_a_suspension_counts(state, snapshot):
     """A snapshot is as old as the wall clock says if that is more than the monotonic one."""
     state.keep(snapshot(0), sent_at=0.0, version="1")
 
-    assert state.age(at(5, wall=3600)) == 3600
+    assert state.kept.age(at(5, wall=3600)) == 3600
 
 
 def test_a_wall_clock_that_is_set_back_makes_nothing_younger(state, snapshot):
@@ -137,8 +137,8 @@ def test_a_wall_clock_that_is_set_back_makes_nothing_younger(state, snapshot):
     state.keep(kept, sent_at=0.0, version="1")
     moment = at(100, wall=-3500)
 
-    assert state.age(moment) == 100
-    assert state.redate(kept, moment).age(datetime.fromtimestamp(moment.wall, UTC)) == 100
+    assert state.kept.age(moment) == 100
+    assert state.kept.shown(moment).age(datetime.fromtimestamp(moment.wall, UTC)) == 100
 
 
 def test_an_invalidation_makes_the_last_snapshot_stale(state, snapshot):
@@ -291,7 +291,7 @@ def test_a_snapshot_of_a_replica_whose_clock_is_behind_is_as_old_as_the_store_sa
     """The clock of that machine says nothing of how old it is here."""
     state.keep_stored(snapshot(-3600), age=10, version="1", moment=at(10))
 
-    assert state.age(at(20)) == 20
+    assert state.kept.age(at(20)) == 20
 
 
 def test_of_a_failure_and_a_success_that_counts_whose_request_was_sent_later(state):

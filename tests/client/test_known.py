@@ -213,6 +213,43 @@ class TestWithoutWaiting:
         assert shown(client.latest()) == (1, [], {})
         assert client.status()["till"].up
 
+    async def test_no_thread_is_shown_an_old_balance_as_that_of_now(self):
+        """Wherever it is interrupted by a read in the event loop."""
+        till, loop = QuickTill(takes=0), asyncio.get_running_loop()
+
+        def interrupted_at(place):
+            line, earlier = 0, sys.gettrace()
+
+            def read():
+                asyncio.run_coroutine_threadsafe(client.fetch(max_age=60), loop).result()
+
+            def trace(frame, event, argument):
+                nonlocal line
+                if "balancekit" in frame.f_code.co_filename:
+                    line += 1
+                    if line == place:
+                        read()
+                return trace
+
+            sys.settrace(trace)
+            try:
+                return client.latest(), line > place
+            finally:
+                sys.settrace(earlier)
+
+        async with AggregateClient([till]) as client:
+            await client.fetch()
+            place, goes_on, wrong = 0, True, []
+            while goes_on:
+                place, till.held = place + 1, str(place + 2)
+                await client.invalidate("till")
+                latest, goes_on = await asyncio.to_thread(interrupted_at, place)
+                if latest.complete and latest.amount("BTC") != int(till.held):
+                    wrong.append(place)
+
+        assert wrong == []
+        assert place > 20
+
     def test_other_threads_may_ask_at_any_time(self):
         """While accounts are read, fail, come and go in the event loop."""
         interval = sys.getswitchinterval()

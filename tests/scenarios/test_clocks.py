@@ -13,7 +13,7 @@ from balancekit import AggregateClient, AuthenticationError, GetManyProvider, Ht
 from balancekit.sandbox import Fault, Sandbox
 from balancekit.stores import MemoryStore
 from tests.support.clock import Clock
-from tests.support.providers import QuickTill, Scripted, outage
+from tests.support.providers import QuickTill, Scripted, bitcoin, outage
 
 HOUR = 3600.0
 SIGNING_KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -78,7 +78,7 @@ def test_after_the_clock_is_set_back_the_last_balance_is_the_one_that_was_read_l
 
 
 def test_a_slow_response_from_before_the_clock_was_set_is_not_the_last(run_virtually, wall):
-    """Snapshots are ordered by when their requests were sent, whatever the clock was then."""
+    """Nor shown, since its moment is of the future: snapshots are ordered by when their requests were sent."""
 
     async def main():
         async def respond_slowly():
@@ -97,7 +97,7 @@ def test_a_slow_response_from_before_the_clock_was_set_is_not_the_last(run_virtu
                 merged.amount("BTC", partial=True) for merged in (read, late, await client.fetch(stale_if_error=60))
             ]
 
-    assert run_virtually(main()) == [1, 10, 1]
+    assert run_virtually(main()) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 120.0], ids=["at once", "two minutes later"])
@@ -391,3 +391,74 @@ async def test_a_cached_rejection_costs_the_healthy_account_nothing(caplog):
 
     assert [(request.account, request.status) for request in sandbox.requests] == [("dead", 401), ("good", 200)] * 3
     assert not [record for record in caplog.records if "clock" in record.message]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own store", "memory store"])
+async def test_a_suspension_after_the_clock_was_set_back_counts(shared):
+    """Although the wall clock shows the same then as if neither had been."""
+    clock, till = Clock(), QuickTill(takes=0)
+    async with AggregateClient([till], clock=clock, store=MemoryStore(clock=clock) if shared else None) as client:
+        await client.fetch()
+        clock.now += 10
+        clock.ahead -= HOUR
+        await client.fetch(max_age=60)
+        clock.now += 10
+        clock.ahead += HOUR
+        till.held = "2"
+        merged = await client.fetch(max_age=60)
+
+    assert merged.amount("BTC") == 2
+
+
+class Sleepy(MemoryStore):
+    """A store after whose reply the machine is suspended, before anybody has seen that."""
+
+    async def get(self, keys):
+        """Reply, and be suspended if it is time."""
+        reply = await super().get(keys)
+        self.clock.ahead, self.naps = self.clock.ahead + self.naps, 0
+        return reply
+
+
+async def test_a_suspension_after_a_store_has_replied_counts():
+    """A snapshot is as old as it is when it is looked at."""
+    clock, mine, theirs = Clock(), QuickTill(takes=0), QuickTill(takes=0)
+    mine.fingerprint = theirs.fingerprint = "the same everywhere"
+    store = Sleepy(clock=clock)
+    store.clock, store.naps = clock, 0
+    async with (
+        AggregateClient([theirs], clock=clock, store=store) as replica,
+        AggregateClient([mine], clock=clock, store=store) as client,
+    ):
+        await replica.fetch(max_age=60)
+        mine.held, store.naps = "2", HOUR
+        merged = await client.fetch(max_age=60)
+
+    assert merged.amount("BTC") == 2
+
+
+async def test_a_snapshot_that_was_overtaken_is_not_shown_as_of_the_future():
+    """After the wall clock was set back, while its caller waited: the later one is given instead."""
+    clock, begun, first, second = Clock(), asyncio.Queue(), asyncio.Event(), asyncio.Event()
+    waits = [first, second]
+
+    class Slow(QuickTill):
+        async def fetch_balances(self, session):
+            number, may_end = 3 - len(waits), waits.pop(0)
+            begun.put_nowait(number)
+            await may_end.wait()
+            return bitcoin(self, number)
+
+    async with AggregateClient([Slow()], clock=clock) as client:
+        earlier = asyncio.ensure_future(client.fetch())
+        await begun.get()
+        clock.now, clock.ahead = clock.now + 5, -HOUR
+        later = asyncio.ensure_future(client.fetch())
+        await begun.get()
+        second.set()
+        await later
+        first.set()
+        merged = await earlier
+
+    assert merged.as_of.timestamp() <= clock.time()
+    assert merged.amount("BTC") == 2
