@@ -22,7 +22,7 @@ from balancekit.http import fields, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
-from balancekit.providers import base, exchange
+from balancekit.providers import exchange, failures
 from balancekit.providers.brands import BRANDS
 from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
@@ -56,7 +56,7 @@ QUOTED = {
         *BOUNDS,
         f"more than {transport.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
-        f"for more than {base._MAX_CACHED} s",
+        f"for more than {failures.MAX_CACHED} s",
     ),
     "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
     "docs/adapters.md": (f"at most {exchange.MAX_REQUESTS} requests",),

@@ -1,33 +1,48 @@
 """What an adapter is made with, whoever wrote its constructor: a decorator and a mixin may have."""
 
-from typing import Self
+from typing import Any, Final, Self, cast
 
 from balancekit.errors import without_frames
-from balancekit.providers.identity import read_settings
+from balancekit.providers.identity import Identity, read_settings
+
+_SETTINGS: Final = "_balancekit_settings"
 
 
 class Construction:
     """Has an object keep the settings that its class is called with, and a ConfigError of the constructor no frames.
 
-    No settings are kept where accounts are known by their requests alone.
+    No settings are kept where accounts are known by their requests alone. What this package keeps in an adapter has a
+    name that begins with `_balancekit`, so that an adapter's own names are its own.
     """
 
-    _is_known_by_request = False
+    _balancekit_by_request = False
 
-    def __new__(cls, *args: object, **kwargs: object) -> Self:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - those of each adapter
         """Make an object that its constructor is still to be called for."""
         try:
             made = super().__new__(cls)
             # Not when the class is made: a decorator writes the constructor afterwards.
-            if "_is_guarded" not in vars(cls):
-                cls._is_guarded = True
+            if "_balancekit_guarded" not in vars(cls):
+                cls._balancekit_guarded = True
                 cls.__init__ = without_frames(cls.__init__)  # type: ignore[method-assign] # of the same type
-            if not cls._is_known_by_request:
+            if not cls._balancekit_by_request:
                 # An adapter may be frozen.
-                vars(made)["_settings"] = read_settings(cls.__init__, args, kwargs)
+                vars(made)[_SETTINGS] = read_settings(cls.__init__, args, kwargs)
             return made
         finally:
             # Error trackers collect the local variables of every frame.
             del args, kwargs
 
-    _is_guarded = True
+    def __getstate__(self) -> object:
+        """Return what a copy is made of: nothing that was learned of the account, since it may become another one's."""
+        state: Any = super().__getstate__()
+        # A class with slots has two parts.
+        fields: dict[str, object] = dict(state[0] if isinstance(state, tuple) else state)
+        identity = fields.pop("request_identity", None)
+        if identity is not None and fields.get("fingerprint") == cast("Identity", identity).fingerprint:
+            del fields["fingerprint"]
+        for name in [name for name in fields if name.startswith("_balancekit") and name != _SETTINGS]:
+            del fields[name]
+        return (fields, *state[1:]) if isinstance(state, tuple) else fields
+
+    _balancekit_guarded = True

@@ -24,6 +24,7 @@ from balancekit.money.balances import Balance
 from balancekit.money.exact_json import ShapeError, json_type_name
 from balancekit.providers.base import HttpProvider, new_nonce
 from balancekit.providers.checked import checked_balances
+from balancekit.providers.failures import check_destination, check_uncached, error_of_account, failure_of
 
 Exchange: TypeAlias = Generator[Request, Response, Sequence[Balance]]
 """Yields each request, is sent its response, and returns the balances."""
@@ -95,8 +96,8 @@ class MultiRequestProvider(HttpProvider):
     other_origins: ClassVar[Sequence[str]] = ()
     """Origins besides that of the base URL that requests may go to; an URL in a response leads to no other."""
 
-    _token: _KeptToken | None = None
-    _token_fetch: _TokenFetch | None = None
+    _balancekit_token: _KeptToken | None = None
+    _balancekit_token_fetch: _TokenFetch | None = None
 
     @abstractmethod
     def exchange(self, *, now: int, nonces: Iterator[str]) -> Exchange:
@@ -115,19 +116,20 @@ class MultiRequestProvider(HttpProvider):
 
     def token(self, *, now: int, nonces: Iterator[str]) -> Generator[Request, Response, str]:
         """Give the token, for `yield from` in `exchange`: a request is sent only if none is kept, or it expires."""
-        kept = self._token
+        kept = self._balancekit_token
         if kept is None or now >= kept.expires_at:
             built = self.request_token(now=now, nonce=next(nonces))
             response = yield _TokenRequest(built.method, built.url, built.headers, built.body)
             read = self.read_token(response)
             early = min(read.expires_in * _EARLY_PART, _MOST_EARLY)
-            self._token = kept = _KeptToken(read.text, now + read.expires_in - early)
+            self._balancekit_token = kept = _KeptToken(read.text, now + read.expires_in - early)
         return kept.text.reveal()
 
     def build_request(self, *, now: int, nonce: str) -> Request:
         """Build the first request of a read without a token: it distinguishes the account from others."""
         fresh = object.__new__(type(self))
-        vars(fresh).update(vars(self), _token=None)
+        vars(fresh).update(vars(self))
+        fresh._balancekit_token = None
         return next(fresh.exchange(now=now, nonces=itertools.repeat(nonce)))
 
     def read_response(self, response: Response) -> Sequence[Balance]:
@@ -136,23 +138,23 @@ class MultiRequestProvider(HttpProvider):
 
     async def fetch_balances(self, session: aiohttp.ClientSession) -> Sequence[Balance]:
         """Send the requests and read their responses; raises a ProviderError if anything is wrong."""
-        kept = self._token
+        kept = self._balancekit_token
         sent = _Sent()
         try:
-            balances = await self._read(session, sent)
+            balances = await self.__read(session, sent)
             if balances is None and kept is not None and sent.is_refused:
                 # The provider may have ended the token before its time: once more, with another.
                 sent = _Sent()
-                self._forget_token(kept)
-                balances = await self._read(session, sent)
+                self.__forget_token(kept)
+                balances = await self.__read(session, sent)
             if balances is not None:
                 return balances
             raised: BaseException | None = None
         except BaseException as error:  # noqa: BLE001 - as in the base class
             raised = error
         if sent.is_refused:
-            self._forget_token(self._token)
-        failure = self._failure_of(raised, sent.requests, sent.response)
+            self.__forget_token(self._balancekit_token)
+        failure = failure_of(self, raised, sent.requests, sent.response)
         # As in the base class.
         balances, raised, sent = None, None, _Sent()
         try:
@@ -160,28 +162,28 @@ class MultiRequestProvider(HttpProvider):
         finally:
             del failure
 
-    async def _read(self, session: aiohttp.ClientSession, sent: "_Sent") -> Sequence[Balance] | None:
+    async def __read(self, session: aiohttp.ClientSession, sent: "_Sent") -> Sequence[Balance] | None:
         """Return the balances; None if a response, the last that was sent, was not a success."""
         nonces = iter(new_nonce, None)
         steps = self.exchange(now=int(self.clock() + current_offset()), nonces=nonces)
         try:
             request = next(steps)
             while True:
-                self._check_request(request, len(sent.requests))
+                self.__check_request(request, len(sent.requests))
                 sent.requests.append(request)
                 # What goes wrong from now on is no fault of the response before.
                 sent.response = None
                 is_first = len(sent.requests) == 1
-                send_one = self._send_once if isinstance(request, _TokenRequest) else _send_with_permit
+                send_one = self.__send_once if isinstance(request, _TokenRequest) else _send_with_permit
                 response = sent.response = await send_one(session, request, is_first=is_first)
                 if response.status != OK:
                     return None
                 if "Age" in response.headers:
-                    self._check_uncached(response)
+                    check_uncached(self, response)
                 request = steps.send(response)
         except StopIteration as end:
             balances = checked_balances(end.value)
-            vars(self)["_known_names"] = self._known_names.check(
+            vars(self)["_balancekit_names"] = self._balancekit_names.check(
                 names_of(balances), credentials_of(self, *sent.requests)
             )
             return balances
@@ -189,38 +191,38 @@ class MultiRequestProvider(HttpProvider):
             with suppress(Exception):
                 steps.close()
 
-    async def _send_once(self, session: aiohttp.ClientSession, request: Request, *, is_first: bool) -> Response:
+    async def __send_once(self, session: aiohttp.ClientSession, request: Request, *, is_first: bool) -> Response:
         """Send a request for a token, or wait for the response to another read's."""
         loop = asyncio.get_running_loop()
-        fetch = self._token_fetch
+        fetch = self._balancekit_token_fetch
         if fetch is None or fetch.loop is not loop:
-            fetch = self._token_fetch = _TokenFetch(loop)
+            fetch = self._balancekit_token_fetch = _TokenFetch(loop)
         try:
             async with fetch.lock:
                 if fetch.response is None:
                     fetch.response = await _send_with_permit(session, request, is_first=is_first)
                 return fetch.response
         finally:
-            if fetch.response is not None and self._token_fetch is fetch:
+            if fetch.response is not None and self._balancekit_token_fetch is fetch:
                 # Those who wait have it; the next read looks at the token first.
-                self._token_fetch = None
+                self._balancekit_token_fetch = None
 
-    def _check_request(self, request: object, number: int) -> None:
+    def __check_request(self, request: object, number: int) -> None:
         if not isinstance(request, Request):
             raise TypeError(f"exchange yielded {type(request).__name__}, expected a Request")
         if number >= MAX_REQUESTS:
             raise ShapeError(f"more than {MAX_REQUESTS} requests for one read: the pages do not end")
         try:
-            self._check_destination(request.url, self.other_origins)
+            check_destination(self, request.url, self.other_origins)
         except ProviderError as error:
             # That of a later request is made of a response.
             kind = MalformedResponseError if number else ProviderError
-            raise self._error(kind, error.message, hint=error.hint) from None
+            raise error_of_account(self, kind, error.message, hint=error.hint) from None
 
-    def _forget_token(self, token: _KeptToken | None) -> None:
+    def __forget_token(self, token: _KeptToken | None) -> None:
         # Another read may have fetched a new one.
-        if self._token is token:
-            self._token = None
+        if self._balancekit_token is token:
+            self._balancekit_token = None
 
 
 @attrs.define(eq=False)

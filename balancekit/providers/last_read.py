@@ -35,11 +35,7 @@ class LastRead:
 
     def keep(self, adapter: object) -> None:
         """Have an adapter keep it; the adapter may be frozen."""
-        vars(adapter)["_last_read"] = self
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # In another process the hash would be another one.
-        return LastRead, ()
+        vars(adapter)["_balancekit_last_read"] = self
 
     @property
     def _held(self) -> Sequence[Balance] | None:
@@ -51,6 +47,6 @@ class LastRead:
 
 def keep_in(snapshot: AccountBalances, adapter: object) -> None:
     """Have an adapter keep the balances that it read last no longer than the snapshot made of them is kept."""
-    last: LastRead | None = vars(adapter).get("_last_read")
+    last: LastRead | None = vars(adapter).get("_balancekit_last_read")
     if last is not None:
         last.while_kept(snapshot).keep(adapter)

@@ -1,6 +1,7 @@
 """Adapters that send several requests for one read: pages, and a token that is kept."""
 
 import base64
+import copy
 import inspect
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,8 @@ from yarl import URL
 
 from balancekit import (
     AggregateClient,
+    AuthenticationError,
+    ConfigError,
     MalformedResponseError,
     MultiRequestProvider,
     RateLimit,
@@ -130,6 +133,56 @@ def test_a_token_is_used_until_shortly_before_it_expires(account):
 
     assert "balances" in next(account.exchange(now=1000 + 3539, nonces=iter("abc"))).url
     assert next(account.exchange(now=1000 + 3540, nonces=iter("abc"))).url.endswith("/token")
+
+
+class Named(Paged):
+    """An adapter whose attributes have the names that come to mind."""
+
+    def __init__(self, account, *, token: str | Secret, base_url="https://paged.example"):
+        super().__init__(account, client="client-1", secret=SECRET, base_url=base_url)
+        self._token, self._settings, self._error, self._read = Secret.of(token), {}, None, 0
+
+    def exchange(self, *, now, nonces):
+        """Read one page with the token."""
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        response = yield Request("GET", f"{self.base_url}/balances", headers)
+        return [self.balance(row["code"], row["amount"]) for row in response.entries("rows")]
+
+
+async def test_the_names_of_an_adapters_attributes_are_its_own(origin):
+    """None is one of the base class: the token that was refused is used again, and tells accounts apart."""
+    shop, till = (Named(label, token=TOKEN, base_url=origin.url) for label in ("shop", "till"))
+    with pytest.raises(ConfigError, match="'till'"):
+        AggregateClient([shop, till])
+    async with AggregateClient([shop], attempts=1) as client:
+        origin.response = raw_response(401, b"{}", "Connection: close")
+        refused = await client.fetch()
+        origin.response = raw_response(200, page_of(ROW).body, "Connection: close")
+        merged = await client.fetch(strict=True)
+
+    assert [type(failure.error) for failure in refused.failures] == [AuthenticationError]
+    assert merged["EUR"].plain == "1.50"
+
+
+def test_a_copy_has_nothing_that_was_learned_of_the_account(account):
+    """It may be made into another account's: it asks for a token of its own, and is known by its own request."""
+    steps = account.exchange(now=0, nonces=iter("abc"))
+    next(steps)
+    steps.send(token_of())
+    before = account.fingerprint
+
+    other = copy.copy(account)
+    other.account, other._secret = "till", Secret("another-secret-0123456789")
+
+    assert next(other.exchange(now=0, nonces=iter("abc"))).url.endswith("/token")
+    assert other.fingerprint not in {before, ""}
+
+
+def test_a_copy_keeps_the_fingerprint_that_it_was_given(account):
+    """What a user has set is no guess of the library's."""
+    account.fingerprint = "shop in Berlin"
+
+    assert copy.copy(account).fingerprint == "shop in Berlin"
 
 
 def test_an_account_is_known_by_its_first_request_whether_it_has_a_token_or_not(account):

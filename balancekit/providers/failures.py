@@ -1,0 +1,172 @@
+"""What a read of an adapter fails with: one error of its account, in which no secret is left."""
+
+import codecs
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol, cast
+
+from yarl import URL
+
+from balancekit.errors import (
+    AuthenticationError,
+    BalancekitError,
+    MalformedResponseError,
+    ProviderError,
+    TransportError,
+    with_hint,
+)
+from balancekit.http.clock_skew import MAX_OFFSET, date_of
+from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, error_of, redact_detail
+from balancekit.http.hints import (
+    BYTE_ORDER_MARK_HINT,
+    CACHED_HINT,
+    ERROR_IN_200_HINT,
+    HINTS,
+    OTHER_ORIGIN_HINT,
+    PAGE_HINT,
+    UNCREDIBLE_DATE_HINT,
+    UNENCODED_HINT,
+    UNSENT_HINT,
+)
+from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, cached_for, origin_of
+from balancekit.http.quotations import Secrets
+from balancekit.http.redaction import attach_cause, error_like, exit_like, redact, secrets_of
+from balancekit.http.transport import transport_error
+from balancekit.money.exact_json import ShapeError
+
+AS_IT_IS: Final = re.compile(r"[^\x00-\x20\x7f#]*")
+"""What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
+
+MAX_CACHED: Final = 2
+"""For how many seconds a response may have been in a cache: some count their own time as a whole second."""
+
+
+class Adapter(Protocol):
+    """What of an adapter its errors are made of."""
+
+    account: str
+    provider: str
+    base_url: str
+    signs_time: bool
+    clock: Callable[[], float]
+
+    @property
+    def hints(self) -> Mapping[str | int, str]:
+        """What to do about an error, by the provider's code or by HTTP status."""
+        ...
+
+    def read_error(self, response: Response) -> ErrorDetail:
+        """Read the provider's code and message from an error response."""
+        ...
+
+
+def check_destination(adapter: Adapter, url: str, other_origins: Sequence[str] = ()) -> None:
+    """Raise a ProviderError unless a URL is at the base URL's origin, or at another, and is sent as it is."""
+    if AS_IT_IS.fullmatch(url) is None:
+        problem = "the URL of the request has a character that has to be encoded, so it was not sent"
+        raise error_of_account(adapter, ProviderError, problem, hint=UNENCODED_HINT)
+    # A name in another script would be looked up by older rules than `origin_of` encodes it by: `ß` as `ss`.
+    is_named_plainly = (URL(url, encoded=True).raw_host or "").isascii()
+    if not is_named_plainly or origin_of(url) not in {origin_of(adapter.base_url), *other_origins}:
+        problem = "the request is for another origin than the base URL, so it was not sent"
+        raise error_of_account(adapter, ProviderError, problem, hint=OTHER_ORIGIN_HINT)
+
+
+def failure_of(
+    adapter: Adapter, raised: BaseException | None, requests: Sequence[Request], response: Response | None
+) -> BaseException:
+    """Return what a read ends with; `raised` is None if it was an error response.
+
+    `response` is that to the last of the `requests`, None if there was none.
+    """
+    hidden = Secrets()
+    try:
+        hidden = secrets_of(adapter, *requests)
+        if raised is None:
+            return _error_of(adapter, cast("Response", response), hidden)
+        if isinstance(raised, Exception):
+            return _error_for(adapter, raised, requests, response, hidden)
+    except Exception as error:  # noqa: BLE001 - the hints, the clock and the reading of errors are the adapter's
+        kind = ProviderError if response is None else error_class(response.status)
+        status = None if response is None else response.status
+        failure = error_of_account(adapter, kind, f"{type(error).__name__} while reading the error", status=status)
+        return attach_cause(failure, error, hidden)
+    except BaseException as error:  # noqa: BLE001 - as above
+        raised = error
+    return exit_like(raised, hidden)
+
+
+def _error_for(
+    adapter: Adapter, raised: Exception, requests: Sequence[Request], response: Response | None, hidden: Secrets
+) -> BalancekitError:
+    name = type(raised).__name__
+    if isinstance(raised, BalancekitError):
+        return error_like(raised, hidden, account=adapter.account, provider=adapter.provider)
+    if not requests:
+        failure = error_of_account(adapter, ProviderError, f"{name} while building the request")
+    elif response is None:
+        translated = transport_error(raised, account=adapter.account, provider=adapter.provider, secrets=hidden)
+        if translated is not None:
+            return translated
+        # Such as a closed session or a header that cannot be written: trying again would change nothing.
+        failure = error_of_account(
+            adapter, TransportError, f"{name} while sending the request", retryable=False, hint=UNSENT_HINT
+        )
+    elif isinstance(raised, ShapeError):
+        return _malformed(adapter, response, redact(str(raised), hidden), hidden)
+    else:
+        failure = _malformed(adapter, response, f"{name} while reading the response", hidden)
+    return attach_cause(failure, raised, hidden)
+
+
+def check_uncached(adapter: Adapter, response: Response) -> None:
+    """Raise a ProviderError if a response has been in a cache for longer than it may have been."""
+    seconds = cached_for(response)
+    if seconds > MAX_CACHED:
+        problem = f"the response comes from a cache, {seconds} s old"
+        raise error_of_account(adapter, MalformedResponseError, problem, status=OK, hint=CACHED_HINT)
+
+
+def error_of_account(adapter: Adapter, kind: type[ProviderError], message: str, **facts: Any) -> ProviderError:  # noqa: ANN401 - of all types
+    """Make an error of the account of an adapter."""
+    return kind(message, account=adapter.account, provider=adapter.provider, **facts)
+
+
+def _malformed(adapter: Adapter, response: Response, message: str, hidden: Secrets) -> ProviderError:
+    code, hint = None, HINTS[MalformedResponseError]
+    if response.body.startswith(codecs.BOM_UTF8):
+        hint = BYTE_ORDER_MARK_HINT
+    elif response.body.lstrip().startswith(b"<"):
+        hint = PAGE_HINT
+    elif len(response.body) <= MAX_ERROR_BODY:
+        reported = _error_of(adapter, response, hidden)
+        if isinstance(reported, ProviderError) and (reported.code or _reports_error(response)):
+            code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
+    facts = {"status": OK, "code": code, "hint": hint}
+    return error_of_account(adapter, MalformedResponseError, message, **facts)
+
+
+def _error_of(adapter: Adapter, response: Response, hidden: Secrets) -> BalancekitError:
+    # A debugging server or a proxy may send back what it was sent.
+    try:
+        detail = redact_detail(adapter.read_error(response), hidden)
+    except ProviderError as own:
+        return error_like(own, hidden, account=adapter.account, provider=adapter.provider)
+    except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
+        detail = redact_detail(error_detail(response), hidden)
+    now = adapter.clock()
+    error = error_of(response, detail, account=adapter.account, provider=adapter.provider, hints=adapter.hints, now=now)
+    if isinstance(error, AuthenticationError) and adapter.signs_time and (sent_at := date_of(response)) is not None:
+        error.clock_offset = sent_at - now
+        if abs(error.clock_offset) > MAX_OFFSET:
+            error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
+    return error
+
+
+def _reports_error(response: Response) -> bool:
+    """Whether the body of a 200 is an error in one of the usual shapes."""
+    document: object = None
+    with suppress(ValueError):
+        document = response.json()
+    return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
