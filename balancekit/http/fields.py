@@ -160,7 +160,8 @@ def _cached(read: Callable[[str], _Value]) -> Callable[[object], _Value]:
 @_cached
 def read_code(text: str) -> tuple[str, str]:
     """Return a code, and the currency that it names; ValueError if it is not valid."""
-    return check_code(text), normalize_code(text)
+    code = check_code(text)
+    return code, normalize_code(code)
 
 
 @_cached

@@ -111,9 +111,11 @@ def check_total(amount: Decimal) -> Decimal:
     """Return a `Decimal` that can be a sum: TypeError for anything else, ValueError for one that is not finite."""
     if not isinstance(amount, Decimal):  # pyright: ignore[reportUnnecessaryIsInstance] - not everybody checks types
         raise TypeError(f"an amount must be a Decimal, not {type(amount).__name__}")
-    if not amount.is_finite():
+    # One of a subclass would be added, and written, as that does it.
+    exact = amount if type(amount) is Decimal else Decimal(amount)
+    if not exact.is_finite():
         raise ValueError("an amount must be finite")
-    return amount
+    return exact
 
 
 def add_exactly(amounts: Iterable[Decimal]) -> Decimal:

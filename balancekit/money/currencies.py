@@ -47,10 +47,11 @@ def normalize_code(code: str) -> str:
     such a letter must not be taken for another.
     """
     if not code.isascii():
-        return code
+        return str.__str__(code)
     currency = code.upper()
-    # Nearly every code is in upper case already: keep one string rather than two that are equal.
-    return code if currency == code else currency
+    # Nearly every code is in upper case already: keep one string rather than two that are equal. A member of an
+    # enumeration is equal to its value, too, but a dict finds no value by it.
+    return code if currency == code and type(code) is str else currency
 
 
 def check_code(code: str) -> str:
@@ -86,6 +87,9 @@ def check_label(label: str) -> str:
 def _check(name: object, kind: str, longest: int) -> str:
     if not isinstance(name, str):
         raise TypeError(f"a {kind} must be a string, not {type(name).__name__}")
+    if type(name) is not str:
+        # A member of an enumeration, for one, is equal to its value, and shown as something else.
+        name = str.__str__(name)
     if not name:
         raise ValueError(f"an empty {kind}")
     if len(name) > longest:

@@ -41,8 +41,8 @@ def write_result(
         "version": VERSION,
         "complete": notice is None,
         "notice": notice,
-        "chosen_accounts": None if chosen_accounts is None else [*map(str, chosen_accounts)],
-        "chosen_currencies": None if chosen_currencies is None else [*map(str, chosen_currencies)],
+        "chosen_accounts": None if chosen_accounts is None else [*chosen_accounts],
+        "chosen_currencies": None if chosen_currencies is None else [*chosen_currencies],
         "as_of": _write_moment(min((snapshot.as_of for snapshot in accounts), default=None)),
         "totals": [_write_total(total) for total in totals],
         "accounts": [write_snapshot(snapshot) for snapshot in accounts],
@@ -71,8 +71,8 @@ def read_result(data: object, make: Callable[..., _Result]) -> _Result:
 def write_snapshot(snapshot: AccountBalances) -> dict[str, Any]:
     """Return the snapshot of one account."""
     written = {
-        "account": str(snapshot.account),
-        "provider": str(snapshot.provider),
+        "account": snapshot.account,
+        "provider": snapshot.provider,
         "fetched_at": snapshot.fetched_at.isoformat(),
         "reported_at": _write_moment(snapshot.reported_at),
         "stale": snapshot.stale,
@@ -84,17 +84,16 @@ def write_snapshot(snapshot: AccountBalances) -> dict[str, Any]:
 
 
 def _write_balance(balance: Balance) -> dict[str, str]:
-    # `str` also makes plain strings of members of enumerations and of subclasses.
     written = {
-        "currency": str(balance.currency),
+        "currency": balance.currency,
         "asset_type": str(balance.asset_type),
         "amount": format_amount(balance.amount),
-        "code": str(balance.code),
+        "code": balance.code,
     }
     if balance.chain is not None:
-        written["chain"] = str(balance.chain)
+        written["chain"] = balance.chain
     if balance.reference is not None:
-        written["reference"] = str(balance.reference)
+        written["reference"] = balance.reference
     return written | _write_parts(balance)
 
 
@@ -105,7 +104,7 @@ def _write_parts(value: Balance | CurrencyTotal) -> dict[str, str]:
 
 def _write_total(total: CurrencyTotal) -> dict[str, Any]:
     return {
-        "currency": str(total.currency),
+        "currency": total.currency,
         "asset_type": str(total.asset_type),
         "amount": format_amount(total.amount),
         **_write_parts(total),
@@ -118,8 +117,8 @@ def _write_failure(failure: AccountFailure, shown: AccountBalances | None) -> di
     last = failure.last_known
     is_shown = last is not None and last == shown
     return {
-        "account": str(failure.account),
-        "provider": str(failure.provider),
+        "account": failure.account,
+        "provider": failure.provider,
         "error": _write_error(failure.error),
         "last_known": None if last is None or is_shown else write_snapshot(last),
         "last_known_in_accounts": is_shown,

@@ -276,3 +276,18 @@ def test_a_sum_that_cannot_be_written_raises():
         sum_exactly([Decimal("1e999999"), Decimal(1)])
     with pytest.raises(ArithmeticError):
         subtract_exactly(Decimal("1e999999"), Decimal(1))
+
+
+class Cents(Decimal):
+    """An amount that is rounded whenever it is added."""
+
+    def __add__(self, other):
+        return Decimal.__add__(self, other).quantize(Decimal("0.01"))
+
+    __radd__ = __add__
+
+
+def test_an_amount_of_a_subclass_becomes_a_plain_decimal():
+    """What a subclass does when it is added, rounding for one, is no part of an amount."""
+    assert type(check_amount(Cents("0.005"))) is Decimal
+    assert sum_exactly([Cents("0.005")] * 3) == Decimal("0.015")

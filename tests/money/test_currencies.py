@@ -1,5 +1,7 @@
 """Codes, labels, types of assets and the table of ISO 4217."""
 
+import enum
+
 import iso4217
 import pytest
 
@@ -51,6 +53,23 @@ def test_a_name_with_an_invisible_character_does_not_pass_for_another(check, cha
 def test_names_of_other_scripts_and_labels_of_several_words_are_kept(label):
     """What is drawn stays, combining marks included; a blank in a label or a chain is no harm."""
     assert check_label(label) == check_chain(label) == label
+
+
+class Currency(str, enum.Enum):
+    """Codes as members of an enumeration, as many programs have them; their names are not their values."""
+
+    BITCOIN = "BTC"
+    EURO = "€"
+
+
+@pytest.mark.parametrize("check", [check_code, check_chain, check_label, normalize_code])
+@pytest.mark.parametrize("member", Currency)
+def test_a_name_becomes_a_plain_string(check, member):
+    """A member of an enumeration is equal to its value, but has another hash, and is written as something else."""
+    name = check(member)
+
+    assert type(name) is str
+    assert name == member.value
 
 
 def test_a_code_is_a_string():

@@ -1,5 +1,6 @@
 """Merging by currency: the laws, the types of assets, looking up, and what a result lacks."""
 
+import enum
 import pickle
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
@@ -179,6 +180,23 @@ def test_currencies_are_looked_up_in_any_case(make_snapshot):
     merged = merge([make_snapshot("a", ("btc", "1")), make_snapshot("b", ("BTC", "1"))])
 
     assert merged["Btc"].amount == 2
+
+
+class Currency(str, enum.Enum):
+    """A code as a member of an enumeration, as many programs have it."""
+
+    BITCOIN = "BTC"
+
+
+def test_a_code_may_be_a_member_of_an_enumeration(make_snapshot):
+    """It names what its value does, for whoever reports it and for whoever looks it up, also after it was written."""
+    held = Balance(Currency.BITCOIN, Decimal(2), AssetType.CRYPTO, "b", "fake", Currency.BITCOIN)
+    merged = merge([make_snapshot("a", ("btc", "1")), AccountBalances("b", "fake", [held], NOW)])
+
+    read = MergedBalances.from_json(merged.to_json())
+
+    assert read == merged
+    assert read.amount("BTC") == read.amount(Currency.BITCOIN) == read.only(Currency.BITCOIN).amount("BTC") == 3
 
 
 def test_membership_is_by_code_by_code_and_type_or_by_total(make_snapshot):
