@@ -80,7 +80,10 @@ class WebhookSender:
         if not self._running:
             raise RuntimeError("the sandbox must be started to deliver webhooks")
         if account.webhook_url is None:
-            raise RuntimeError(f"account {account.label!r} has no webhook_url")
+            raise RuntimeError(
+                f"account {account.label!r} has no webhook_url: set the address of the receiver, or use write_webhook, "
+                "which needs none"
+            )
 
     def prepare(
         self,

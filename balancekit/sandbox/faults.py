@@ -135,7 +135,7 @@ class Fault:
         if self.status in _STATUSES_WITHOUT_BODY and (self.body or (framed and self.stop not in {"start", "head"})):
             yield f"a response with status {self.status} has no body"
         if not (changed or framed or self.delay or self.raw is not None or self.drip or self.ending or self.hang):
-            yield "a fault in which nothing goes wrong"
+            yield "a fault needs something that goes wrong, such as status=503, delay=5 or hang=True"
 
     def _wrong_values(self) -> Iterator[str]:
         if self.status is not None and self.status not in range(200, 600):

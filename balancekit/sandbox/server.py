@@ -209,8 +209,8 @@ class Sandbox:
         None stands for the next request of all, to any path and with any credentials; faults of the request's own
         account come first. Raises ValueError for a label that no account has.
         """
-        if account is not None and account not in self._accounts:
-            raise ValueError(f"no account is labelled {account!r}")
+        if account is not None:
+            self._account(account)
         if times < 1:
             raise ValueError("a fault is played at least once")
         self._faults.add(account, fault, times=times)
@@ -335,7 +335,8 @@ class Sandbox:
         label = account if isinstance(account, str) else account.label
         found = self._accounts.get(label)
         if found is None or account not in (label, found):
-            raise ValueError(f"no account is labelled {label!r}")
+            known = ", ".join(map(repr, self._accounts)) or "none"
+            raise ValueError(f"no account is labelled {label!r}; there are {known}")
         return found
 
     def _register(self, add: Callable[[_Account], None], account: _Account) -> SandboxAccount:

@@ -102,6 +102,16 @@ async def test_an_attempt_ends_with_its_timeout(receiver, sleep):
         assert [attempt.error.partition(":")[0] for attempt in delivery.attempts] == ["TimeoutError"]
 
 
+async def test_an_account_without_a_receiver_settles_nothing(sandbox):
+    """The error says what to do: give it one, or write the webhook that no server receives."""
+    sandbox.add_getmany("shop")
+
+    with pytest.raises(RuntimeError, match=r"'shop' has no webhook_url: set the address .* or use write_webhook"):
+        await sandbox.settle("shop", "BTC", "1")
+
+    assert sandbox.deliveries == ()
+
+
 async def test_closing_ends_an_attempt(receiver, until):
     """A delivery that hangs is dropped at once, no task is left, and the caller gets it back."""
     before = asyncio.all_tasks()

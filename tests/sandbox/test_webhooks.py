@@ -152,7 +152,10 @@ async def test_a_transaction_that_was_written_may_be_settled_later(sandbox):
 
 @pytest.mark.parametrize(
     ("label", "tamper", "reason"),
-    [("none", None, "no account is labelled 'none'"), ("shop", "id-missing", "tamper must be one of")],
+    [
+        ("none", None, "no account is labelled 'none'; there are 'shop'"),
+        ("shop", "id-missing", "tamper must be one of"),
+    ],
 )
 async def test_a_webhook_that_cannot_be_written_changes_nothing(sandbox, label, tamper, reason):
     """It raises what `settle` raises."""
