@@ -42,7 +42,7 @@ _EARLY_HINT: Final = "The server, or a load balancer before it, did not wait for
 HINTS_BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {
         200: HINTS[BadRequestError],
-        404: "Check base_url",
+        404: "Check base_url, with its path",
         408: _EARLY_HINT,
         425: _EARLY_HINT,
     }

@@ -185,7 +185,7 @@ def test_the_message_has_the_status_the_code_and_the_providers_message(make_erro
         (402, "other", "Pay the bank"),
         (403, "other", "Check the account's credentials, and that base_url is the host that they were made for"),
         (500, None, "The provider is failing. Try again later"),
-        (404, None, "Check base_url"),
+        (404, None, "Check base_url, with its path"),
         (400, "other", HINTS[BadRequestError]),
         (204, None, HINTS[MalformedResponseError]),
     ],
