@@ -95,7 +95,7 @@ def balances(
 
     if target is not None and form != "table":
         raise click.UsageError("--value-in shows a table: leave out --format")
-    config = read_config(path)
+    config = read_config(path, labels)
 
     from balancekit.cli.output import echo_error, echo_failures
     from balancekit.cli.reading import Reading

@@ -32,7 +32,7 @@ def check(
     """
     import asyncio
 
-    config = read_config(path)
+    config = read_config(path, labels)
 
     from balancekit.cli.checking import check_accounts, render_checks
     from balancekit.cli.messages import describe_failures

@@ -66,10 +66,7 @@ _current: Final[ContextVar[_Exchange | None]] = ContextVar("balancekit_checked",
 async def check_accounts(
     config: Config, labels: Sequence[str], deadline: float | None, on_done: Callable[[], None]
 ) -> list[Checked]:
-    """Read each account once, within `deadline` seconds for all of them; no amount is in the result.
-
-    Raises ConfigError for a label that no account has.
-    """
+    """Read each account once, within `deadline` seconds for all of them; no amount is in the result."""
     settings = ClientSettings(attempts=1)
     if deadline is not None:
         settings["deadline"] = deadline
@@ -93,8 +90,6 @@ async def check_accounts(
             failure = merged.failures[0] if merged.failures else None
             return Checked(label, providers[label], failure, exchange.latency, exchange.skew)
 
-        # An unknown label is one error, and not one of a group.
-        client.latest(labels or None)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(check(label)) for label in dict.fromkeys(labels or client.accounts)]
         return [task.result() for task in tasks]

@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -61,8 +61,22 @@ def currency_option(command: _COMMAND) -> _COMMAND:
     return option(command)
 
 
-def read_config(path: Path) -> "Config":
-    """Read the configuration at a path; if there is none, ConfigError says what to do next."""
+def read_config(path: Path, labels: Iterable[str]) -> "Config":
+    """Read the configuration at a path; if there is none, ConfigError says what to do next.
+
+    Each of the labels has to be that of an account.
+    """
+    from balancekit.config.problems import unknown_label
+
+    config = _read(path)
+    known = [provider.account for provider in config.providers]
+    for label in labels:
+        if label not in known:
+            raise ConfigError(f"--account: {unknown_label(label, known)}")
+    return config
+
+
+def _read(path: Path) -> "Config":
     from balancekit.config import load_config, parse_config
     from balancekit.config.loading import MAX_CONFIG_SIZE
 

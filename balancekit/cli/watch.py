@@ -61,7 +61,7 @@ def watch(
     """
     import asyncio
 
-    config = read_config(path)
+    config = read_config(path, labels)
 
     from balancekit.cli.output import echo_error, echo_failures
     from balancekit.cli.view import View

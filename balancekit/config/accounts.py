@@ -12,7 +12,7 @@ from balancekit.errors import ConfigError
 from balancekit.http.quotations import Secrets
 from balancekit.http.secret import Secret
 from balancekit.money.currencies import check_label
-from balancekit.providers import provider_class
+from balancekit.providers import BUILT_IN, provider_class
 from balancekit.providers.base import BalanceProvider
 from balancekit.providers.settings import Adapter, Setting, make_provider, settings_of
 
@@ -152,7 +152,7 @@ class AccountMaker:
 
     def _find_class(self, name: object) -> Adapter:
         if name is None:
-            raise ConfigProblem("missing")
+            raise ConfigProblem(f"missing; give {', '.join(BUILT_IN)} or that of a plug-in")
         if not isinstance(name, str):
             raise ConfigProblem(f"expected text, got {type_name(name)}")
         if name not in self._classes:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 
 import aiohttp
@@ -18,7 +19,7 @@ from balancekit.config.accounts import AccountMaker, AccountSettings, as_table
 from balancekit.config.client_table import ClientSettings, StoreSettings, read_client_table
 from balancekit.config.files import decode, expand_home, read_text
 from balancekit.config.lines import line_of, lines_of_keys
-from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, unknown_key
+from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, unknown_key, unknown_label
 from balancekit.config.references import SecretResolver
 from balancekit.errors import ConfigError
 from balancekit.http.redaction import sanitize_exception
@@ -39,6 +40,16 @@ MAX_CONFIG_SIZE: Final = 2**20
 _Parsed = TypeVar("_Parsed")
 
 _TOML_POSITION: Final = re.compile(r"line ([0-9]+), column [0-9]+|end of document")
+_TOML_HINTS: Final = MappingProxyType(
+    {
+        "Invalid value": "expected a value; text needs quotes",
+        "Illegal character '\\n'": "the quotes around a text are not closed",
+        "Unterminated string": "the quotes around a text are not closed",
+        "Cannot declare": "the table is there twice",
+        "Cannot overwrite": "the key is there twice",
+    }
+)
+"""What to do, by how the parser's message begins."""
 
 
 @attrs.frozen
@@ -165,17 +176,18 @@ def _parse_toml(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        # Only the position: the parser's message may quote the file, and with it a secret.
+        # Only the position and our own words: the parser's message may quote the file, and with it a secret.
         place = _TOML_POSITION.search(str(error))
+        hint = next((f": {hint}" for start, hint in _TOML_HINTS.items() if str(error).startswith(start)), "")
         line = f"{place[1]}:" if place and place[1] else ""
-        raise ConfigProblems([f"{line} not valid TOML{f' at {place[0]}' if place else ''}"]) from None
+        raise ConfigProblems([f"{line} not valid TOML{f' at {place[0]}' if place else ''}{hint}"]) from None
 
 
 def _parse_account(label: str, text: str, folder: Path, environ: Mapping[str, str]) -> AccountSettings:
     document, problems = _parse_toml(text), Problems()
     accounts, defaults = (_get_table(document, name, problems) for name in ("accounts", "providers"))
     if label not in accounts:
-        problems.add((), f"accounts: no account is labelled {label!r}")
+        problems.add((), f"accounts: {unknown_label(label, accounts)}")
     maker = AccountMaker(SecretResolver(folder, environ), problems)
     for name, table in defaults.items():
         maker.read_defaults(name, table)

@@ -2,10 +2,14 @@
 
 import difflib
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
+from typing import Final
 
 import attrs
 
 from balancekit.http.secret import looks_like_words
+
+_MAX_LABELS: Final = 10
 
 Path = tuple[str, ...]
 """The keys that lead to a value of the document: `("accounts", "shop-eu", "secret")`."""
@@ -52,6 +56,15 @@ class Problems:
 def nearest(key: str, known: Collection[str]) -> str | None:
     """Return the known name that a key is probably meant to be, if any."""
     return next(iter(difflib.get_close_matches(key, known, n=1)), None)
+
+
+def unknown_label(label: str, known: Collection[str]) -> str:
+    """Return the message about a label that no account has."""
+    close = nearest(label, known)
+    shown = ", ".join(map(repr, islice(known, _MAX_LABELS))) or "none"
+    more = f" and {len(known) - _MAX_LABELS} more" if len(known) > _MAX_LABELS else ""
+    meant = f"did you mean {close!r}?" if close else f"there are {shown}{more}"
+    return f"no account is labelled {label!r}; {meant}"
 
 
 def unknown_key(key: str, known: Collection[str], *, hidden: str = "a key") -> str:

@@ -72,7 +72,7 @@ class SecretResolver:
         description = f"the environment variable {name}" if shown else "the environment variable of that name"
         value = self.environ.get(name)
         if value is None:
-            raise ConfigProblem(f"{description} is not set")
+            raise ConfigProblem(f"{description} is not set, or not exported")
         if not value:
             raise ConfigProblem(f"{description} is empty")
         return _without_quotes(_as_utf8(value, description), description)

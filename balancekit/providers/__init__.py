@@ -55,7 +55,7 @@ def provider_class(name: str) -> Adapter:
     if not found:
         known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in registered)}))
         # The secret itself may stand here by mistake.
-        named = f"named {name!r}" if looks_like_words(name) else "of that name"
+        named = f"named {name!r}{_meaning(name)}" if looks_like_words(name) else "of that name"
         raise ConfigError(f"no provider is {named}; there are {known}")
     if len(found) > 1:
         raise ConfigError(f"the provider {name!r} is registered more than once, by {owners}: uninstall all but one")
@@ -76,6 +76,15 @@ def provider_class(name: str) -> Adapter:
             return cast("Adapter", loaded)
         problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
     raise ConfigError(problem)
+
+
+def _meaning(name: str) -> str:
+    """Return what a processor's own name stands for, where its API has another one here."""
+    from balancekit.providers.brands import BRANDS
+
+    if name in BRANDS:
+        return ", a brand of cryptoprocessing"
+    return ", whose API is getmany" if name == "blacksheep" else ""
 
 
 @lru_cache(maxsize=1)

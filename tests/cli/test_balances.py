@@ -114,7 +114,7 @@ def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
     result = run("balances", "--config", accounts_toml, "--account", "shop-uk")
 
     assert result.exit_code == 2
-    assert result.stderr == "Error: accounts: no account is labelled 'shop-uk'\n"
+    assert result.stderr == "Error: --account: no account is labelled 'shop-uk'; did you mean 'shop-us'?\n"
 
 
 def test_aliases_are_applied(run, accounts_toml):

@@ -96,7 +96,7 @@ def test_a_wrong_configuration_has_a_line_for_each_mistake(run, tmp_path):
     assert result.stderr.splitlines() == [
         f"Error: {path}:1: account 'a': key: missing",
         f"Error: {path}:1: account 'a': secret: missing; give {REFERENCES}",
-        f"Error: {path}:3: account 'b': provider: missing",
+        f"Error: {path}:3: account 'b': provider: missing; give cryptoprocessing, getmany or that of a plug-in",
     ]
 
 

@@ -98,4 +98,7 @@ def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
     """As for balances."""
     result = run("check", "--config", accounts_toml, "--account", "shop-uk")
 
-    assert (result.exit_code, result.stderr) == (2, "Error: accounts: no account is labelled 'shop-uk'\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: --account: no account is labelled 'shop-uk'; did you mean 'shop-us'?\n",
+    )

@@ -77,7 +77,10 @@ def test_a_webhook_of_getmany_is_signed_with_a_key_for_the_test(run, serve, acco
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--account", "shop-uk", "http://127.0.0.1:1"], "accounts: no account is labelled 'shop-uk'"),
+        (
+            ["--account", "shop-uk", "http://127.0.0.1:1"],
+            "accounts: no account is labelled 'shop-uk'; did you mean 'shop-us'?",
+        ),
         (["--account", "shop-eu", "http://shop.example"], "URL: http:// to shop.example would send credentials"),
         (["--account", "treasury", "http://127.0.0.1:1"], "--key: name a file for a key"),
         (["--account", "treasury", "--key", "{}", "http://127.0.0.1:1"], "expected an Ed25519 private key"),

@@ -44,7 +44,21 @@ def test_aliases_and_client_settings_reach_the_client(load):
     [
         (b"\xff", "the file is not UTF-8 text"),
         ("x" * (2**20 + 1), "the file is larger than 1048576 bytes"),
-        ("[accounts.shop]\nsecret = canary", "not valid TOML at line 2, column 10"),
+        (
+            "[accounts.shop]\nsecret = canary",
+            "not valid TOML at line 2, column 10: expected a value; text needs quotes",
+        ),
+        ("[accounts.shop]\n[accounts.shop]", "not valid TOML at line 2, column 15: the table is there twice"),
+        ("[accounts.shop]\na = 1\na = 2\n", "not valid TOML at line 3, column 6: the key is there twice"),
+        ("[accounts.shop]\nsecret", "not valid TOML at end of document"),
+        (
+            '[accounts.shop]\nkey = "canary\n',
+            "not valid TOML at line 2, column 14: the quotes around a text are not closed",
+        ),
+        (
+            '[accounts.shop]\nsecret = "canary',
+            "not valid TOML at end of document: the quotes around a text are not closed",
+        ),
         ("a = " + "9" * 5000, "not valid TOML"),
         ("[account.shop]", "'account' is unknown; did you mean 'accounts'?"),
         ("x = 1", "'x' is unknown; there are accounts, aliases, client, providers"),
@@ -53,7 +67,7 @@ def test_aliases_and_client_settings_reach_the_client(load):
         ("accounts = 5", "accounts: expected a table, got a number"),
         ("[accounts]\nshop = 5", "account 'shop': expected a table, got a number"),
         ('[accounts." x"]', "account ' x': a label with blanks around it"),
-        ("[accounts.shop]", "account 'shop': provider: missing"),
+        ("[accounts.shop]", "account 'shop': provider: missing; give cryptoprocessing, getmany or that of a plug-in"),
         ("[accounts.shop]\nprovider = 5", "account 'shop': provider: expected text, got a number"),
         (
             '[accounts.shop]\nprovider = "bank"',

@@ -37,11 +37,11 @@ def test_a_public_setting_may_be_a_reference(load):
         ('{ evn = "A" }', "'evn' is unknown; did you mean 'env'?"),
         ("{ env = 5 }", "env: expected text, got a number"),
         ("{ file = {} }", "file: expected text, got a table"),
-        ('{ env = "UNSET" }', "the environment variable UNSET is not set"),
+        ('{ env = "UNSET" }', "the environment variable UNSET is not set, or not exported"),
         ('{ env = "EMPTY" }', "the environment variable EMPTY is empty"),
         ('{ env = "BROKEN" }', "the environment variable BROKEN is not UTF-8 text"),
         ('{ env = "lower" }', "the environment variable of that name is empty"),
-        (f'{{ env = "{CANARY}" }}', "the environment variable of that name is not set"),
+        (f'{{ env = "{CANARY}" }}', "the environment variable of that name is not set, or not exported"),
         (
             f'{{ env = "{CANARY}==" }}',
             "env: expected the name of an environment variable: letters, digits and underscores",
@@ -76,7 +76,10 @@ def test_quotes_around_a_variable_are_a_problem_for_every_adapter(problem, insta
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f'secret = {{ env = "{BASE32}" }}', "secret: the environment variable of that name is not set"),
+        (
+            f'secret = {{ env = "{BASE32}" }}',
+            "secret: the environment variable of that name is not set, or not exported",
+        ),
         (
             f'secret = {{ file = "{BASE32}" }}',
             "secret: the file of that name cannot be read: No such file or directory",
@@ -118,7 +121,7 @@ def test_a_public_key_may_stand_in_the_file(load, text):
     [
         ("7", "webhook_key: expected text, got a number"),
         (f'["{WEBHOOK_KEY}", 7]', "webhook_key[1]: expected text, got a number"),
-        ('["x", { env = "NONE" }]', "webhook_key[1]: the environment variable NONE is not set"),
+        ('["x", { env = "NONE" }]', "webhook_key[1]: the environment variable NONE is not set, or not exported"),
         ('["x", ["x"]]', "webhook_key[1]: expected text, got a list"),
         ("[]", "webhook_key: expected 1 to 4 keys, got 0"),
         ('"x"', f"webhook_key: expected {KEY_HINT}"),

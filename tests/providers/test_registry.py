@@ -36,6 +36,15 @@ def test_an_unknown_name_is_a_config_error_that_lists_the_known(monkeypatch, tmp
         provider_class("getmeny")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("coinspaid", "a brand of cryptoprocessing"), ("blacksheep", "whose API is getmany")]
+)
+def test_a_name_of_a_processor_leads_to_that_of_its_api(name, meant):
+    """Processors are known by names that are not those of their APIs here."""
+    with pytest.raises(ConfigError, match=f"^no provider is named '{name}', {meant}; there are cryptoprocessing, "):
+        provider_class(name)
+
+
 @pytest.mark.parametrize("registered", [object(), dict], ids=["no class", "another class"])
 def test_an_entry_point_that_is_no_adapter_is_a_config_error(monkeypatch, tmp_path, registered):
     """The error names the provider and what is registered in its place."""
