@@ -3,7 +3,8 @@
 import base64
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Final, cast
 
@@ -15,6 +16,7 @@ _MIN_QUOTATION: Final = 6
 """How many letters and digits of a secret in a row count as a quotation."""
 
 _MIN_REPETITION: Final = 12
+_HALF_PIECE: Final = _MIN_REPETITION // 2
 _MIN_SECRET: Final = 8
 
 _MAX_TEXT: Final = 2_000
@@ -75,28 +77,59 @@ class Secrets:
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def found_in(self, names: Iterable[str]) -> bool:
-        """Return whether a name has a secret in it, or is a dozen characters or more of one."""
-        secrets = [secret for secret in self._texts if len(secret) >= _MIN_SECRET]
-        return any(
-            secret in name or (len(name) >= _MIN_REPETITION and name in secret) for name in names for secret in secrets
-        )
+    def may_be_in(self, names: Iterable[str]) -> bool:
+        """Return whether `found_in` or `repeated_in` may be true of names; megabytes of them take milliseconds."""
+        text = _bare_lines(names)
+        short = (whole for whole in self._wholes if len(whole) < _MIN_REPETITION)
+        return bool(self._of_marks) or any(whole in text for whole in short) or self._has_piece(text)
+
+    def found_in(self, names: Collection[str]) -> bool:
+        """Return whether a name has a secret in it, encoded or not, or is a dozen characters or more of one."""
+        text = _bare_lines(names)
+        if any(whole in text for whole in self._wholes) or any(
+            secret in name for secret in self._of_marks for name in names
+        ):
+            return True
+        secrets = _bare_lines(self._texts)
+        return any(len(name) >= _MIN_REPETITION and name in secrets for name in text.split("\n"))
 
     def repeated_in(self, names: Iterable[str]) -> bool:
-        """Return whether names have a dozen characters of a secret, or of one of its encodings, in a row."""
-        bare = _bare("\n".join(names))
-        starts = range(len(bare) - _MIN_REPETITION + 1)
-        return any(bare[at : at + _MIN_REPETITION] in self._pieces for at in starts)
+        """Return whether a name has a dozen characters of a secret, or of one of its encodings, in a row."""
+        return self._has_piece(_bare_lines(names))
+
+    def _has_piece(self, text: str) -> bool:
+        # Wherever a piece begins, half of it is one of these: to look each character up would take ten times as long.
+        halves = [text[at : at + _HALF_PIECE] for at in range(0, len(text), _HALF_PIECE + 1)]
+        return not self._halves.isdisjoint(halves) and any(
+            text[start : start + _MIN_REPETITION] in self._pieces
+            for number, half in enumerate(halves)
+            if half in self._halves
+            for start in range(max(number * (_HALF_PIECE + 1) - _HALF_PIECE, 0), number * (_HALF_PIECE + 1) + 1)
+        )
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""
         return self.mask(text) != text or self.without_quotations(text) != text
 
     @cached_property
+    def _wholes(self) -> frozenset[str]:
+        """All secrets that are long enough, as they are and in the encodings, without marks."""
+        wholes = {_bare(text) for secret in self._texts if len(secret) >= _MIN_SECRET for text in _spellings_of(secret)}
+        return frozenset(whole for whole in wholes if len(whole) >= _MIN_QUOTATION)
+
+    @cached_property
+    def _of_marks(self) -> tuple[str, ...]:
+        """The secrets with too few letters and digits to be known by those."""
+        return tuple(text for text in self._texts if len(text) >= _MIN_SECRET and len(_bare(text)) < _MIN_QUOTATION)
+
+    @cached_property
     def _pieces(self) -> frozenset[str]:
         """The pieces of a dozen characters of all secrets."""
-        text = self._spelled
-        return frozenset(text[at : at + _MIN_REPETITION] for at in range(len(text) - _MIN_REPETITION + 1))
+        return _parts_of(self._spelled, _MIN_REPETITION)
+
+    @cached_property
+    def _halves(self) -> frozenset[str]:
+        return _parts_of(self._spelled, _HALF_PIECE)
 
     @cached_property
     def _spelled(self) -> str:
@@ -104,12 +137,21 @@ class Secrets:
         return "\n".join({_bare(text) for secret in self._texts for text in _spellings_of(secret)})
 
 
+def _parts_of(text: str, length: int) -> frozenset[str]:
+    return frozenset(text[at : at + length] for at in range(len(text) - length + 1))
+
+
+def _bare_lines(texts: Iterable[str]) -> str:
+    return "\n".join(map(_bare, texts))
+
+
 def _bare(text: str) -> str:
-    """Return the letters and digits alone, in lower case."""
+    """Return the letters and digits alone, in lower case and without accents."""
     if text.isascii():
         # Many times faster.
         return text.encode().translate(None, _MARKS).decode().lower()
-    return "".join(filter(str.isalnum, text.lower()))
+    # Accents become marks, and ligatures letters.
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
 
 
 def _spellings_of(secret: str) -> Iterator[str]:
@@ -121,6 +163,9 @@ def _spellings_of(secret: str) -> Iterator[str]:
     yield secret[::-1]
     yield codecs.encode(secret, "rot13")
     text = secret.encode("utf-8", "replace")
+    yield text.hex()
+    # As in `\\u0073`, `&#115;` and `\\163`.
+    yield from ("".join(map(form.format, text)) for form in ("u{:04x}", "{:d}", "{:03o}"))
     contents = {text, secret.encode("utf-16-le", "replace")}
     for decoded in decodings(secret):
         contents.add(decoded)

@@ -10,6 +10,8 @@ import pytest
 
 import balancekit
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
+from balancekit.http.echoes import KnownNames
+from balancekit.http.quotations import Secrets
 
 ACCOUNTS = 60
 CONCURRENCY = 10
@@ -171,3 +173,24 @@ async def test_few_functions_of_the_package_are_called_for_an_account(shops):
 
     # Seventy-four, and some for bodies that come in pieces.
     assert calls / ACCOUNTS < 85
+
+
+def test_names_that_are_new_cost_a_few_calls_each_and_none_for_a_letter():
+    """All names of a response may be new each time, and the event loop stands still while they are compared."""
+    credentials = Secrets(["kid-0123456789", "c2lnbmF0dXJl" * 8])
+    names = [f"{number:x}".rjust(200, "x") for number in range(600)]
+    # What is made of the credentials is made once.
+    KnownNames().check(["a"], credentials)
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        KnownNames().check([*names], credentials)
+    finally:
+        sys.setprofile(None)
+
+    assert calls < 10 * len(names)

@@ -146,6 +146,21 @@ def test_a_user_and_a_password_are_not_shown_as_they_were_before_base64():
 
 
 @pytest.mark.parametrize(
+    ("secret", "sent"),
+    [
+        ("cafe\u0301mu\u0308nchen", "caf\xe9m\xfcnchen"),
+        ("gro\xdfma\xdfstab", "GROSSMASSSTAB"),
+        ("\ufb01nanz\ufb02uss", "finanzfluss"),
+        ("se\xf1orito", "senorito"),
+    ],
+    ids=["composed", "capitals", "ligatures", "accents"],
+)
+def test_a_secret_of_other_letters_is_not_shown_in_another_form(secret, sent):
+    """Servers compose letters, write capitals, and drop accents."""
+    assert Secrets([secret]).redact(f"wrong password {sent}") == "wrong password …"
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "Bad signature header", "<html> <h1>502 Bad Gateway</h1></html>", "no such currency: EUR (code 1015)"],
     ids=["nothing", "words", "page", "numbers"],

@@ -155,6 +155,39 @@ async def test_no_balance_of_an_adapter_of_ones_own_repeats_its_key(wire, everyt
         assert sent not in everything_shown_by(failure)
 
 
+DISGUISES = {
+    "upper case": str.upper,
+    "reversed": lambda key: key[::-1],
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "hexadecimal": lambda key: key.encode().hex(),
+    "percent": lambda key: "".join(f"%{byte:02x}" for byte in key.encode()),
+    "escapes of JSON": lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+    "entities": lambda key: "".join(f"&#{ord(c)};" for c in key),
+    "octal": lambda key: "".join(f"\\{ord(c):03o}" for c in key),
+    "dashes": "-".join,
+    "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) for c in key),
+    "within": lambda key: f"x/{key.lower()}/y",
+}
+
+
+@pytest.mark.parametrize("key", ["k3y-9f3aK27d", "Swordfish7"])
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+async def test_no_id_of_a_balance_is_a_key_in_disguise(wire, disguise, key):
+    """Nor is one that is as short as the usual ids."""
+    wire.outcome = listed({"code": "ETH", "id": disguise(key)})
+
+    failure = await failure_of(Own(key=key))
+
+    assert failure.message == REPEATED
+
+
+async def test_a_key_of_marks_is_found_as_it_is(wire):
+    """It has too few letters and digits to be known by those."""
+    wire.outcome = listed({"code": "ETH", "id": "x-a!b@c#d$-y"})
+
+    assert (await failure_of(Own(key="a!b@c#d$"))).message == REPEATED
+
+
 async def test_the_id_of_a_key_is_found_as_the_id_of_a_balance(wire):
     """Both have the length of a UUID."""
     key_id = "0a1b2c3d-1111-4222-8333-444455556666"
