@@ -36,7 +36,7 @@ class AccountBook(Mapping[str, Account]):
         self._user = OriginUser()
         # Replaced, and never changed: callers, in other threads too, may still have it.
         self._by_label: dict[str, Account] = {}
-        self._by_identity: dict[tuple[str, ...], Account] = {}
+        self._by_identity: dict[tuple[str, ...], list[Account]] = {}
         self._by_key: dict[str, Account] = {}
         by_label: dict[str, Account] = {}
         for index, source in enumerate(cast("Iterable[object]", providers)):
@@ -74,16 +74,9 @@ class AccountBook(Mapping[str, Account]):
         except ConfigError as error:
             raise ConfigError(f"{place}: {label!r}: {error}") from None
         account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
-        if account.identity is not None:
-            other = self._by_identity.setdefault(account.identity, account)
-            if other is not account:
-                message = (
-                    f"{place}: {label!r} would be counted twice: it has the same credentials at the same base URL as "
-                    f"{other.label!r}"
-                )
-                if not account.fingerprint or account.fingerprint != other.fingerprint:
-                    message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
-                raise ConfigError(message)
+        self._check_is_another(account, place)
+        for identity in account.identities:
+            self._by_identity.setdefault(identity, []).append(account)
         by_label[label] = self._by_key[account.key] = account
         if aliases:
             self.own_aliases[label] = aliases
@@ -92,14 +85,29 @@ class AccountBook(Mapping[str, Account]):
         self.revision += 1
         return account
 
+    def _check_is_another(self, account: Account, place: str) -> None:
+        """Raise ConfigError if an account is one of these, unless both have a fingerprint that says otherwise."""
+        for other in (other for identity in account.identities for other in self._by_identity.get(identity, ())):
+            if account.name and other.name and account.name != other.name:
+                continue
+            message = (
+                f"{place}: {account.label!r} would be counted twice: it has the same credentials at the same base URL "
+                f"as {other.label!r}"
+            )
+            if not account.fingerprint or account.fingerprint != other.fingerprint:
+                message += ", as far as their requests show. If they are two, set the `fingerprint` of each"
+            raise ConfigError(message)
+
     def remove(self, label: str) -> Account:
         """Remove an account; raises ConfigError if there is none."""
         ((_, account),) = self.select([label]).items()
         self._by_label = {other: known for other, known in self._by_label.items() if other != label}
         del self._by_key[account.key]
         self.own_aliases.pop(label, None)
-        if account.identity is not None:
-            del self._by_identity[account.identity]
+        for identity in account.identities:
+            self._by_identity[identity].remove(account)
+            if not self._by_identity[identity]:
+                del self._by_identity[identity]
         self.origins[account.origin] -= 1
         if not self.origins[account.origin]:
             del self.origins[account.origin]

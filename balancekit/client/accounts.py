@@ -55,16 +55,22 @@ class Account:
         return bool(getattr(self.source, "signs_time", False))
 
     @cached_property
-    def identity(self) -> tuple[str, ...] | None:
-        """What distinguishes the account from every other of a client, whatever its label; None if that is not known.
+    def identities(self) -> frozenset[tuple[str, ...]]:
+        """What distinguishes the account from every other of a client, whatever its label, as far as that is known.
 
-        Later changes of the provider's settings do not change it.
+        It is known by its request, and by a fingerprint that was set, which its `name` is then. Later changes of the
+        provider's settings do not change it.
         """
-        digest = self.fingerprint
-        if isinstance(self.source, HttpProvider) and digest in {"", self.source.request_identity.fingerprint}:
-            digest = self.source.request_identity.digest
-        base_url = self.source.base_url if isinstance(self.source, HttpProvider) else ""
-        return (self.provider, base_url, digest) if digest else None
+        if not isinstance(self.source, HttpProvider):
+            return frozenset([(self.provider, "", self.name)] if self.name else [])
+        known = {self.name, self.source.request_identity.digest} - {""}
+        return frozenset((self.provider, self.source.base_url, one) for one in known)
+
+    @cached_property
+    def name(self) -> str:
+        """The fingerprint that was set; empty if none was."""
+        made = self.source.request_identity.fingerprint if isinstance(self.source, HttpProvider) else ""
+        return "" if self.fingerprint == made else self.fingerprint
 
     @property
     def fingerprint(self) -> str:

@@ -88,6 +88,29 @@ def test_two_accounts_whose_requests_are_alike_have_to_be_named(kind):
     assert AggregateClient([first, other]).accounts == ("main", "other")
 
 
+def test_an_account_with_a_fingerprint_and_one_without_may_still_be_one():
+    """Both need one to be two: one alone does not say that the other is another account."""
+    first, other = (GetManyProvider(label, base_url="https://gateway.example/shop") for label in ("shop", "other"))
+    first.fingerprint = "shop"
+
+    for accounts in ([first, other], [other, first]):
+        with pytest.raises(ConfigError, match="counted twice"):
+            AggregateClient(accounts)
+
+
+async def test_an_account_is_added_again_under_another_label_once_it_was_removed():
+    """What has its request no longer has it then."""
+    accounts = [GetManyProvider(label, base_url="https://gateway.example/shop") for label in ("a", "b", "c")]
+    accounts[0].fingerprint, accounts[1].fingerprint = "a", "b"
+    async with AggregateClient(accounts[:2]) as client:
+        await client.remove("a")
+        with pytest.raises(ConfigError, match="counted twice"):
+            await client.add(accounts[2])
+        await client.remove("b")
+        await client.add(accounts[2])
+        assert client.accounts == ("c",)
+
+
 @pytest.mark.parametrize("kind", ["getmany", "mtls"])
 async def test_an_account_whose_adapter_names_it_is_shared(gateway, store, caplog, kind):
     """A fingerprint that is set stands for the credentials that the request lacks."""
