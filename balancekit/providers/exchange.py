@@ -1,6 +1,7 @@
 """Adapters that send several requests for one read: pages, ids from another endpoint, and a token that is kept."""
 
 import asyncio
+import inspect
 import itertools
 import math
 from abc import abstractmethod
@@ -130,6 +131,11 @@ class MultiRequestProvider(HttpProvider):
         fresh = object.__new__(type(self))
         vars(fresh).update(vars(self))
         fresh._balancekit_token = None
+        attributes = (attribute for kind in type(self).__mro__ for attribute in vars(kind).values())
+        for slot in filter(inspect.ismemberdescriptor, attributes):
+            # One that is not set stays so.
+            with suppress(AttributeError):
+                slot.__set__(fresh, slot.__get__(self))
         return next(fresh.exchange(now=now, nonces=itertools.repeat(nonce)))
 
     def read_response(self, response: Response) -> Sequence[Balance]:

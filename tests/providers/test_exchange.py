@@ -227,6 +227,42 @@ def iter_requests(*requests):
     return []
 
 
+class TakesNames(MultiRequestProvider):
+    """An adapter that calls what it keeps by the names that come to mind first, one of them in a slot."""
+
+    __slots__ = ("_client",)
+
+    provider = "names"
+
+    def __init__(self, account, *, token, client="c1", base_url="https://names.example"):
+        self._token, self._client, self._settings, self._last_read = Secret.of(token), client, {}, None
+        super().__init__(account, base_url=base_url)
+
+    def exchange(self, *, now, nonces):
+        """Read one page."""
+        token = f"Bearer {self._token.reveal()}"
+        response = yield Request("GET", f"{self.base_url}/{self._client}", {"Authorization": token})
+        return [self.balance(row["code"], row["amount"]) for row in response.entries("rows")]
+
+
+def test_an_adapter_may_call_its_attributes_as_it_likes():
+    """Two labels of one account are known for that all the same."""
+    with pytest.raises(ConfigError, match="counted twice"):
+        AggregateClient([TakesNames(label, token=SECRET) for label in ("a", "b")])
+    AggregateClient([TakesNames(label, token=SECRET, client=label) for label in ("a", "b")])
+
+
+async def test_a_refused_credential_is_kept_whatever_the_adapter_calls_it(origin):
+    """What a 401 ends is a token that was fetched, and nothing else."""
+    origin.response = raw_response(401, b"{}")
+    async with AggregateClient([TakesNames("a", token=SECRET, base_url=origin.url)]) as client:
+        (failure,) = (await client.fetch()).failures
+        origin.response = raw_response(200, json.dumps({"rows": [ROW]}).encode())
+        merged = await client.fetch()
+
+    assert (type(failure.error), merged["EUR"].plain) == (AuthenticationError, "1.50")
+
+
 @pytest.fixture
 async def origin():
     """Start a server that responds with an empty page."""
