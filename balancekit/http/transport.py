@@ -130,13 +130,21 @@ def _open_over(
         response_class=response_class,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     )
-    # No adapter can add to the requests of the others.
-    setattr(session, "_default_headers", _NO_HEADERS)  # noqa: B010 - there is no other way
     # Not as an argument: tools that trace every session would add themselves a second time.
-    session.trace_configs[:] = observers_of(lent)
+    observers = tuple(observers_of(lent))
     # The connections are not ours to close.
     finalize(lent, session.detach)
+    # No adapter can add to the requests of the others, trace them, or close the session for them.
+    vars(session).update(_default_headers=_NO_HEADERS, _trace_configs=observers, close=_stay_open, detach=_do_nothing)
     return session
+
+
+async def _stay_open() -> None:
+    pass
+
+
+def _do_nothing() -> None:
+    pass
 
 
 async def send(session: aiohttp.ClientSession, request: Request) -> Response:

@@ -55,7 +55,7 @@ def test_names_of_other_scripts_and_labels_of_several_words_are_kept(label):
     assert check_label(label) == check_chain(label) == label
 
 
-class Currency(str, enum.Enum):
+class Currency(str, enum.Enum):  # noqa: UP042 - a StrEnum is written as its value
     """Codes as members of an enumeration, as many programs have them; their names are not their values."""
 
     BITCOIN = "BTC"

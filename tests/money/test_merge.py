@@ -182,7 +182,7 @@ def test_currencies_are_looked_up_in_any_case(make_snapshot):
     assert merged["Btc"].amount == 2
 
 
-class Currency(str, enum.Enum):
+class Currency(str, enum.Enum):  # noqa: UP042 - a StrEnum is written as its value
     """A code as a member of an enumeration, as many programs have it."""
 
     BITCOIN = "BTC"

@@ -1,5 +1,6 @@
 """What an adapter that sends its requests itself is given: a session that adds nothing to them, whoever opened it."""
 
+import asyncio
 import contextlib
 import logging
 
@@ -103,6 +104,48 @@ async def test_an_adapter_cannot_add_headers_to_the_requests_of_others(serve, re
 
     assert [failure.account for failure in merged.failures] == ["a"]
     assert CANARY.encode() not in b"".join(server.requests)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda session: session.close(),
+        lambda session: session.__aexit__(None, None, None),
+        lambda session: asyncio.to_thread(session.detach),
+        lambda session: session.connector.close(),
+    ],
+    ids=["close", "async with", "detach", "close the connector"],
+)
+async def test_an_adapter_cannot_close_the_session_of_others(serve, read, end):
+    """It is the client's: neither another account nor the adapter's own next read fails."""
+
+    class Tidy(Direct):
+        async def fetch_balances(self, session):
+            balances = await super().fetch_balances(session)
+            await end(session)
+            return balances
+
+    server = serve(raw_response(200, b"{}"))
+
+    merged = await read(Tidy("a", server.url), Direct("b", server.url))
+
+    assert merged.failures == ()
+    assert len(server.requests) == 4
+
+
+async def test_an_adapter_cannot_trace_the_requests_of_others(serve, read):
+    """The list of what traces them cannot be changed."""
+
+    class Curious(Direct):
+        async def fetch_balances(self, session):
+            session.trace_configs.append(aiohttp.TraceConfig())
+            return await super().fetch_balances(session)
+
+    server = serve(raw_response(200, b"{}"))
+
+    merged = await read(Curious("a", server.url), Direct("b", server.url))
+
+    assert [failure.account for failure in merged.failures] == ["a"]
 
 
 @pytest.mark.parametrize("options", [{}, {"allow_redirects": True}, {"middlewares": ()}], ids=str)
