@@ -73,6 +73,18 @@ def test_a_number_with_a_fraction_or_an_exponent_keeps_its_text(text):
     assert number == text
 
 
+@pytest.mark.parametrize("digits", [201, 4_300, 5_000])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_of_more_digits_than_any_field_admits_keeps_its_text(sign, digits):
+    """To make an `int` of thousands of digits takes the square of their number, and a body may hold many of them."""
+    text = f"{sign}{'9' * digits}"
+
+    (number,) = decode_json(f"[{text}]".encode())
+
+    assert type(number) is JsonNumber
+    assert number == text
+
+
 @pytest.mark.parametrize("number", [0, -1, 10**18, 123456789012345678901234567890], ids=str)
 def test_an_integer_is_an_int(number):
     """Whole numbers are exact in Python already."""
