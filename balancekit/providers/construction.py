@@ -15,7 +15,7 @@ class Construction:
     name that begins with `_balancekit`, so that an adapter's own names are its own.
     """
 
-    _balancekit_by_request = False
+    _balancekit_by_request: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - those of each adapter
         """Make an object that its constructor is still to be called for."""
@@ -24,7 +24,7 @@ class Construction:
             # Not when the class is made: a decorator writes the constructor afterwards.
             if "_balancekit_guarded" not in vars(cls):
                 cls._balancekit_guarded = True
-                cls.__init__ = without_frames(cls.__init__)  # type: ignore[method-assign] # of the same type
+                setattr(cls, "__init__", without_frames(cls.__init__))  # noqa: B010 - an assignment would declare a constructor
             if not cls._balancekit_by_request:
                 # An adapter may be frozen.
                 vars(made)[_SETTINGS] = read_settings(cls.__init__, args, kwargs)
@@ -35,14 +35,15 @@ class Construction:
 
     def __getstate__(self) -> object:
         """Return what a copy is made of: nothing that was learned of the account, since it may become another one's."""
-        state: Any = super().__getstate__()
+        state = super().__getstate__()
         # A class with slots has two parts.
-        fields: dict[str, object] = dict(state[0] if isinstance(state, tuple) else state)
+        whole = cast("tuple[dict[str, object], object]", state if isinstance(state, tuple) else (state, None))
+        fields = dict(whole[0])
         identity = fields.pop("request_identity", None)
         if identity is not None and fields.get("fingerprint") == cast("Identity", identity).fingerprint:
             del fields["fingerprint"]
         for name in [name for name in fields if name.startswith("_balancekit") and name != _SETTINGS]:
             del fields[name]
-        return (fields, *state[1:]) if isinstance(state, tuple) else fields
+        return (fields, whole[1]) if isinstance(state, tuple) else fields
 
-    _balancekit_guarded = True
+    _balancekit_guarded: bool = True

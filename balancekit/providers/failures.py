@@ -2,9 +2,9 @@
 
 import codecs
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from yarl import URL
 
@@ -49,12 +49,7 @@ class Adapter(Protocol):
     provider: str
     base_url: str
     signs_time: bool
-    clock: Callable[[], float]
-
-    @property
-    def hints(self) -> Mapping[str | int, str]:
-        """What to do about an error, by the provider's code or by HTTP status."""
-        ...
+    hints: ClassVar[Mapping[str | int, str]]
 
     def read_error(self, response: Response) -> ErrorDetail:
         """Read the provider's code and message from an error response."""
@@ -155,7 +150,8 @@ def _error_of(adapter: Adapter, response: Response, hidden: Secrets) -> Balancek
         return error_like(own, hidden, account=adapter.account, provider=adapter.provider)
     except Exception:  # noqa: BLE001 - a response that its adapter cannot read is still an error of its status
         detail = redact_detail(error_detail(response), hidden)
-    now = adapter.clock()
+    # Type checkers take a function in the class, which the clock is, for a method.
+    now: float = cast("Any", adapter).clock()
     error = error_of(response, detail, account=adapter.account, provider=adapter.provider, hints=adapter.hints, now=now)
     if isinstance(error, AuthenticationError) and adapter.signs_time and (sent_at := date_of(response)) is not None:
         error.clock_offset = sent_at - now

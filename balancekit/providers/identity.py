@@ -143,7 +143,7 @@ def _plain(value: object, objects: list[object]) -> object:
     elif isinstance(value, bytes | Decimal | PurePath | URL):
         value = [kind.__name__, str(value)]
     elif attrs.has(kind) or hasattr(kind, "__dataclass_fields__"):
-        names = attrs.fields_dict(kind) if attrs.has(kind) else kind.__dataclass_fields__
+        names = attrs.fields_dict(kind) if attrs.has(kind) else cast("Any", kind).__dataclass_fields__
         value = [kind.__qualname__, {name: getattr(value, name) for name in names}]
     if value is None or isinstance(value, str | int | float):
         return value
