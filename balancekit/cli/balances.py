@@ -97,7 +97,7 @@ def balances(
         raise click.UsageError("--value-in shows a table: leave out --format")
     config = read_config(path, labels)
 
-    from balancekit.cli.output import echo_error, echo_failures
+    from balancekit.cli.output import echo_error, echo_failures, end_interrupted_line
     from balancekit.cli.reading import Reading
     from balancekit.cli.view import View
 
@@ -110,6 +110,7 @@ def balances(
         if not reading.has_read:
             raise
         interrupted = True
+        end_interrupted_line()
     merged = reading.result()
     view = View(currencies, zeros=zeros)
     _print_result(merged, view, form, group_by="account" if by_account else group_by)

@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 
 from balancekit.cli.output import ERROR_STYLE
-from balancekit.cli.tables import make_table
+from balancekit.cli.table_layout import Table
 from balancekit.config import ClientSettings, Config
 from balancekit.config.client_table import proxy_of
 from balancekit.errors import ProviderError
@@ -121,15 +121,14 @@ def render_checks(checks: Sequence[Checked], *, everything: bool) -> "Group":
     good = sum(check.failure is None for check in checks)
     heading = Text(f"{good} of {pluralize(len(checks), 'account')} can be read", "bold")
     if everything or len(checks) <= MAX_ROWS:
-        table = make_table(
-            "Account", "Provider", "Result", ("Latency", [_in_ms(check.latency) for check in checks]), "Clock"
-        )
+        table = Table("Account", "Provider", "Result", "Latency", "Clock", whole=("Latency", "Clock"), leading=2)
         for check in checks:
             style = "" if check.failure is None else ERROR_STYLE
             cells = (check.provider, check.result, _in_ms(check.latency), _describe_skew([check]))
             table.add_row(Text(check.account, style or "bold"), *(Text(cell, style) for cell in cells))
         return Group(heading, table)
-    table = make_table("Provider", "Accounts", "Readable", "Latency", "Slowest", "Clock")
+    columns = ("Provider", "Accounts", "Readable", "Latency", "Slowest", "Clock")
+    table = Table(*columns, whole=columns[1:], leading=1)
     for provider in sorted({check.provider for check in checks}):
         of_it = [check for check in checks if check.provider == provider]
         readable = [check for check in of_it if check.failure is None]

@@ -61,12 +61,12 @@ def _render(brand: "Brand") -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    from balancekit.cli.tables import make_table
+    from balancekit.cli.table_layout import Table
 
     heading = Text.assemble((brand.name, "bold"), f"  {brand.base_url}")
     if not brand.codes:
         return Group(heading, Text("Its codes are not known, and pass unchanged.\n", "dim"))
-    table = make_table("Code", "Currency", "Chain")
+    table = Table("Code", "Currency", "Chain")
     for each in brand.codes:
         counted_as = f"{each.currency} (assumed)" if each.is_assumed else each.currency
         table.add_row(Text(each.code, "" if each.code == each.currency else "bold"), Text(counted_as), Text(each.chain))

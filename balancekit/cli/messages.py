@@ -6,7 +6,7 @@ from balancekit.errors import ProviderError, with_hint
 from balancekit.money.balances import AccountFailure
 from balancekit.money.layout import pluralize
 from balancekit.money.merged import MergedBalances
-from balancekit.money.notice import count_accounts
+from balancekit.money.notice import count_accounts, describe_notice
 from balancekit.money.reasons import MAX_LISTED, group_by_reason
 
 
@@ -16,6 +16,14 @@ def describe_coverage(merged: MergedBalances) -> str:
     part = "" if count == len(merged.accounts) else f"{len(merged.accounts)} of "
     accounts = f"{part}{pluralize(count, 'account')}"
     return accounts if merged.as_of is None else f"{accounts}, as of {merged.as_of:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def describe_incompleteness(merged: MergedBalances) -> str | None:
+    """Return the notice of a result, without the names of the accounts if they are more than five."""
+    lacking = {failure.account for failure in merged.failures} | {
+        each.account for each in merged.accounts if each.stale
+    }
+    return describe_notice(merged.accounts, merged.failures, names=len(lacking) <= MAX_LISTED)
 
 
 def describe_failure(failure: AccountFailure) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ERROR_STYLE: Final = "bold red"
 _MAX_LINE_LENGTH: Final = 2000
-# Wider than any table, so that rich measures the width that the table needs.
-_MAX_TABLE_WIDTH: Final = 100_000
+# Wider than any table.
+_WIDTH_OF_PIPE: Final = 100_000
 
 
 def make_console(stream: TextIO) -> "Console":
@@ -38,18 +38,22 @@ def make_console(stream: TextIO) -> "Console":
 
 
 def print_table(table: "RenderableType") -> None:
-    """Write a table to stdout, wider than the terminal if its amounts need that.
+    """Write a table to stdout; in a pipe nothing is wrapped.
 
-    The terminal then wraps the line, so that every digit is shown; in a pipe nothing is wrapped.
+    What cannot be made narrow enough for a terminal is wrapped by the terminal, so that every digit is shown.
     """
-    from rich.measure import Measurement
-
     out = make_console(sys.stdout)
-    needed = Measurement.get(out, out.options.update_width(_MAX_TABLE_WIDTH), table)
-    out.width = max(out.width, needed.minimum if out.is_terminal else needed.maximum)
+    if not out.is_terminal:
+        out.width = _WIDTH_OF_PIPE
     with writing("stdout"):
-        out.print(table)
+        out.print(table, crop=False)
         sys.stdout.flush()
+
+
+def is_too_tall(table: "RenderableType") -> bool:
+    """Whether the terminal that stdout is shows only the end of a table."""
+    out = make_console(sys.stdout)
+    return len(out.render_lines(table, pad=False)) >= out.height
 
 
 def echo(text: str, style: str = "") -> None:
@@ -69,12 +73,19 @@ def write_raw(data: str) -> None:
 
 
 def echo_error(message: str, style: str = "") -> None:
-    """Write one line to stderr without wrapping; characters that are not printable become `?`."""
+    """Write one line to stderr, wrapped between words on a terminal; characters that are not printable become `?`."""
     from rich.text import Text
 
+    console = make_console(sys.stderr)
     # There is no better place to say that stderr cannot be written.
     with suppress(OutputError), writing("stderr"):
-        make_console(sys.stderr).print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=True)
+        console.print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=not console.is_terminal)
+
+
+def end_interrupted_line() -> None:
+    """Begin a new line after the `^C` that a terminal shows of Ctrl-C."""
+    if sys.stderr.isatty():
+        echo_error("")
 
 
 def echo_failures(merged: "MergedBalances") -> None:
@@ -91,6 +102,7 @@ def echo_exception(error: BaseException) -> None:
     if isinstance(error, BrokenPipeError):
         discard_unwritten()
     elif isinstance(error, KeyboardInterrupt):
+        end_interrupted_line()
         echo_error("Interrupted.")
     elif isinstance(error, SystemExit):
         echo_error("Error: an adapter raised SystemExit", ERROR_STYLE)

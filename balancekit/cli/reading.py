@@ -36,7 +36,7 @@ class Reading:
         settings = ClientSettings() if self.timeout is None else ClientSettings(deadline=self.timeout)
         async with self.config.make_client(**settings) as client, aclosing(client.stream(chosen)) as outcomes:
             # Importing rich takes a tenth of a second: done in a thread while the responses are on their way.
-            importing = asyncio.create_task(asyncio.to_thread(_import_tables)) if tables else None
+            importing = asyncio.create_task(asyncio.to_thread(import_module, "rich.console")) if tables else None
             with progress("Reading accounts", len(chosen or client.accounts)) as advance:
                 async for outcome in outcomes:
                     self._add(outcome)
@@ -84,8 +84,3 @@ class Reading:
         else:
             _log.debug("%s (%s) is not read: %s", outcome.account, outcome.provider, type(outcome.error).__name__)
             self._failures.append(outcome)
-
-
-def _import_tables() -> None:
-    for name in ("rich.console", "rich.table"):
-        import_module(name)

@@ -50,7 +50,7 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
     import asyncio
 
     from balancekit.cli.example_accounts import add_example_accounts
-    from balancekit.cli.output import echo_error
+    from balancekit.cli.output import echo_error, end_interrupted_line
     from balancekit.sandbox import Sandbox
 
     # Before anything is printed, because its reader may stop the command at once.
@@ -70,6 +70,7 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
         await stopped.wait()
     finally:
         await running.aclose()
+    end_interrupted_line()
     echo_error("Stopped.")
 
 

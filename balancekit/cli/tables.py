@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from balancekit.cli.messages import describe_coverage, name_or_count
+from balancekit.cli.messages import describe_coverage, describe_incompleteness, name_or_count
 from balancekit.cli.output import ERROR_STYLE
+from balancekit.cli.table_layout import Table
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
@@ -15,12 +16,13 @@ from balancekit.money.text import describe_age, oldest_stale, stale_accounts
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
 _AGE_COLUMN: Final = "Stale"
+# Columns whose cells are never wrapped.
+_WHOLE: Final = frozenset({"Total", "Amount", "Available", "Pending", "Change", _AGE_COLUMN})
 
 
 def render_totals(
@@ -41,14 +43,17 @@ def render_totals(
     if before is not None:
         differences = {(each.currency, each.asset_type): each.plain for each in merged.changes_since(before).totals}
         changes = [differences.get((total.currency, total.asset_type), "") for total in merged.totals]
-    more = [("Change", changes)] if changes else []
-    table = make_table("Currency", "Type", *amounts, *more, *([_AGE_COLUMN] if stale else []), "Accounts")
+    more = [("Change", changes)] if any(changes) else []
+    numbers = [name for name, _ in (*amounts, *more)]
+    age_column = [_AGE_COLUMN] if stale else []
+    trailing = len(more) + len(age_column) + 1
+    table = Table("Currency", "Type", *numbers, *age_column, "Accounts", whole=_WHOLE, trailing=trailing)
     for index, (total, held) in enumerate(zip(merged.totals, _lines(amounts), strict=True)):
         holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
-        cells = map(Text, (total.asset_type, *held, *changes[index : index + 1]))
+        cells = map(Text, (total.asset_type, *held, *(cells[index] for _, cells in more)))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
         accounts = Text(name_or_count(holders) or _EMPTY)
-        changed = bool(changes and changes[index])
+        changed = bool(more and changes[index])
         table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
     return _with_heading("Totals of", merged, table, note)
 
@@ -67,7 +72,9 @@ def render_accounts(merged: MergedBalances, *, note: str = "", now: datetime | N
     chains = any(balance.chain for balance in balances)
     codes = any(map(_sent_as, balances))
     optional = [name for name, used in (("Sent as", codes), ("Chain", chains)) if used]
-    table = make_table("Account", "Provider", "Currency", *optional, *amounts, *([_AGE_COLUMN] if stale else []))
+    numbers = [name for name, _ in amounts]
+    age_column = [_AGE_COLUMN] if stale else []
+    table = Table("Account", "Provider", "Currency", *optional, *numbers, *age_column, whole=_WHOLE, leading=2)
     remaining = _lines(amounts)
     for snapshot in merged.accounts:
         # Only the first row names the account, so that one sees where an account begins.
@@ -94,7 +101,10 @@ def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | 
     stale = stale_accounts(merged.accounts)
     groups = sorted(group_totals(merged.totals, lambda balance: balance.provider).items())
     amounts = _amount_columns("Total", [part for _, parts in groups for part in parts])
-    table = make_table("Provider", "Currency", "Type", *amounts, *([_AGE_COLUMN] if stale else []), "Accounts")
+    numbers = [name for name, _ in amounts]
+    age_column = [_AGE_COLUMN] if stale else []
+    names = ("Provider", "Currency", "Type", *numbers, *age_column, "Accounts")
+    table = Table(*names, whole=_WHOLE, leading=1, trailing=1 + len(age_column))
     remaining = _lines(amounts)
     for provider, parts in groups:
         head = Text(provider, "bold")
@@ -106,24 +116,6 @@ def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | 
             head = Text()
         table.add_section()
     return _with_heading("Totals at each provider of", merged, table, note)
-
-
-def make_table(*columns: str | tuple[str, Sequence[str]]) -> "Table":
-    """Return a table with such columns; one with its amounts is as wide as the longest of them."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        if isinstance(column, str):
-            table.add_column(Text(column), overflow="fold")
-        else:
-            # As wide as the longest amount, so that no digit is wrapped or cut off.
-            name, amounts = column
-            width = max(map(len, (name, *amounts)))
-            table.add_column(Text(name), no_wrap=True, min_width=width, overflow="ignore")
-    return table
 
 
 def _amount_columns(name: str, held: Sequence[Balance | CurrencyTotal]) -> list[tuple[str, list[str]]]:
@@ -147,7 +139,7 @@ def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) 
     from rich.console import Group
     from rich.text import Text
 
-    optional = ((merged.scope, ""), (merged.notice, ERROR_STYLE))
+    optional = ((merged.scope, ""), (describe_incompleteness(merged), ERROR_STYLE))
     above = (Text(line, style) for line, style in optional if line)
     heading = Text(f"{what} {describe_coverage(merged)}", "bold")
     return Group(heading, *above, table, *([Text(note, "dim")] if note else []))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from balancekit.cli.output import ERROR_STYLE
-from balancekit.cli.tables import make_table
+from balancekit.cli.table_layout import Table
 from balancekit.http.connections import Proxy
 from balancekit.http.resolver import DaemonResolver
 from balancekit.money.amounts import format_amount
@@ -47,7 +47,8 @@ def render_value(valuation: Valuation) -> "Group":
 
     held = align_decimal_points(line.amount for line in valuation.valued)
     values = align_decimal_points([*(line.value for line in valuation.valued), valuation.amount])
-    table = make_table("Currency", ("Total", held), "Rate", (f"In {valuation.currency}", values))
+    columns = ("Currency", "Total", "Rate", f"In {valuation.currency}")
+    table = Table(*columns, whole=columns[1:], leading=1)
     for line, amount, value in zip(valuation.valued, held, values, strict=False):
         per = "" if line.per == 1 else f" / {format_amount(line.per)}"
         rate = "" if line.source is None else f"{format_amount(line.rate)}{per}"

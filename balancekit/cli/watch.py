@@ -25,6 +25,9 @@ _KEPT_FOR: Final = 3600.0
 _REDRAWN_EVERY: Final = 10.0
 """Seconds after which a terminal shows the ages anew."""
 
+_AT_ONCE: Final = 10.0
+"""Seconds without a new state after which a terminal shows the changes of the next one; until then, those of all."""
+
 _LEAST_INTERVAL: Final = 60.0
 CLEAR: Final = "\x1b[H\x1b[2J"
 
@@ -63,10 +66,11 @@ def watch(
 
     config = read_config(path, labels)
 
-    from balancekit.cli.output import echo_error, echo_failures
+    from balancekit.cli.output import echo_error, echo_failures, end_interrupted_line
     from balancekit.cli.view import View
 
     last = asyncio.run(_watch(config, labels, View(currencies, zeros=zeros), every))
+    end_interrupted_line()
     if last is None:
         echo_error("Interrupted.")
         context.exit(ExitCode.INTERRUPTED)
@@ -80,12 +84,14 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
     import asyncio
 
     task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Windows has no such handlers; Ctrl-C then ends the command as it ends any other.
         with suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
+            loop.add_signal_handler(number, task.cancel if task else lambda: None)
     last: MergedBalances | None = None
     before: MergedBalances | None = None
+    shown_at = since = loop.time()
     with suppress(asyncio.CancelledError):
         async with (
             config.make_client() as client,
@@ -101,14 +107,18 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
                     continue
                 except StopAsyncIteration:
                     break
-                before, last = last, merged
+                # Accounts are read at nearly the same time: a terminal would show the change of each for a moment only.
+                now = loop.time()
+                if before is None or not sys.stdout.isatty() or now - shown_at >= _AT_ONCE or now - since >= every:
+                    before, since = last, now
+                last, shown_at = merged, now
                 _show(merged, before, view)
     return last
 
 
 def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View") -> None:
-    from balancekit.cli.messages import describe_hidden_zeros
-    from balancekit.cli.output import echo, echo_failures, print_table, write_raw
+    from balancekit.cli.messages import describe_hidden_zeros, describe_incompleteness
+    from balancekit.cli.output import ERROR_STYLE, echo, echo_error, echo_failures, is_too_tall, print_table, write_raw
     from balancekit.cli.tables import render_totals
 
     if sys.stdout.isatty():
@@ -117,6 +127,10 @@ def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View
         echo("")
     note = describe_hidden_zeros(view.hidden_totals(merged), " (see --all)")
     earlier = None if before is None else view.apply(before)
-    print_table(render_totals(view.apply(merged), note=note, before=earlier))
+    table = render_totals(view.apply(merged), note=note, before=earlier)
+    print_table(table)
     if not sys.stdout.isatty():
         echo_failures(merged)
+    elif (notice := describe_incompleteness(merged)) and is_too_tall(table):
+        # The one above the table has scrolled away.
+        echo_error(notice, ERROR_STYLE)

@@ -1,5 +1,6 @@
 """Fixtures of the command line: accounts of a sandbox, their accounts.toml, results, and ways to run a command."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -17,6 +18,24 @@ from balancekit.sandbox import Fault
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
+
+
+class Watched:
+    """A watch of some states, after which there is an interrupt."""
+
+    def __init__(self, states):
+        self.states = iter(states)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def __anext__(self):
+        for state in self.states:
+            return state
+        raise asyncio.CancelledError
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_an_account_that_was_not_read_has_its_line_in_the_table(run, accounts_to
     """With --by-account the table has a row for an account that could not be read."""
     result = run("balances", "--config", accounts_toml, "--by-account")
 
-    (line,) = [line for line in result.stdout.splitlines() if "not read " in line]
+    (line,) = [line for line in result.stdout.splitlines() if line.endswith("not read")]
     assert line.split() == ["shop-eu", "cryptoprocessing", "not", "read"]
 
 

@@ -15,6 +15,7 @@ from balancekit.cli.messages import (
     describe_failure,
     describe_failures,
     describe_hidden_zeros,
+    describe_incompleteness,
     name_or_count,
 )
 
@@ -76,3 +77,16 @@ def test_few_accounts_are_named_and_many_are_counted():
     """A cell with three hundred labels would be longer than the table."""
     assert name_or_count("abcde") == "a, b, c, d, e"
     assert name_or_count("abcdef") == "6 accounts"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, None),
+        (2, "INCOMPLETE: 2 of 3 accounts could not be read: a0, a1"),
+        (6, "INCOMPLETE: 6 of 7 accounts could not be read"),
+    ],
+)
+def test_more_than_five_incomplete_accounts_are_counted(make_snapshot, count, shown):
+    """What a result lacks is short enough to stand above a table."""
+    assert describe_incompleteness(merge([make_snapshot("z")], [_failure(f"a{n}") for n in range(count)])) == shown

@@ -2,15 +2,19 @@
 
 import fcntl
 import os
+import signal
 import struct
 import sys
 import termios
 
 import pytest
 
+from balancekit import AggregateClient, merge
+from balancekit.cli import cli
 from balancekit.cli.sandbox_settings import write_settings
+from balancekit.cli.watch import CLEAR
 from balancekit.sandbox import Fault
-from tests.cli.conftest import ENVIRON
+from tests.cli.conftest import ENVIRON, Watched
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 COMMANDS = {
@@ -21,24 +25,35 @@ COMMANDS = {
 }
 
 
+def open_terminal(width, height=40):
+    """Open a terminal of a size; return it and the end that a command writes to."""
+    terminal, inside = os.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    return terminal, inside
+
+
+def read_terminal(terminal):
+    """Return all that was written to a terminal, when nobody can write any more."""
+    shown = b""
+    while True:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:
+            os.close(terminal)
+            return shown.decode()
+
+
 @pytest.fixture
 def show(start):
     """Run a command in a terminal of a width, and return its lines."""
 
     def show(arguments, width):
-        terminal, inside = os.openpty()
-        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        terminal, inside = open_terminal(width)
         process = start(*arguments, stdout=inside, stderr=inside, env={**ENVIRON, "NO_COLOR": "1", "TERM": "xterm"})
         os.close(inside)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(terminal, 65536)
-            except OSError:
-                break
-        os.close(terminal)
+        lines = read_terminal(terminal).splitlines()
         process.wait()
-        return shown.decode().splitlines()
+        return lines
 
     return show
 
@@ -46,11 +61,14 @@ def show(start):
 @pytest.mark.parametrize("width", [50, 80, 140])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=[*COMMANDS])
 def test_no_digit_and_no_word_is_cut(show, accounts_toml, wrong_secret, command, width):
-    """A table is wider than its terminal only where its words and amounts need that."""
+    """No line of a table or of a message is wider than the terminal, and none ends within a word or an amount."""
     lines = show([*command, "--config", accounts_toml], width)
 
-    text = "\n".join(lines)
+    text = " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= width
     assert "shop-eu" in text
+    assert "cryptoprocessing" in text or command == ["balances"]
+    assert "Check that the secret belongs to the key" in text
     if command == ["check"]:
         assert "2 of 3 accounts can be read" in text
     else:
@@ -69,6 +87,23 @@ def test_the_codes_of_brands_fit(show, width):
 
 
 @pytest.mark.parametrize("width", [50, 80, 140])
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=[*COMMANDS])
+def test_labels_of_thirty_characters_stay_whole(show, sandbox, tmp_path, command, width):
+    """No line is wider than the terminal, and each label stands whole in a line."""
+    labels = [f"the-till-of-shop-number-{number:06}" for number in range(3)]
+    for label in labels:
+        sandbox.add_cryptoprocessing(label, {"DOGE": "1234567.89012345"})
+    path = write_settings(tmp_path, sandbox.accounts)
+
+    lines = show([*command, "--config", path], width)
+
+    assert max(map(len, lines)) <= width
+    assert all(any(label in line for line in lines) for label in labels)
+    if command != ["check"]:
+        assert any("1234567.89012345" in line or "3703703.67037035" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [50, 80, 140])
 @pytest.mark.parametrize("command", ["check", "balances"])
 def test_many_accounts_are_as_readable_as_few(show, stand_in, tmp_path, command, width):
     """They are counted, and their failures grouped: the lines are no more, and no account has one of its own."""
@@ -80,8 +115,63 @@ def test_many_accounts_are_as_readable_as_few(show, stand_in, tmp_path, command,
 
     lines = show([command, "--config", path], width)
 
-    text = "\n".join(lines)
-    assert "99 accounts: request rejected. First till-" in text
-    assert text.count("till-3 (") <= 1
     # Below the progress bar, which is drawn anew on one line.
-    assert len(text.rpartition("\x1b[?25h")[2].splitlines()) < 25
+    text = "\n".join(lines).rpartition("\x1b[?25h")[2]
+    assert "99 accounts: request rejected. First till-" in " ".join(text.split())
+    assert text.count("till-3 (") <= 1
+    assert len(text.splitlines()) < (35 if width == 50 else 25)
+
+
+def test_ctrl_c_begins_a_new_line(start, accounts_toml, stand_in):
+    """The terminal has written `^C` to the line before."""
+    for account in stand_in.accounts:
+        stand_in.fail(account.label, Fault(hang=True))
+    terminal, inside = open_terminal(80)
+    process = start("balances", "-v", "--config", accounts_toml, stderr=inside)
+    os.close(inside)
+    shown = b""
+    while b"lists 3 accounts\r\n" not in shown:
+        shown += os.read(terminal, 65536)
+
+    process.send_signal(signal.SIGINT)
+
+    assert (shown.decode() + read_terminal(terminal)).endswith("\r\n\r\nInterrupted.\r\n")
+    assert process.wait() == 130
+
+
+@pytest.fixture
+def last_state(accounts_toml, monkeypatch):
+    """Watch some states on a terminal with 20 lines, and return what it shows of the last."""
+
+    def last_state(states):
+        monkeypatch.setattr(AggregateClient, "watch", lambda *_, **__: Watched(states))
+        monkeypatch.setenv("NO_COLOR", "1")
+        terminal, inside = open_terminal(80, 20)
+        with os.fdopen(inside, "w", encoding="utf-8") as screen:
+            for name in ("stdout", "stderr"):
+                monkeypatch.setattr(sys, name, screen)
+            cli.main(["watch", "--config", str(accounts_toml)], standalone_mode=False)
+        return read_terminal(terminal).rpartition(CLEAR)[2]
+
+    return last_state
+
+
+def test_a_terminal_shows_a_change_while_other_accounts_are_read(last_state, make_snapshot):
+    """The states that follow at once do not replace it: nobody could read it."""
+    amounts = [("1", "2"), ("1.5", "2"), ("1.5", "2.25")]
+
+    shown = last_state([merge([make_snapshot("a", ("BTC", one), ("ETH", two))]) for one, two in amounts])
+
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["BTC", "crypto", "1.5", "+0.5", "a"] in rows
+    assert ["ETH", "crypto", "2.25", "+0.25", "a"] in rows
+
+
+@pytest.mark.parametrize(("count", "times"), [(3, 2), (30, 3)])
+def test_a_notice_that_has_scrolled_away_stands_below(last_state, make_snapshot, failure, count, times):
+    """Above the table, below it if that is taller than the terminal, and at the end."""
+    codes = [(f"C{number}", "1") for number in range(count)]
+
+    shown = last_state([merge([make_snapshot("a", *codes)], [failure])])
+
+    assert shown.count("INCOMPLETE: 1 of 2 accounts could not be read: late") == times

@@ -1,6 +1,5 @@
 """`balancekit watch`: the totals as they change, until Ctrl-C."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ import pytest
 from balancekit import AccountFailure, AggregateClient, TransportError, merge
 from balancekit.cli.watch import CLEAR
 from balancekit.sandbox import Fault
+from tests.cli.conftest import Watched
 
 
 def read_until(stream, text):
@@ -52,24 +52,6 @@ def test_an_unknown_account_is_a_usage_error(start, accounts_toml):
 
     assert "no account is labelled 'shop-uk'" in result.communicate()[1]
     assert result.returncode == 2
-
-
-class Watched:
-    """A watch of some states, after which there is an interrupt."""
-
-    def __init__(self, states):
-        self.states = iter(states)
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        pass
-
-    async def __anext__(self):
-        for state in self.states:
-            return state
-        raise asyncio.CancelledError
 
 
 def test_what_changed_is_shown_and_what_is_old_is_marked(run, accounts_toml, monkeypatch, make_snapshot):
