@@ -1,6 +1,7 @@
 """The command line. Each command has its own module, which imports its heavy parts when the command runs."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -19,6 +20,17 @@ from balancekit.cli.webhook_test import webhook_test
 from balancekit.version import __version__
 
 __all__ = ["cli"]
+
+
+class _Formatter(click.HelpFormatter):
+    """Leaves what an option does most of a narrow terminal, too."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl(rows, min(col_max, self.width * 2 // 5), col_spacing)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class _Cli(click.Group):
@@ -61,4 +73,7 @@ def cli() -> None:
 
 
 for _command in (demo, init, check, balances, watch, webhook_test, sandbox, currencies):
+    _command.context_class = _Context
+    # click would cut it after so many characters, whatever the width is.
+    _command.short_help = (_command.help or "").partition("\n\n")[0]
     cli.add_command(_command)

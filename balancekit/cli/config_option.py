@@ -20,7 +20,7 @@ _STDIN: Final = "-"
 _NEXT: Final = "`balancekit init` writes one, and `balancekit demo` needs none"
 
 
-def config_option(command: _COMMAND) -> _COMMAND:
+def config_option(command: _COMMAND, use: str = "The file that lists the accounts; - for standard input.") -> _COMMAND:
     """Add the option `--config` to a command."""
     option = click.option(
         "--config",
@@ -30,7 +30,7 @@ def config_option(command: _COMMAND) -> _COMMAND:
         envvar="BALANCEKIT_CONFIG",
         show_default=True,
         show_envvar=True,
-        help="The file that lists the accounts; - for standard input.",
+        help=use,
     )
     return option(command)
 

@@ -1,6 +1,7 @@
 """`balancekit init`: write a configuration that names where the secrets are, and has none itself."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +17,13 @@ _STDOUT: Final = "-"
 
 
 @click.command()
-@config_option
+@partial(config_option, use="The file to write; - for standard output.")
 @click.option(
     "--account",
     "accounts",
     multiple=True,
     metavar="LABEL=PROVIDER",
-    help="Add an account, such as shop-eu=cryptoprocessing. Repeatable; without it, you are asked.",
+    help="Add an account, such as shop=getmany. Repeatable; without it, you are asked.",
 )
 @click.option(
     "--secrets",

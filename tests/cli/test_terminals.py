@@ -122,6 +122,18 @@ def test_many_accounts_are_as_readable_as_few(show, stand_in, tmp_path, command,
     assert len(text.splitlines()) < (35 if width == 50 else 25)
 
 
+@pytest.mark.parametrize("width", [50, 80, 140])
+@pytest.mark.parametrize("command", ["", "init", "check", "balances", "watch", "webhook-test", "sandbox", "demo"])
+def test_help_is_whole(show, command, width):
+    """It is no wider than the terminal, what a command does is not cut short, and no name is broken."""
+    lines = show([*command.split(), "--help"], width)
+
+    text = "\n".join(lines).replace("[ARGS]...", "")
+    assert max(map(len, lines)) <= width
+    assert "..." not in text
+    assert ("BALANCEKIT_CONFIG" in text) is (command not in {"", "sandbox", "demo"})
+
+
 def test_ctrl_c_begins_a_new_line(start, accounts_toml, stand_in):
     """The terminal has written `^C` to the line before."""
     for account in stand_in.accounts:
