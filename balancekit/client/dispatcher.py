@@ -238,10 +238,15 @@ class Dispatcher:
             flight.worker, flight.is_running = worker, True
             try:
                 result = await self._attempts.run(flight)
-                if self._blocked and flight.account.origin in self._blocked and not flight.is_own:
-                    # It has given back a permit with which it sent no request.
-                    self._unblock(flight.account.origin)
                 retry_after = result if isinstance(result, RetryAfter) else None
+                if (
+                    self._blocked
+                    and flight.account.origin in self._blocked
+                    and not (flight.is_own or (retry_after is not None and retry_after.blocks_origin))
+                ):
+                    # It has given back a permit with which it sent no request. If the store had none for it, it has
+                    # none for the next flight either.
+                    self._unblock(flight.account.origin)
                 if not isinstance(result, RetryAfter):
                     self._finish(flight, result)
                     # The waiters have what was read by now, and do not wait for the store.

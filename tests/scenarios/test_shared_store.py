@@ -192,3 +192,22 @@ def test_a_place_in_the_queue_is_given_up_when_another_client_has_read_the_accou
         return (await here.fetch()).complete
 
     assert with_clients(steps, rate_limits={"till": RateLimit(1, per=5)}) == (True, [2, 0])
+
+
+def test_accounts_that_wait_for_a_permit_of_others_ask_for_it_once_a_second(with_clients):
+    """While others have all permits, none that gets no permit makes the next one ask, and so on without an end."""
+
+    async def steps(store, here, there):
+        for number in range(4):
+            await there.add(Till(f"till {number}"))
+        for _ in range(5):
+            await here.fetch()
+        store.fault = 0.001
+        asked_before = store.calls.count("acquire_permit")
+        merged = await there.fetch()
+        return merged.complete, store.calls.count("acquire_permit") - asked_before
+
+    (complete, asked), _ = with_clients(steps, rate_limits={"till": RateLimit(5, per=10)})
+
+    assert complete
+    assert asked <= 5 * (10 + 2)
