@@ -18,7 +18,7 @@ from balancekit.cli.balances import balances
 from balancekit.cli.exit_codes import ExitCode
 from balancekit.client import aggregate, keeper, settling
 from balancekit.config import CLIENT_SETTINGS
-from balancekit.http import fields, messages, transport
+from balancekit.http import fields, known_secrets, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
@@ -57,6 +57,9 @@ QUOTED = {
         f"more than {transport.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
         f"for more than {failures.MAX_CACHED} s",
+        f"each text of {known_secrets._MIN_ATTRIBUTE_LENGTH} to {_spaced(known_secrets.MAX_TEXT)} characters",
+        f"up to {_spaced(known_secrets._MAX_SEARCHED)} characters in all",
+        f"of {_spaced(known_secrets.MAX_VALUES)} values",
     ),
     "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
     "docs/adapters.md": (f"at most {exchange.MAX_REQUESTS} requests",),

@@ -15,9 +15,10 @@ from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
 from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.hints import HINTS
+from balancekit.http.known_secrets import credentials_of, secrets_of
 from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import attach_cause, credentials_of, error_like, exit_like, secrets_of
+from balancekit.http.redaction import attach_cause, error_like, exit_like
 from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.money.exact_json import ShapeError

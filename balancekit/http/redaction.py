@@ -3,10 +3,9 @@
 import asyncio
 import json
 import math
-import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,48 +14,15 @@ from typing import Final, TypeVar, cast
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from balancekit import errors
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
-from balancekit.http.echoes import KnownNames
-from balancekit.http.messages import MAX_EXCERPT, Request, excerpt
-from balancekit.http.quotations import Secrets, decodings
-from balancekit.http.secret import Secret
+from balancekit.http.known_secrets import FOREIGN, attributes_of, package_of
+from balancekit.http.messages import MAX_EXCERPT, excerpt
+from balancekit.http.quotations import Secrets
 from balancekit.http.words import NOT_SHOWN, only_words
 
-_MIN_SECRET_LENGTH: Final = 4
-
-_MIN_ATTRIBUTE_LENGTH: Final = 8
-"""The length from which on a text that an adapter keeps, and that is not marked as a secret, may be one."""
-
-_MAX_VALUES: Final = 1_000
-"""How many values of an adapter are searched for secrets."""
-
 _PACKAGE: Final = str(Path(__file__).parents[1])
-
-_FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types"}
-"""Where the classes are from whose objects are not searched: they hold no secret, or not as text."""
-
-_PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
-
-_MIN_WORD_LENGTH: Final = 12
-
-_VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
-"""A value in a body, whether that is JSON, a form or text."""
-
-_PUBLIC_VALUES: Final = frozenset({"client_assertion", "client_credentials", "client_secret", "refresh_token"})
-"""Names of RFC 6749 and RFC 7521 in a request for a token: codes of errors, such as `invalid_client`, repeat them."""
-
-_WORDS: Final = re.compile(r"[A-Za-z._-]+")
-"""A part of a path that is hardly a secret, such as `account.balance.getMany`."""
-
-_CREDENTIAL: Final = re.compile(
-    r"(?:auth|cookie|credential|key|password|secret|sign|token)(?!.*(?:id|method|name|user)$)", re.IGNORECASE
-)
-"""What is in the name of a header, or of a parameter in the query, that holds a credential."""
-
-_LABELS: Final = frozenset({"account", "provider"})
 
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict[str]())
 
@@ -70,127 +36,6 @@ _MAX_SHOWN: Final = 1_000
 """How many characters of an adapter's own message are kept."""
 _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
-
-
-def secrets_of(adapter: object, *requests: Request) -> Secrets:
-    """Return all that must not be shown of an adapter and of the requests that it has built for one read.
-
-    Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
-    labels, short ones and the harmless parts of URLs. Of a request it is the values of its query and headers, and
-    the tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's
-    value between blanks count too, since a server may send a token back without its scheme.
-    """
-    found: set[str] = set()
-    # An adapter may be of any kind, and have built any request. What has been found by then counts.
-    with suppress(Exception):
-        found.update(_texts_in(adapter))
-    for request in requests:
-        for read in (_values_of_headers, _values_of_url, _values_of_body):
-            with suppress(Exception):
-                found.update(read(request))
-    labels: set[object] = set()
-    with suppress(Exception):
-        labels.update(getattr(adapter, name, None) for name in _LABELS)
-    return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
-
-
-def credentials_of(adapter: object, *requests: Request) -> Secrets:
-    """Return the texts that are marked as secrets of an adapter, and what requests have under the name of a credential.
-
-    No response repeats these as the name of something. It may well repeat other values, such as the id of an account.
-    """
-    found: set[str] = set()
-    with suppress(Exception):
-        found.update(_texts_in(adapter, marked_only=True))
-    for request in requests:
-        with suppress(Exception):
-            named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
-            for value in (value for name, value in named if _CREDENTIAL.search(name)):
-                found.update((value, *value.split()))
-    return Secrets(found)
-
-
-def _values_of_headers(request: Request) -> Iterator[str]:
-    for name, value in request.headers.items():
-        if name.lower() not in _PUBLIC_HEADERS:
-            yield value
-            for part in value.split():
-                yield part
-                # A user and a password.
-                for decoded in decodings(part):
-                    with suppress(UnicodeDecodeError):
-                        yield from decoded.decode().split(":")
-
-
-def _values_of_url(request: Request) -> Iterator[str]:
-    return _secrets_in_url(URL(request.url, encoded=True))
-
-
-def _values_of_body(request: Request) -> Iterator[str]:
-    # An adapter may have forgotten to encode it.
-    content = cast("object", request.body)
-    body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
-    words = (word for word in _VALUE.findall(body) if word not in _PUBLIC_VALUES)
-    return (word for word in words if _is_token(word) or word == body)
-
-
-def _secrets_in_url(url: URL) -> Iterator[str]:
-    yield from (*url.query.values(), url.user or "", url.password or "")
-    for part in (*url.path.split("/"), *url.raw_path.split("/")):
-        if _is_token(part) and not _WORDS.fullmatch(part):
-            yield part
-
-
-def _is_token(text: str) -> bool:
-    has_digits = any(character.isdigit() for character in text)
-    return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
-
-
-def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
-    pending = [value for name, value in _attributes_of(adapter) if name not in _LABELS]
-    seen: set[int] = set()
-    while pending and len(seen) < _MAX_VALUES:
-        # In the order of their depth.
-        value = pending.pop(0)
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if not isinstance(value, Secret) and hasattr(value, "get_secret_value"):
-            # Pydantic's, and what imitates it.
-            value = Secret(value)
-        if isinstance(value, Secret):
-            with suppress(TypeError):
-                yield from value.reveal().split()
-        elif isinstance(value, str | bytes | URL):
-            if not marked_only:
-                yield from _texts_of(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
-        elif isinstance(value, Mapping):
-            pending += cast("Mapping[object, object]", value).values()
-        elif isinstance(value, Sequence | AbstractSet):
-            pending += cast("Iterable[object]", value)
-        elif not isinstance(value, KnownNames) and _package_of(value) not in _FOREIGN:
-            pending += (held for _, held in _attributes_of(value))
-
-
-def _texts_of(text: str) -> Iterator[str]:
-    for part in text.split():
-        if "://" in part or part.startswith("/"):
-            with suppress(ValueError):
-                yield from _secrets_in_url(URL(part))
-        elif len(part) >= _MIN_ATTRIBUTE_LENGTH:
-            yield part
-
-
-def _attributes_of(value: object) -> Iterator[tuple[str, object]]:
-    names = dict.fromkeys(name for kind in type(value).__mro__ for name in _slots(kind))
-    for name in {**names, **getattr(value, "__dict__", {})}:
-        with suppress(Exception):
-            yield name, getattr(value, name)
-
-
-def _slots(kind: type) -> Iterable[str]:
-    slots: str | Iterable[str] = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else slots
 
 
 def redact(text: str, secrets: Iterable[str] | Secrets) -> str:
@@ -360,24 +205,20 @@ def clean(raised: BaseException | None, secrets: Secrets) -> BaseException | Non
     """
     with suppress(Exception):
         links = [] if raised is None else list(walk_exception_chain(raised))
-        if links and all(_package_of(link) in _FOREIGN | {__name__.partition(".")[0]} for link in links):
+        if links and all(package_of(link) in FOREIGN | {__name__.partition(".")[0]} for link in links):
             sanitize_exception(links[0])
             return raised if all(_is_clean(link, secrets) for link in links) else None
     return None
 
 
 def _is_clean(link: BaseException, secrets: Secrets) -> bool:
-    values = [str(link), *(value for _, value in _attributes_of(link)), *_arguments_of(link)]
+    values = [str(link), *(value for _, value in attributes_of(link)), *_arguments_of(link)]
     return all(_is_short(value) and _plain(value, secrets) == value for value in values)
 
 
 def _arguments_of(error: BaseException) -> tuple[object, ...]:
     # The members of a group, which are among its arguments, are links themselves.
     return error.args[:1] if isinstance(error, BaseExceptionGroup) else error.args
-
-
-def _package_of(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
 
 
 def _is_short(value: object) -> bool:

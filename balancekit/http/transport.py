@@ -24,9 +24,10 @@ from balancekit.http.connections import (
 )
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
+from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import clean, redact, sanitize_exception, secrets_of, walk_exception_chain
+from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
 from balancekit.http.tracing import observers_of
 from balancekit.version import __version__
 

@@ -19,15 +19,13 @@ from balancekit.errors import (
 from balancekit.http.clock_skew import current_offset
 from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.error_responses import ErrorDetail, error_detail
+from balancekit.http.known_secrets import credentials_of
 from balancekit.http.messages import (
     OK,
     Request,
     Response,
     origin_of,
     origin_repr,
-)
-from balancekit.http.redaction import (
-    credentials_of,
 )
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send

@@ -17,8 +17,8 @@ from balancekit.errors import MalformedResponseError, ProviderError
 from balancekit.http.clock_skew import current_offset
 from balancekit.http.echoes import names_of
 from balancekit.http.further_requests import before_next_request
+from balancekit.http.known_secrets import credentials_of
 from balancekit.http.messages import OK, Request, Response
-from balancekit.http.redaction import credentials_of
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
 from balancekit.money.balances import Balance

@@ -29,9 +29,10 @@ from balancekit.http.hints import (
     UNENCODED_HINT,
     UNSENT_HINT,
 )
+from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, cached_for, origin_of
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import attach_cause, error_like, exit_like, redact, secrets_of
+from balancekit.http.redaction import attach_cause, error_like, exit_like, redact
 from balancekit.http.transport import transport_error
 from balancekit.money.exact_json import ShapeError
 

@@ -6,7 +6,8 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 from balancekit.errors import WebhookVerificationError
 from balancekit.http.fields import read_text
-from balancekit.http.redaction import exit_like, secrets_of
+from balancekit.http.known_secrets import secrets_of
+from balancekit.http.redaction import exit_like
 from balancekit.money.currencies import check_label
 from balancekit.money.exact_json import ShapeError, decode_json, json_type_name
 from balancekit.webhooks.events import RawHeaders, WebhookEvent, WebhookProvider

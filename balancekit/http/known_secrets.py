@@ -1,0 +1,186 @@
+"""What must not be shown of an adapter and its requests: texts that are secrets, and those that may be."""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from contextlib import suppress
+from typing import Final, cast
+
+from yarl import URL
+
+from balancekit.http.echoes import KnownNames
+from balancekit.http.messages import Request
+from balancekit.http.quotations import Secrets, decodings
+from balancekit.http.secret import Secret
+
+_MIN_SECRET_LENGTH: Final = 4
+
+_MIN_ATTRIBUTE_LENGTH: Final = 8
+"""The length from which on a text that an adapter keeps, and that is not marked as a secret, may be one."""
+
+MAX_VALUES: Final = 1_000
+"""How many values of an adapter are searched for secrets."""
+
+MAX_TEXT: Final = 10_000
+"""How many characters a text may have that is one, or has one: no credential is longer, but responses are."""
+
+_MAX_SEARCHED: Final = 3 * MAX_TEXT
+"""How many characters of texts that are not marked are searched: each is spelled in two dozen encodings."""
+
+FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types"}
+"""Where the classes are from whose objects are not searched: they hold no secret, or not as text."""
+
+_PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
+
+_MIN_WORD_LENGTH: Final = 12
+
+_VALUE: Final = re.compile(r"[^\s\"'{}\[\]:,&=;<>]+")
+"""A value in a body, whether that is JSON, a form or text."""
+
+_PUBLIC_VALUES: Final = frozenset({"client_assertion", "client_credentials", "client_secret", "refresh_token"})
+"""Names of RFC 6749 and RFC 7521 in a request for a token: codes of errors, such as `invalid_client`, repeat them."""
+
+_WORDS: Final = re.compile(r"[A-Za-z._-]+")
+"""A part of a path that is hardly a secret, such as `account.balance.getMany`."""
+
+_CREDENTIAL: Final = re.compile(
+    r"(?:auth|cookie|credential|key|password|secret|sign|token)(?!.*(?:id|method|name|user)$)", re.IGNORECASE
+)
+"""What is in the name of a header, or of a parameter in the query, that holds a credential."""
+
+_LABELS: Final = frozenset({"account", "provider"})
+
+
+def secrets_of(adapter: object, *requests: Request) -> Secrets:
+    """Return all that must not be shown of an adapter and of the requests that it has built for one read.
+
+    Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
+    labels, short ones, endless ones and the harmless parts of URLs. Of a request it is the values of its query and
+    headers, and the tokens in path and body: texts that are too long for a word, or long and with digits. The parts
+    of a header's value between blanks count too, since a server may send a token back without its scheme.
+    """
+    found: set[str] = set()
+    # An adapter may be of any kind, and have built any request. What has been found by then counts.
+    with suppress(Exception):
+        found.update(_texts_in(adapter))
+    for request in requests:
+        for read in (_values_of_headers, _values_of_url, _values_of_body):
+            with suppress(Exception):
+                found.update(read(request))
+    labels: set[object] = set()
+    with suppress(Exception):
+        labels.update(getattr(adapter, name, None) for name in _LABELS)
+    return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
+
+
+def credentials_of(adapter: object, *requests: Request) -> Secrets:
+    """Return the texts that are marked as secrets of an adapter, and what requests have under the name of a credential.
+
+    No response repeats these as the name of something. It may well repeat other values, such as the id of an account.
+    """
+    found: set[str] = set()
+    with suppress(Exception):
+        found.update(_texts_in(adapter, marked_only=True))
+    for request in requests:
+        with suppress(Exception):
+            named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
+            for value in (value for name, value in named if _CREDENTIAL.search(name)):
+                found.update((value, *value.split()))
+    return Secrets(found)
+
+
+def _values_of_headers(request: Request) -> Iterator[str]:
+    for name, value in request.headers.items():
+        if name.lower() not in _PUBLIC_HEADERS:
+            yield value
+            for part in value.split():
+                yield part
+                # A user and a password.
+                for decoded in decodings(part):
+                    with suppress(UnicodeDecodeError):
+                        yield from decoded.decode().split(":")
+
+
+def _values_of_url(request: Request) -> Iterator[str]:
+    return _secrets_in_url(URL(request.url, encoded=True))
+
+
+def _values_of_body(request: Request) -> Iterator[str]:
+    # An adapter may have forgotten to encode it.
+    content = cast("object", request.body)
+    body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+    words = (word for word in _VALUE.findall(body) if word not in _PUBLIC_VALUES)
+    return (word for word in words if _is_token(word) or word == body)
+
+
+def _secrets_in_url(url: URL) -> Iterator[str]:
+    yield from (*url.query.values(), url.user or "", url.password or "")
+    for part in (*url.path.split("/"), *url.raw_path.split("/")):
+        if _is_token(part) and not _WORDS.fullmatch(part):
+            yield part
+
+
+def _is_token(text: str) -> bool:
+    has_digits = any(character.isdigit() for character in text)
+    return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
+
+
+def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
+    pending = [value for name, value in attributes_of(adapter) if name not in _LABELS]
+    seen: set[int] = set()
+    room = 0 if marked_only else _MAX_SEARCHED
+    while pending and len(seen) < MAX_VALUES:
+        # In the order of their depth.
+        value = pending.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if not isinstance(value, Secret) and hasattr(value, "get_secret_value"):
+            # Pydantic's, and what imitates it.
+            value = Secret(value)
+        if isinstance(value, Secret):
+            with suppress(TypeError):
+                yield from value.reveal().split()
+        elif isinstance(value, str | bytes | bytearray | URL):
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+            if len(text) <= min(room, MAX_TEXT):
+                room -= len(text)
+                yield from _texts_of(text)
+        elif isinstance(value, functools.partial):
+            pending += (value.args, value.keywords)
+        elif isinstance(value, Mapping):
+            pending += cast("Mapping[object, object]", value).values()
+        elif isinstance(value, Sequence | AbstractSet):
+            pending += cast("Iterable[object]", value)
+        elif not isinstance(value, KnownNames) and package_of(value) not in FOREIGN:
+            pending += (held for _, held in attributes_of(value))
+
+
+def _texts_of(text: str) -> Iterator[str]:
+    for part in text.split():
+        if "://" in part or part.startswith("/"):
+            with suppress(ValueError):
+                yield from _secrets_in_url(URL(part))
+        elif len(part) >= _MIN_ATTRIBUTE_LENGTH:
+            yield part
+
+
+def attributes_of(value: object) -> Iterator[tuple[str, object]]:
+    """Give the name and the value of each attribute of an object that can be read."""
+    names = dict.fromkeys(name for kind in type(value).__mro__ for name in _slots(kind))
+    for name in {**names, **getattr(value, "__dict__", {})}:
+        with suppress(Exception):
+            yield name, getattr(value, name)
+
+
+def _slots(kind: type) -> Iterator[str]:
+    slots: str | Iterable[str] = vars(kind).get("__slots__", ())
+    for name in (slots,) if isinstance(slots, str) else slots:
+        is_private = name.startswith("__") and not name.endswith("__")
+        yield f"_{kind.__name__.lstrip('_')}{name}" if is_private else name
+
+
+def package_of(value: object) -> str:
+    """Return the name of the package that the class of an object is from."""
+    return type(value).__module__.partition(".")[0]
