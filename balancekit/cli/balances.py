@@ -8,6 +8,7 @@ import click
 
 from balancekit.cli.config_option import (
     account_option,
+    check_codes,
     complete_currencies,
     config_option,
     currency_option,
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--value-in",
     "target",
+    callback=check_codes,
     metavar="CODE",
     shell_complete=complete_currencies,
     help="Show the value in this currency, too.",

@@ -20,6 +20,18 @@ _STDIN: Final = "-"
 _NEXT: Final = "`balancekit init` writes one, and `balancekit demo` needs none"
 
 
+def check_codes(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - of both options
+    """Return the code or the codes of an option; BadParameter, before anything is read, for what no currency has."""
+    from balancekit.money.currencies import check_code
+
+    for code in [given] if isinstance(given, str) else [*(given or ())]:
+        try:
+            check_code(code)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+    return given
+
+
 def config_option(command: _COMMAND, use: str = "The file that lists the accounts; - for standard input.") -> _COMMAND:
     """Add the option `--config` to a command."""
     option = click.option(
@@ -53,6 +65,7 @@ def currency_option(command: _COMMAND) -> _COMMAND:
     option = click.option(
         "--currency",
         "currencies",
+        callback=check_codes,
         multiple=True,
         metavar="CODE",
         shell_complete=complete_currencies,

@@ -109,6 +109,22 @@ def test_only_the_accounts_asked_for_are_read(run, accounts_toml, stand_in):
     assert _rows(result.stdout)[0]["amount"] == "1.50000001"
 
 
+@pytest.mark.parametrize("option", ["--currency", "--value-in"])
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [("", "an empty code"), ("BTC ETH", "blanks in it"), ("\x1b[31mX", "not printable"), ("X" * 33, "longer")],
+    ids=["empty", "two", "escape", "long"],
+)
+def test_what_is_no_code_is_a_usage_error(run, stand_in, accounts_toml, option, code, problem):
+    """As with a variable of the shell that is not set: no request is sent, and stderr says what is wrong."""
+    result = run("balances", "--config", accounts_toml, option, code)
+
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr
+    assert problem in result.stderr
+    assert stand_in.requests == ()
+
+
 def test_an_unknown_account_is_a_usage_error(run, accounts_toml):
     """A label that no account has ends the command with 2, and its name on stderr."""
     result = run("balances", "--config", accounts_toml, "--account", "shop-uk")
