@@ -57,13 +57,16 @@ def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
             return cast("RedisCluster", kind.from_url(url.reveal(), retry=_retry(), protocol=2, **timeouts))
         kind = cast("Any", BlockingConnectionPool)
         limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
-        return Redis.from_pool(kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts))
+        pool = kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts)
+        # It connects to nothing, but refuses an option that there is not, which no call would name.
+        pool.make_connection()
+        return Redis.from_pool(pool)
     except Exception:  # noqa: BLE001, S110 - redis-py raises anything for the options of a URL, which frames hold
         pass
     kinds = "redis://[[user]:[password]@]host[:port][/db], rediss://… or unix://…"
     if cluster:
         kinds = "redis://[[user]:[password]@]host[:port] or rediss://… of one of the cluster's nodes"
-    raise ConfigError(f"url: expected {kinds}")
+    raise ConfigError(f"url: expected {kinds}, and after a ? only options that redis-py has")
 
 
 def _retry() -> Retry:

@@ -47,6 +47,9 @@ _log = logging.getLogger(__name__)
 
 _WEEK: Final = 7 * 86400.0
 
+_LONGEST_KEEP: Final = 10**9
+"""How many seconds Redis may be asked to keep an account: half a century is less than it can count."""
+
 _LARGE: Final = 2**15
 """The length from which on snapshots are read one by one: garbage must not keep those of others from being read."""
 
@@ -89,6 +92,9 @@ class RedisStore:
         if not isinstance(given, Redis | RedisCluster):
             found = f"got {type(given).__name__}; for a URL use from_url"
             raise ConfigError(f"redis: expected a redis.asyncio.Redis or RedisCluster, {found}")
+        seconds = cast("object", keep)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_KEEP:
+            raise ConfigError(f"keep: expected seconds above zero, and at most {_LONGEST_KEEP:_}")
         # None if the store has connections of its own, for each event loop, which `_connect` opens.
         self._lent: AnyRedis | None = redis
         self._connect: Callable[[], AnyRedis] = lambda: redis

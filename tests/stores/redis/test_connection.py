@@ -47,6 +47,8 @@ def test_without_the_extra_the_error_names_it():
     [
         f"redis://:{CANARY}@host:no-port/0",
         f"redis://:{CANARY}@host?maint_notifications_config=enabled",
+        f"redis://:{CANARY}@host/0?foo=bar",
+        f"redis://:{CANARY}@host/0?retry=3",
         f"http://:{CANARY}@host",
         CANARY,
         None,
