@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final
 
-from balancekit.http.messages import Response, parse_date
+from balancekit.http.messages import Response, parse_date, values_of
 
 MAX_OFFSET: Final = 86_400.0
 """How many seconds an origin's clock may be from this machine's; a `Date` beyond that is not believed."""
@@ -53,8 +53,8 @@ def next_offset(used: Sequence[float], measured: float | None) -> float | None:
 
 def date_of(response: Response) -> float | None:
     """Return the Unix seconds at which the origin sent a response; None if it has no `Date`, or is from a cache."""
-    # Some proxies send an age of 0 with every response.
-    if response.headers.get("Age", "0").strip() != "0":
+    # Some proxies send an age of 0 with every response. If there are several, a cache is on the way.
+    if values_of(response, "Age").strip() not in {"", "0"}:
         return None
     return parse_date(response.headers.get("Date"))
 

@@ -57,7 +57,7 @@ def read_entries(
     that `nested` gets from each entry, if it is given. A key that is given twice, anywhere, is a ShapeError too.
     """
     document, values = decode_counted(body)
-    entries = _list_in(document, name)
+    entries = list_in(document, name)
     place = Place()
     place.field = ""
     rows: list[_Row] = []
@@ -91,22 +91,28 @@ def check_distinct(rows: Sequence[_Row], value_of: Callable[[_Row], str | None],
             raise ShapeError(f"{path.format(index)}: the same as {path.format(places[value])}")
 
 
-def _list_in(document: object, name: str) -> Entries:
-    if not isinstance(document, dict):
-        raise ShapeError(f"expected an object, got {json_type_name(document)}")
-    fields = cast("dict[str, object]", document)
-    if name not in fields:
-        raise ShapeError(f"{name}: missing")
-    # A part of the balances may be missing, and a sum of the others would not show it.
-    for field in ("error", "errors"):
-        if fields.get(field):
-            raise ShapeError(f"{field}: the response reports an error")
-    listed = fields[name]
+def list_in(document: object, name: str | None) -> Entries:
+    """Return the list that is a field of a JSON object, or that is the whole document.
+
+    Raises ShapeError for anything else, for a list with an error beside it, and for one that is too long.
+    """
+    listed, place = document, ""
+    if name is not None:
+        if not isinstance(document, dict):
+            raise ShapeError(f"expected an object, got {json_type_name(document)}")
+        fields = cast("dict[str, object]", document)
+        if name not in fields:
+            raise ShapeError(f"{name}: missing")
+        # A part of the balances may be missing, and a sum of the others would not show it.
+        for field in ("error", "errors"):
+            if field != name and fields.get(field):
+                raise ShapeError(f"{field}: the response reports an error")
+        listed, place = fields[name], f"{name}: "
     if not isinstance(listed, list):
-        raise ShapeError(f"{name}: expected a list, got {json_type_name(listed)}")
+        raise ShapeError(f"{place}expected a list, got {json_type_name(listed)}")
     entries = cast("Entries", listed)
     if len(entries) > MAX_BALANCES:
-        raise ShapeError(f"{name}: more than {MAX_BALANCES} entries")
+        raise ShapeError(f"{place}more than {MAX_BALANCES} entries")
     return entries
 
 

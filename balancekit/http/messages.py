@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -12,6 +12,7 @@ import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from balancekit.http.fields import list_in
 from balancekit.money import exact_json
 
 MAX_EXCERPT: Final = 200
@@ -25,6 +26,9 @@ MAX_ERROR_BODY: Final = 64 * 2**10
 
 _MAX_AGE: Final = 86_400
 """How many seconds of an `Age` are counted: a day is as wrong as a year."""
+
+# With a sign or a fraction, which RFC 9111, section 5.1, does not allow, it is an age as well.
+_AGE: Final = re.compile(r"\+?([0-9]+)(?:\.[0-9]*)?")
 
 _SLASHES: Final = re.compile("/{2,}")
 
@@ -74,31 +78,30 @@ class Response:
     def entries(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the objects of the list that is a field of the JSON object in the body, or that is the whole body.
 
-        Raises ValueError as `json` does, and for anything but a list of objects, with its place, such as `data[3]`.
+        Raises ValueError as `json` does, and for anything but a list of objects, with its place, such as `data[3]`; for
+        one with an `error` or `errors` beside it, since it may lack some; and for one of more than `MAX_BALANCES`.
         """
-        data = self.json()
-        if name is not None:
-            if not isinstance(data, dict):
-                raise exact_json.ShapeError(f"expected an object, got {exact_json.json_type_name(data)}")
-            fields = cast("dict[str, Any]", data)
-            if name not in fields:
-                raise exact_json.ShapeError(f"{name}: missing")
-            data = fields[name]
-        place = name or ""
-        if not isinstance(data, list):
-            raise exact_json.ShapeError(f"{place}: expected a list, got {exact_json.json_type_name(data)}".lstrip(": "))
-        entries = cast("list[dict[str, Any]]", data)
-        for index, entry in enumerate(cast("list[object]", data)):
+        entries = list_in(self.json(), name)
+        for index, entry in enumerate(cast("Sequence[object]", entries)):
             if not isinstance(entry, dict):
                 found = exact_json.json_type_name(entry)
-                raise exact_json.ShapeError(f"{place}[{index}]: expected an object, got {found}")
-        return entries
+                raise exact_json.ShapeError(f"{name or ''}[{index}]: expected an object, got {found}")
+        return cast("list[dict[str, Any]]", entries)
+
+
+def values_of(response: Response, name: str) -> str:
+    """Return all values of a header, with commas between them; empty if there is none."""
+    # A proxy may add a second header to that of the provider.
+    return ", ".join(cast("CIMultiDictProxy[str]", response.headers).getall(name, ()))
 
 
 def cached_for(response: Response) -> int:
-    """Return for how many seconds, up to a day, a response has been in a cache; 0 if its `Age` does not say."""
-    age = response.headers.get("Age", "").partition(",")[0].strip()
-    return min(int(age[:10]), _MAX_AGE) if age.isascii() and age.isdigit() else 0
+    """Return for how many seconds, up to a day, a response has been in a cache; 0 if no `Age` says it.
+
+    Of several the largest counts: each cache on the way may add one.
+    """
+    ages = (_AGE.fullmatch(value.strip()) for value in values_of(response, "Age").split(","))
+    return max((min(int(age[1][:10]), _MAX_AGE) for age in ages if age is not None), default=0)
 
 
 def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> str:

@@ -1,13 +1,10 @@
 """`Retry-After`: when a response of whatever status says that it is worth coming back."""
 
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from balancekit.http.clock_skew import MAX_OFFSET, date_of
-from balancekit.http.messages import Response, parse_date
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
+from balancekit.http.messages import Response, parse_date, values_of
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _WEEKDAY: Final = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,", re.IGNORECASE)
@@ -21,14 +18,13 @@ def retry_after_of(response: Response, *, now: float) -> float | None:
 
     A date is compared with the response's own `Date`, or without a credible one with `now`, in Unix seconds.
     """
-    # A proxy may add a second header to that of the provider.
-    values = cast("CIMultiDictProxy[str]", response.headers).getall("Retry-After", ())
+    values = values_of(response, "Retry-After")
     if not values:
         return None
     sent_at = date_of(response)
     if sent_at is None or abs(sent_at - now) > MAX_OFFSET:
         sent_at = now
-    return parse_retry_after(", ".join(values), now=sent_at)
+    return parse_retry_after(values, now=sent_at)
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

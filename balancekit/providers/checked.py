@@ -6,6 +6,7 @@ from typing import Final, cast
 
 import attrs
 
+from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.messages import check_base_url
 from balancekit.http.secret import Secret
 from balancekit.money.balances import Balance, ReportedBalances
@@ -17,12 +18,14 @@ _fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
 def checked_balances(given: object) -> tuple[Balance, ...]:
     """Return the balances that an adapter gives, each made anew by its constructor: it may have been made without.
 
-    Raises ShapeError if they are anything else, and whatever an iterator of the adapter's own raises.
+    Raises ShapeError if they are anything else or too many, and whatever an iterator of the adapter's own raises.
     """
     if not isinstance(given, Iterable):
         raise ShapeError(f"expected balances, got {type(given).__name__}")
     made: list[Balance] = []
     for index, balance in enumerate(cast("Iterable[object]", given)):
+        if index >= MAX_BALANCES:
+            raise ShapeError(f"more than {MAX_BALANCES} balances")
         if not isinstance(balance, Balance):
             raise ShapeError(f"balances[{index}] must be a Balance, not {type(balance).__name__}")
         try:

@@ -4,6 +4,7 @@ import asyncio
 import math
 
 import pytest
+from multidict import CIMultiDict
 
 from balancekit.http.clock_skew import OriginClock, current_offset, date_of, differs, next_offset, use_offset
 from balancekit.http.messages import Response
@@ -62,6 +63,7 @@ def test_a_rejected_request_is_signed_with_what_was_measured_then_without_an_off
         ({"date": "Thu, 01 Jan 2026 00:00:00 GMT", "age": " 0 "}, NEW_YEAR),
         ({"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Age": "60"}, None),
         ({"Date": "Thu, 01 Jan 2026 00:00:00 GMT", "Age": "soon"}, None),
+        (CIMultiDict([("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("Age", "0"), ("Age", "60")]), None),
         ({"Date": "soon"}, None),
         ({}, None),
     ],

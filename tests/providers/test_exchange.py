@@ -21,6 +21,7 @@ from balancekit import (
     Secret,
     Token,
 )
+from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.hints import HINTS
 from balancekit.providers.exchange import MAX_REQUESTS
 from balancekit.testing import ProviderContract
@@ -303,6 +304,27 @@ async def test_pages_that_do_not_end_are_malformed(session, origin):
     with pytest.raises(MalformedResponseError, match=f"more than {MAX_REQUESTS} requests"):
         await repeating(origin, MAX_REQUESTS + 1).fetch_balances(session)
     assert len(origin.requests) == MAX_REQUESTS
+
+
+async def test_pages_of_more_balances_than_an_account_may_have_are_malformed(session, origin):
+    """An account has as many as one response may have: to merge more would keep all others waiting."""
+    origin.response = raw_response(200, page_of(*[ROW] * MAX_BALANCES).body, "Connection: close")
+
+    def read(now, nonces):
+        rows = []
+        for page in range(pages):
+            response = yield Request("GET", f"{origin.url}/{page}")
+            rows += response.entries("rows")
+        return [account.balance(row["code"], row["amount"]) for row in rows]
+
+    account = repeating(origin, 1)
+    account.exchange = read
+
+    pages = 1
+    assert len(await account.fetch_balances(session)) == MAX_BALANCES
+    pages = 2
+    with pytest.raises(MalformedResponseError, match=f"more than {MAX_BALANCES} balances"):
+        await account.fetch_balances(session)
 
 
 @pytest.mark.parametrize("requests", [1, 2])
