@@ -2,7 +2,7 @@
 
 import asyncio
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +55,7 @@ class EcbRates:
         self._clock = checked_clock(clock)
         self._loaded_at = 0.0
         self._keep_for = 0.0
-        self._due = self._now()
+        self._keep_until = self._now()
         self._request: asyncio.Task[ReferenceRates] | None = None
         self.last: ReferenceRates | None = None
         """The rates that were loaded last; None before that."""
@@ -79,9 +79,8 @@ class EcbRates:
             raise copy(error) from error.__cause__
 
     def _is_current(self) -> bool:
-        elapsed = self._clock.monotonic() - self._loaded_at
         # By both clocks: one of them may be set back, and the other may stand still while the machine sleeps.
-        return elapsed < self._max_age or (elapsed < self._keep_for and self._now() < self._due)
+        return self._clock.monotonic() - self._loaded_at < self._keep_for and self._now() < self._keep_until
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), UTC)
@@ -106,7 +105,8 @@ class EcbRates:
             ) from None
         now = self._now()
         # A date in the future would keep them for longer.
-        self._due = next_publication(min(rates.as_of, now).date())
-        self._keep_for = (self._due - now).total_seconds()
+        due = next_publication(min(rates.as_of, now).date())
+        self._keep_until = due if due > now else now + timedelta(seconds=self._max_age)
+        self._keep_for = (self._keep_until - now).total_seconds()
         self.last, self._loaded_at = rates, loaded_at
         return rates

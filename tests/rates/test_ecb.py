@@ -92,6 +92,23 @@ async def test_rates_that_are_due_are_asked_for_every_ten_minutes(origin, sessio
     assert counts == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    "pass_time",
+    [lambda clock: clock.advance(60), lambda clock: asyncio.to_thread(clock.set, AFTER_NEXT)],
+    ids=["a long max_age", "a suspended machine"],
+)
+async def test_rates_that_were_loaded_shortly_before_the_next_are_due_are_not_kept_beyond(pass_time, origin, session):
+    """`max_age` is for rates that are late, and a clock that stands still makes nothing younger."""
+    clock = ManualClock(BEFORE_NEXT)
+    ecb = EcbRates(session, url=origin.url + PATH, max_age=6 * 3600, clock=clock)
+
+    await ecb.load()
+    await pass_time(clock)
+    await ecb.load()
+
+    assert len(origin.requests) == 2
+
+
 async def test_a_date_in_the_future_does_not_stop_the_updates(origin, session):
     """A table with a date of years ahead is kept no longer than one of today."""
     origin.response = raw_response(200, DAILY.replace(b"2026-07-01", b"2036-07-01"), "Connection: close")
