@@ -2,7 +2,7 @@
 
 import asyncio
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +55,7 @@ class EcbRates:
         self._clock = checked_clock(clock)
         self._loaded_at = 0.0
         self._keep_for = 0.0
-        self._keep_until = self._now()
+        self._keep_until = 0.0
         self._request: asyncio.Task[ReferenceRates] | None = None
         self.last: ReferenceRates | None = None
         """The rates that were loaded last; None before that."""
@@ -80,10 +80,7 @@ class EcbRates:
 
     def _is_current(self) -> bool:
         # By both clocks: one of them may be set back, and the other may stand still while the machine sleeps.
-        return self._clock.monotonic() - self._loaded_at < self._keep_for and self._now() < self._keep_until
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return self._clock.monotonic() - self._loaded_at < self._keep_for and self._clock.time() < self._keep_until
 
     async def _load(self) -> ReferenceRates:
         loaded_at = self._clock.monotonic()
@@ -103,10 +100,10 @@ class EcbRates:
             raise MalformedResponseError(
                 str(error), account=_ACCOUNT, provider=_PROVIDER, status=response.status
             ) from None
-        now = self._now()
+        now = self._clock.time()
         # A date in the future would keep them for longer.
-        due = next_publication(min(rates.as_of, now).date())
-        self._keep_until = due if due > now else now + timedelta(seconds=self._max_age)
-        self._keep_for = (self._keep_until - now).total_seconds()
+        due = next_publication(min(rates.as_of, datetime.fromtimestamp(now, UTC)).date()).timestamp()
+        self._keep_until = due if due > now else now + self._max_age
+        self._keep_for = self._keep_until - now
         self.last, self._loaded_at = rates, loaded_at
         return rates
