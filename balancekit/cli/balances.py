@@ -93,12 +93,11 @@ def balances(
     it back. CSV holds the totals, or the balances unless they are grouped by currency, and says in each row if an
     account is missing; a text that a spreadsheet would take for a formula has a ' in front.
     """
-    import asyncio
-
     if target is not None and form != "table":
         raise click.UsageError("--value-in shows a table: leave out --format")
     config = read_config(path, labels)
 
+    from balancekit.cli.event_loop import run
     from balancekit.cli.output import echo_error, echo_failures, end_interrupted_line
     from balancekit.cli.reading import Reading
     from balancekit.cli.view import View
@@ -107,7 +106,7 @@ def balances(
     reading = Reading(config, labels, timeout)
     interrupted = False
     try:
-        asyncio.run(reading.run(tables=form == "table"))
+        run(reading.run(tables=form == "table"))
     except KeyboardInterrupt:
         if not reading.has_read:
             raise

@@ -30,17 +30,16 @@ def check(
     many seconds the provider's clock is ahead of this machine's. Stderr has what to do. The exit code is 0 if every
     account can be read, 3 if some cannot, and 1 if none can.
     """
-    import asyncio
-
     config = read_config(path, labels)
 
     from balancekit.cli.checking import check_accounts, render_checks
+    from balancekit.cli.event_loop import run
     from balancekit.cli.messages import describe_failures
     from balancekit.cli.output import echo_error, print_table
     from balancekit.cli.progress import progress
 
     with progress("Checking accounts", len(labels) or len(config.providers)) as advance:
-        checks = asyncio.run(check_accounts(config, labels, timeout, advance))
+        checks = run(check_accounts(config, labels, timeout, advance))
     print_table(render_checks(checks, everything=everything))
     failures = [each.failure for each in checks if each.failure is not None]
     for line in describe_failures(failures):

@@ -62,14 +62,13 @@ def watch(
     On a terminal each state replaces the one before; in a pipe they follow one another. Ctrl-C ends it; the exit code
     is that of the last result, as of `balancekit balances`.
     """
-    import asyncio
-
     config = read_config(path, labels)
 
+    from balancekit.cli.event_loop import run
     from balancekit.cli.output import echo_error, echo_failures, end_interrupted_line
     from balancekit.cli.view import View
 
-    last = asyncio.run(_watch(config, labels, View(currencies, zeros=zeros), every))
+    last = run(_watch(config, labels, View(currencies, zeros=zeros), every))
     end_interrupted_line()
     if last is None:
         echo_error("Interrupted.")

@@ -1,0 +1,33 @@
+"""Running a command in an event loop, which ends whatever an adapter does."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+_Result = TypeVar("_Result")
+
+_GRACE: Final = 1.0
+"""How many seconds a task has to end in once it is cancelled: that of an adapter may ignore it."""
+
+_left: Final[list[asyncio.Runner]] = []
+"""The runners with tasks that have not ended; a runner that is closed waits for them without end."""
+
+
+def run(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine as `asyncio.run` does, but wait a second at most for a task that ignores its cancellation."""
+    runner = asyncio.Runner()
+    try:
+        return runner.run(main)
+    finally:
+        if runner.run(_end_tasks()):
+            _left.append(runner)
+        else:
+            runner.close()
+
+
+async def _end_tasks() -> bool:
+    """Cancel all other tasks; returns whether any goes on all the same."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    return bool(tasks) and bool((await asyncio.wait(tasks, timeout=_GRACE))[1])
