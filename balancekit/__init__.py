@@ -78,11 +78,11 @@ if TYPE_CHECKING:
         CRYPTOPROCESSING_2026 as CRYPTOPROCESSING_2026,
     )
     from balancekit.providers.cryptoprocessing import CryptoprocessingProvider as CryptoprocessingProvider
-    from balancekit.providers.exchange import (
+    from balancekit.providers.getmany import GetManyProvider as GetManyProvider
+    from balancekit.providers.multi_request import (
         MultiRequestProvider as MultiRequestProvider,
         Token as Token,
     )
-    from balancekit.providers.getmany import GetManyProvider as GetManyProvider
     from balancekit.stores.base import SnapshotStore as SnapshotStore
     from balancekit.version import __version__ as __version__
     from balancekit.webhooks.events import WebhookEvent as WebhookEvent
@@ -117,7 +117,7 @@ _HOMES = {
     "MalformedResponseError": "errors",
     "MergedBalances": "money.merged",
     "MinorUnits": "money.minor_units",
-    "MultiRequestProvider": "providers.exchange",
+    "MultiRequestProvider": "providers.multi_request",
     "NotReadError": "errors",
     "Origins": "client.origins",
     "ProviderError": "errors",
@@ -133,7 +133,7 @@ _HOMES = {
     "Secret": "http.secret",
     "ServiceUnavailableError": "errors",
     "SnapshotStore": "stores.base",
-    "Token": "providers.exchange",
+    "Token": "providers.multi_request",
     "TotalChange": "money.changes",
     "TransportError": "errors",
     "UnexpectedRedirectError": "errors",

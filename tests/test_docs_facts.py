@@ -22,7 +22,7 @@ from balancekit.http import fields, known_secrets, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
-from balancekit.providers import exchange, failures
+from balancekit.providers import failures, multi_request
 from balancekit.providers.brands import BRANDS
 from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
@@ -62,7 +62,7 @@ QUOTED = {
         f"of {_spaced(known_secrets.MAX_VALUES)} values",
     ),
     "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
-    "docs/adapters.md": (f"at most {exchange.MAX_REQUESTS} requests",),
+    "docs/adapters.md": (f"at most {multi_request.MAX_REQUESTS} requests",),
     "docs/client.md": (
         f"`{RETRY}`",
         f"up to {RETRY.first:g} s before the second attempt",

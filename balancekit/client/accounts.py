@@ -24,8 +24,8 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.providers.checked import checked_balances
-from balancekit.providers.exchange import MultiRequestProvider
 from balancekit.providers.last_read import keep_in
+from balancekit.providers.multi_request import MultiRequestProvider
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure

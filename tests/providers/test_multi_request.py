@@ -23,7 +23,7 @@ from balancekit import (
 )
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.hints import HINTS
-from balancekit.providers.exchange import MAX_REQUESTS
+from balancekit.providers.multi_request import MAX_REQUESTS
 from balancekit.testing import ProviderContract
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 
