@@ -7,10 +7,16 @@ from balancekit.version import __version__
 
 def main() -> None:
     """Run the command line; if its dependencies are missing, print how to install them and exit with 2."""
-    # Without click this takes a tenth of the time, which scripts that check the version notice.
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(f"balancekit, version {__version__}\n")
-        sys.exit(0)
+    # Without click this takes a tenth of the time, which scripts that check the version notice. What cannot be written
+    # is left to the command, which says so.
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+        try:
+            sys.stdout.write(f"balancekit, version {__version__}\n")
+            sys.stdout.flush()
+        except OSError:
+            pass
+        else:
+            sys.exit(0)
     from importlib.util import find_spec
 
     missing = [name for name in ("click", "rich") if find_spec(name) is None]

@@ -3,8 +3,8 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -96,13 +96,22 @@ def _read(path: Path) -> "Config":
     if str(path) == _STDIN:
         content = sys.stdin.buffer.read(MAX_CONFIG_SIZE + 1)
         return parse_config(content, name="standard input", folder=Path())
-    try:
+    with next_step_for(path):
         return load_config(path)
+
+
+@contextmanager
+def next_step_for(path: Path) -> Generator[None]:
+    """Add what to do next to the error that there is no file at a path."""
+    try:
+        yield
     except ConfigError as error:
         problem = str(error)
         # Not for the missing file of a secret, which is a ConfigError as well.
         if problem != f"{path}: the file cannot be read: {os.strerror(errno.ENOENT)}":
             raise
+    else:
+        return
     raise ConfigError(f"{problem}; {_NEXT}")
 
 

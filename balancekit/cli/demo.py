@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _NEXT: Final = "\nNext:"
 _WATCH: Final = "  balancekit demo --watch   shows settlements arriving, and the totals changing"
 _OTHERS: Final = """\
-  balancekit sandbox        keeps the stand-in running and prints an accounts.toml for it
-  balancekit balances       reads the accounts that an accounts.toml lists: your own, or those of the stand-in"""
+  balancekit sandbox        keeps the stand-in running, with an accounts.toml for it
+  balancekit balances       reads the accounts that an accounts.toml lists"""
 
 
 @click.command()
@@ -48,7 +48,7 @@ async def _run(*, watch: bool) -> "ExitCode":
             from balancekit.cli.demo_watch import watch_settlements
 
             code = await watch_settlements(sandbox, accounts)
-    echo("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)))
+    echo("\n".join((_NEXT, _OTHERS) if watch else (_NEXT, _WATCH, _OTHERS)), wraps=True)
     return code
 
 
@@ -59,12 +59,18 @@ async def _fetch_and_print(sandbox: "Sandbox", accounts: "Sequence[SandboxAccoun
     from balancekit.cli.tables import render_accounts, render_totals
     from balancekit.cli.view import View
 
-    echo(f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.")
+    echo(
+        f"Started a stand-in of both APIs at {sandbox.address}: it checks every signature as the real ones do.",
+        wraps=True,
+    )
     started = time.perf_counter()
     merged = await fetch_balances(accounts)
     took = (time.perf_counter() - started) * 1000
     requests = len(sandbox.requests)
-    echo(f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.")
+    echo(
+        f"Read {len(merged.accounts)} accounts with {requests} signed requests, all at once, in {took:.0f} ms.",
+        wraps=True,
+    )
     view = View()
     echo("")
     print_table(render_totals(view.apply(merged), note=describe_hidden_zeros(view.hidden_totals(merged))))

@@ -56,7 +56,7 @@ async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccou
         _webhook_server(client, accounts) as address,
         client.watch(min_interval=0) as results,
     ):
-        echo(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.")
+        echo(f"\nNow it takes webhooks at {address} and watches the totals. It does not poll.", wraps=True)
         merged, delivery = await _next_result(results, TIMEOUT), None
         for payment in _PAYMENTS:
             if merged is None or not merged.complete:
@@ -67,10 +67,10 @@ async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccou
             merged = await _next_result(results, TIMEOUT)
             took = (time.perf_counter() - started) * 1000
             settled = f"{payment.amount} {payment.currency} is settled in {payment.account}"
-            echo(f"\n{settled}: {_describe_delivery(delivery)}.")
+            echo(f"\n{settled}: {_describe_delivery(delivery)}.", wraps=True)
             if merged is not None:
                 made = _describe_requests(sandbox, requests)
-                echo(f"The client made {made}, and had the new total {took:.0f} ms after the delivery.\n")
+                echo(f"The client made {made}, and had the new total {took:.0f} ms after the delivery.\n", wraps=True)
                 _print_totals(merged, before)
         if merged is None:
             echo_error(f"No new totals came within {TIMEOUT:g} s.", ERROR_STYLE)
@@ -92,9 +92,9 @@ async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "Wat
     requests = len(sandbox.requests)
     await delivery.send()
     changed = await _next_result(results, QUIET_PERIOD)
-    echo(f"\nThe same event comes a second time, as it may: {_describe_delivery(delivery)}.")
+    echo(f"\nThe same event comes a second time, as it may: {_describe_delivery(delivery)}.", wraps=True)
     outcome = "nothing changed" if changed is None else "there were new totals"
-    echo(f"The client made {_describe_requests(sandbox, requests)}, and {outcome}.")
+    echo(f"The client made {_describe_requests(sandbox, requests)}, and {outcome}.", wraps=True)
 
 
 @asynccontextmanager

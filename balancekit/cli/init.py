@@ -80,6 +80,12 @@ def _ask() -> "Sequence[tuple[str, str]]":
             number = sum(provider == each for _, each in accounts) + 1
             default = re.sub(r"\W", "-", provider) + (f"-{number}" if number > 1 else "")
             accounts.append((click.prompt("Label of the account", default=default, err=True), provider))
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        from balancekit.cli.output import echo_error
+
+        # The question that was not answered is a line without an end.
+        echo_error("")
         raise click.UsageError("give --account LABEL=PROVIDER, or answer the questions") from None
     return accounts

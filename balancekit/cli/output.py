@@ -50,18 +50,13 @@ def print_table(table: "RenderableType") -> None:
         sys.stdout.flush()
 
 
-def is_too_tall(table: "RenderableType") -> bool:
-    """Whether the terminal that stdout is shows only the end of a table."""
-    out = make_console(sys.stdout)
-    return len(out.render_lines(table, pad=False)) >= out.height
-
-
-def echo(text: str, style: str = "") -> None:
-    """Write the program's own text to stdout, with a line break and without wrapping."""
+def echo(text: str, style: str = "", *, wraps: bool = False) -> None:
+    """Write the program's own text to stdout, with a line break; if it `wraps`, between words on a terminal."""
     from rich.text import Text
 
+    out = make_console(sys.stdout)
     with writing("stdout"):
-        make_console(sys.stdout).print(Text(text, style), soft_wrap=True)
+        out.print(Text(text, style), soft_wrap=not (wraps and out.is_terminal))
         sys.stdout.flush()
 
 

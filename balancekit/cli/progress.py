@@ -21,7 +21,8 @@ def progress(what: str, count: int) -> "Generator[Callable[[], None], None, None
 
     from balancekit.cli.output import make_console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    # So short that the `^C` of Ctrl-C stands on the same line of a narrow terminal, and is erased with it.
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
     with Progress(*columns, console=make_console(sys.stderr), transient=True) as progress:
         task = progress.add_task(what, total=count)
         yield lambda: progress.advance(task)

@@ -65,7 +65,7 @@ def watch(
     config = read_config(path, labels)
 
     from balancekit.cli.event_loop import run
-    from balancekit.cli.output import echo_error, echo_failures, end_interrupted_line
+    from balancekit.cli.output import echo_error, end_interrupted_line
     from balancekit.cli.view import View
 
     last = run(_watch(config, labels, View(currencies, zeros=zeros), every))
@@ -73,8 +73,6 @@ def watch(
     if last is None:
         echo_error("Interrupted.")
         context.exit(ExitCode.INTERRUPTED)
-    if sys.stdout.isatty():
-        echo_failures(last)
     context.exit(exit_code_for_result(last))
 
 
@@ -102,7 +100,7 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
                         merged = await anext(states)
                 except TimeoutError:
                     if last is not None and sys.stdout.isatty():
-                        _show(last, before, view)
+                        _show(last, before, view, again=True)
                     continue
                 except StopAsyncIteration:
                     break
@@ -115,21 +113,19 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
     return last
 
 
-def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View") -> None:
-    from balancekit.cli.messages import describe_hidden_zeros, describe_incompleteness
-    from balancekit.cli.output import ERROR_STYLE, echo, echo_error, echo_failures, is_too_tall, print_table, write_raw
+def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View", *, again: bool = False) -> None:
+    from balancekit.cli.messages import describe_hidden_zeros
+    from balancekit.cli.output import echo, echo_failures, print_table, write_raw
     from balancekit.cli.tables import render_totals
 
     if sys.stdout.isatty():
         write_raw(CLEAR)
     elif before is not None:
         echo("")
-    note = describe_hidden_zeros(view.hidden_totals(merged), " (see --all)")
-    earlier = None if before is None else view.apply(before)
-    table = render_totals(view.apply(merged), note=note, before=earlier)
-    print_table(table)
-    if not sys.stdout.isatty():
+    if merged.accounts:
+        note = describe_hidden_zeros(view.hidden_totals(merged), " (see --all)")
+        earlier = None if before is None else view.apply(before)
+        print_table(render_totals(view.apply(merged), note=note, before=earlier))
+    # A file of errors needs them once.
+    if sys.stderr.isatty() or not again:
         echo_failures(merged)
-    elif (notice := describe_incompleteness(merged)) and is_too_tall(table):
-        # The one above the table has scrolled away.
-        echo_error(notice, ERROR_STYLE)

@@ -1,16 +1,17 @@
 """`balancekit webhook-test`: a signed delivery, and a forged one, to an endpoint of one's own."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from balancekit.cli.config_option import complete_labels, config_option
+from balancekit.cli.config_option import complete_labels, config_option, next_step_for
 from balancekit.cli.exit_codes import ExitCode
 from balancekit.cli.logging_option import verbose_option
 
 
 @click.command("webhook-test")
-@config_option
+@partial(config_option, use="The file that lists the accounts.")
 @click.option(
     "--account", "label", required=True, metavar="LABEL", shell_complete=complete_labels, help="Whose webhooks to send."
 )
@@ -35,10 +36,12 @@ def webhook_test(context: click.Context, *, path: Path, label: str, key_file: Pa
     from balancekit.cli.output import echo
     from balancekit.config import load_account
 
-    signer = make_signer(load_account(path, label), key_file)
+    with next_step_for(path):
+        account = load_account(path, label)
+    signer = make_signer(account, key_file)
     if signer.note:
         echo(signer.note)
     outcomes = asyncio.run(send_both(signer, url))
     for outcome in outcomes:
-        echo(str(outcome))
+        echo(str(outcome), wraps=True)
     context.exit(ExitCode.COMPLETE if all(each.as_expected for each in outcomes) else ExitCode.NOTHING_READ)

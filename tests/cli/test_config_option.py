@@ -26,6 +26,15 @@ def test_a_mistake_in_standard_input_has_its_line(run):
     assert result.stderr == "Error: standard input:1: 'acounts' is unknown; did you mean 'accounts'?\n"
 
 
+@pytest.mark.parametrize("arguments", [["balances"], ["check"], ["watch"], ["webhook-test", "--account", "a", "url"]])
+def test_without_a_file_it_says_what_to_do_next(run, arguments, tmp_path):
+    """Whichever command reads it."""
+    result = run(*arguments, "--config", tmp_path / "none.toml")
+
+    assert result.exit_code == 2
+    assert "No such file or directory; `balancekit init` writes one, and `balancekit demo` needs none" in result.stderr
+
+
 def complete(folder, words, shell="bash"):
     """Return what a shell offers after the words."""
     environ = ENVIRON | {

@@ -1,5 +1,8 @@
 """`balancekit init`: a configuration without a secret, and what to do next."""
 
+import signal
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -102,6 +105,20 @@ def test_without_answers_it_says_which_option_to_give(run):
 
     assert result.exit_code == 2
     assert "give --account LABEL=PROVIDER" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent Ctrl-C")
+def test_ctrl_c_at_a_question_is_an_interrupt(start, folder):
+    """And no mistake in the options; nothing is written."""
+    process = start("init", stdin=subprocess.PIPE, cwd=folder)
+    while process.stderr.read(1) != ":":
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate()[1].endswith("Interrupted.\n")
+    assert process.returncode == 130
+    assert not list(folder.iterdir())
 
 
 def test_it_writes_to_stdout(run, folder):

@@ -40,7 +40,9 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("demo",), ("balances", "--config", "{}"), ("--help",)], ids=lambda arguments: arguments[0]
+    "arguments",
+    [("demo",), ("balances", "--config", "{}"), ("--help",), ("--version",)],
+    ids=lambda arguments: arguments[0],
 )
 @pytest.mark.parametrize(
     ("target", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]

@@ -179,11 +179,21 @@ def test_a_terminal_shows_a_change_while_other_accounts_are_read(last_state, mak
     assert ["ETH", "crypto", "2.25", "+0.25", "a"] in rows
 
 
-@pytest.mark.parametrize(("count", "times"), [(3, 2), (30, 3)])
-def test_a_notice_that_has_scrolled_away_stands_below(last_state, make_snapshot, failure, count, times):
-    """Above the table, below it if that is taller than the terminal, and at the end."""
-    codes = [(f"C{number}", "1") for number in range(count)]
+def test_a_state_has_its_failures_and_its_notice_below(last_state, make_snapshot, failure):
+    """They are in sight however tall the table is, and say what to do."""
+    codes = [(f"C{number}", "1") for number in range(30)]
 
     shown = last_state([merge([make_snapshot("a", *codes)], [failure])])
 
-    assert shown.count("INCOMPLETE: 1 of 2 accounts could not be read: late") == times
+    assert shown.splitlines()[-3:-1] == [
+        "late (fake): reset",
+        "INCOMPLETE: 1 of 2 accounts could not be read: late",
+    ]
+
+
+def test_a_state_without_an_account_has_no_table(last_state, failure):
+    """But why there is none."""
+    assert last_state([merge([], [failure])]).splitlines()[:2] == [
+        "late (fake): reset",
+        "NOTHING READ: 1 of 1 account could not be read: late",
+    ]

@@ -92,8 +92,8 @@ def test_a_terminal_shows_each_state_in_place_of_the_one_before(start, accounts_
     assert process.returncode == 0
 
 
-def test_the_last_failures_are_named_on_a_terminal_at_the_end(start, accounts_toml, stand_in):
-    """They would be cleared with the table."""
+def test_failures_are_named_on_stderr_while_the_totals_are_on_a_terminal(start, accounts_toml, stand_in):
+    """A file of errors has them, too."""
     stand_in.fail("treasury", Fault(status=400), times=9)
     terminal, inside = os.openpty()
     process = start("watch", "--config", accounts_toml, stdout=inside, env={**os.environ, "NO_COLOR": "1"})
