@@ -14,7 +14,7 @@ from balancekit.http.secret import Secret
 from balancekit.money.currencies import check_label
 from balancekit.providers import BUILT_IN, provider_class
 from balancekit.providers.base import BalanceProvider
-from balancekit.providers.settings import Adapter, Setting, make_provider, settings_of
+from balancekit.providers.settings import ProviderFactory, Setting, make_provider, settings_of
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 _MIN_SECRET_SIZE: Final = 4
@@ -49,7 +49,7 @@ class AccountSettings:
     """The settings of one account: those that its provider's table has, and its own."""
 
     provider: str
-    adapter: Adapter
+    factory: ProviderFactory
     defaults: Mapping[str, object] = attrs.field(repr=False)
     values: Mapping[str, object] = attrs.field(repr=False)
 
@@ -64,7 +64,7 @@ class AccountMaker:
 
     resolver: SecretResolver
     problems: Problems
-    _classes: dict[str, Adapter] = attrs.field(factory=dict[str, Adapter], init=False)
+    _classes: dict[str, ProviderFactory] = attrs.field(factory=dict[str, ProviderFactory], init=False)
     _defaults: dict[str, _Defaults] = attrs.field(factory=dict[str, _Defaults], init=False, repr=False)
 
     def read_defaults(self, name: str, settings: object) -> None:
@@ -87,7 +87,7 @@ class AccountMaker:
         read = self.read(label, settings)
         if read is None:
             return None
-        made, problem = self._construct(read.adapter, label, {**read.defaults, **read.values})
+        made, problem = self._construct(read.factory, label, {**read.defaults, **read.values})
         key = problem.partition(":")[0]
         if key in {*read.defaults} - {*read.values}:
             # Once, rather than for each account that has it.
@@ -108,40 +108,40 @@ class AccountMaker:
             return None
         name = given.pop("provider", None)
         try:
-            adapter = self._find_class(name)
+            factory = self._find_class(name)
         except ConfigProblem as error:
             table.add("provider", f"provider: {error}")
             return None
-        known, defaults = settings_of(adapter), self._defaults.get(cast("str", name), _Defaults())
+        known, defaults = settings_of(factory), self._defaults.get(cast("str", name), _Defaults())
         values = self._read_settings(known, given, table)
         _check_names(known, given, defaults.names, table)
         if len(self.problems) > before or not defaults.names <= {*defaults.values}:
             return None
-        return AccountSettings(cast("str", name), adapter, defaults.values, values)
+        return AccountSettings(cast("str", name), factory, defaults.values, values)
 
     def _table(self, label: str) -> _Table:
         return _Table(("accounts", label), f"account {label!r}", self.problems)
 
     def _construct(
-        self, adapter: Adapter, label: str, values: Mapping[str, object]
+        self, factory: ProviderFactory, label: str, values: Mapping[str, object]
     ) -> tuple[BalanceProvider | None, str]:
         """Return the adapter, or else what is wrong with its settings."""
         try:
             # Whatever it was annotated with.
-            made = cast("object", make_provider(adapter, label, values))
+            made = cast("object", make_provider(factory, label, values))
             if isinstance(made, BalanceProvider) and made.account == label:
                 return made, ""
-            return None, f"{_name_of(adapter)} made no provider of this account"
+            return None, f"{_name_of(factory)} made no provider of this account"
         except KeyboardInterrupt:
             raise
         except ConfigError as error:
             problem = str(error).removeprefix(f"account {label!r}: ")
             # A plug-in's own words may quote what it was given.
-            if self._secrets().quoted_in(problem) or not _module_of(adapter).startswith(_PACKAGE):
+            if self._secrets().quoted_in(problem) or not _module_of(factory).startswith(_PACKAGE):
                 problem = self.redact(problem)
             return None, problem
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything; the message is left out, it may hold a secret
-            return None, f"{_name_of(adapter)} rejected the settings with {type(error).__name__}"
+            return None, f"{_name_of(factory)} rejected the settings with {type(error).__name__}"
 
     def redact(self, text: str) -> str:
         """Return the words of a plug-in without the secrets of the file."""
@@ -150,7 +150,7 @@ class AccountMaker:
     def _secrets(self) -> Secrets:
         return Secrets(text for text in self.resolver.resolved if len(text) >= _MIN_SECRET_SIZE)
 
-    def _find_class(self, name: object) -> Adapter:
+    def _find_class(self, name: object) -> ProviderFactory:
         if name is None:
             raise ConfigProblem(f"missing; give {', '.join(BUILT_IN)} or that of a plug-in")
         if not isinstance(name, str):
@@ -177,12 +177,12 @@ class AccountMaker:
         return values
 
 
-def _module_of(adapter: Adapter) -> str:
-    return str(getattr(cast("Any", adapter).__init__, "__module__", ""))
+def _module_of(factory: ProviderFactory) -> str:
+    return str(getattr(cast("Any", factory).__init__, "__module__", ""))
 
 
-def _name_of(adapter: Adapter) -> str:
-    return str(getattr(adapter, "__name__", type(adapter).__name__))
+def _name_of(factory: ProviderFactory) -> str:
+    return str(getattr(factory, "__name__", type(factory).__name__))
 
 
 def _check_names(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from balancekit.errors import ConfigError
 from balancekit.http.secret import looks_like_words
-from balancekit.providers.settings import Adapter
+from balancekit.providers.settings import ProviderFactory
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -36,7 +36,7 @@ _IMPORT_PROBLEM: Final = re.compile(
 )
 
 
-def provider_class(name: str) -> Adapter:
+def provider_class(name: str) -> ProviderFactory:
     """Return the adapter of a provider's name, whether built in or registered by another distribution.
 
     That is a class of providers, or anything else that makes one when it is called.
@@ -51,7 +51,7 @@ def provider_class(name: str) -> Adapter:
     if name in BUILT_IN:
         if found:
             raise ConfigError(f"the provider {name!r} is built in, and {owners} registers another under that name")
-        return cast("Adapter", resolve_name(BUILT_IN[name]))
+        return cast("ProviderFactory", resolve_name(BUILT_IN[name]))
     if not found:
         known = ", ".join(sorted({*BUILT_IN, *(entry.name for entry in registered)}))
         # The secret itself may stand here by mistake.
@@ -73,7 +73,7 @@ def provider_class(name: str) -> Adapter:
         # What another call makes shows when it has made it.
         makes = hasattr(loaded, "fetch_balances") if isinstance(loaded, type) else callable(loaded)
         if makes:
-            return cast("Adapter", loaded)
+            return cast("ProviderFactory", loaded)
         problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
     raise ConfigError(problem)
 

@@ -13,7 +13,7 @@ from balancekit.http.secret import Secret
 from balancekit.providers.base import BalanceProvider
 from balancekit.providers.identity import signature_of
 
-Adapter: TypeAlias = Callable[..., BalanceProvider]
+ProviderFactory: TypeAlias = Callable[..., BalanceProvider]
 """A class of providers, or whatever else makes one when it is called with a label and settings."""
 
 _LISTS: Final = (list, tuple, Sequence)
@@ -42,47 +42,47 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-def settings_of(adapter: Adapter) -> dict[str, Setting]:
+def settings_of(factory: ProviderFactory) -> dict[str, Setting]:
     """Return the settings of an adapter by name: all parameters that have one, but for the label.
 
     One is a secret if it is named in `secret_settings`, or annotated with `Secret`. With `str | Secret` it is one
     unless the class that has the constructor names those that are.
     """
-    label = _label_of(adapter)
+    label = _label_of(factory)
     return {
-        name: _setting_of(adapter, name, parameter)
-        for name, parameter in signature_of(adapter).parameters.items()
+        name: _setting_of(factory, name, parameter)
+        for name, parameter in signature_of(factory).parameters.items()
         if parameter.kind in _NAMED and name != label
     }
 
 
-def make_provider(adapter: Adapter, label: str, settings: Mapping[str, object]) -> BalanceProvider:
+def make_provider(factory: ProviderFactory, label: str, settings: Mapping[str, object]) -> BalanceProvider:
     """Call an adapter with the label of an account, and its settings by name; raises whatever the adapter raises.
 
     The label is its parameter `account`, or else the first.
     """
-    name = _label_of(adapter)
-    if name is not None and signature_of(adapter).parameters[name].kind in _NAMED:
-        return adapter(**{name: label}, **settings)
-    return adapter(label, **settings)
+    name = _label_of(factory)
+    if name is not None and signature_of(factory).parameters[name].kind in _NAMED:
+        return factory(**{name: label}, **settings)
+    return factory(label, **settings)
 
 
-def secret_settings_of(adapter: Adapter) -> frozenset[str]:
+def secret_settings_of(factory: ProviderFactory) -> frozenset[str]:
     """Return the settings that an adapter names as secrets."""
-    named: frozenset[str] = getattr(adapter, "secret_settings", frozenset())
+    named: frozenset[str] = getattr(factory, "secret_settings", frozenset())
     return named
 
 
-def _label_of(adapter: Adapter) -> str | None:
-    parameters = signature_of(adapter).parameters
+def _label_of(factory: ProviderFactory) -> str | None:
+    parameters = signature_of(factory).parameters
     if "account" in parameters:
         return "account"
     first = next(iter(parameters.values()), None)
     return first.name if first is not None and first.kind in _POSITIONAL else None
 
 
-def _setting_of(adapter: Adapter, name: str, parameter: inspect.Parameter) -> Setting:
-    hint = _hint_of(adapter, name, parameter.annotation)
+def _setting_of(factory: ProviderFactory, name: str, parameter: inspect.Parameter) -> Setting:
+    hint = _hint_of(factory, name, parameter.annotation)
     choices = _choices_of(hint)
     if isinstance(hint, str):
         # It may name a type that is imported only for type checkers: the constructor has to check the value.
@@ -100,7 +100,7 @@ def _setting_of(adapter: Adapter, name: str, parameter: inspect.Parameter) -> Se
         lists = [kind for kind in types if (get_origin(kind) or kind) in _LISTS]
         takes_lists = bool(lists)
         takes_one = bool({*types} - {*lists} - {type(None)})
-    is_secret = name in secret_settings_of(adapter) or (secret and not (text and _names_its_secrets(adapter)))
+    is_secret = name in secret_settings_of(factory) or (secret and not (text and _names_its_secrets(factory)))
     return Setting(parameter.default is parameter.empty, is_secret, types, takes_lists, takes_one, choices)
 
 
@@ -112,8 +112,8 @@ def _choices_of(hint: object) -> tuple[str, ...]:
     return texts if all(isinstance(text, str) for text in texts) else ()
 
 
-def _names_its_secrets(adapter: Adapter) -> bool:
-    for kind in getattr(adapter, "__mro__", ()):
+def _names_its_secrets(factory: ProviderFactory) -> bool:
+    for kind in getattr(factory, "__mro__", ()):
         if "secret_settings" in vars(kind):
             return True
         if "__init__" in vars(kind):
@@ -127,21 +127,21 @@ def _types_in(hint: object) -> Iterator[object]:
         yield from _types_in(part)
 
 
-def _hint_of(adapter: Adapter, name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text
+def _hint_of(factory: ProviderFactory, name: str, annotation: object) -> Any:  # noqa: ANN401 - any type, or text
     """Return what a parameter is annotated with; its text if that cannot be resolved."""
     if annotation is inspect.Parameter.empty:
         return object
     # By itself: that of another parameter may be one that cannot be evaluated.
     annotated = SimpleNamespace(__annotations__={name: annotation})
     try:
-        return get_type_hints(annotated, _globals_of(adapter))[name]
+        return get_type_hints(annotated, _globals_of(factory))[name]
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
         return str(getattr(annotation, "__forward_arg__", annotation))
 
 
-def _globals_of(adapter: Adapter) -> dict[str, Any]:
+def _globals_of(factory: ProviderFactory) -> dict[str, Any]:
     """Return the names that the annotations of an adapter are made of."""
-    call = inspect.unwrap(cast("Any", adapter).__init__) if isinstance(adapter, type) else inspect.unwrap(adapter)
+    call = inspect.unwrap(cast("Any", factory).__init__) if isinstance(factory, type) else inspect.unwrap(factory)
     # A constructor that was generated, such as that of a class of attrs, is of no module.
-    module = sys.modules.get(getattr(adapter, "__module__", None) or "")
+    module = sys.modules.get(getattr(factory, "__module__", None) or "")
     return {**getattr(module, "__dict__", {}), **getattr(call, "__globals__", {})}
