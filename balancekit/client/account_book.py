@@ -88,7 +88,8 @@ class AccountBook(Mapping[str, Account]):
     def _check_is_another(self, account: Account, place: str) -> None:
         """Raise ConfigError if an account is one of these, unless both have a fingerprint that says otherwise."""
         for other in (other for identity in account.identities for other in self._by_identity.get(identity, ())):
-            if account.name and other.name and account.name != other.name:
+            given, others = account.given_fingerprint, other.given_fingerprint
+            if given and others and given != others:
                 continue
             message = (
                 f"{place}: {account.label!r} would be counted twice: it has the same credentials at the same base URL "

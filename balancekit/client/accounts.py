@@ -24,7 +24,7 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.providers.checked import checked_balances
-from balancekit.providers.last_read import keep_in
+from balancekit.providers.last_read import keep_no_longer_than
 from balancekit.providers.multi_request import MultiRequestProvider
 from balancekit.stores.base import Stored
 
@@ -59,17 +59,17 @@ class Account:
     def identities(self) -> frozenset[tuple[str, ...]]:
         """What distinguishes the account from every other of a client, whatever its label, as far as that is known.
 
-        It is known by its request, and by a fingerprint that was set, which its `name` is then. Later changes of the
-        provider's settings do not change it.
+        It is known by its request, and by a fingerprint that was set. Later changes of the provider's settings do not
+        change it.
         """
         if not isinstance(self.source, HttpProvider):
-            return frozenset([(self.provider, "", self.name)] if self.name else [])
-        known = {self.name, self.source.request_identity.digest} - {""}
+            return frozenset([(self.provider, "", self.given_fingerprint)] if self.given_fingerprint else [])
+        known = {self.given_fingerprint, self.source.request_identity.digest} - {""}
         return frozenset((self.provider, self.source.base_url, one) for one in known)
 
     @cached_property
-    def name(self) -> str:
-        """The fingerprint that was set; empty if none was."""
+    def given_fingerprint(self) -> str:
+        """The fingerprint that was set in place of the one that the request makes; empty if none was."""
         made = self.source.request_identity.fingerprint if isinstance(self.source, HttpProvider) else ""
         return "" if self.fingerprint == made else self.fingerprint
 
@@ -110,7 +110,7 @@ class Account:
 
         Raises ShapeError if that is anything but balances of this account.
         """
-        if not self._raises_ours:
+        if not self._is_read_by_base_class:
             balances = checked_balances(balances)
             if balances:
                 self._known_names = self._known_names.check(names_of(balances), credentials_of(self.source))
@@ -120,8 +120,8 @@ class Account:
             snapshot = AccountBalances(self.label, self.provider, held, fetched_at, reported_at=reported_at)
         except ValueError as error:
             raise ShapeError(str(error)) from None
-        if self._raises_ours:
-            keep_in(snapshot, self.source)
+        if self._is_read_by_base_class:
+            keep_no_longer_than(snapshot, self.source)
         return snapshot
 
     def to_failure(self, error: BalancekitError, moment: Moment) -> AccountFailure:
@@ -132,7 +132,7 @@ class Account:
         """Return the error that stands for what the account's provider raised, whatever that is."""
         if isinstance(raised, ShapeError):
             raised = MalformedResponseError(str(raised), account=self.label, provider=self.provider)
-        if self._raises_ours and isinstance(raised, BalancekitError):
+        if self._is_read_by_base_class and isinstance(raised, BalancekitError):
             # The frames would keep what it has read.
             return raised.with_traceback(None)
         secrets, error = Secrets(), None
@@ -156,8 +156,8 @@ class Account:
         return raised if isinstance(raised, asyncio.CancelledError) else exit_like(raised, secrets_of(self.source))
 
     @cached_property
-    def _raises_ours(self) -> bool:
-        """Whether what the provider raises are errors that `HttpProvider` or `MultiRequestProvider` has made."""
+    def _is_read_by_base_class(self) -> bool:
+        """Whether a base class of ours fetches the balances: it has checked them, and made the errors."""
         read = getattr(self.source.fetch_balances, "__func__", None)
         return read in {HttpProvider.fetch_balances, MultiRequestProvider.fetch_balances}
 

@@ -22,7 +22,7 @@ class LastRead:
 
     @classmethod
     def of(cls, body: bytes, balances: Sequence[Balance]) -> "LastRead":
-        """Keep what a body was read into."""
+        """Make it of a body and the balances that this was read into."""
         return cls(hash(body), balances)
 
     def balances_in(self, body: bytes) -> Sequence[Balance] | None:
@@ -30,7 +30,7 @@ class LastRead:
         return self._held if hash(body) == self._hash else None
 
     def while_kept(self, snapshot: AccountBalances) -> "LastRead":
-        """Return the same for as long as the snapshot is kept, if these are its balances."""
+        """Return one that has the balances only as long as the snapshot is kept, if they are those of the snapshot."""
         return LastRead(self._hash, (), weakref.ref(snapshot)) if self._held is snapshot.balances else self
 
     def keep(self, adapter: object) -> None:
@@ -45,7 +45,7 @@ class LastRead:
         return None if snapshot is None else snapshot.balances
 
 
-def keep_in(snapshot: AccountBalances, adapter: object) -> None:
+def keep_no_longer_than(snapshot: AccountBalances, adapter: object) -> None:
     """Have an adapter keep the balances that it read last no longer than the snapshot made of them is kept."""
     last: LastRead | None = vars(adapter).get("_balancekit_last_read")
     if last is not None:

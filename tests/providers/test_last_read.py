@@ -17,7 +17,7 @@ from balancekit import (
     MalformedResponseError,
     Response,
 )
-from balancekit.providers.last_read import keep_in
+from balancekit.providers.last_read import keep_no_longer_than
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -135,7 +135,7 @@ async def test_an_adapter_that_has_read_can_be_copied_and_sent(wire):
     """What was read last stays behind; the account is read as if for the first time."""
     wire.outcome = Response(200, {}, b'{"data": []}')
     shop = GetManyProvider("shop", base_url="https://gateway.example")
-    keep_in(AccountBalances("shop", "getmany", await shop.fetch_balances(None), NOW), shop)
+    keep_no_longer_than(AccountBalances("shop", "getmany", await shop.fetch_balances(None), NOW), shop)
 
     for another in (pickle.loads(pickle.dumps(shop)), copy.deepcopy(shop)):
         assert await another.fetch_balances(None) == ()
