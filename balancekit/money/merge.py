@@ -33,9 +33,9 @@ def merge(
 
 def merge_counted(
     snapshots: Iterable[AccountBalances],
-    failures: Iterable[AccountFailure] = (),
+    failures: Iterable[AccountFailure],
     *,
-    aliases: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None,
     own_aliases: Mapping[str, Mapping[str, str]] | None = None,
     chosen_accounts: Iterable[str] | None = None,
 ) -> MergedBalances:

@@ -363,7 +363,7 @@ class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):
 
 def add_up(
     snapshots: Iterable[AccountBalances],
-    failures: Iterable[AccountFailure] = (),
+    failures: Iterable[AccountFailure],
     chosen_accounts: Iterable[str] | None = None,
 ) -> MergedBalances:
     """Return the totals of snapshots in any order, with what is missing; no balance may be listed twice.

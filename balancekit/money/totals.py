@@ -67,7 +67,7 @@ class WrittenTotal:
 
 
 def restore_totals(
-    written: Iterable[WrittenTotal], accounts: Iterable[AccountBalances], notice: str | None = None
+    written: Iterable[WrittenTotal], accounts: Iterable[AccountBalances], notice: str | None
 ) -> tuple[CurrencyTotal, ...]:
     """Return the totals that were written, summed anew; a view may lack totals that are zero.
 
