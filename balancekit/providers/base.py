@@ -13,20 +13,12 @@ from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import aiohttp
 
-from balancekit.errors import (
-    ConfigError,
-)
+from balancekit.errors import ConfigError
 from balancekit.http.clock_skew import current_offset
 from balancekit.http.echoes import KnownNames, names_of
 from balancekit.http.error_responses import ErrorDetail, error_detail
 from balancekit.http.known_secrets import credentials_of
-from balancekit.http.messages import (
-    OK,
-    Request,
-    Response,
-    origin_of,
-    origin_repr,
-)
+from balancekit.http.messages import OK, Request, Response, origin_of, origin_repr
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
 from balancekit.money.amounts import parse_amount
@@ -35,15 +27,14 @@ from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
 from balancekit.providers.checked import checked_balances, checked_base_url, is_list_of_text
 from balancekit.providers.construction import Construction
-from balancekit.providers.failures import AS_IT_IS, check_destination, check_uncached, failure_of
+from balancekit.providers.failures import SENT_UNCHANGED, check_destination, check_uncached, failure_of
 from balancekit.providers.identity import Identity, Settings, attributes_of, identify
 from balancekit.providers.last_read import LastRead
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
-
-_BELOW: Final = re.compile(rf"(?:[/?]{AS_IT_IS.pattern})?")
-"""What may follow a base URL, without which its host would be another one."""
+_BELOW: Final = re.compile(rf"(?:[/?]{SENT_UNCHANGED.pattern})?")
+"""What may follow a base URL in the URL of a request: `.evil.example` after `https://api.example` is another host."""
 
 
 @runtime_checkable

@@ -36,8 +36,8 @@ from balancekit.http.redaction import attach_cause, error_like, exit_like, redac
 from balancekit.http.transport import transport_error
 from balancekit.money.exact_json import ShapeError
 
-AS_IT_IS: Final = re.compile(r"[^\x00-\x20\x7f#]*")
-"""What of a URL is sent without a change: blanks and line breaks end the line that it is in."""
+SENT_UNCHANGED: Final = re.compile(r"[^\x00-\x20\x7f#]*")
+"""What of a URL is sent as it is: a blank or a line break ends the line of the request, and a `#` what is sent."""
 
 MAX_CACHED: Final = 2
 """For how many seconds a response may have been in a cache: some count their own time as a whole second."""
@@ -59,7 +59,7 @@ class Adapter(Protocol):
 
 def check_destination(adapter: Adapter, url: str, other_origins: Sequence[str] = ()) -> None:
     """Raise a ProviderError unless a URL is at the base URL's origin, or at another, and is sent as it is."""
-    if AS_IT_IS.fullmatch(url) is None:
+    if SENT_UNCHANGED.fullmatch(url) is None:
         problem = "the URL of the request has a character that has to be encoded, so it was not sent"
         raise error_of_account(adapter, ProviderError, problem, hint=UNENCODED_HINT)
     # A name in another script would be looked up by older rules than `origin_of` encodes it by: `ß` as `ss`.
@@ -80,9 +80,9 @@ def failure_of(
     try:
         hidden = secrets_of(adapter, *requests)
         if raised is None:
-            return _error_of(adapter, cast("Response", response), hidden)
+            return _error_of_response(adapter, cast("Response", response), hidden)
         if isinstance(raised, Exception):
-            return _error_for(adapter, raised, requests, response, hidden)
+            return _error_of_exception(adapter, raised, requests, response, hidden)
     except Exception as error:  # noqa: BLE001 - the hints, the clock and the reading of errors are the adapter's
         kind = ProviderError if response is None else error_class(response.status)
         status = None if response is None else response.status
@@ -93,7 +93,7 @@ def failure_of(
     return exit_like(raised, hidden)
 
 
-def _error_for(
+def _error_of_exception(
     adapter: Adapter, raised: Exception, requests: Sequence[Request], response: Response | None, hidden: Secrets
 ) -> BalancekitError:
     name = type(raised).__name__
@@ -136,14 +136,14 @@ def _malformed(adapter: Adapter, response: Response, message: str, hidden: Secre
     elif response.body.lstrip().startswith(b"<"):
         hint = PAGE_HINT
     elif len(response.body) <= MAX_ERROR_BODY:
-        reported = _error_of(adapter, response, hidden)
+        reported = _error_of_response(adapter, response, hidden)
         if isinstance(reported, ProviderError) and (reported.code or _reports_error(response)):
             code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
     facts = {"status": OK, "code": code, "hint": hint}
     return error_of_account(adapter, MalformedResponseError, message, **facts)
 
 
-def _error_of(adapter: Adapter, response: Response, hidden: Secrets) -> BalancekitError:
+def _error_of_response(adapter: Adapter, response: Response, hidden: Secrets) -> BalancekitError:
     # A debugging server or a proxy may send back what it was sent.
     try:
         detail = redact_detail(adapter.read_error(response), hidden)
