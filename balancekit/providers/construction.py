@@ -1,4 +1,4 @@
-"""What an adapter is made with, whoever wrote its constructor: a decorator and a mixin may have."""
+"""What an adapter is made with, even where a decorator or a mixin has written its constructor."""
 
 from typing import Any, Final, Self, cast
 
@@ -16,6 +16,9 @@ class Construction:
     """
 
     _balancekit_by_request: bool = False
+
+    # Set in each class whose constructor has been wrapped, so that this is done once.
+    _balancekit_guarded: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - those of each adapter
         """Make an object that its constructor is still to be called for."""
@@ -45,5 +48,3 @@ class Construction:
         for name in [name for name in fields if name.startswith("_balancekit") and name != _SETTINGS]:
             del fields[name]
         return (fields, whole[1]) if isinstance(state, tuple) else fields
-
-    _balancekit_guarded: bool = True

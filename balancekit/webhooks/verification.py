@@ -57,8 +57,8 @@ def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[
 def verify(source: object, headers: RawHeaders, body: bytes, *, stands_in: bool = False) -> WebhookEvent:
     """Return the event of a delivery to the account of that provider.
 
-    A provider that stands in for an unknown account does the same work, and its result is dropped: the sender cannot
-    tell by the time which accounts there are.
+    A provider that stands in for an unknown account does the same work, and its result is dropped: the time that it
+    takes does not show which accounts there are.
 
     Raises WebhookVerificationError, and nothing else, if the delivery is not the provider's, or if the provider takes
     no webhooks.

@@ -26,7 +26,7 @@ class RequestTests(Harness):
             assert request.url.partition("127.0.0.1")[2].partition("/")[2].startswith(f"{BASE_PATH[1:]}/")
 
     def test_a_base_url_may_end_in_a_slash(self) -> None:
-        """Whoever copies it from a browser has one."""
+        """One that is copied from a browser has a slash there."""
 
         async def steps() -> tuple[Request, ...]:
             async with self._api(self._some()) as api:
