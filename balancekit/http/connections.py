@@ -194,7 +194,9 @@ class GuardedConnector(aiohttp.BaseConnector):
         if guard is None and protocol is not None:
             guard = _Guard(protocol, connection.transport)
             setattr(protocol, _GUARD, guard)
-        if protocol is None or guard is None or protocol.should_close or (is_reused and guard.unread(0)):
+        # What is unread on a new connection with TLS is of its handshake.
+        may_have_unread = is_reused or req.url.scheme not in _ENCRYPTED
+        if protocol is None or guard is None or protocol.should_close or (may_have_unread and guard.unread(0)):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
         if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):

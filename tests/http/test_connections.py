@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import select
 import socket
+import threading
 
 import aiohttp
 import pytest
@@ -113,6 +115,32 @@ class SlowConnector(aiohttp.TCPConnector):
         while not protocol.should_close:  # noqa: ASYNC110 - the state has no event
             await asyncio.sleep(0)
         return protocol
+
+
+class BusyConnector(aiohttp.TCPConnector):
+    """A connector after which the event loop is busy until the server has sent its unsolicited data."""
+
+    async def _create_connection(self, *args):
+        protocol = await super()._create_connection(*args)
+        select.select([protocol.transport.get_extra_info("socket")], [], [], 5)
+        return protocol
+
+
+@pytest.mark.parametrize("data", [b"H", OK], ids=["byte", "response"])
+async def test_data_on_a_new_connection_is_no_response_either(data):
+    """Although nobody has seen it yet when the request wants the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as accepted:
+
+        def accept():
+            accepted.enter_context(listener.accept()[0]).sendall(data)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        async with aiohttp.ClientSession(connector=BusyConnector()) as session:
+            with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
+                async with asyncio.timeout(5):
+                    await send(session, Request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        thread.join()
 
 
 @pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
