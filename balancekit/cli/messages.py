@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from balancekit.errors import ProviderError, with_hint
+from balancekit.errors import NotReadError, ProviderError, with_hint
 from balancekit.money.balances import AccountFailure
 from balancekit.money.layout import pluralize
 from balancekit.money.merged import MergedBalances
@@ -33,7 +33,9 @@ def describe_failure(failure: AccountFailure) -> str:
     if not isinstance(error, ProviderError):
         return f"{head}: {error}"
     code = f"{error.code}: " if error.code and error.code not in error.message else ""
-    return with_hint(f"{head}: {code}{error.message}", error.hint)
+    # What to do about an account that is not read yet is for programs: a command reads it.
+    hint = "" if isinstance(error, NotReadError) else error.hint
+    return with_hint(f"{head}: {code}{error.message}", hint)
 
 
 def describe_failures(failures: Sequence[AccountFailure]) -> list[str]:

@@ -1,11 +1,15 @@
 """The option --config: standard input, and what a shell completes."""
 
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.cli.conftest import ENVIRON
+from tests.support.pages import blocks
 
 
 def test_standard_input_is_read(run, accounts_toml):
@@ -64,3 +68,28 @@ def test_a_shell_completes_labels_and_currencies(accounts_toml, words, offered):
         secret.unlink()
 
     assert complete(accounts_toml.parent, words) == offered
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the command is a script of the shell")
+@pytest.mark.parametrize(
+    ("shell", "question", "answer"),
+    [
+        (["bash", "--norc", "-c"], "complete -p balancekit", "-F _balancekit_completion balancekit"),
+        (["zsh", "-f", "-c"], "print $_comps[balancekit]", "_balancekit_completion"),
+        (["fish", "--no-config", "-c"], 'complete -C "balancekit bal"', "balances\tRead the balances of all accounts"),
+    ],
+    ids=["bash", "zsh", "fish"],
+)
+def test_the_lines_of_the_page_set_up_a_shell(tmp_path, shell, question, answer):
+    """As they are written there, for each shell."""
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not installed")
+    (block,) = blocks(shell[0])
+    command = tmp_path / "balancekit"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m balancekit "$@"\n')
+    command.chmod(0o755)
+    environ = ENVIRON | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
+    ran = subprocess.run([*shell, f"{block.code}{question}"], capture_output=True, text=True, check=False, env=environ)
+
+    assert answer in ran.stdout, ran.stderr

@@ -6,6 +6,7 @@ from balancekit import (
     AccountFailure,
     BadRequestError,
     ConfigError,
+    NotReadError,
     ProviderTimeoutError,
     ServiceUnavailableError,
     merge,
@@ -77,6 +78,13 @@ def test_few_accounts_are_named_and_many_are_counted():
     """A cell with three hundred labels would be longer than the table."""
     assert name_or_count("abcde") == "a, b, c, d, e"
     assert name_or_count("abcdef") == "6 accounts"
+
+
+def test_an_account_that_is_not_read_yet_has_no_hint():
+    """A command reads it by itself."""
+    error = NotReadError("the account has not been read yet", account="a", provider="fake", hint="Wait for a `fetch`")
+
+    assert describe_failure(_failure("a", error)) == "a (fake): the account has not been read yet"
 
 
 @pytest.mark.parametrize(
