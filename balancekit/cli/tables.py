@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from balancekit.cli.messages import describe_coverage, describe_incompleteness, name_or_count
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.table_layout import Table
+from balancekit.cli.view import is_nothing
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.groups import group_totals
@@ -49,10 +50,9 @@ def render_totals(
     trailing = len(more) + len(age_column) + 1
     table = Table("Currency", "Type", *numbers, *age_column, "Accounts", whole=_WHOLE, trailing=trailing)
     for index, (total, held) in enumerate(zip(merged.totals, _lines(amounts), strict=True)):
-        holders = dict.fromkeys(balance.account for balance in total.balances if balance.amount)
         cells = map(Text, (total.asset_type, *held, *(cells[index] for _, cells in more)))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
-        accounts = Text(name_or_count(holders) or _EMPTY)
+        accounts = Text(_holders(total.balances))
         changed = bool(more and changes[index])
         table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
     return _with_heading("Totals of", merged, table, note)
@@ -109,7 +109,7 @@ def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | 
     for provider, parts in groups:
         head = Text(provider, "bold")
         for part in parts:
-            accounts = Text(name_or_count(sorted({balance.account for balance in part.balances})))
+            accounts = Text(_holders(part.balances))
             cells = map(Text, (part.currency, part.asset_type, *next(remaining)))
             ages = [_age_cell(oldest_stale(part.balances, stale), moment)] if stale else []
             table.add_row(head, *cells, *ages, accounts)
@@ -143,6 +143,11 @@ def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) 
     above = (Text(line, style) for line, style in optional if line)
     heading = Text(f"{what} {describe_coverage(merged)}", "bold")
     return Group(heading, *above, table, *([Text(note, "dim")] if note else []))
+
+
+def _holders(balances: Iterable[Balance]) -> str:
+    """Return the accounts that hold anything, or how many they are."""
+    return name_or_count(dict.fromkeys(each.account for each in balances if not is_nothing(each))) or _EMPTY
 
 
 def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":

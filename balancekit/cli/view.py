@@ -13,6 +13,11 @@ def _to_currencies(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(normalize_code, codes)))
 
 
+def is_nothing(held: Balance | CurrencyTotal) -> bool:
+    """Whether there is no amount, nothing available, and nothing pending."""
+    return not (held.amount or held.available or held.pending)
+
+
 @attrs.frozen
 class View:
     """A choice of currencies (all if none is named), with zeros or without."""
@@ -29,11 +34,11 @@ class View:
         chosen = merged.only(*self.currencies) if self.currencies else merged
         if self.zeros:
             return chosen
-        held = {balance.currency for balance in _balances(chosen) if balance.amount} if keeps_sums else frozenset[str]()
+        held = {each.currency for each in _balances(chosen) if not is_nothing(each)} if keeps_sums else frozenset[str]()
         accounts = tuple(
             attrs.evolve(
                 snapshot,
-                balances=tuple(each for each in snapshot.balances if each.amount or each.currency in held),
+                balances=tuple(each for each in snapshot.balances if not is_nothing(each) or each.currency in held),
             )
             for snapshot in chosen.accounts
         )
@@ -52,7 +57,7 @@ class View:
         return sorted({*self.currencies} - {total.currency for total in merged})
 
     def _hides(self, held: Balance | CurrencyTotal) -> bool:
-        return not (self.zeros or held.amount) and (not self.currencies or held.currency in self.currencies)
+        return not self.zeros and is_nothing(held) and (not self.currencies or held.currency in self.currencies)
 
 
 def _balances(merged: MergedBalances) -> Iterator[Balance]:

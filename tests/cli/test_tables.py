@@ -80,6 +80,16 @@ def test_a_total_names_the_accounts_that_hold_it(make_snapshot, shown):
     assert ["LTC", "crypto", "0", "-"] in rows
 
 
+def test_a_total_names_the_accounts_where_something_is_pending(make_balance, shown):
+    """There is no amount there yet."""
+    balance = evolve(make_balance("LTC", "0", account="a"), available=Decimal(0), pending=Decimal(7))
+
+    text = shown(render_totals(merge([AccountBalances("a", "fake", (balance,), NOW)])))
+    rows = [line.split() for line in text.splitlines()]
+
+    assert ["LTC", "crypto", "0", "0", "7", "a"] in rows
+
+
 def test_a_changed_total_has_its_change(make_snapshot, shown):
     """With an earlier result each changed total has its exact change, with a sign."""
     before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
@@ -128,6 +138,15 @@ def test_an_account_that_holds_nothing_has_its_line(make_snapshot, shown):
     assert ["a", "fake", "-"] in rows
 
 
+def test_a_total_at_a_provider_names_the_accounts_that_hold_it(make_snapshot, shown):
+    """As a total of all does."""
+    merged = merge([make_snapshot("a", ("BTC", "1")), make_snapshot("b", ("BTC", "0"))])
+
+    assert ["fake", "BTC", "crypto", "1", "a"] in [
+        line.split() for line in shown(render_providers(merged)).splitlines()
+    ]
+
+
 @pytest.mark.parametrize("render", [render_totals, render_accounts])
 def test_the_notice_stands_above_the_table(make_snapshot, shown, failure, render):
     """The heading counts the accounts that were read, and the notice of an incomplete result stands below it."""
@@ -158,7 +177,7 @@ def test_a_stale_total_at_a_provider_has_its_age(partly_stale, shown):
     text = shown(render_providers(partly_stale, now=NOW), width=200)
 
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
-    assert ["fake", "BTC", "crypto", "2.5", "as of 09:00 UTC, 3 h old", "a, b, late"] in rows
+    assert ["fake", "BTC", "crypto", "2.5", "as of 09:00 UTC, 3 h old", "a, b"] in rows
     assert ["EUR", "fiat", "5", "a"] in rows
 
 

@@ -1,10 +1,12 @@
 """Which part of a result is shown."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
+from attrs import evolve
 
-from balancekit import merge
+from balancekit import AccountBalances, merge
 from balancekit.cli.view import View
 
 VIEWED_AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
@@ -37,6 +39,15 @@ def test_hiding_a_zero_changes_no_total(merged):
 
     assert [str(total.amount) for total in shown if total.currency == "MNT"] == ["5", "3"]
     assert [total.balances for total in shown] == [total.balances for total in merged if total.amount]
+
+
+def test_what_is_pending_is_no_zero(make_balance):
+    """It is shown, and not counted as hidden, though no amount is there yet."""
+    balance = evolve(make_balance("LTC", "0", account="a"), available=Decimal(0), pending=Decimal(7))
+    merged = merge([AccountBalances("a", "fake", (balance,), VIEWED_AT)])
+
+    assert View().apply(merged) == merged
+    assert (View().hidden_totals(merged), View().hidden_balances(merged)) == (0, 0)
 
 
 def test_everything_can_be_shown(merged):
