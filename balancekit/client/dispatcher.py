@@ -5,8 +5,10 @@ flights of that caller: a task for each account would cost more.
 """
 
 import asyncio
+import contextvars
 import math
 from collections.abc import Callable, Coroutine, Iterable, Sized
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
@@ -231,7 +233,7 @@ class Dispatcher:
         self.dispatch()
 
     async def _work(self, flight: Flight) -> None:
-        worker, context = asyncio.current_task(), flight.context
+        worker, context, begun_in = asyncio.current_task(), flight.context, contextvars.copy_context()
         following: Flight | None = flight
         while following is not None:
             flight, retry_after, ended = following, None, None
@@ -275,9 +277,15 @@ class Dispatcher:
             if worker is None or worker not in self._workers or worker.cancelling():
                 return
             following = self._next()
-            if following is not None and following.context is not context:
+            # What an adapter has left in its context is not for the next account. Values may be of any kind.
+            left = contextvars.copy_context()
+            is_same = len(left) == len(begun_in) and all(map(is_, left.values(), map(begun_in.get, left)))
+            if following is not None and (
+                following.context is not context or not (is_same or _is_our_own(begun_in, left))
+            ):
                 self._start(following)
                 return
+            begun_in = left
 
     def _fail(self, flight: Flight, raised: BaseException) -> None:
         # When the event loop is closed, tasks that have not ended are thrown away, and so are the callers.
@@ -328,6 +336,12 @@ class Dispatcher:
             waiting.discard(flight)
             if not waiting:
                 del self._awaiting_lease[flight.account.key]
+
+
+def _is_our_own(begun_in: contextvars.Context, left: contextvars.Context) -> bool:
+    """Return whether all that differs in a context from that which a worker has begun in is of this package."""
+    changed = (variable.name for variable, value in left.items() if begun_in.get(variable) is not value)
+    return all(name.startswith("balancekit_") for name in changed)
 
 
 def _waiting_since(item: _Item) -> float:

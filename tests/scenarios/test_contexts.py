@@ -111,3 +111,27 @@ def test_what_an_adapter_sets_is_not_seen_by_its_callers(seen, ask):
     seen(steps, Setting("a"))
 
     assert after == ["-"]
+
+
+client_of_context = contextvars.ContextVar("client_of_context", default=None)
+
+
+class OverSdk(Scripted):
+    """A provider over a library that keeps one client in each context, as many do."""
+
+    async def fetch_balances(self, session):
+        """Read with the client of this context, made with this account's key unless there is one."""
+        if client_of_context.get() is None:
+            client_of_context.set(self.account)
+        await asyncio.sleep(0)
+        return self.balances(client_of_context.get())
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 100])
+async def test_no_account_sees_what_the_adapter_of_another_has_set(concurrency):
+    """Also where one slot serves both, one after the other."""
+    accounts = [OverSdk(str(number)) for number in range(1, 10)]
+    async with AggregateClient(accounts, concurrency=concurrency) as client:
+        merged = await client.fetch()
+
+    assert {held.account: held.plain for held in merged["BTC"].balances} == {str(one): str(one) for one in range(1, 10)}
