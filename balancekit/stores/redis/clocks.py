@@ -104,3 +104,8 @@ def positive_microseconds(seconds: float) -> int:
 def milliseconds(seconds: float) -> int:
     """Return a time after which something expires."""
     return max(1, round(seconds * 1000))
+
+
+def history_of(version: str) -> str:
+    """Return the history of the data that a version belongs to."""
+    return version.partition(":")[0]

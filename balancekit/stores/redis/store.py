@@ -148,7 +148,7 @@ class RedisStore:
         mark, text = secrets.token_hex(), write_snapshot(key, snapshot)
         await self._publish(
             lua.PUT,
-            self._account_key(key),
+            self._key("account", key),
             self._time_override(),
             secrets.token_hex(),
             self._keep,
@@ -159,7 +159,7 @@ class RedisStore:
             text,
             self._channel,
             write_change(Change(key)),
-            *self._clocks.suspect(_history(version), key),
+            *self._clocks.suspect(clocks.history_of(version), key),
         )
         if len(text) > _LARGE:
             self._parsed.note(key, mark.encode(), snapshot)
@@ -172,7 +172,7 @@ class RedisStore:
         """Keep a failure for so many seconds, unless it is of an earlier version."""
         await self._publish(
             lua.PUT_FAILURE,
-            self._account_key(key),
+            self._key("account", key),
             self._time_override(),
             secrets.token_hex(),
             self._keep,
@@ -279,7 +279,7 @@ class RedisStore:
     def _read(self, key: str, parsed: ParsedSnapshot | None, longest: int) -> Call:
         mark = parsed.mark if parsed else ""
         return Call(
-            lua.READ, self._account_key(key), (self._time_override(), secrets.token_hex(), self._keep, mark, longest)
+            lua.READ, self._key("account", key), (self._time_override(), secrets.token_hex(), self._keep, mark, longest)
         )
 
     def _is_left(self, key: str, reply: Sequence[Any]) -> bool:
@@ -300,7 +300,7 @@ class RedisStore:
                 change,
                 self._latest.get(key),
             )
-            calls.append(Call(lua.INVALIDATE, self._account_key(key), args))
+            calls.append(Call(lua.INVALIDATE, self._key("account", key), args))
         replies = await self._run(calls)
         versions = [version.decode() for version, _ in replies]
         for key, version in zip(keys, versions, strict=True):
@@ -321,7 +321,7 @@ class RedisStore:
             _log.warning("Redis has older versions of %d accounts, as from a backup: they are read anew", len(restored))
             versions = await self._invalidate([*restored.values()])
             for place, renewed in zip(restored, versions, strict=True):
-                version = f"{_history(stored[place].version)}:{renewed}"
+                version = f"{clocks.history_of(stored[place].version)}:{renewed}"
                 stored[place] = attrs.evolve(stored[place], version=version, valid=False, failure=None)
         return stored
 
@@ -366,12 +366,12 @@ class RedisStore:
         age = int(now) - int(sent)
         # A snapshot from the future was put before the clock was set back, so that its age is unknown.
         valid = read_at == version and age >= 0
-        age += self._clocks.set_back_since(_history(stored.version), key, mark, int(sent))
+        age += self._clocks.set_back_since(clocks.history_of(stored.version), key, mark, int(sent))
         return attrs.evolve(stored, snapshot=parsed.snapshot, age=max(age, 0) / clocks.IN_MICROSECONDS, valid=valid)
 
     async def _note_servers(self, replies: Sequence[Sequence[Any]], asked_at: int) -> None:
         answered_at = clocks.microseconds(self.monotonic())
-        times = {_history(version.decode()): int(now) for version, *_, now, _ in replies}
+        times = {clocks.history_of(version.decode()): int(now) for version, *_, now, _ in replies}
         for history, now in times.items():
             self._clocks.note(history, now, asked_at=asked_at, answered_at=answered_at)
         connected = self._here()
@@ -382,9 +382,6 @@ class RedisStore:
             # The address leads to another server, or to one that was restored: a listener may still be at the former.
             await connected.changes.restart()
 
-    def _account_key(self, key: str) -> str:
-        return self._key("account", key)
-
     def _key(self, kind: str, name: str) -> str:
         # The braces keep all of one account on one node of a cluster.
         return f"{self._prefix}:{kind}:{{{name}}}"
@@ -394,12 +391,8 @@ class RedisStore:
 
         A Redis that was paused runs commands from before the pause, which must not make a snapshot younger.
         """
-        latest = self._clocks.at_least(_history(version), clocks.microseconds(self.monotonic() - age))
+        latest = self._clocks.at_least(clocks.history_of(version), clocks.microseconds(self.monotonic() - age))
         return "" if latest is None or self.clock is not None else str(latest)
 
     def _time_override(self) -> str:
         return "" if self.clock is None else str(clocks.microseconds(self.clock()))
-
-
-def _history(version: str) -> str:
-    return version.partition(":")[0]
