@@ -122,8 +122,8 @@ class WebhookSender:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def post(self, url: str, message: SignedWebhook) -> int:
-        """Send a message and return the status of the response; the body is not read."""
+    async def post(self, url: str, webhook: SignedWebhook) -> int:
+        """Send a webhook and return the status of the response; the body is not read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # A new connection each time, so that no attempt fails because an old connection is dead.
@@ -131,7 +131,7 @@ class WebhookSender:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
             )
-        request = self._session.post(URL(url), data=message.body, headers=message.headers, allow_redirects=False)
+        request = self._session.post(URL(url), data=webhook.body, headers=webhook.headers, allow_redirects=False)
         async with request as response:
             return response.status
 
@@ -239,12 +239,12 @@ class Delivery:
         if url is None:
             return False
         at = self._sender.clock()
-        message = self.sign(at)
+        webhook = self.sign(at)
         status, error = None, None
         try:
-            status = await self._sender.post(url, message)
+            status = await self._sender.post(url, webhook)
         except Exception as raised:
-            error = describe_failure(raised, Request("POST", url, message.headers, message.body))
+            error = describe_failure(raised, Request("POST", url, webhook.headers, webhook.body))
             if error is None:
                 raise
         except asyncio.CancelledError:
@@ -252,6 +252,6 @@ class Delivery:
             raise
         finally:
             self._attempts.append(
-                Attempt(at=at, headers=message.headers, body=message.body, status=status, error=error)
+                Attempt(at=at, headers=webhook.headers, body=webhook.body, status=status, error=error)
             )
         return self._attempts[-1].accepted

@@ -1,4 +1,4 @@
-"""What the webhooks of both providers have in common: the event, the signed message, and ways to tamper with it."""
+"""What the webhooks of both providers have in common: the event, the signed webhook, and ways to tamper with it."""
 
 from typing import Literal, TypeAlias
 
@@ -72,7 +72,7 @@ def tamper_body(body: bytes, tamper: Tamper | None) -> bytes:
 
 
 def finish(headers: CIMultiDict[str], body: bytes, *, signature_header: str, tamper: Tamper | None) -> SignedWebhook:
-    """Build the message from signed headers and body, after the tampers that every signed webhook can have."""
+    """Return the webhook of signed headers and body, with the tampers that are made after signing."""
     headers["Content-Type"] = "application/json"
     if tamper == "signature-missing":
         del headers[signature_header]
