@@ -116,7 +116,7 @@ def error_class(status: int) -> type[ProviderError]:
 
 
 def error_detail(response: Response) -> ErrorDetail:
-    """Read the code and the message of an error response, in any of the shapes that the two APIs use.
+    """Read the code and the message of an error response, in any of the usual shapes.
 
     `{"error": text, "code": code}`, `{"error": {"code": …, "message": …}}`, `{"error": code}`,
     `{"errors": {field: text}}`; for anything else (a proxy's HTML or plain text) an excerpt of the body.
