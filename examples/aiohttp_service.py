@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
@@ -20,15 +21,14 @@ async def events(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     async with request.app[CLIENT].watch(max_age=60, stale_if_error=3600) as states:
         while True:
+            text = ": nothing new\n\n"
             try:
-                async with asyncio.timeout(HEARTBEAT):
-                    merged = await anext(states)
-            except TimeoutError:  # the watch goes on
-                await response.write(b": nothing new\n\n")
-            except StopAsyncIteration:
+                with suppress(TimeoutError):  # the watch goes on
+                    async with asyncio.timeout(HEARTBEAT):
+                        text = f"data: {(await anext(states)).to_json()}\n\n"
+                await response.write(text.encode())
+            except (StopAsyncIteration, ConnectionResetError):  # the watch has ended, or the reader has left
                 return response
-            else:
-                await response.write(f"data: {merged.to_json()}\n\n".encode())
 
 
 async def health(request: web.Request) -> web.Response:

@@ -41,3 +41,24 @@ async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monk
             async with asyncio.timeout(5):
                 await runner.cleanup()
                 await response.content.read()
+
+
+async def test_a_reader_who_leaves_is_no_error_in_the_log(accounts, monkeypatch, caplog):
+    """What is written to one who has left ends the response, and nothing else."""
+    monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(aiohttp_service, "AggregateClient", partial(AggregateClient, **QUICK))
+    async with nothing_left(), asyncio.timeout(20):
+        runner = web.AppRunner(aiohttp_service.make_app(accounts.providers), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/events"
+
+        async with aiohttp.ClientSession() as session, session.get(url) as stays:
+            async with session.get(url) as leaves:
+                await next_line(leaves)
+            for _ in range(20):
+                while await next_line(stays) != ": nothing new\n":
+                    pass
+        await runner.cleanup()
+
+    assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.server"] == []
