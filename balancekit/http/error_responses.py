@@ -34,7 +34,7 @@ _ERRORS_BY_CLASS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
 _RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 """Statuses after which the same request may succeed, though their class of errors says otherwise."""
 
-_NAMES_ADDRESS: Final = re.compile(r"\bip\b|forbidden_ip", re.IGNORECASE)
+_NAMES_ADDRESS: Final = re.compile(r"(?<![a-z])ip(?![a-z])|(?:allow|white)[-_ ]?list", re.IGNORECASE)
 
 _MAX_CODE: Final = 64
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
@@ -88,6 +88,10 @@ def error_of(
     kind = error_class(status)
     summary = f"{status} {code}" if code else str(status)
     blocked_hint = BLOCKED_HINT if _is_blocked(response, detail) else None
+    hint = hints.get(code or "") or blocked_hint or hints.get(status) or HINTS_BY_STATUS.get(status, HINTS[kind])
+    retry_after = retry_after_of(response, now=now)
+    if retry_after:
+        hint = f"{hint}. The response says to wait {retry_after:.0f} s"
     return kind(
         f"{summary}: {detail.message}" if detail.message else summary,
         account=account,
@@ -95,18 +99,19 @@ def error_of(
         status=status,
         code=code,
         retryable=True if status in _RETRYABLE else None,
-        hint=hints.get(code or "") or blocked_hint or hints.get(status) or HINTS_BY_STATUS.get(status, HINTS[kind]),
-        retry_after=retry_after_of(response, now=now),
+        hint=hint,
+        retry_after=retry_after,
     )
 
 
 def _is_blocked(response: Response, detail: ErrorDetail) -> bool:
-    """Whether a 403 is about the sender's address: it says so, or a page of a proxy says it in the provider's place."""
-    if response.status != HTTPStatus.FORBIDDEN:
+    """Whether a 401 or 403 is about the sender's address, or a 403 is a page of a proxy in the provider's place."""
+    if error_class(response.status) is not AuthenticationError:
         return False
     if _NAMES_ADDRESS.search(f"{detail.code} {detail.message}"):
         return True
-    return detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
+    is_forbidden = response.status == HTTPStatus.FORBIDDEN
+    return is_forbidden and detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
 
 
 def error_class(status: int) -> type[ProviderError]:

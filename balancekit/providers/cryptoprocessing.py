@@ -58,7 +58,7 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
             "bad_header_key": "Check the key, and that base_url is the host that it was made for",
             "required_header_key": "Check base_url: this is also the response to a wrong URL",
             "bad_content_format": "A proxy on the way may be changing the body or the Content-Type header",
-            429: "All accounts behind one IP address share one limit on a host. Wait about a minute",
+            429: "All accounts behind one IP address share one limit on a host. Read less often, or later",
         }
     )
 

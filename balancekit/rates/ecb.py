@@ -83,7 +83,7 @@ class EcbRates:
         return self._clock.monotonic() - self._loaded_at < self._keep_for and self._clock.time() < self._keep_until
 
     async def _load(self) -> ReferenceRates:
-        loaded_at = self._clock.monotonic()
+        loaded_at, failure = self._clock.monotonic(), None
         try:
             async with self._clock.timeout(self._timeout):
                 response = await send(self._session, Request("GET", self._url))
@@ -91,7 +91,9 @@ class EcbRates:
             failure = transport_error(error, account=_ACCOUNT, provider=_PROVIDER)
             if failure is None:
                 raise
-            raise failure from failure.__cause__
+        if failure is not None:
+            # Raised out here: its context would be what aiohttp raised, which may quote a proxy's password.
+            raise failure
         if response.status != HTTPStatus.OK:
             raise error_of(response, ErrorDetail(), account=_ACCOUNT, provider=_PROVIDER, now=self._clock.time())
         try:

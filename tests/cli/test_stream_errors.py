@@ -53,7 +53,7 @@ def test_a_result_that_cannot_be_written_is_an_error(accounts_toml, arguments, t
 
     ran = subprocess.run(["sh", "-c", f"{command} >{target}"], capture_output=True, text=True, check=False)
 
-    if arguments == ("--help",) and target == "&-":
+    if arguments[0].startswith("--") and target == "&-":
         # click writes nothing to a stdout that is closed.
         return
     assert ran.stderr == f"Error: stdout: {reason}\n"

@@ -213,6 +213,14 @@ def test_retry_after_is_kept_whatever_the_status(make_error, status, headers, se
     assert make_error(Response(status, headers)).retry_after == seconds
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_time_to_come_back_is_in_the_hint(make_error, status):
+    """A person sees the hint, and not `retry_after`."""
+    error = make_error(Response(status, {"Retry-After": "3600"}))
+
+    assert str(error).endswith(". The response says to wait 3600 s")
+
+
 @pytest.mark.parametrize(("status", "retryable"), [(408, True), (425, True), (400, False), (404, False), (429, True)])
 def test_a_request_that_the_server_did_not_wait_for_may_be_sent_again(make_error, status, retryable):
     """A load balancer sends 408 for a request that it got too slowly: nothing is wrong with the request itself."""
@@ -230,8 +238,11 @@ def test_a_request_that_the_server_did_not_wait_for_may_be_sent_again(make_error
         b"error code: 1020",
         b'{"error": "IP address is not allowed", "code": "forbidden_ip"}',
         b'{"error": {"code": "FORBIDDEN", "message": "Your IP is not in the list"}}',
+        b'{"error": "denied", "code": "ip_not_whitelisted"}',
+        b'{"error": "IP_RESTRICTED"}',
+        b'{"error": "Your address is not on the allow-list"}',
     ],
-    ids=["html", "plain text", "flat", "nested"],
+    ids=["html", "plain text", "flat", "nested", "code", "bare code", "list"],
 )
 def test_a_403_of_a_firewall_or_for_an_address_does_not_send_people_to_change_keys(make_error, body):
     """The page of a firewall is not the provider's response, and an address that is not allowed is no wrong key."""
@@ -240,6 +251,13 @@ def test_a_403_of_a_firewall_or_for_an_address_does_not_send_people_to_change_ke
 
     assert type(error) is AuthenticationError
     assert error.hint == BLOCKED_HINT
+
+
+def test_a_401_for_an_address_is_not_about_the_credentials(make_error):
+    """Some providers send that status in place of a 403."""
+    response = Response(401, body=b'{"error": "IP address not allowed", "code": "invalid_ip"}')
+
+    assert make_error(response, error_detail(response)).hint == BLOCKED_HINT
 
 
 @pytest.mark.parametrize("body", [b"", b'{"error": "zip: no such key", "code": "bad_key"}', b'{"error": "Bad key"}'])

@@ -171,7 +171,7 @@ async def test_an_error_response_becomes_an_error_by_the_adapters_hints_and_cloc
     with pytest.raises(ServiceUnavailableError) as caught:
         await bank.fetch_balances(None)
 
-    assert str(caught.value) == "shop (mybank): 503 locked: No. Call the bank"
+    assert str(caught.value) == "shop (mybank): 503 locked: No. Call the bank. The response says to wait 59 s"
     assert (caught.value.status, caught.value.code) == (503, "locked")
     assert caught.value.retry_after == pytest.approx(59.1)
 

@@ -236,3 +236,15 @@ def test_one_loader_serves_one_event_loop_after_another():
     ecb, rates = asyncio.run(start(None))
 
     assert asyncio.run(start(ecb))[1] is rates
+
+
+@pytest.mark.parametrize("response", [b"{}\r\n\r\n", b"HTTP/1.1 407 {}\r\nContent-Length: 0\r\n\r\n"])
+async def test_nothing_that_a_proxy_quotes_is_in_an_error(origin, everything_shown_by, response):
+    """It may send its password back, and the error is what is shown of it."""
+    origin.response = response.replace(b"{}", b"wrong password swordfish")
+
+    async with aiohttp.ClientSession(proxy=origin.url.replace("://", "://user:swordfish@")) as session:
+        with pytest.raises(TransportError) as caught:
+            await EcbRates(session, url="https://ecb.example/rates").load()
+
+    assert "swordfish" not in everything_shown_by(caught.value)
