@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -30,10 +31,11 @@ _TAIL: Final = """
 def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
     """Return a configuration of accounts, given by label and provider, whose secrets are in `env`, `file` or `keyring`.
 
-    Raises ConfigError for a provider or a label that cannot be.
+    Raises ConfigError for a provider or a label that cannot be, and for two labels that lead to one place.
     """
     tables: list[str] = []
     labels: set[str] = set()
+    places: dict[tuple[str, str], str] = {}
     for label, provider in accounts:
         try:
             check_label(label)
@@ -45,6 +47,11 @@ def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
         lines = [f"[accounts.{_key(label)}]", f"provider = {json.dumps(provider)}"]
         adapter = provider_class(provider)
         references = _references(label, provider, secrets)
+        for place in references.values():
+            other = places.setdefault(place, label)
+            if other != label:
+                problem = f"its {place[0]} {place[1]} would be that of {other!r}, too"
+                raise ConfigError(f"account {label!r}: {problem}: let their labels differ in more than marks")
         for name, setting in settings_of(adapter).items():
             if name in references:
                 kind, place = references[name]
@@ -65,16 +72,19 @@ def next_steps(accounts: Sequence[tuple[str, str]], secrets: str, path: str) -> 
         "keyring": f"  keyring set {KEYRING_SERVICE} {{}}",
     }
     steps = [
-        commands[kind].format(place)
+        commands[kind].format(shlex.quote(place))
         for label, provider in accounts
         for kind, place in _references(label, provider, secrets).values()
     ]
-    return "\n".join(["Next, put the keys where it expects them:", *steps, f"\nThen: balancekit check --config {path}"])
+    then = f"\nThen: balancekit check --config {shlex.quote(path)}"
+    return "\n".join(["Next, put the keys where it expects them:", *steps, then])
 
 
 def variable_name(label: str, name: str) -> str:
     """Return the environment variable of a setting of an account."""
-    return re.sub(r"\W", "_", f"{label}_{name}", flags=re.ASCII).upper()
+    variable = re.sub(r"\W", "_", f"{label}_{name}", flags=re.ASCII).upper()
+    # No shell exports a name that begins with a digit.
+    return f"_{variable}" if variable[0].isdigit() else variable
 
 
 def _references(label: str, provider: str, secrets: str) -> dict[str, tuple[str, str]]:
@@ -86,7 +96,7 @@ def _references(label: str, provider: str, secrets: str) -> dict[str, tuple[str,
         is_credential = setting.is_secret or may_be_hidden
         if setting.is_required or is_credential:
             kind = secrets if setting.is_secret else "env"
-            place = variable_name(label, name) if kind == "env" else re.sub(r"[/\\]", "_", f"{label}.{name}")
+            place = variable_name(label, name) if kind == "env" else re.sub(r"^-|[/\\~]", "_", f"{label}.{name}")
             references[name] = kind, place
     return references
 

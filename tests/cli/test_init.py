@@ -1,5 +1,7 @@
 """`balancekit init`: a configuration without a secret, and what to do next."""
 
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +78,45 @@ def test_secrets_may_be_elsewhere(run, folder, place, reference, command):
     shop = tomllib.loads((folder / "accounts.toml").read_text())["accounts"]["shop-eu"]
     assert (shop["key"], shop["secret"]) == ({"env": "SHOP_EU_KEY"}, reference)
     assert command in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("labels", "secrets"),
+    [(["shop-eu", "shop_eu"], "env"), (["a/b", "a_b"], "file"), (["日本", "中国"], "env")],
+    ids=["marks", "slash", "scripts"],
+)
+def test_two_labels_of_one_place_are_refused(run, folder, labels, secrets):
+    """The key of one account would be taken for that of the other."""
+    accounts = [f"--account={label}=cryptoprocessing" for label in labels]
+
+    result = run("init", "--secrets", secrets, *accounts)
+
+    assert result.exit_code == 2
+    assert f"account {labels[1]!r}: its {secrets} " in result.stderr
+    assert f"would be that of {labels[0]!r}, too" in result.stderr
+    assert not (folder / "accounts.toml").exists()
+
+
+def test_a_label_that_begins_with_a_digit_has_a_variable_that_a_shell_exports(run, folder):
+    """And that the file may name."""
+    result = run("init", "--account", "1shop=cryptoprocessing")
+
+    assert "export _1SHOP_KEY=…" in result.stdout
+    assert load_config(folder / "accounts.toml", environ={"_1SHOP_KEY": "k", "_1SHOP_SECRET": "s"}).providers
+
+
+@pytest.mark.parametrize("label", ["shop eu", "$(touch x)", "a;b", "~", "-rf", "it's"])
+def test_the_commands_are_one_word_for_each_label(run, folder, label):
+    """They are to be copied, and do what they say: the file has the names that they make."""
+    result = run("init", "--config", "my accounts.toml", "--secrets", "file", "--account", f"{label}=cryptoprocessing")
+
+    (command,) = re.findall(r"\(umask 077 && cat > (.*)\)", result.stdout)
+    (name,) = shlex.split(command)
+    assert not name.startswith(("-", "~"))
+    assert "balancekit check --config 'my accounts.toml'" in result.stdout
+    (folder / name).write_text("s3cret")
+    (variable,) = re.findall(r"export (\w+)=", result.stdout)
+    assert load_config(folder / "my accounts.toml", environ={variable: "k"}).providers
 
 
 def test_a_file_that_exists_is_not_changed(run, folder):
