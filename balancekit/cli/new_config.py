@@ -47,10 +47,10 @@ def render_config(accounts: Sequence[tuple[str, str]], secrets: str) -> str:
         lines = [f"[accounts.{_key(label)}]", f"provider = {json.dumps(provider)}"]
         adapter = provider_class(provider)
         references = _references(label, provider, secrets)
-        for place in references.values():
-            other = places.setdefault(place, label)
+        for reference in references.values():
+            other = places.setdefault(reference, label)
             if other != label:
-                problem = f"its {place[0]} {place[1]} would be that of {other!r}, too"
+                problem = f"its {' '.join(reference)} would be that of {other!r}, too"
                 raise ConfigError(f"account {label!r}: {problem}: let their labels differ in more than marks")
         for name, setting in settings_of(adapter).items():
             if name in references:

@@ -13,6 +13,7 @@ from balancekit.errors import ConfigError, without_frames
 from balancekit.http.clock_skew import OriginClock
 from balancekit.http.messages import origin_of
 from balancekit.http.rate_limit import Permits, RateLimit
+from balancekit.http.secret import looks_like_words
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.stores.forgetting import forget_some
 
@@ -121,4 +122,5 @@ def _origin_of(url: object) -> str:
     # The name of a provider that is not an HttpProvider, or a malformed URL, which may hold a password or a key: that
     # is no account's, and only what may be its host is kept for the message.
     host = _HOST.match(text)
-    return text if _NAME.fullmatch(text) or host is None else host[1] or "a malformed URL"
+    shown = text if _NAME.fullmatch(text) or host is None else host[1]
+    return shown if shown and looks_like_words(shown) else "a malformed URL"

@@ -10,7 +10,7 @@ from balancekit.config.problems import ConfigProblem, Path, Problems, nearest, u
 from balancekit.config.references import REFERENCE_SYNTAX, SecretResolver, type_name
 from balancekit.errors import ConfigError
 from balancekit.http.quotations import Secrets
-from balancekit.http.secret import Secret
+from balancekit.http.secret import Secret, looks_like_words
 from balancekit.money.currencies import check_label
 from balancekit.providers import BUILT_IN, provider_class
 from balancekit.providers.base import BalanceProvider
@@ -69,7 +69,8 @@ class AccountMaker:
 
     def read_defaults(self, name: str, settings: object) -> None:
         """Read what the accounts at a provider have unless they say otherwise."""
-        table = _Table(("providers", name), f"providers {name!r}", self.problems)
+        place = f"providers {name!r}" if looks_like_words(name) else "providers"
+        table = _Table(("providers", name), place, self.problems)
         self._defaults[name] = _Defaults()
         try:
             given = as_table(settings)

@@ -118,7 +118,7 @@ def test_a_malformed_url_of_a_limit_is_shown_by_its_host(everything_shown_by, ur
     assert "canary" not in everything_shown_by(caught.value)
 
 
-@pytest.mark.parametrize("url", ["/canary-3f9a", "?canary-3f9a", "canary-3f9a@"])
+@pytest.mark.parametrize("url", ["/canary-3f9a", "?canary-3f9a", "canary-3f9a@", "canary-3f9aKq77Lm"])
 def test_a_malformed_url_without_a_host_is_not_shown(everything_shown_by, url):
     """It may be a key in the wrong place."""
     with pytest.raises(ConfigError, match="rate_limits: no account is on a malformed URL") as caught:

@@ -113,6 +113,7 @@ def test_a_brand_that_there_is_not_is_named_with_those_that_there_are(mistakes, 
     [
         ("[providers.getmani]\n", "5: providers 'getmani': no provider is named 'getmani'; there are"),
         ("[providers.getmany]\nbase = 1\n", "6: providers 'getmany': 'base' is unknown; did you mean 'base_url'?"),
+        ("[providers.zq9X-s3cr3t-Kq77Lm]\n", "5: providers: no provider is of that name; there are"),
         ("[providers]\ngetmany = 1\n", "6: providers 'getmany': expected a table, got a number"),
     ],
     ids=["name", "setting", "no table"],
