@@ -116,7 +116,7 @@ def test_a_brand_that_there_is_not_is_named_with_those_that_there_are(mistakes, 
         ("[providers.zq9X-s3cr3t-Kq77Lm]\n", "5: providers: no provider is of that name; there are"),
         ("[providers]\ngetmany = 1\n", "6: providers 'getmany': expected a table, got a number"),
     ],
-    ids=["name", "setting", "no table"],
+    ids=["name", "setting", "secret", "no table"],
 )
 def test_a_wrong_table_of_defaults_is_named(mistakes, text, mistake):
     """It is checked whether or not an account has them."""
