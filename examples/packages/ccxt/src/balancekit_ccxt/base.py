@@ -22,8 +22,8 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit_ccxt import errors
-from balancekit_ccxt.calls import Call, Caller, Made, MarketsNeeded, Refused
-from balancekit_ccxt.driven import check, driven_class, make, origins_of
+from balancekit_ccxt.calls import Call, Caller, CallResult, ErrorInResponse, MarketsNeeded
+from balancekit_ccxt.sans_io import check, exchange_class, make, origins_of
 
 _UNKNOWN: Final = "https://exchange.invalid"
 """In place of the base URL until it is known."""
@@ -44,7 +44,7 @@ class CcxtCalls(MultiRequestProvider):
     def __init__(self, account: str, *, exchange: str, base_url: Secret | None = None) -> None:
         super().__init__(account, base_url=_UNKNOWN if base_url is None else base_url)
         try:
-            driven_class(exchange)
+            exchange_class(exchange)
         except (TypeError, ValueError) as error:
             raise self.config_error("exchange", f"{error}; an id is such as 'kraken' or 'binance'") from None
         self.provider = exchange
@@ -92,7 +92,9 @@ class CcxtCalls(MultiRequestProvider):
             raise problem
         return errors.detail_of(response)
 
-    def make_call(self, call: Call, now: int, *, reads_tables: bool = False) -> Generator[Request, Response, Made]:
+    def make_call(
+        self, call: Call, now: int, *, reads_tables: bool = False
+    ) -> Generator[Request, Response, CallResult]:
         """Yield the requests of a call, receive their responses, and return what it has made."""
         moment = 1000 * now + int(self.clock() % 1 * 1000)
         try:
@@ -103,7 +105,7 @@ class CcxtCalls(MultiRequestProvider):
                 "this cannot be read without the exchange's markets",
                 hint="Set load_markets, which sends more requests before the first read",
             )
-        except Refused as refusal:
+        except ErrorInResponse as refusal:
             failure = self._error_from(refusal.error, refusal.response)
         except ccxt.BaseError as error:
             failure = self._error_from(error, None)

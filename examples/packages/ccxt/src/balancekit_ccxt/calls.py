@@ -9,7 +9,7 @@ import attrs
 import ccxt
 
 from balancekit import Request, Response, Secret
-from balancekit_ccxt.driven import Answers, Exchange, Needed, Row, check
+from balancekit_ccxt.sans_io import Exchange, Received, ResponseNeeded, Row, check
 from balancekit_ccxt.watched import Watched, WatchedDict
 
 Call: TypeAlias = Callable[[Exchange], Any]
@@ -23,7 +23,7 @@ class MarketsNeeded(Exception):  # noqa: N818 - a setting is missing, and nothin
     """A call has looked at the exchange's markets or currencies, which were not loaded: its result would be a guess."""
 
 
-class Refused(Exception):  # noqa: N818 - it carries the error
+class ErrorInResponse(Exception):  # noqa: N818 - it carries the error
     """A response is an error that ccxt knows."""
 
     def __init__(self, error: Exception, response: Response) -> None:
@@ -33,12 +33,12 @@ class Refused(Exception):  # noqa: N818 - it carries the error
 
 
 @attrs.frozen
-class Made:
+class CallResult:
     """A call that was made: what it returned, the rows of balances that ccxt has made in it, and what was received."""
 
     result: Any
     rows: list[Row]
-    answers: Answers
+    received: Received
 
 
 @attrs.define(eq=False)
@@ -65,52 +65,52 @@ class Caller:
         """
         try:
             self._run(call, {}, moment=moment, loads_markets=False)
-        except Needed as needed:
+        except ResponseNeeded as needed:
             return needed.request
         raise ccxt.NotSupported(f"{self.exchange.id}: a balance without a request")
 
-    def steps(self, call: Call, *, moment: int, reads_tables: bool = False) -> Generator[Request, Response, Made]:
+    def steps(self, call: Call, *, moment: int, reads_tables: bool = False) -> Generator[Request, Response, CallResult]:
         """Make a call at a time in milliseconds.
 
         `reads_tables` says that its responses are tables of all markets.
 
-        Raises MarketsNeeded, Refused for an error with the status of a success, and the other errors of ccxt.
+        Raises MarketsNeeded, ErrorInResponse for an error with the status of a success, and the other errors of ccxt.
         """
-        answers: Answers = {}
+        received: Received = {}
         while True:
             # No two requests are signed with the same time: for many exchanges it is the nonce.
             self._moment = max(self._moment + 1, moment)
             try:
-                result = self._run(call, answers, moment=self._moment, reads_tables=reads_tables, options=self._nonce)
-                return Made(result, self.exchange.rows, answers)
-            except Needed as needed:
+                result = self._run(call, received, moment=self._moment, reads_tables=reads_tables, options=self._nonce)
+                return CallResult(result, self.exchange.rows, received)
+            except ResponseNeeded as needed:
                 key, request = needed.key, needed.request
             self._nonce = {name: value for name, value in self.exchange.options.items() if name == _LAST_NONCE}
             response = yield request
-            answers[key] = (request, response)
+            received[key] = (request, response)
             try:
                 check(self.exchange, request, response, reads_tables=reads_tables)
             except ccxt.BaseError as error:
-                refusal = Refused(error, response)
+                refusal = ErrorInResponse(error, response)
             else:
                 continue
             raise refusal
 
-    def found_nothing(self, call: Call, answers: Answers) -> bool:
+    def found_nothing(self, call: Call, received: Received) -> bool:
         """Whether a call that returned nothing has listed what is in a list or object of a response, which is empty.
 
         Otherwise it has not found what it looked for: ccxt takes that for nothing, too.
         """
         watched: list[Watched] = []
-        self._run(call, answers, moment=self._moment, watched=watched)
+        self._run(call, received, moment=self._moment, watched=watched)
         return any(found.listed and found.is_empty for found in watched)
 
-    def _run(self, call: Call, answers: Answers, *, options: Mapping[str, Any] = _NO_OPTIONS, **settings: Any) -> Any:  # noqa: ANN401 - what the call returns
-        """Return what a call does with the responses that there are; raises Needed if one is missing."""
+    def _run(self, call: Call, received: Received, *, options: Mapping[str, Any] = _NO_OPTIONS, **settings: Any) -> Any:  # noqa: ANN401 - what the call returns
+        """Return what a call does with the responses that there are; raises ResponseNeeded if one is missing."""
         exchange = self.exchange
         state: dict[str, Any] = exchange.__dict__
         state.clear()
-        state.update(self._state, answers=answers, rows=[], **settings)
+        state.update(self._state, received=received, rows=[], **settings)
         exchange.options = {**copy.deepcopy(exchange.options), **options}
         tables: list[WatchedDict] = []
         if not exchange.loads_markets:
@@ -129,5 +129,5 @@ class Caller:
         finally:
             for name in self.credentials:
                 setattr(exchange, name, None)
-            exchange.answers = {}
+            exchange.received = {}
         raise MarketsNeeded

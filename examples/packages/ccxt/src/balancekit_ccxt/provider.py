@@ -22,8 +22,8 @@ from balancekit import (
 from balancekit_ccxt.base import CcxtCalls
 from balancekit_ccxt.calls import Call, MarketsNeeded
 from balancekit_ccxt.currencies import asset_type_of
-from balancekit_ccxt.driven import Exchange, Params
 from balancekit_ccxt.rows import check_rows, rows_of
+from balancekit_ccxt.sans_io import Exchange, Params
 
 AccountType: TypeAlias = Literal[
     "spot",
@@ -131,8 +131,8 @@ class CcxtProvider(CcxtCalls):
             )
         check_rows(made.result, made.rows)
         balances = [self._balance(code, row, caller.exchange) for code, row in rows_of(made.result)]
-        if not balances and not caller.found_nothing(fetch, made.answers):
-            raise self.nothing_in([response for _, response in made.answers.values()])
+        if not balances and not caller.found_nothing(fetch, made.received):
+            raise self.nothing_in([response for _, response in made.received.values()])
         return balances
 
     def _balance(self, code: str, row: Mapping[str, Any], exchange: Exchange) -> Balance:

@@ -13,7 +13,7 @@ from balancekit import AssetType, Balance, ConfigError, Rate, Request, Response,
 from balancekit_ccxt.base import CcxtCalls
 from balancekit_ccxt.calls import Call
 from balancekit_ccxt.currencies import asset_type_of
-from balancekit_ccxt.driven import Exchange
+from balancekit_ccxt.sans_io import Exchange
 
 _LABEL: Final = "tickers"
 """What errors call the account that is none."""

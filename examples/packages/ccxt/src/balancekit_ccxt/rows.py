@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from balancekit_ccxt.driven import PARTS, Row
+from balancekit_ccxt.sans_io import PARTS, Row
 
 _NO_CODES: Final = frozenset({"info", "timestamp", "datetime", "free", "used", "total", "debt"})
 

@@ -17,9 +17,9 @@ from balancekit import Request, Response
 from balancekit_ccxt.watched import Watched, watch
 
 Exchange: TypeAlias = Any
-"""An object of a class that `driven_class` makes; ccxt has no types that are of use here."""
+"""An object of a class that `exchange_class` makes; ccxt has no types that are of use here."""
 
-Answers: TypeAlias = dict[str, tuple[Request, Response]]
+Received: TypeAlias = dict[str, tuple[Request, Response]]
 """What has been sent and received for a call so far, by the key of the request."""
 
 PARTS: Final = ("total", "free", "used")
@@ -28,7 +28,7 @@ PARTS: Final = ("total", "free", "used")
 _DEFAULT_AGENT: Final = "python-requests/"
 
 
-class Needed(BaseException):
+class ResponseNeeded(BaseException):
     """A call cannot go on without the response to a request.
 
     It is no `Exception`, which ccxt's classes catch in places.
@@ -67,7 +67,7 @@ class Row(dict[str, Any]):
         super().__setitem__(name, value)
 
 
-class _Driven:
+class _WithoutSending:
     """What takes the place of ccxt's own methods."""
 
     moment: int = 0
@@ -80,7 +80,7 @@ class _Driven:
     watched: list[Watched] | None = None
     """Where to add all lists and objects of responses, if they are to know what is looked at."""
 
-    answers: Answers
+    received: Received
     rows: list[Row]
 
     def milliseconds(self) -> int:
@@ -104,12 +104,12 @@ class _Driven:
         config: Any = None,  # noqa: ANN401, ARG002 - what a request counts for in ccxt's rate limiter
     ) -> Any:  # noqa: ANN401 - JSON is any of its types
         key = json.dumps([path, api, method, params], sort_keys=True, default=str)
-        if key not in self.answers:
+        if key not in self.received:
             # A copy that does not know what is asked: all that is sent is.
             sent = dict(params) if isinstance(params, Params) else params or {}
-            raise Needed(key, self.to_request(self.sign(path, api, method, sent)))
+            raise ResponseNeeded(key, self.to_request(self.sign(path, api, method, sent)))
         # Decoded each time, since ccxt changes what it is given.
-        document = decode(self.answers[key][1], reads_tables=self.reads_tables)
+        document = decode(self.received[key][1], reads_tables=self.reads_tables)
         return document if self.watched is None else watch(document, self.watched)
 
     def to_request(self: Exchange, signed: Mapping[str, Any]) -> Request:
@@ -145,11 +145,11 @@ class _Driven:
 
 
 @functools.cache
-def driven_class(exchange: str) -> type[Any]:
+def exchange_class(exchange: str) -> type[Any]:
     """Return the class of an exchange, by its id; ValueError if ccxt has none."""
     if exchange not in ccxt.exchanges:
         raise ValueError(f"ccxt {ccxt.__version__} has no exchange of this id")
-    return type(exchange, (_Driven, getattr(ccxt, exchange)), {"synchronous": False})
+    return type(exchange, (_WithoutSending, getattr(ccxt, exchange)), {"synchronous": False})
 
 
 def make(exchange: str, *, options: str = "{}", base_url: str | None = None, loads_markets: bool = False) -> Exchange:
@@ -158,7 +158,7 @@ def make(exchange: str, *, options: str = "{}", base_url: str | None = None, loa
     A base URL takes the place of the scheme and the host of all its APIs.
     """
     # Numbers are text, and never floats.
-    made = driven_class(exchange)({"number": str, "enableRateLimit": False, "options": json.loads(options)})
+    made = exchange_class(exchange)({"number": str, "enableRateLimit": False, "options": json.loads(options)})
     made.loads_markets = loads_markets
     if base_url is not None:
         made.urls["api"] = _rebased(made.urls["api"], base_url)
