@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 _Result = TypeVar("_Result")
@@ -13,9 +14,19 @@ _left: Final[list[asyncio.Runner]] = []
 """The runners with tasks that have not ended; a runner that is closed waits for them without end."""
 
 
+class _Executor(ThreadPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - its signature
+        """Begin nothing any more; the loop, which would wait for a call that may never return, does not."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
 def run(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a coroutine as `asyncio.run` does, but wait a second at most for a task that ignores its cancellation."""
+    """Run a coroutine as `asyncio.run` does, but wait a second at most for a task that ignores its cancellation.
+
+    Nor are threads waited for that it has begun; `python -m balancekit` ends all the same.
+    """
     runner = asyncio.Runner()
+    runner.get_loop().set_default_executor(_Executor())
     try:
         return runner.run(main)
     finally:
