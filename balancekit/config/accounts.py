@@ -69,14 +69,15 @@ class AccountMaker:
 
     def read_defaults(self, name: str, settings: object) -> None:
         """Read what the accounts at a provider have unless they say otherwise."""
-        place = f"providers {name!r}" if looks_like_words(name) else "providers"
-        table = _Table(("providers", name), place, self.problems)
+        table = _Table(("providers", name), f"providers {name!r}", self.problems)
         self._defaults[name] = _Defaults()
         try:
             given = as_table(settings)
             known = settings_of(self._find_class(name))
         except ConfigProblem as error:
-            table.add("", str(error))
+            # What is the name of no provider may be a secret.
+            place = table.place if looks_like_words(name) else "providers"
+            _Table(table.path, place, self.problems).add("", str(error))
             return
         for key in given:
             if key not in known:
