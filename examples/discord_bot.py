@@ -23,7 +23,8 @@ class BalanceBot(discord.Client):
             if not await self._is_owner(interaction):
                 return
             merged = await client.fetch(max_age=60, stale_if_error=86_400, deadline=2)
-            view = merged.only(currency[:32]) if currency else merged.nonzero()
+            codes = (currency or "").split()
+            view = merged.only(codes[0][:32]) if codes else merged.nonzero()
             first, *others = view.to_texts(style="discord")
             await interaction.response.send_message(first, ephemeral=True)
             for text in others:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import uvicorn
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 
 from balancekit import AggregateClient, MergedBalances
 from balancekit.config import load_config
@@ -20,6 +20,7 @@ async def get_client(request: Request) -> AggregateClient:
 
 
 Client = Annotated[AggregateClient, Depends(get_client)]
+Age = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 
 
 async def keep_reading(client: AggregateClient) -> None:
@@ -43,7 +44,7 @@ def make_app(client: AggregateClient) -> FastAPI:
     app.mount("/webhooks", WebhookApp(client))
 
     @app.get("/balances")
-    async def balances(client: Client, max_age: float = 60) -> MergedBalances:
+    async def balances(client: Client, max_age: Age = 60) -> MergedBalances:
         return await client.fetch(max_age=max_age, stale_if_error=3600, deadline=3)
 
     @app.get("/health")

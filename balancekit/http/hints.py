@@ -98,7 +98,9 @@ OTHER_ORIGIN_HINT: Final = "Have the adapter build URLs that begin with its base
 UNENCODED_HINT: Final = "Have the adapter encode what it puts into a URL, as urllib.parse.quote does"
 """For a request that would not arrive as it was built."""
 
-STILL_QUEUED_HINT: Final = "Other accounts took all the time. Give the client a longer deadline, or more concurrency"
+STILL_QUEUED_HINT: Final = (
+    "Other accounts, or a shared store, took all the time. Give the client a longer deadline, or more concurrency"
+)
 """For an account for which no request was sent before the deadline."""
 
 ENDLESS_HINT: Final = "Let CancelledError out of the adapter's fetch_balances: its task goes on, and keeps what it has"

@@ -34,7 +34,7 @@ async def test_the_bot_responds_to_its_owner_within_three_seconds_and_stops(acco
                 ),
                 ONLY_THE_READER,
             )
-            assert "\nBTC 0.5\n" in (await api.ask("balance", currency="btc"))[0]
+            assert "\nBTC 0.5\n" in (await api.ask("balance", currency="btc eth"))[0]
             assert (await api.ask("health"))[0].startswith("down: down (getmany): 503")
         finally:
             async with asyncio.timeout(5):

@@ -17,6 +17,9 @@ async def test_the_service_responds_takes_webhooks_and_stops(accounts):
         assert [total["amount"] for total in merged["totals"]] == ["0.5", "0", "450"]
         assert sorted(failure["account"] for failure in merged["failures"]) == ["down", "hung"]
 
+        for wrong in ("-1", "nan", "inf"):
+            assert (await get_json(f"{url}/balances?max_age={wrong}"))[0] == 422
+
         status, down = await get_json(f"{url}/health")
         assert (status, sorted(down)) == (503, ["down", "hung"])
 
