@@ -10,7 +10,6 @@ from balancekit.cli.table_layout import Table
 from balancekit.cli.view import is_nothing
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
-from balancekit.money.groups import group_totals
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merged import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
@@ -32,24 +31,28 @@ def render_totals(
     """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
     With an earlier result `before`, a column holds the change of each total, in the accounts that both have read: a
-    failure would look like a loss. If a snapshot is stale, a column holds the age of each total that it is in, as of
-    `now` (by default the present).
+    failure would look like a loss. A total that is not there any more, or is hidden as zero, has a row as well.
+
+    If a snapshot is stale, a column holds the age of each total that it is in, as of `now` (by default the present).
     """
     from rich.text import Text
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
-    amounts = _amount_columns("Total", merged.totals)
-    changes: list[str] = []
-    if before is not None:
-        differences = {(each.currency, each.asset_type): each.plain for each in merged.changes_since(before).totals}
-        changes = [differences.get((total.currency, total.asset_type), "") for total in merged.totals]
+    changed_totals = () if before is None else merged.changes_since(before).totals
+    differences = {(each.currency, each.asset_type): each for each in changed_totals}
+    rows = {(total.currency, total.asset_type): total for total in merged.totals}
+    gone = [CurrencyTotal(*name, each.after, ()) for name, each in differences.items() if name not in rows]
+    totals = sorted((*rows.values(), *gone), key=lambda total: total.currency) if gone else merged.totals
+    amounts = _amount_columns("Total", totals)
+    found = (differences.get((total.currency, total.asset_type)) for total in totals)
+    changes = ["" if change is None else change.plain for change in found]
     more = [("Change", changes)] if any(changes) else []
     numbers = [name for name, _ in (*amounts, *more)]
     age_column = [_AGE_COLUMN] if stale else []
     trailing = len(more) + len(age_column) + 1
     table = Table("Currency", "Type", *numbers, *age_column, "Accounts", whole=_WHOLE, trailing=trailing)
-    for index, (total, held) in enumerate(zip(merged.totals, _lines(amounts), strict=True)):
+    for index, (total, held) in enumerate(zip(totals, _lines(amounts), strict=True)):
         cells = map(Text, (total.asset_type, *held, *(cells[index] for _, cells in more)))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
         accounts = Text(_holders(total.balances))
@@ -99,7 +102,7 @@ def render_providers(merged: MergedBalances, *, note: str = "", now: datetime | 
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
-    groups = sorted(group_totals(merged.totals, lambda balance: balance.provider).items())
+    groups = sorted(merged.totals_by(lambda balance: balance.provider, partial=True).items())
     amounts = _amount_columns("Total", [part for _, parts in groups for part in parts])
     numbers = [name for name, _ in amounts]
     age_column = [_AGE_COLUMN] if stale else []

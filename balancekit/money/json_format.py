@@ -4,6 +4,7 @@ Everything is a plain dict, list, string, number, bool or None, for any encoder.
 out. balancekit/schemas/balances.schema.json describes the format.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -50,6 +51,21 @@ def write_result(
     }
 
 
+def parse(text: str | bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """Parse JSON in which no key is given twice; ValueError for anything else."""
+    try:
+        return json.loads(text, object_pairs_hook=_to_object)
+    except RecursionError:
+        raise ValueError("not a merged result: nested too deeply") from None
+
+
+def _to_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("not a merged result: a key is given twice")
+    return made
+
+
 def read_result(data: object, make: Callable[..., _Result]) -> _Result:
     """Make a result of its fields, in the format or in the one that had no version yet.
 
@@ -57,11 +73,15 @@ def read_result(data: object, make: Callable[..., _Result]) -> _Result:
     """
     _check_version(data)
     written = from_dict(data, _WrittenResult, "a merged result")
+    _check_is_whole(data)
     shown = {snapshot.account: snapshot for snapshot in written.accounts}
     failures = tuple(_to_failure(failure, shown) for failure in written.failures)
+    notice = describe_notice(written.accounts, failures)
+    if written.complete not in {None, notice is None}:
+        raise StructureError("a merged result", "complete", "its accounts and failures say something else")
     try:
         check_distinct(written.accounts, failures)
-        totals = restore_totals(written.totals, written.accounts, describe_notice(written.accounts, failures))
+        totals = restore_totals(written.totals, written.accounts, notice)
         return make(totals, written.accounts, failures, written.chosen_accounts, written.chosen_currencies)
     except (ConfigError, ValueError) as error:
         reason = str(error)
@@ -180,6 +200,7 @@ class _WrittenResult:
     failures: tuple[_WrittenFailure, ...] = ()
     chosen_accounts: tuple[str, ...] | None = None
     chosen_currencies: tuple[str, ...] | None = None
+    complete: bool | None = None
 
 
 def _check_version(data: object) -> None:
@@ -195,6 +216,14 @@ def _check_version(data: object) -> None:
         raise StructureError(
             "a merged result", "version", f"{version} is later than {VERSION}: read it with a later release"
         )
+
+
+def _check_is_whole(data: object) -> None:
+    """Raise StructureError if a result with a version lacks what would say that something is missing in it."""
+    fields = cast("dict[str, object]", data)
+    for name in ("complete", "failures", "chosen_accounts", "chosen_currencies"):
+        if "version" in fields and name not in fields:
+            raise StructureError("a merged result", name, "it is missing")
 
 
 def _to_failure(written: _WrittenFailure, shown: Mapping[str, AccountBalances]) -> AccountFailure:

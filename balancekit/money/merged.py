@@ -114,8 +114,11 @@ class MergedBalances:
 
         Raises IncompleteError if the result is not `complete`: what is missing may be large. With `partial` the sum of
         what was read is returned, however old. Raises AmbiguousCurrencyError if no type is given and the code names
-        more than one type of asset, KeyError if the result is a view of other currencies.
+        more than one type of asset, or if some of it is of unknown type and may be of the one that is given; KeyError
+        if the result is a view of other currencies.
         """
+        if asset_type is not None:
+            views.check_no_other_type_is_unknown(self._index, currency, asset_type)
         found = views.find_total(self._index, currency if asset_type is None else (currency, asset_type))
         if found is None and self.chosen_currencies is not None:
             views.check_is_chosen(currency, self.chosen_currencies)
@@ -265,10 +268,14 @@ class MergedBalances:
         return html_text.to_html(self.totals, self.accounts, self.failures, scope=self.scope)
 
     def totals_by(self, key: Callable[[Balance], Key], *, partial: bool = False) -> dict[Key, list[CurrencyTotal]]:
-        """Return exact totals by `key(balance)`. Raises IncompleteError unless the result is complete or `partial`."""
+        """Return exact totals by `key(balance)`. Raises IncompleteError unless the result is complete or `partial`.
+
+        A total that `nonzero()` has left out may have parts that are not zero.
+        """
         if not partial:
             self._check_complete("the totals by a key")
-        return group_totals(self.totals, key)
+        every = views.in_order(sum_by_currency(self.accounts, self.notice), self.chosen_currencies)
+        return group_totals(self.totals, key, of_all=every)
 
     def changes_since(self, earlier: "MergedBalances") -> Changes:
         """Return the exact differences from an earlier result, by currency and by account; see `Changes`.
@@ -297,11 +304,7 @@ class MergedBalances:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read back what `to_json` made; ValueError if it is anything else, or if its totals do not add up."""
-        try:
-            data = json.loads(text)
-        except RecursionError:
-            raise ValueError("not a merged result: nested too deeply") from None
-        return cls.from_dict(data)
+        return cls.from_dict(json_format.parse(text))
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import attrs
 
 from balancekit.errors import AmbiguousCurrencyError, BalancekitError, ConfigError, NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
-from balancekit.money.currencies import check_code, check_label, normalize_code
+from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
 from balancekit.money.layout import name_some
 from balancekit.money.notice import all_labels
 
@@ -52,6 +52,18 @@ def find_total(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> C
             f"[{found[0].currency!r}, AssetType.{found[0].asset_type.name}]"
         )
     return found[0] if found else None
+
+
+def check_no_other_type_is_unknown(
+    index: Mapping[str, tuple[CurrencyTotal, ...]], code: str, asset_type: AssetType
+) -> None:
+    """Raise AmbiguousCurrencyError if a code is held as of unknown type too, which may be the one that is asked for."""
+    unknown = matching_totals(index, (code, AssetType.UNKNOWN))
+    if unknown and asset_type != AssetType.UNKNOWN:
+        raise AmbiguousCurrencyError(
+            f"{unknown[0].plain} {unknown[0].currency} is of unknown type, and may be {asset_type}: see "
+            f"[{unknown[0].currency!r}, AssetType.UNKNOWN]"
+        )
 
 
 def matching_totals(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> tuple[CurrencyTotal, ...]:

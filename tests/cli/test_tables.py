@@ -12,6 +12,7 @@ from rich.console import Console
 from balancekit import AccountBalances, merge
 from balancekit.cli import output
 from balancekit.cli.tables import render_accounts, render_providers, render_totals
+from balancekit.cli.view import View
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG = "-" + "9" * 60 + "." + "123456789" * 4
@@ -103,6 +104,19 @@ def test_a_changed_total_has_its_change(make_snapshot, shown):
     assert ["XRP", "crypto", "7", "+7", "a"] in rows
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_a_total_that_falls_to_zero_has_its_change(make_snapshot, shown, is_listed):
+    """Whether its zero is hidden, or its provider does not list what is not held."""
+    view = View()
+    before = view.apply(merge([make_snapshot("a", ("BTC", "5"), ("EUR", "1", "fiat"))]))
+    held = [("BTC", "0")] if is_listed else []
+    after = view.apply(merge([make_snapshot("a", *held, ("EUR", "1", "fiat"))]))
+
+    rows = [line.split() for line in shown(render_totals(after, before=before), width=200).splitlines()]
+
+    assert ["BTC", "crypto", "0", "-5", "-"] in rows
+
+
 def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
     """A column for chains or sent codes exists only if a row fills it."""
     plain = merge([make_snapshot("a", ("BTC", "1"))])
@@ -170,6 +184,19 @@ def test_a_stale_total_has_its_age(partly_stale, shown):
     assert rows[1] == [
         "INCOMPLETE: 1 of 3 accounts could not be read anew: late; 1 of 3 accounts may have changed since: b"
     ]
+
+
+def test_what_one_provider_holds_and_another_is_owed_is_shown_at_both(make_snapshot, shown):
+    """Together they are zero, which is hidden; at either provider they are not."""
+    loan = make_snapshot("loan", ("BTC", "-5"))
+    balances = [evolve(balance, provider="bank") for balance in loan.balances]
+    merged = merge([make_snapshot("shop", ("BTC", "5")), evolve(loan, provider="bank", balances=balances)])
+
+    text = shown(render_providers(View().apply(merged)), width=200)
+
+    rows = [line.split() for line in text.splitlines()]
+    assert ["bank", "BTC", "crypto", "-5", "loan"] in rows
+    assert ["fake", "BTC", "crypto", "5", "shop"] in rows
 
 
 def test_a_stale_total_at_a_provider_has_its_age(partly_stale, shown):

@@ -91,3 +91,13 @@ def test_an_incomplete_result_is_not_grouped_unless_asked(make_snapshot):
 
     assert caught.value.partial is merged
     assert merged.totals_by(lambda balance: balance.chain, partial=True)[None][0].plain == "1"
+
+
+def test_a_total_that_is_hidden_since_its_parts_cancel_has_those_parts(make_snapshot):
+    """Five that one account has and another owes are zero together, and neither is by itself."""
+    merged = merge([make_snapshot("a", ("BTC", "5"), ("ETH", "0"), ("XRP", "1")), make_snapshot("b", ("BTC", "-5"))])
+
+    groups = merged.nonzero().totals_by(lambda balance: balance.account)
+
+    held = {account: [f"{part.plain} {part.currency}" for part in parts] for account, parts in groups.items()}
+    assert held == {"a": ["5 BTC", "1 XRP"], "b": ["-5 BTC"]}

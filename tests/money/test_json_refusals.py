@@ -2,7 +2,7 @@
 
 import pytest
 
-from balancekit import AccountBalances, MergedBalances
+from balancekit import AccountBalances, AccountFailure, MergedBalances, ServiceUnavailableError, merge
 from balancekit.money import serialization
 
 
@@ -130,3 +130,35 @@ def test_what_is_no_snapshot_is_refused(data):
     """Anything else is a ValueError that begins with what was expected."""
     with pytest.raises(ValueError, match="not a snapshot: "):
         serialization.from_dict(data, AccountBalances, "a snapshot")
+
+
+@pytest.fixture
+def incomplete(make_snapshot):
+    """Be a result that lacks an account."""
+    down = ServiceUnavailableError("503", account="till", provider="fake")
+    return merge([make_snapshot("shop", ("BTC", "1"))], [AccountFailure("till", "fake", down)])
+
+
+@pytest.mark.parametrize("name", ["complete", "failures", "chosen_accounts", "chosen_currencies"])
+def test_a_text_that_lacks_what_says_what_is_missing_is_refused(incomplete, name):
+    """A result without its failures would be complete."""
+    written = incomplete.only("BTC").to_dict()
+    del written[name]
+
+    with pytest.raises(ValueError, match=f"{name}: it is missing"):
+        MergedBalances.from_dict(written)
+
+
+@pytest.mark.parametrize(("name", "value"), [("failures", []), ("complete", True)])
+def test_a_text_that_contradicts_itself_is_refused(incomplete, name, value):
+    """It says that it is incomplete, and names nothing that is missing; or the other way round."""
+    with pytest.raises(ValueError, match="complete: its accounts and failures say something else"):
+        MergedBalances.from_dict(incomplete.to_dict() | {name: value})
+
+
+def test_a_key_that_is_given_twice_is_refused(incomplete):
+    """Most decoders take the last one."""
+    text = incomplete.to_json()
+
+    with pytest.raises(ValueError, match="a key is given twice"):
+        MergedBalances.from_json(f'{text[:-1]},"failures":[]}}')

@@ -165,6 +165,17 @@ def test_an_ambiguous_code_is_not_guessed(make_snapshot):
     assert merged["mnt", AssetType.FIAT].amount == merged.amount("MNT", AssetType.FIAT) == 2
 
 
+@pytest.mark.parametrize("known", [(), (("USDC", "1", "crypto"), ("USDC", "2", "fiat"))], ids=["alone", "beside both"])
+def test_an_amount_of_a_type_is_not_known_while_some_is_of_unknown_type(make_snapshot, known):
+    """It may be of that type: `amount("USDC", AssetType.CRYPTO) < 500` must not be true where 500 are held."""
+    merged = merge([make_snapshot("shop", ("USDC", "500", "unknown"), *known)])
+
+    for asset_type in (AssetType.CRYPTO, AssetType.FIAT):
+        with pytest.raises(AmbiguousCurrencyError, match=f"500 USDC is of unknown type, and may be {asset_type}"):
+            merged.amount("USDC", asset_type)
+    assert merged.amount("USDC", AssetType.UNKNOWN) == 500
+
+
 def test_a_currency_that_is_not_held_is_a_key_error_and_an_amount_of_zero(make_snapshot):
     """A total has to be held; an amount that is not held is zero."""
     merged = merge([make_snapshot("shop", ("BTC", "1"))])
