@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
 from aiohttp.hdrs import METH_CONNECT
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -268,7 +268,10 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
         reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
     elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
         # Not by the status that aiohttp gives it, which nobody has sent.
-        reason = f"the response is no HTTP: {error.message}"
+        is_encoded = isinstance(error.__cause__, ContentEncodingError)
+        reason = (
+            f"the response is {'encoded in another way than asked for' if is_encoded else 'no HTTP'}: {error.message}"
+        )
     return reason, hint
 
 

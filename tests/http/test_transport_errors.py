@@ -179,6 +179,29 @@ def test_a_response_in_another_format_than_json_is_malformed():
     assert failure.message == "200: unexpected mimetype: text/html"
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (http_exceptions.BadStatusLine("SSH"), "the response is no HTTP: Bad status line"),
+        (
+            http_exceptions.ContentEncodingError("brotli"),
+            "the response is encoded in another way than asked for: brotli",
+        ),
+    ],
+    ids=["no http", "encoding"],
+)
+def test_a_response_that_aiohttp_cannot_read_has_no_status(cause, reason):
+    """The 400 that aiohttp gives it was sent by nobody."""
+    error = aiohttp.ClientResponseError(INFO, (), status=400, message=str(cause.message))
+    error.__cause__ = cause
+
+    failure = transport_error(error, account="shop", provider="fake")
+
+    assert (type(failure), failure.status) == (TransportError, None)
+    assert failure.message.startswith(f"ClientResponseError: {reason}")
+    assert "400" not in failure.message
+
+
 async def test_a_header_that_is_too_long_is_named(session, origin):
     """A policy of 9 KB is more than aiohttp reads; the message shows none of it, and the hint says where to look."""
     origin.response = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + b"x" * 9000 + b"\r\n\r\n"
