@@ -23,7 +23,7 @@ from balancekit.http.connections import (
     is_reused_connection,
 )
 from balancekit.http.error_responses import ErrorDetail, error_of
-from balancekit.http.hints import HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
+from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
@@ -266,12 +266,14 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
         reason, hint = "the proxy was asked for a tunnel, and did not respond as one", PROXY_HINT
     elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
         reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
+    elif isinstance(error, aiohttp.ClientResponseError) and any(
+        isinstance(link, ContentEncodingError) for link in walk_exception_chain(error)
+    ):
+        # aiohttp says so before it gives the head to anybody: what status the response has is lost.
+        reason, hint = f"the response is encoded in another way than asked for: {error.message}", ENCODING_HINT
     elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
         # Not by the status that aiohttp gives it, which nobody has sent.
-        is_encoded = isinstance(error.__cause__, ContentEncodingError)
-        reason = (
-            f"the response is {'encoded in another way than asked for' if is_encoded else 'no HTTP'}: {error.message}"
-        )
+        reason = f"the response is no HTTP: {error.message}"
     return reason, hint
 
 
@@ -305,8 +307,8 @@ def transport_error(
         reason, hint = _explain(error, HINTS[kind])
         message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
-        if hint is PROXY_LOGIN_HINT:
-            # The next request would take the same password there.
+        if hint in {PROXY_LOGIN_HINT, ENCODING_HINT}:
+            # The next request would take the same password there, and be responded to alike; that may be a 429.
             failure.retryable = False
     # The password of a proxy is not among the secrets.
     failure.__cause__ = None if is_of_proxy else clean(error, Secrets.of(secrets))

@@ -21,6 +21,7 @@ from balancekit import (
 )
 from balancekit.http.transport import BodyTooLargeError, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
+from tests.support.loopback_origin import raw_response
 
 EXCEPTIONS = [kind for kind in vars(client_exceptions).values() if isinstance(kind, type)]
 EXCEPTIONS = [kind for kind in EXCEPTIONS if issubclass(kind, Exception) and "aiohttp" in kind.__module__]
@@ -212,6 +213,21 @@ async def test_a_header_that_is_too_long_is_named(session, origin):
     assert failure.message == "ClientResponseError: the response has a header that is too long"
     assert "have the long one shortened" in failure.hint
     assert failure.status is None
+
+
+@pytest.mark.parametrize("status", [200, 401, 429])
+async def test_a_response_that_cannot_be_decoded_is_not_asked_for_again(session, origin, monkeypatch, status):
+    """Its status is lost, and may be that of a limit or of a wrong key; none that nobody has sent is shown."""
+    monkeypatch.setattr("aiohttp.http_parser.HAS_BROTLI", False)
+    origin.response = raw_response(status, b"xxxx", "Content-Encoding: br", "Retry-After: 60")
+
+    failure = await failure_of(session, origin.url)
+
+    assert (type(failure), failure.status, failure.retryable) == (TransportError, None, False)
+    assert failure.message.startswith(
+        "ClientResponseError: the response is encoded in another way than asked for: Can"
+    )
+    assert "400" not in str(failure)
 
 
 @pytest.mark.parametrize("kind", PARSER_ERRORS)
