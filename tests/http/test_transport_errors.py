@@ -224,9 +224,7 @@ async def test_a_response_that_cannot_be_decoded_is_not_asked_for_again(session,
     failure = await failure_of(session, origin.url)
 
     assert (type(failure), failure.status, failure.retryable) == (TransportError, None, False)
-    assert failure.message.startswith(
-        "ClientResponseError: the response is encoded in another way than asked for: Can"
-    )
+    assert failure.message.startswith("ClientResponseError: the response is encoded in another way than asked for: Can")
     assert "400" not in str(failure)
 
 
