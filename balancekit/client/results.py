@@ -147,7 +147,9 @@ class Results:
         ]
         gone = watch.removed(self._accounts)
         pairs += [(None, AccountFailure(account.label, account.provider, removed(account))) for account in gone]
-        merged = self._of_pairs(pairs, [label for label in watch.labels if label is not None] or None)
+        named = [label for label in watch.labels if label is not None]
+        # What is watched by name is a part, even if it is none.
+        merged = self._of_pairs(pairs, None if None in watch.labels else named)
         self._watched[key] = moment, merged
         return merged
 

@@ -1,11 +1,11 @@
 """What accounts hold, as frozen values that are checked when made: balances, snapshots, failures and totals."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 
@@ -126,6 +126,15 @@ def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tupl
     return tuple(balances)
 
 
+def check_ends_by_itself(balances: object) -> None:
+    """Raise ShapeError for an iterator, such as `map`, that just ends if what it calls raises StopIteration.
+
+    A generator raises RuntimeError then.
+    """
+    if isinstance(balances, Iterator) and not isinstance(balances, Generator):
+        raise ShapeError(f"expected a list of balances, got {type(cast('object', balances)).__name__}")
+
+
 class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with attributes has no slots
     """Balances of one account with the moment of which the provider reports them; an adapter may return them.
 
@@ -135,7 +144,8 @@ class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with att
     reported_at: datetime
 
     def __new__(cls, balances: Iterable[Balance], *, reported_at: datetime) -> Self:
-        """Make them of balances in any iterable."""
+        """Make them of balances in a list or another iterable, or by a generator."""
+        check_ends_by_itself(balances)
         self = super().__new__(cls, balances)
         try:
             self.reported_at = _moment(reported_at)

@@ -9,7 +9,7 @@ import attrs
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.messages import check_base_url
 from balancekit.http.secret import Secret
-from balancekit.money.balances import Balance, ReportedBalances
+from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself
 from balancekit.money.exact_json import ShapeError
 
 _fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
@@ -22,6 +22,7 @@ def checked_balances(given: object) -> tuple[Balance, ...]:
     """
     if not isinstance(given, Iterable):
         raise ShapeError(f"expected balances, got {type(given).__name__}")
+    check_ends_by_itself(given)
     made: list[Balance] = []
     for index, balance in enumerate(cast("Iterable[object]", given)):
         if index >= MAX_BALANCES:

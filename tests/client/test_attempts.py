@@ -221,10 +221,11 @@ def test_what_looks_like_a_key_is_not_repeated(fetch):
     [
         (Decimal(5), "expected balances, got Decimal"),
         ("BTC", r"balances\[0\] must be a Balance, not str"),
+        (map(str, []), "expected a list of balances, got map"),
         ([None], r"balances\[0\] must be a Balance, not NoneType"),
         (Scripted("other").balances(), r"balances\[0\] belongs to another account than 'shop'"),
     ],
-    ids=["number", "string", "none", "other account"],
+    ids=["number", "string", "lazy", "none", "other account"],
 )
 def test_a_result_that_is_no_balances_is_malformed(fetch, returned, reason):
     """What an adapter returns is checked as what a provider sends is."""

@@ -32,6 +32,7 @@ def test_a_watch_without_accounts_begins_at_once(with_quick_till, labels):
     merged = with_quick_till(steps)
 
     assert (merged.accounts, [failure.account for failure in merged.failures]) == ((), labels)
+    assert merged.chosen_accounts == tuple(labels)
 
 
 def test_a_change_is_seen(with_quick_till):

@@ -270,6 +270,19 @@ def test_snapshots_differ_if_the_providers_moment_does():
     assert AccountBalances("shop", "fake", (), NOW) != AccountBalances("shop", "fake", (), NOW, reported_at=NOW)
 
 
+def test_reported_balances_are_not_made_by_what_may_end_early(make_balance):
+    """A StopIteration in what `map` calls would leave out the balances that follow, without an error."""
+    rows, codes = ["BTC", "XRP", "EUR"], ["BTC", "EUR"]
+
+    def balance(row):
+        return make_balance(next(code for code in codes if code == row), "1")
+
+    with pytest.raises(ValueError, match="expected a list of balances, got map"):
+        ReportedBalances(map(balance, rows), reported_at=NOW)
+    with pytest.raises(RuntimeError):
+        ReportedBalances((balance(row) for row in rows), reported_at=NOW)
+
+
 def test_reported_balances_are_a_tuple_with_a_moment(make_balance):
     """An adapter returns them like any balances, and processes can exchange them."""
     there = timezone(timedelta(hours=2))
