@@ -5,10 +5,13 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from balancekit.http.messages import is_loopback
+
+_Found = TypeVar("_Found")
 
 
 class DaemonResolver(AbstractResolver):
@@ -22,28 +25,33 @@ class DaemonResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of a host; OSError if there are none."""
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[list[ResolveResult]] = loop.create_future()
-
-        def settle(settle_with: Callable[..., None], value: object) -> None:
-            if not found.done():
-                settle_with(value)
-
-        def run() -> None:
-            outcome: tuple[Callable[..., None], object]
-            try:
-                outcome = found.set_result, _look_up(host, port, family)
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is in another thread
-                outcome = found.set_exception, error
-            # By now the event loop may be closed.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, *outcome)
-
-        threading.Thread(target=run, name=f"balancekit-lookup-{host}", daemon=True).start()
-        return await found
+        return await in_daemon_thread(host, lambda: _look_up(host, port, family))
 
     async def close(self) -> None:
         """Release nothing: a lookup that is under way ends by itself."""
+
+
+async def in_daemon_thread(host: str, look_up: Callable[[], _Found]) -> _Found:
+    """Return what a lookup of a host returns, or raise what it raises; it does not keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[_Found] = loop.create_future()
+
+    def settle(settle_with: Callable[..., None], value: object) -> None:
+        if not found.done():
+            settle_with(value)
+
+    def run() -> None:
+        outcome: tuple[Callable[..., None], object]
+        try:
+            outcome = found.set_result, look_up()
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is in another thread
+            outcome = found.set_exception, error
+        # By now the event loop may be closed.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name=f"balancekit-lookup-{host}", daemon=True).start()
+    return await found
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:

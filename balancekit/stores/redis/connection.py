@@ -1,15 +1,18 @@
 """Connections to Redis that never wait for long, and whose errors show no URL."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
 from balancekit.errors import ConfigError
+from balancekit.http.resolver import in_daemon_thread
 from balancekit.http.secret import Secret
 
 try:
-    from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
+    from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, RedisCluster, SSLConnection
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import (
@@ -48,6 +51,35 @@ MAX_CONNECTIONS: Final = 20
 HEARTBEAT: Final = 5.0
 
 
+class _LookingUp:
+    """A connection to a host whose name is looked up in a thread of its own first.
+
+    redis-py would do so in the few threads of the event loop. Where the name server is dead, one call after another
+    would leave a lookup there, and whatever else of the program needs such a thread would wait for all of them.
+    """
+
+    host: str
+    port: int
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(SOCKET_TIMEOUT):
+            await in_daemon_thread(self.host, lambda: socket.getaddrinfo(self.host, self.port))
+        await cast("Any", super())._connect()  # noqa: SLF001 - redis-py calls it, and has no other place
+
+
+class _PlainConnection(_LookingUp, Connection):
+    pass
+
+
+class _TlsConnection(_LookingUp, SSLConnection):
+    pass
+
+
+_CONNECTIONS: Final[Mapping[type[object], type[object]]] = MappingProxyType(
+    {Connection: _PlainConnection, SSLConnection: _TlsConnection}
+)
+
+
 def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
     """Make a client for a URL; raises ConfigError, which does not show the URL, if that cannot be used."""
     timeouts = {"socket_timeout": SOCKET_TIMEOUT, "socket_connect_timeout": SOCKET_TIMEOUT}
@@ -58,6 +90,7 @@ def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
         kind = cast("Any", BlockingConnectionPool)
         limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
         pool = kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts)
+        pool.connection_class = _CONNECTIONS.get(pool.connection_class, pool.connection_class)
         # It connects to nothing, but refuses an option that there is not, which no call would name.
         pool.make_connection()
         return Redis.from_pool(pool)

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
@@ -236,3 +238,25 @@ async def test_the_documented_permissions_are_those_that_it_needs(server, make_s
             client.execute_command("ACL DELUSER", "shop")
 
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+async def test_a_name_that_is_looked_up_for_long_takes_no_thread_of_the_event_loop(monkeypatch, scheme):
+    """Those are for whatever else the program has to do, and few."""
+    answer = threading.Event()
+
+    def getaddrinfo(*_, **__):
+        answer.wait()
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT", 0.05)
+    try:
+        async with connect(Secret.of(f"{scheme}://redis.example")) as redis:
+            outcomes = await asyncio.gather(*(redis.ping() for _ in range(20)), return_exceptions=True)
+            async with asyncio.timeout(10):
+                assert await asyncio.to_thread(int) == 0
+    finally:
+        answer.set()
+
+    assert {type(outcome) for outcome in outcomes} <= {exceptions.TimeoutError, exceptions.ConnectionError}
