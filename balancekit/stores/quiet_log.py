@@ -7,9 +7,14 @@ from balancekit.clock import Clock
 
 _INTERVAL: Final = 3600.0
 
+_MOST: Final = 20
+"""How many messages are logged in that time."""
+
+_FURTHER: Final = "further warnings like these are not logged for an hour"
+
 
 class QuietLog:
-    """Logs each message once for as long as there is reason for it."""
+    """Logs each message once for as long as there is reason for it, and no more than `_MOST` in an hour."""
 
     def __init__(self, log: logging.Logger, clock: Clock) -> None:
         self._log = log
@@ -22,5 +27,9 @@ class QuietLog:
         now = self._clock.monotonic()
         if now - self._noted_at.get(message, -_INTERVAL) >= _INTERVAL:
             self._noted_at = {other: at for other, at in self._noted_at.items() if now - at < _INTERVAL}
-            self._log.warning("%s", message)
+            if len(self._noted_at) >= _MOST:
+                # A message may have something in it that is new each time, such as an id.
+                message = _FURTHER
+            if message not in self._noted_at:
+                self._log.warning("%s", message)
         self._noted_at[message] = now

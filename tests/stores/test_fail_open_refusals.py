@@ -50,6 +50,23 @@ def test_it_is_logged_once_with_its_message(with_store, caplog):
     ]
 
 
+def test_messages_that_are_new_each_time_are_bounded(with_store, caplog):
+    """A store may put the id of the request into each; the last line says that more are not logged."""
+    caplog.set_level(logging.INFO, "balancekit.stores")
+
+    async def steps(store, fail_open):
+        for number in range(100):
+            store.refused["put"] = f"quota exceeded by request {number}"
+            await fail_open.put("shop", None, version="0", age=0)
+
+    with_store(steps)
+
+    assert caplog.messages[19:] == [
+        "the store refuses a call: quota exceeded by request 19",
+        "further warnings like these are not logged for an hour",
+    ]
+
+
 @pytest.mark.parametrize(("pause", "lines"), [(3599, 1), (3600, 2)])
 def test_it_is_logged_again_after_an_hour_without_it(with_store, caplog, pause, lines):
     """Then it is news."""
