@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from balancekit.clock import checked_clock
 from balancekit.errors import ConfigError, MalformedResponseError, ProviderError
 from balancekit.http.error_responses import ErrorDetail, error_of
-from balancekit.http.messages import Request, check_base_url
+from balancekit.http.messages import Request, Response, check_base_url
 from balancekit.http.transport import send, transport_error
 from balancekit.rates.reference import ReferenceRates, next_publication, parse_reference_rates
 
@@ -82,18 +82,23 @@ class EcbRates:
         # By both clocks: one of them may be set back, and the other may stand still while the machine sleeps.
         return self._clock.monotonic() - self._loaded_at < self._keep_for and self._clock.time() < self._keep_until
 
-    async def _load(self) -> ReferenceRates:
-        loaded_at, failure = self._clock.monotonic(), None
+    async def _ask(self) -> Response | ProviderError:
+        """Return the response, or else what came of the request."""
         try:
             async with self._clock.timeout(self._timeout):
-                response = await send(self._session, Request("GET", self._url))
+                return await send(self._session, Request("GET", self._url))
         except Exception as error:
             failure = transport_error(error, account=_ACCOUNT, provider=_PROVIDER)
             if failure is None:
                 raise
-        if failure is not None:
-            # Raised out here: its context would be what aiohttp raised, which may quote a proxy's password.
-            raise failure
+            return failure
+
+    async def _load(self) -> ReferenceRates:
+        loaded_at = self._clock.monotonic()
+        response = await self._ask()
+        if isinstance(response, ProviderError):
+            # Raised here, so that its context is not what aiohttp raised, which may quote a proxy's password.
+            raise response
         if response.status != HTTPStatus.OK:
             raise error_of(response, ErrorDetail(), account=_ACCOUNT, provider=_PROVIDER, now=self._clock.time())
         try:
