@@ -1,14 +1,8 @@
 """The command `balancekit`, also as `python -m balancekit`."""
 
-import os
 import sys
-from contextlib import suppress
-from typing import Final
 
 from balancekit.version import __version__
-
-_GRACE: Final = 1.0
-"""How many seconds threads have to end in after the result was shown."""
 
 
 def main() -> None:
@@ -36,24 +30,10 @@ def main() -> None:
     try:
         cli(prog_name="balancekit")
     except SystemExit as ended:
-        if _has_endless_threads():
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError):
-                    stream.flush()
-            os._exit(ended.code if isinstance(ended.code, int) else bool(ended.code))
+        from balancekit.cli.threads import end_process_if_threads_go_on
+
+        end_process_if_threads_go_on(ended.code)
         raise
-
-
-def _has_endless_threads() -> bool:
-    """Whether threads have not ended soon: an adapter may wait in one, and the interpreter would wait for it."""
-    import threading
-    import time
-
-    ends_at = time.monotonic() + _GRACE
-    others = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
-    for thread in others:
-        thread.join(max(0.0, ends_at - time.monotonic()))
-    return any(thread.is_alive() for thread in others)
 
 
 if __name__ == "__main__":
