@@ -1,14 +1,13 @@
 """Balances as server-sent events with aiohttp.web: `python examples/aiohttp_service.py` reads ./accounts.toml."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
 
-from balancekit import AggregateClient, BalanceProvider
-from balancekit.config import load_config
+from balancekit import AggregateClient, Config, load_config
 from balancekit.webhooks import webhook_routes
 
 CLIENT = web.AppKey("client", AggregateClient)
@@ -37,11 +36,11 @@ async def health(request: web.Request) -> web.Response:
     return web.json_response(down, status=503 if down else 200)
 
 
-def make_app(providers: Iterable[BalanceProvider]) -> web.Application:
+def make_app(config: Config) -> web.Application:
     """Make the application; it opens the session and the client, and closes both."""
 
     async def open_client(app: web.Application) -> AsyncGenerator[None, None]:
-        async with aiohttp.ClientSession() as session, AggregateClient(providers, session=session) as client:
+        async with aiohttp.ClientSession() as session, config.make_client(session=session) as client:
             app[CLIENT] = client
             app.add_routes([web.get("/events", events), web.get("/health", health), *webhook_routes(client)])
             yield
@@ -56,4 +55,4 @@ def make_app(providers: Iterable[BalanceProvider]) -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(load_config("accounts.toml").providers))
+    web.run_app(make_app(load_config("accounts.toml")))

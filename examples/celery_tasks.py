@@ -16,8 +16,7 @@ app.conf.beat_schedule = {"daily": {"task": "report", "schedule": 86_400.0}}
 @cache
 def get_client() -> Client:
     """Make the client of this worker process; tasks share what it has read."""
-    config = load_config("accounts.toml")
-    return Client(config.providers, aliases=config.aliases, **config.client_settings)
+    return load_config("accounts.toml").make_blocking_client()
 
 
 @app.task(bind=True, name="report", max_retries=3, default_retry_delay=60)

@@ -19,8 +19,7 @@ settings.configure(ALLOWED_HOSTS=["127.0.0.1", "localhost"], ROOT_URLCONF=__name
 
 def make_client() -> Client:
     """Make the one client of the process; its thread starts at the first call, after a server has forked."""
-    config = load_config("accounts.toml")
-    return Client(config.providers, aliases=config.aliases, **config.client_settings)
+    return load_config("accounts.toml").make_blocking_client()
 
 
 @require_GET

@@ -8,8 +8,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import Depends, FastAPI, Query, Request, Response
 
-from balancekit import AggregateClient, MergedBalances
-from balancekit.config import load_config
+from balancekit import AggregateClient, MergedBalances, load_config
 from balancekit.webhooks import WebhookApp
 
 

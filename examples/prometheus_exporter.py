@@ -53,7 +53,6 @@ def exporter(client: Client, port: int = 9464) -> Iterator[int]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    config = load_config("accounts.toml")
-    with Client(config.providers, aliases=config.aliases, **config.client_settings) as client, exporter(client):
+    with load_config("accounts.toml").make_blocking_client() as client, exporter(client):
         for _ in client.watch(every=60):
             pass

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, Unpack, cast
 import aiohttp
 import attrs
 
+from balancekit.blocking.client import Client
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.origins import Origins
 from balancekit.clock import Clock
@@ -97,6 +98,12 @@ class Config:
             client.owned_store = owned
         return client
 
+    def make_blocking_client(
+        self, *, store: SnapshotStore | None = None, clock: Clock | None = None, **settings: Unpack[ClientSettings]
+    ) -> Client:
+        """Return a client of all accounts for code without an event loop, as `make_client` does."""
+        return _BlockingClient(self.make_client(store=store, clock=clock, **settings))
+
 
 class _OwnerOfStore(AggregateClient):
     """A client that closes its store, too: nobody else knows of it."""
@@ -108,6 +115,14 @@ class _OwnerOfStore(AggregateClient):
             await super().aclose()
         finally:
             await self.owned_store.aclose()
+
+
+class _BlockingClient(Client):
+    """Has the client that a configuration made, with all that it was given."""
+
+    def __init__(self, client: AggregateClient) -> None:
+        super().__init__(())
+        self._client = client
 
 
 def load_config(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Config:

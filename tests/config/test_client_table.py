@@ -1,5 +1,6 @@
 """The table `[client]`: every argument of a client that makes sense in a file, and what replaces it in a program."""
 
+import asyncio
 import sys
 
 import aiohttp
@@ -150,6 +151,22 @@ async def test_the_store_of_the_file_is_shared_and_closed(account, load, server,
 
     assert merged.amount("BTC") == 1
     assert len(sandbox.requests) == 1
+
+
+async def test_the_client_without_an_event_loop_has_all_that_the_file_says(account, load, server, sandbox):
+    """Aliases, settings and the store, whose connections it closes; what a program gives replaces them."""
+    text, environ = account
+    sandbox.fail("shop", Fault(status=503), times=1)
+    config = load(f'{text}[aliases]\nBTC = "XBT"\n[client]\nattempts = 1\nstore = "{server.url}"\n', environ)
+
+    def read():
+        with config.make_blocking_client() as one, config.make_blocking_client(attempts=2) as other:
+            amounts = [other.fetch().amount("XBT"), one.fetch(max_age=60).amount("XBT")]
+            sandbox.fail("shop", Fault(status=503), times=1)
+            return *amounts, one.fetch().complete
+
+    assert await asyncio.to_thread(read) == (1, 1, False)
+    assert len(sandbox.requests) == 3
 
 
 async def test_what_a_program_gives_replaces_what_the_file_says(account, load, sandbox):

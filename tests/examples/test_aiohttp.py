@@ -1,30 +1,27 @@
 """The service of examples/aiohttp_service.py, over real sockets."""
 
 import asyncio
-from functools import partial
 
 import aiohttp
 from aiohttp import web
 
-from balancekit import AggregateClient
 from examples import aiohttp_service
 from tests.support.event_stream import amounts, next_line, next_state, reasons
-from tests.support.hosts import QUICK, get_json, nothing_left
+from tests.support.hosts import get_json, nothing_left
 
 
 async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monkeypatch):
-    """Readers see what is settled and what is down, hear when nothing changes, and are no obstacle to its end."""
+    """Readers see what is settled and what is down, by the aliases of the file, and do not keep it from ending."""
     monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(aiohttp_service, "AggregateClient", partial(AggregateClient, **QUICK))
     async with nothing_left(), asyncio.timeout(20):
-        runner = web.AppRunner(aiohttp_service.make_app(accounts.providers), access_log=None)
+        runner = web.AppRunner(aiohttp_service.make_app(accounts.config), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         accounts.shop.webhook_url = f"{url}/webhooks/shop"
 
         async with aiohttp.ClientSession() as session, session.get(f"{url}/events") as response:
-            await next_state(response, lambda merged: amounts(merged) == {"BTC": "0.5", "ETH": "0", "USDC": "450"})
+            await next_state(response, lambda merged: amounts(merged) == {"BTC": "0.5", "ETH": "0", "USD": "450"})
             await next_state(
                 response,
                 lambda merged: reasons(merged) == {"down": "ServiceUnavailableError", "hung": "ProviderTimeoutError"},
@@ -46,9 +43,8 @@ async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monk
 async def test_a_reader_who_leaves_is_no_error_in_the_log(accounts, monkeypatch, caplog):
     """What is written to one who has left ends the response, and nothing else."""
     monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(aiohttp_service, "AggregateClient", partial(AggregateClient, **QUICK))
     async with nothing_left(), asyncio.timeout(20):
-        runner = web.AppRunner(aiohttp_service.make_app(accounts.providers), access_log=None)
+        runner = web.AppRunner(aiohttp_service.make_app(accounts.config), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/events"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.event_stream import amounts
 from tests.support.hosts import nothing_left
 
 pytest.importorskip("celery")
@@ -12,7 +13,7 @@ from examples.celery_tasks import close, health, report
 @pytest.fixture
 def configured(accounts, monkeypatch):
     """Have the tasks read these accounts."""
-    monkeypatch.setattr(celery_tasks, "load_config", lambda _: accounts)
+    monkeypatch.setattr(celery_tasks, "load_config", lambda _: accounts.config)
 
 
 async def test_a_report_is_tried_again_while_an_account_is_down(accounts, configured):
@@ -21,7 +22,7 @@ async def test_a_report_is_tried_again_while_an_account_is_down(accounts, config
         result = report.apply().get()
 
         assert result["complete"] is False
-        assert [total["amount"] for total in result["totals"]] == ["0.5", "0", "450"]
+        assert amounts(result) == {"BTC": "0.5", "ETH": "0", "USD": "450"}
         assert len([each for each in accounts.sandbox.requests if each.account == "down"]) == 4
         assert sorted(health.apply().get()) == ["down", "hung"]
 

@@ -57,6 +57,12 @@ def test_a_program_is_short(page):
     assert len(source(page).splitlines()) < 60
 
 
+@pytest.mark.parametrize("page", HOSTS)
+def test_a_program_has_all_that_its_file_says(page):
+    """It makes its client by the configuration, so that aliases, settings and the store come along."""
+    assert re.findall(r"\bconfig\.(?!make_)\w+|\)\.(?:providers|aliases|client_settings|store)\b", source(page)) == []
+
+
 @pytest.mark.parametrize("block", PARTS, ids=[block.place for block in PARTS])
 def test_a_page_shows_a_part_of_its_program(block):
     """What a page shows is in the program as it stands."""

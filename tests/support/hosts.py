@@ -9,7 +9,7 @@ import threading
 import aiohttp
 import uvicorn
 
-from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
+from balancekit import AggregateClient, Config, CryptoprocessingProvider, GetManyProvider
 from balancekit.sandbox import Fault
 
 QUICK = {"timeout": 0.3, "deadline": 1.0, "attempts": 1}
@@ -18,8 +18,6 @@ QUICK = {"timeout": 0.3, "deadline": 1.0, "attempts": 1}
 
 class Accounts:
     """Three accounts of a sandbox that runs in a thread: `shop` responds, `down` sends errors, `hung` nothing."""
-
-    aliases, client_settings = {}, QUICK
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
@@ -35,9 +33,14 @@ class Accounts:
 
     @property
     def providers(self):
-        """New adapters: with the settings above, what a configuration has."""
+        """New adapters of these accounts."""
         kinds = {"shop": CryptoprocessingProvider, "down": GetManyProvider, "hung": GetManyProvider}
         return [kinds[each.label](each.label, **each.settings) for each in self.sandbox.accounts]
+
+    @property
+    def config(self):
+        """What a file has of these accounts, and of the settings above."""
+        return Config(tuple(self.providers), {"USDC": "USD"}, QUICK)
 
     def client(self, **settings):
         """Make a client that the program under test closes."""

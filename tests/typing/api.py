@@ -308,6 +308,8 @@ async def keep(url: str, redis: Redis, seen: AccountBalances) -> list[float]:
 async def configure(path: str, session: aiohttp.ClientSession) -> MergedBalances:
     """Make a client of a file, with settings that replace the file's."""
     config: Config = load_config(path)
+    with config.make_blocking_client(store=MemoryStore(), deadline=3) as blocking:
+        print(blocking.accounts)
     settings = config.client_settings
     print(config.providers, config.aliases, settings.get("deadline"), settings.get("rate_limits"))
     async with config.make_client(session=session, store=MemoryStore(), attempts=1, retry=RetryPolicy(2)) as client:
