@@ -22,9 +22,10 @@ def checked_balances(given: object) -> tuple[Balance, ...]:
     """
     if not isinstance(given, Iterable):
         raise ShapeError(f"expected balances, got {type(given).__name__}")
-    check_ends_by_itself(given)
+    balances = cast("Iterable[object]", given)
+    check_ends_by_itself(balances)
     made: list[Balance] = []
-    for index, balance in enumerate(cast("Iterable[object]", given)):
+    for index, balance in enumerate(balances):
         if index >= MAX_BALANCES:
             raise ShapeError(f"more than {MAX_BALANCES} balances")
         if not isinstance(balance, Balance):
