@@ -16,7 +16,7 @@ import balancekit
 from balancekit import AggregateClient, HttpProvider, MergedBalances, ProviderError, RetryPolicy, SnapshotStore
 from balancekit.cli.balances import balances
 from balancekit.cli.exit_codes import ExitCode
-from balancekit.client import aggregate, keeper, settling
+from balancekit.client import aggregate, keeper, scheduler, settling
 from balancekit.config import CLIENT_SETTINGS
 from balancekit.http import fields, known_secrets, messages, transport
 from balancekit.http.error_responses import error_class
@@ -83,6 +83,7 @@ QUOTED = {
         f"within ±{amounts.MAX_EXPONENT}",
         f"up to {transport.MAX_RESPONSE_BODY // MIB} MiB",
     ),
+    "docs/services.md": (f"not responded for {scheduler._HUNG_AFTER:g} s when the call ends",),
     "docs/valuation.md": (
         f"after `max_age` seconds ({inspect.signature(EcbRates).parameters['max_age'].default:g} by default)",
         f"the value is rounded to {valuation._QUOTIENT_PLACES} decimals",

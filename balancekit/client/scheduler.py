@@ -29,8 +29,9 @@ from balancekit.stores.fail_open import FailOpenStore
 
 # How many seconds a caller that leaves waits for the requests that this cancels: a provider may ignore cancellation.
 _CANCEL_TIMEOUT: Final = 0.05
-# After how many seconds without a response an account counts as down, when the deadline of one call has passed.
-_HUNG_AFTER: Final = 1.0
+# After how many seconds without a response an account counts as down, when the deadline of one call has passed. It is
+# less than the second that many calls wait, since a request is sent a little later than its call begins.
+_HUNG_AFTER: Final = 0.8
 
 
 class Scheduler:

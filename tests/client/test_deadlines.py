@@ -147,6 +147,17 @@ def test_a_call_that_was_cut_short_says_nothing_of_an_account_that_responds_in_t
     assert with_client(steps, slow) == (None, True)
 
 
+def test_a_call_of_a_second_puts_down_an_account_that_hangs(with_client):
+    """Although its request is sent a moment after the call begins: it waits for its turn."""
+    quick, hung = Scripted("quick", 0.1), Scripted("hung", 9e9)
+
+    async def steps(client, *_):
+        await client.fetch(["quick", "hung"], deadline=1)
+        return client.status()["hung"].up
+
+    assert with_client(steps, quick, hung, concurrency=1, timeout=60.0, deadline=60.0) is False
+
+
 def test_waiting_for_a_request_of_another_call_ends_at_ones_own_deadline(with_client):
     """The other call goes on."""
     slow = Scripted("slow", 5.0)
