@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from decimal import Decimal
 
 import aiohttp
@@ -221,6 +222,33 @@ class NeverEnds(Sound):
             return []
 
 
+class Blocks(Sound):
+    """It blocks the event loop while it builds a request."""
+
+    def build_request(self, *, now, nonce):
+        time.sleep(0.06)
+        return super().build_request(now=now, nonce=nonce)
+
+
+class BlocksReading(Sound):
+    """It blocks the event loop while it reads a response."""
+
+    def read_response(self, response):
+        time.sleep(0.06)
+        return super().read_response(response)
+
+
+class EmptyInTime(Sound):
+    """It takes an API that hangs for an empty account, by a timeout of its own."""
+
+    async def fetch_balances(self, session):
+        try:
+            async with asyncio.timeout(20):
+                return await super().fetch_balances(session)
+        except TimeoutError:
+            return []
+
+
 class LeavesTask(Sound):
     """It leaves a task behind."""
 
@@ -310,6 +338,17 @@ class FirstPage(SoundPages):
         token = yield from self.token(now=now, nonces=nonces)
         response = yield Request("GET", f"{self.base_url}/1", {"Authorization": f"Bearer {token}"})
         return [self.balance(row["code"], row["amount"]) for row in response.entries("rows")]
+
+
+class PagesInTime(SoundPages):
+    """It returns the last balances if a page hangs, by a timeout of its own."""
+
+    async def fetch_balances(self, session):
+        try:
+            self.last = await asyncio.wait_for(super().fetch_balances(session), 20)
+        except TimeoutError:
+            return getattr(self, "last", [])
+        return self.last
 
 
 class NewToken(SoundPages):

@@ -81,6 +81,9 @@ BROKEN = [
     (broken.NoCode, "test_the_providers_code_and_words_are_in_the_error", 400),
     (broken.FollowsRedirects, "test_a_redirect_is_not_followed"),
     (broken.NeverEnds, "test_a_read_that_is_cancelled_ends"),
+    (broken.Blocks, "test_the_event_loop_is_not_blocked"),
+    (broken.BlocksReading, "test_the_event_loop_is_not_blocked"),
+    (broken.EmptyInTime, "test_a_request_that_hangs_is_never_a_result"),
     (broken.LeavesTask, "test_balances_are_read"),
     (broken.KeepsRows, "test_a_second_read_sees_what_is_new"),
     (broken.HidesFailures, "test_a_failure_after_a_read_is_a_failure"),
@@ -92,6 +95,7 @@ BROKEN = [
     (broken.Prints, "test_nothing_is_printed"),
     (broken.UndeclaredSecret, "test_its_settings_are_declared"),
     (broken.FirstPage, "test_every_page_is_read"),
+    (broken.PagesInTime, "test_a_request_that_hangs_is_never_a_result"),
     (broken.NewToken, "test_a_token_is_kept"),
     (broken.ShowsToken, "test_the_repr_of_an_adapter_that_has_read_shows_no_secret"),
 ]

@@ -1,6 +1,8 @@
 """The contract: every failure is a typed error of its account, with what to do about it."""
 
 import asyncio
+import functools
+import math
 import pickle
 from typing import Final
 
@@ -18,11 +20,16 @@ from balancekit.errors import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.http.messages import MAX_EXCERPT
-from balancekit.testing.contract.harness import LABEL, NO_CODE, Harness, always, reported, with_status
+from balancekit.http.messages import MAX_EXCERPT, Request, Response
+from balancekit.testing.contract.harness import LABEL, NO_CODE, PATIENCE, Harness, always, reported, with_status
 
 _SHORT: Final = 0.1
 """The timeout of a request that hangs, in seconds."""
+
+_HOUR: Final = 3600.0
+
+_TURN: Final = 0.01
+"""How many seconds an adapter has to do what a timeout of its own makes it do."""
 
 STATUSES: Final = (
     *((status, AuthenticationError) for status in (401, 403)),
@@ -45,6 +52,18 @@ CUTS: Final = {
     "half a body": _OK_HEAD + b"[",
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
 }
+
+
+class _SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock can be set forward, so that a long timeout takes no time."""
+
+    _skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        self._skipped += seconds
 
 
 class ErrorTests(Harness):
@@ -124,6 +143,36 @@ class ErrorTests(Harness):
         error = self._check_error(self._read(change=always(None), seconds=_SHORT), ProviderTimeoutError)
 
         assert error.retryable
+
+    def test_a_request_that_hangs_is_never_a_result(self) -> None:
+        """However long it takes: a timeout of the adapter's own is an error as well, not an empty account."""
+        for index in range(len(self._read().requests)):
+            self._run(functools.partial(self._hang, index), _SkippingLoop, math.inf)
+
+    async def _hang(self, index: int) -> None:
+        hangs = asyncio.Event()
+
+        def change(number: int, request: Request, response: Response) -> Response | None:
+            del request
+            if number < index:
+                return response
+            hangs.set()
+            return None
+
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, _SkippingLoop)
+        async with self._api(self._some(), change) as api, aiohttp.ClientSession() as session:
+            reading = asyncio.ensure_future(self.make_provider(LABEL, api.base_url).fetch_balances(session))
+            async with asyncio.timeout(PATIENCE):
+                await hangs.wait()
+            # More than once: it may try again.
+            for _ in range(3):
+                loop.skip(_HOUR)
+                await asyncio.wait({reading}, timeout=_TURN)
+            returned = reading.done() and not reading.cancelled() and reading.exception() is None
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        assert not returned, "the API has not responded, and the account was read"
 
     def test_a_read_ends_with_its_deadline(self) -> None:
         """It fails, and the next read of the same adapter succeeds."""

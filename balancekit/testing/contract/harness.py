@@ -142,17 +142,22 @@ class Harness:
 
         return Api(play, change, port)
 
-    def _run(self, steps: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+    def _run(
+        self,
+        steps: Callable[[], Coroutine[Any, Any, _Result]],
+        make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+        seconds: float = _MAX_SECONDS,
+    ) -> _Result:
         """Run steps in an event loop of their own, and check that they leave no task."""
 
         async def run() -> _Result:
-            async with asyncio.timeout(_MAX_SECONDS):
+            async with asyncio.timeout(seconds):
                 result = await steps()
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}, "the adapter has left a task"
             return result
 
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=make_loop) as runner:
             return runner.run(run())
 
     def _read(

@@ -1,6 +1,9 @@
 """The contract: what is sent, and that accounts, reads and event loops do not touch each other."""
 
 import asyncio
+import functools
+import time
+from collections.abc import Coroutine, Generator
 from typing import Any, Final, cast
 
 import aiohttp
@@ -15,6 +18,37 @@ from balancekit.testing.contract.harness import LABEL, Harness, on_request, repo
 from balancekit.testing.contract.server import BASE_PATH
 
 _AUTOMATIC: Final = frozenset({"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type"})
+
+
+_BLOCKED: Final = 0.05
+"""How many seconds a step of a read may take."""
+
+_TRIES: Final = 5
+
+
+class _Timed:
+    """Awaits a coroutine; `longest` is how many seconds its longest step has taken."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self.longest = 0.0
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        step = functools.partial(self._coroutine.send, None)
+        while True:
+            begun = time.perf_counter()
+            try:
+                waits_for = step()
+            except StopIteration:
+                return
+            finally:
+                self.longest = max(self.longest, time.perf_counter() - begun)
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the coroutine gets it
+                step = functools.partial(self._coroutine.throw, error)
+            else:
+                step = functools.partial(self._coroutine.send, None)
 
 
 class RequestTests(Harness):
@@ -179,6 +213,22 @@ class RequestTests(Harness):
         assert (first.method, first.url, first.body) == (second.method, second.url, second.body)
         assert {name: id(value) for name, value in vars(provider).items()} == before
         assert first.url.startswith("https://contract.example/base/")
+
+    def test_the_event_loop_is_not_blocked(self) -> None:
+        """No step of a read takes long, but for waiting: meanwhile nothing else in the program goes on."""
+
+        async def steps() -> None:
+            async with self._api(self._some()) as api, aiohttp.ClientSession() as session:
+                provider = self.make_provider(LABEL, api.base_url)
+                # A machine that is busy makes some reads slow, and an adapter that blocks makes all of them so.
+                for _ in range(_TRIES):
+                    read = _Timed(provider.fetch_balances(session))
+                    await read
+                    if read.longest < _BLOCKED:
+                        return
+            pytest.fail(f"a read blocks the event loop for {read.longest:.2f} s: nothing may sleep or do I/O there")
+
+        self._run(steps)
 
     def test_its_settings_are_declared(self) -> None:
         """`accounts.toml` knows its settings by the constructor, and which are secrets."""
