@@ -317,8 +317,11 @@ class AccountState:
         That is the last snapshot, if by its date the other was requested later: it was not, so the clock was set back.
         """
         self.note_set_back(moment)
+        if outcome.stale:
+            stale = self.stale(moment)
+            return outcome if stale is None or stale.fetched_at >= outcome.fetched_at else stale
         last = self.last
-        return outcome if outcome.stale or last is None or last.fetched_at > outcome.fetched_at else last
+        return outcome if last is None or last.fetched_at > outcome.fetched_at else last
 
     def note_set_back(self, moment: Moment) -> None:
         """Date the last snapshot anew if the wall clock has been set back: a later suspension counts in full.

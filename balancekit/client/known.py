@@ -64,6 +64,7 @@ def watched_of(
     After a failure one older than `stale_if_error` seconds is not shown. A failure does not say how old it is, so that
     it is shown once.
     """
+    account.state.note_set_back(moment)
     failed_with = account.state.failure
     error = None if failed_with is None else own_copy(failed_with)
     snapshot, failure = _known(account, moment, error, is_pending=is_pending)

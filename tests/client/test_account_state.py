@@ -334,3 +334,23 @@ def test_a_success_of_an_earlier_request_than_a_failure_does_not_end_it(state):
     assert early[0] is not None
     assert early[1]
     assert (state.failure, state.down_since) == (None, None)
+
+
+def test_a_stale_snapshot_whose_caller_waits_is_dated_anew_after_the_clock_is_set_back(state, snapshot):
+    """It was given for want of another, and is no younger than it is."""
+    state.keep(snapshot(0), sent_at=0.0, version="1")
+    stale = state.stale(at(10))
+
+    same, earlier = state.instead_of(stale, at(11)), state.instead_of(stale, at(20, wall=-3600))
+
+    assert same is stale
+    assert earlier.stale
+    assert earlier.fetched_at == START - timedelta(seconds=3620)
+
+
+def test_a_suspension_counts_after_a_watch_has_seen_the_clock_set_back(state, snapshot):
+    """Together they leave the wall clock as it was."""
+    state.keep(snapshot(0), sent_at=0.0, version="1")
+    state.note_set_back(at(10, wall=-3590))
+
+    assert state.kept.age(at(20, wall=20)) == 3620
