@@ -163,6 +163,46 @@ def test_a_test_that_is_replaced_later_is_found_by_another():
         contract().test_no_test_of_the_contract_is_missing()
 
 
+SWITCHED_OFF = {
+    "body": "class TestBody(Contract):\n    pytestmark = pytest.mark.skip",
+    "decorator": "@pytest.mark.xfail\nclass TestDecorator(Contract):\n    pass",
+    "condition": "@pytest.mark.skipif(True, reason='x')\nclass TestCondition(Contract):\n    pass",
+    "module": "pytestmark = [pytest.mark.skip]\nclass TestModule(Contract):\n    pass",
+    "no_test": "class TestNoTest(Contract):\n    __test__ = False",
+}
+
+
+@pytest.fixture(scope="module")
+def ran_switched_off(tmp_path_factory):
+    """Run files with a contract each that is switched off."""
+    folder = tmp_path_factory.mktemp("contracts")
+    head = "import pytest\nfrom balancekit.testing import ProviderContract as Contract\n\n"
+    for name, code in SWITCHED_OFF.items():
+        (folder / f"test_{name}.py").write_text(f"{head}{code}\n")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "TestBody is marked with skip",
+        "TestDecorator is marked with xfail",
+        "TestCondition is marked with skipif",
+        "test_module.py is marked with skip",
+        "TestNoTest.__test__ is False",
+    ],
+)
+def test_a_contract_cannot_be_switched_off(ran_switched_off, what):
+    """The run fails before any test, and says what to do."""
+    assert ran_switched_off.returncode == pytest.ExitCode.INTERRUPTED, ran_switched_off.stdout
+    assert f"{what}: leave out the tests that do not hold, each with its reason" in ran_switched_off.stdout
+
+
 def test_a_test_that_is_replaced_with_a_reason_runs():
     """The adapter differs, and says why."""
 

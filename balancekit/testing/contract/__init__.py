@@ -23,6 +23,8 @@ _Test = TypeVar("_Test", bound=Callable[..., object])
 
 _REASON: Final = "contract_reason"
 
+_LEAVE_OUT: Final = 'leave out the tests that do not hold, each with its reason: test_… = left_out("…")'
+
 
 def overrides(reason: str) -> Callable[[_Test], _Test]:
     """Mark a test that takes the place of one of the contract, with the reason why the adapter differs."""
@@ -73,13 +75,22 @@ class ProviderContract(AmountTests, MalformedTests, ErrorTests, SecrecyTests, Re
 
     The other attributes say what the API can do; a test of what it cannot is skipped. `currencies` are codes that it
     knows, with their types. `decimals` is the table of an API that counts in smallest units. A test that is overridden
-    or taken away is a TypeError, unless it is marked with `overrides` or made with `left_out`.
+    or taken away is a TypeError, unless it is marked with `overrides` or made with `left_out`; so is a mark that skips
+    the whole class or expects it to fail.
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - of any base class
         super().__init_subclass__(**arguments)
         _check_tests(cls)
         _check_abilities(cls)
+        if getattr(cls, "__test__", None) is False:
+            raise TypeError(f"{cls.__name__}.__test__ is False: {_LEAVE_OUT}")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Refuse to collect a class that is switched off; pytest calls it for each test, before any runs."""
+        for node, mark in metafunc.definition.iter_markers_with_node():
+            if mark.name in {"skip", "skipif", "xfail"} and node is not metafunc.definition:
+                raise TypeError(f"{node.name} is marked with {mark.name}: {_LEAVE_OUT}")
 
     def test_no_test_of_the_contract_is_missing(self) -> None:
         """Neither overridden nor taken away after the class was made."""
