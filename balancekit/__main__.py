@@ -25,10 +25,15 @@ def main() -> None:
             f"The balancekit command needs {' and '.join(missing)}. Install it with: pip install 'balancekit[cli]'\n"
         )
         sys.exit(2)
-    from balancekit.cli import cli
-
     try:
+        from balancekit.cli import cli
+
         cli(prog_name="balancekit")
+    except KeyboardInterrupt:
+        # While modules were imported; later, the command itself handles it.
+        if sys.stderr is not None:
+            sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
     except SystemExit as ended:
         from balancekit.cli.threads import end_process_if_threads_go_on
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NEXT: Final = "\nNext:"
 _WATCH: Final = "  balancekit demo --watch   shows settlements arriving, and the totals changing"
 _OTHERS: Final = """\
-  balancekit sandbox        keeps the stand-in running, with an accounts.toml for it
+  balancekit sandbox        keeps the stand-in running, with an accounts.toml
   balancekit balances       reads the accounts that an accounts.toml lists"""
 
 

@@ -1,6 +1,8 @@
 """Running a command in an event loop, which ends whatever an adapter does."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -25,15 +27,31 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
 
     Nor are threads waited for that it has begun; `python -m balancekit` ends all the same.
     """
+    begun = main if sys.platform == "win32" else _begin_uninterrupted(main)
     runner = asyncio.Runner()
     runner.get_loop().set_default_executor(_Executor())
     try:
-        return runner.run(main)
+        return runner.run(begun)
     finally:
         if runner.run(_end_tasks()):
             _left.append(runner)
         else:
             runner.close()
+
+
+def _begin_uninterrupted(main: Coroutine[Any, Any, _Result]) -> Coroutine[Any, Any, _Result]:
+    """Hold Ctrl-C back until the coroutine begins: an event loop that is made in part prints a traceback at its end."""
+    try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    except KeyboardInterrupt:
+        main.close()
+        raise
+
+    async def begin() -> _Result:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return await main
+
+    return begin()
 
 
 async def _end_tasks() -> bool:

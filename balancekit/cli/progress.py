@@ -1,5 +1,6 @@
 """A progress bar on stderr."""
 
+import logging
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,9 @@ _MAX_WITHOUT_PROGRESS: Final = 5
 
 @contextmanager
 def progress(what: str, count: int) -> "Generator[Callable[[], None], None, None]":
-    """Show how many of the accounts are done; on a terminal, and if they are many."""
-    if count <= _MAX_WITHOUT_PROGRESS or not sys.stderr.isatty():
+    """Show how many of the accounts are done; on a terminal, if they are many, and if no log says it of each."""
+    is_logged = logging.getLogger("balancekit").isEnabledFor(logging.DEBUG)
+    if count <= _MAX_WITHOUT_PROGRESS or is_logged or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

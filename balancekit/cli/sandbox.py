@@ -1,5 +1,6 @@
 """`balancekit sandbox`: a stand-in of both APIs that runs until it is stopped."""
 
+import os
 import signal
 from contextlib import suppress
 from ipaddress import ip_address
@@ -64,7 +65,10 @@ async def _run(host: str, port: int, folder: Path | None) -> None:
     try:
         await running.start()
     except OSError as error:
-        raise ConfigError(f"--port: cannot listen on port {port} of {host}: {error.strerror}") from None
+        # asyncio puts more into `strerror`.
+        problem = os.strerror(error.errno) if error.errno else error
+        remedy = "; without --port, it takes one that is free" if port else ""
+        raise ConfigError(f"--port: cannot listen on port {port} of {host}: {problem}{remedy}") from None
     try:
         await _print_instructions(running, accounts, folder)
         await stopped.wait()

@@ -47,7 +47,7 @@ def write_settings(folder: Path, accounts: Iterable[SandboxAccount]) -> Path:
             for target, content in contents.items():
                 _write_private_file(target, content)
     except OSError as error:
-        raise ConfigError(f"--write: {error}") from None
+        raise ConfigError(f"--write: {error.filename or folder}: {error.strerror}") from None
     if existing:
         raise ConfigError(f"--write: {existing[0]} exists and is not of this command's making; choose another folder")
     return path

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -41,3 +42,19 @@ def test_it_runs_the_command_line(monkeypatch, capsys, start):
 
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("balancekit, version ")
+
+
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(monkeypatch, capsys):
+    """It ends the command as it does later."""
+
+    class Interrupted(ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "balancekit.cli", Interrupted("balancekit.cli"))
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")

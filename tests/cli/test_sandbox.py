@@ -1,5 +1,6 @@
 """`balancekit sandbox`: it serves in one terminal what a command in another one reads."""
 
+import errno
 import os
 import re
 import signal
@@ -64,7 +65,8 @@ def test_a_port_in_use_is_an_error(run):
         result = run("sandbox", "--port", port)
 
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"Error: --port: cannot listen on port {port} of 127.0.0.1: ")
+    reason = f"{os.strerror(errno.EADDRINUSE)}; without --port, it takes one that is free"
+    assert result.stderr == f"Error: --port: cannot listen on port {port} of 127.0.0.1: {reason}\n"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])

@@ -1,5 +1,7 @@
 """An accounts.toml for the accounts of a sandbox."""
 
+import errno
+import os
 import re
 import shlex
 import stat
@@ -80,5 +82,6 @@ def test_a_folder_that_cannot_be_created_is_an_error(accounts, tmp_path):
     """A folder that cannot be created is an error with the reason of the operating system."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(ConfigError, match=r"--write: .*file"):
-        write_settings(tmp_path / "file" / "folder", accounts)
+    folder = tmp_path / "file" / "folder"
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'--write: {folder}: {os.strerror(errno.ENOTDIR)}')}$"):
+        write_settings(folder, accounts)

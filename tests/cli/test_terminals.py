@@ -134,6 +134,17 @@ def test_help_is_whole(show, command, width):
     assert ("BALANCEKIT_CONFIG" in text) is (command not in {"", "sandbox", "demo"})
 
 
+@pytest.mark.parametrize(("verbose", "shown"), [([], True), (["-v"], False)])
+def test_progress_is_shown_unless_a_log_says_it(show, stand_in, tmp_path, verbose, shown):
+    """The lines of a log would begin within the line of the progress."""
+    for number in range(3):
+        stand_in.add_cryptoprocessing(f"till-{number}")
+
+    lines = show(["balances", *verbose, "--config", write_settings(tmp_path, stand_in.accounts)], 80)
+
+    assert any("Reading accounts" in line for line in lines) is shown
+
+
 def test_ctrl_c_begins_a_new_line(start, accounts_toml, stand_in):
     """The terminal has written `^C` to the line before."""
     for account in stand_in.accounts:
