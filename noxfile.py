@@ -30,7 +30,7 @@ def _runs(version: str) -> bool:
 PRESENT = [version for version in SUPPORTED + COMING if _runs(version)] or [sys.executable]
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "typing", "tests", "examples", "docs", "build"]
+nox.options.sessions = ["lint", "typing", "tests", "examples", "packages", "docs", "build"]
 nox.options.stop_on_first_error = False
 
 
@@ -94,6 +94,14 @@ def examples(session: nox.Session) -> None:
     recipes = ["tests/test_recipes.py", "tests/test_docs.py"]
     session.run("pytest", "tests/examples", *recipes, *session.posargs)
     session.run("pytest", "-n", "auto", "examples/packages/ccxt")
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Install the packages in `examples/packages` with all that they require, and find each by its name."""
+    found = sorted(str(file.parent) for file in Path("examples/packages").glob("*/pyproject.toml"))
+    session.install(".[cli,redis]", *found, *_group("test"))
+    session.run("pytest", "tests/examples/test_packages.py")
 
 
 @nox.session

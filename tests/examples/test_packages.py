@@ -1,22 +1,20 @@
-"""The packages in `examples/packages`, installed into one environment: each is found by the name that it registers."""
+"""The packages in `examples/packages`, installed into one environment: each is found by the name that it registers.
+
+`nox -s packages` makes that environment.
+"""
 
 import asyncio
 import os
 import subprocess
 import sys
-import sysconfig
-import venv
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 import balancekit
-from tests.support.pages import ROOT
 
-pytest.importorskip("ccxt")
-
-PACKAGES = ROOT / "examples" / "packages"
+for package in ("stripe", "paypal", "ccxt"):
+    pytest.importorskip(f"balancekit_{package}")
 
 ACCOUNTS = """\
 [accounts.shop]
@@ -80,25 +78,6 @@ RESPONSES = {
 }
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """Return an interpreter that has the packages as pip installs them, and what they need."""
-    home = tmp_path_factory.mktemp("packages") / "environment"
-    venv.create(home, symlinks=os.name != "nt")
-    found = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    target = sysconfig.get_path("purelib", "venv", {"base": str(home), "platbase": str(home)})
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    packages = [str(package.parent) for package in sorted(PACKAGES.glob("*/pyproject.toml"))]
-    installed = subprocess.run([*pip, "--target", target, *packages], capture_output=True, text=True, check=False)
-    if installed.returncode:
-        problem = f"pip cannot build the packages here: {installed.stderr.strip()[-200:]}"
-        pytest.fail(problem) if os.environ.get("CI") else pytest.skip(problem)
-    # Their dependencies are those of the interpreter that runs the tests, and nothing is downloaded for them.
-    paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(balancekit.__file__).parents[1])]
-    Path(target, "dependencies.pth").write_text("\n".join(dict.fromkeys(paths)))
-    return found
-
-
 @pytest.fixture
 async def accounts(tmp_path):
     """Play all four APIs, and return a file with an account at each."""
@@ -118,13 +97,13 @@ async def accounts(tmp_path):
     await runner.cleanup()
 
 
-async def run(python, *arguments):
-    """Run the command line of the environment, without what the tests import from."""
+async def run(command, accounts):
+    """Run a command as it is installed, without what the tests import from."""
     environment = {**os.environ, **SECRETS}
     environment.pop("PYTHONPATH", None)
     return await asyncio.to_thread(
         subprocess.run,
-        [python, "-m", "balancekit", *arguments],
+        [sys.executable, "-P", "-m", "balancekit", *command, "--config", str(accounts)],
         env=environment,
         capture_output=True,
         text=True,
@@ -132,9 +111,9 @@ async def run(python, *arguments):
     )
 
 
-async def test_they_are_found_by_their_names(python, accounts):
+async def test_they_are_found_by_their_names(accounts):
     """`provider` in `accounts.toml` is all that the command line needs."""
-    result = await run(python, "balances", "--config", str(accounts), "--format", "json")
+    result = await run(["balances", "--format", "json"], accounts)
 
     assert (result.stderr, result.returncode) == ("", 0)
     merged = balancekit.MergedBalances.from_json(result.stdout)
@@ -151,9 +130,9 @@ async def test_they_are_found_by_their_names(python, accounts):
     }
 
 
-async def test_their_accounts_can_be_checked(python, accounts):
+async def test_their_accounts_can_be_checked(accounts):
     """Without an amount, and without a secret."""
-    result = await run(python, "check", "--config", str(accounts))
+    result = await run(["check"], accounts)
 
     assert (result.stderr, result.returncode) == ("", 0)
     assert [label for label in ("shop", "market", "treasury", "margin") if label not in result.stdout] == []
