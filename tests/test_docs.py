@@ -36,8 +36,9 @@ from balancekit.sandbox import Fault
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
 from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
 
-# tests/examples/test_pages.py runs those about the programs in examples/.
-PYTHON = [block for block in blocks("python") if not block.page.startswith("docs/hosts/")]
+# tests/examples/ runs those about the programs and packages in examples/, where their libraries are installed.
+ELSEWHERE = ("docs/hosts/", "examples/")
+PYTHON = [block for block in blocks("python") if not block.page.startswith(ELSEWHERE)]
 PROGRAMS = [block for block in PYTHON if block.output is not None]
 _DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 COMMANDS = [
@@ -87,9 +88,13 @@ def test_every_python_block_is_run():
     """A block is a program with its output, or defines something that a test uses; none is overlooked.
 
     Those of docs/servers.md are run by tests/scenarios/test_servers.py, the contracts by
-    tests/testing/test_contract.py, and the tests with fixtures by tests/testing/test_pytest_plugin.py.
+    tests/testing/test_contract.py, and the tests with fixtures by tests/testing/test_pytest_plugin.py; that of
+    balancekit-ccxt by its own tests.
     """
-    assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if "hosts" not in page)
+    assert len(PYTHON) == sum(text.count("```py") for page, text in PAGES.items() if not page.startswith(ELSEWHERE))
+    assert [block.page for block in blocks("python") if block.page.startswith("examples/")] == [
+        "examples/packages/ccxt/README.md"
+    ]
     assert len(PROGRAMS) == 34
     assert [_defined(block) for block in PYTHON if block.output is None] == [
         {"close_with"},
@@ -251,7 +256,10 @@ async def test_the_valuation_loads_the_reference_rates(make_snapshot):
     assert valuation.plain == "100.00"
 
 
-@pytest.mark.parametrize("text", [block.code for block in blocks("toml") if "[accounts." in block.code])
+@pytest.mark.parametrize(
+    "text",
+    [block.code for block in blocks("toml") if "[accounts." in block.code and not block.page.startswith(ELSEWHERE)],
+)
 def test_the_configuration_is_read(tmp_path, monkeypatch, text):
     """Each accounts.toml that is shown makes a client."""
     (tmp_path / "accounts.toml").write_text(text)

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+from balancekit_stripe import signature
 
 import balancekit
 from balancekit import AggregateClient, HttpProvider, MergedBalances, ProviderError, RetryPolicy, SnapshotStore
@@ -105,6 +106,7 @@ QUOTED = {
         f"remembered for {replay._DEDUPLICATION_WINDOW / 3600:g} hours",
         f"by default {settling.SETTLE_DELAY:g} s",
     ),
+    "examples/packages/stripe/README.md": (f"for {signature.TOLERANCE} s",),
 }
 MEASURED = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/performance.md", "benchmarks/README.md"}
 UNITS = "ms|s|seconds|minutes|hours|days|KiB|MiB|levels|values|balances|digits|characters|requests"

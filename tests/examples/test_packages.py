@@ -5,13 +5,16 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from aiohttp import web
 
 import balancekit
+from tests.support.pages import blocks
 
 for package in ("stripe", "paypal", "ccxt"):
     pytest.importorskip(f"balancekit_{package}")
@@ -137,3 +140,20 @@ async def test_their_accounts_can_be_checked(accounts):
     assert (result.stderr, result.returncode) == ("", 0)
     assert [label for label in ("shop", "market", "treasury", "margin") if label not in result.stdout] == []
     assert [text for text in SECRETS.values() if text in result.stdout] == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in blocks("toml") if block.page.startswith("examples/packages/")],
+    ids=lambda block: block.place,
+)
+async def test_the_configuration_on_its_page_is_read(tmp_path, monkeypatch, block):
+    """Each `accounts.toml` that a page of a package shows makes a client."""
+    file = tmp_path / "accounts.toml"
+    file.write_text(block.code, encoding="utf-8")
+    for name in re.findall(r'env = "(\w+)"', block.code):
+        monkeypatch.setenv(name, "whsec_aW52ZW50ZWQ=")
+
+    client = balancekit.load_config(file).make_client()
+
+    assert list(client.accounts) == list(tomllib.loads(block.code)["accounts"])

@@ -8,7 +8,12 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).parents[2]
-FILES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "benchmarks" / "README.md"]
+FILES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    ROOT / "benchmarks" / "README.md",
+    *sorted(ROOT.glob("examples/packages/*/README.md")),
+]
 PAGES = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in FILES}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SESSIONS = {
