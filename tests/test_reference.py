@@ -7,18 +7,19 @@ import re
 from collections import Counter
 
 import balancekit
+from balancekit.testing import ProviderContract, pytest_plugin
 from tests.support.pages import PAGES, ROOT, blocks
 
 ENTRIES = [
     name
     for page, text in PAGES.items()
     if page.startswith("docs/reference/")
-    for name in re.findall(r"^\.\. auto\w+:: (\S+)$", text, re.MULTILINE)
+    for name in re.findall(r"^\.\. auto\w+:: ([\w.]+)(?:\(\))?$", text, re.MULTILINE)
 ]
 
 
 def public_names():
-    """Return the public names of the package and of the packages in it, each by its shortest path."""
+    """Return the public names of the package, of the packages in it, and of the fixtures, each by its shortest path."""
     modules = ["balancekit", *(module.name for module in pkgutil.iter_modules(balancekit.__path__, "balancekit."))]
     # Its one name is the command, whose reference is its --help.
     exported = [
@@ -27,7 +28,10 @@ def public_names():
         if module not in {"balancekit.__main__", "balancekit.cli"}
         for name in getattr(importlib.import_module(module), "__all__", ())
     ]
-    return {f"{module}.{name}" for module, name in exported if module == "balancekit" or name not in balancekit.__all__}
+    fixtures = {f"{pytest_plugin.__name__}.{name}" for name in vars(pytest_plugin) if name.startswith("balancekit_")}
+    return fixtures | {
+        f"{module}.{name}" for module, name in exported if module == "balancekit" or name not in balancekit.__all__
+    }
 
 
 def imported_names():
@@ -52,6 +56,14 @@ def test_every_public_name_has_one_entry():
     assert {name: count for name, count in Counter(ENTRIES).items() if count != 1} == {}
     assert public_names() - {*ENTRIES} == set()
     assert {*ENTRIES} - public_names() - imported == set()
+
+
+def test_the_contract_shows_all_that_an_author_defines():
+    """Its entry names each method and attribute that is no test."""
+    listed = re.findall(r"^   \.\. auto(?:method|attribute):: (\w+)$", PAGES["docs/reference/testing.md"], re.MULTILINE)
+    public = {name for name in dir(ProviderContract) if not name.startswith(("_", "test_", "pytest_"))}
+
+    assert sorted(listed) == sorted(public)
 
 
 def test_what_programs_import_has_an_entry():

@@ -65,20 +65,35 @@ class Harness:
     """
 
     secrets: ClassVar[Sequence[str]] = ()
+    """The credentials of `make_provider`, and the tokens that `play` gives: nothing may show them."""
     currencies: ClassVar[Mapping[str, AssetType]] = MappingProxyType({"EUR": AssetType.FIAT, "BTC": AssetType.CRYPTO})
+    """Codes that the API knows, each with its type of asset."""
     decimals: ClassVar[Mapping[str, int] | None] = None
+    """The decimals of each currency, of an API that counts in smallest units."""
     reports_zero_balances: ClassVar[bool] = True
+    """Whether the API lists currencies of which nothing is held."""
     reports_negative_balances: ClassVar[bool] = True
+    """Whether an amount may be below zero."""
     reports_available: ClassVar[bool] = False
+    """Whether the adapter fills in `available`."""
     reports_pending: ClassVar[bool] = False
+    """Whether the adapter fills in `pending`."""
     repeats_currencies: ClassVar[bool] = False
+    """Whether several balances may have one code."""
     knows_all_currencies: ClassVar[bool] = True
+    """Whether a balance in any other code is read, too."""
     sends_json: ClassVar[bool] = True
+    """Whether bodies are JSON, in which the tests can change any field."""
     has_pages: ClassVar[bool] = False
+    """Whether many balances come in several responses."""
     has_token: ClassVar[bool] = False
+    """Whether a token is fetched first."""
     token_lifetime: ClassVar[float] = 3600.0
+    """How many seconds a token is good for, by what `play` says."""
     signs_anew: ClassVar[bool] = False
+    """Whether no two requests are alike, since each has a nonce."""
     has_secrets: ClassVar[bool] = True
+    """Whether there are credentials."""
 
     balances: Sequence[Balance] = ()
     """The balances that the API has at the moment; for `play`."""
