@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 import jsonschema
 import pytest
 
+from balancekit import ConfigError, load_config
 from balancekit.config.schema import make_schema, schema_uri
 from tests.support.pages import blocks
 
@@ -40,6 +41,8 @@ def test_the_installed_schema_is_that_of_the_code():
         f'{SHOP}[client]\ndeadline = 1.5\ntimeout = 1\ntrust_env = true\nstore = {{ env = "REDIS_URL" }}\n',
         f'{SHOP}[client]\nretry = {{ first = 1 }}\nrate_limits."https://x.example" = {{ requests = 1, per = 2.5 }}\n',
         f'{SHOP}[client]\nproxy = "http://proxy.example:3128"\n',
+        f"{SHOP}[client]\nsettle_delay = 0\nretry = {{ attempts = 1, first = 0, cap = 0 }}\n",
+        SHOP.replace("shop]", '"Магазин 1"]'),
         f'{SHOP}[client]\nproxy = {{ file = "proxy.url" }}\n',
         f'{SHOP}[client.store]\nurl = "redis://db"\nprefix = "p"\n',
         *(block.code for block in blocks("toml") if "[accounts." in block.code),
@@ -71,8 +74,26 @@ def test_what_is_accepted_is_valid(text):
         f'{SHOP}[client.rate_limits]\n"https://x.example" = {{ requests = 1 }}\n',
         f"{SHOP}[providers.getmany]\nbase_ul = 1\n",
         f"{SHOP}[aliases]\nA = 1\n",
+        *(f"{SHOP}[client]\n{name} = 0\n" for name in ("timeout", "deadline", "concurrency", "attempts")),
+        f"{SHOP}[client]\nsettle_delay = -1\n",
+        f"{SHOP}[client.retry]\nattempts = 0\n",
+        f"{SHOP}[client.retry]\nfirst = -1\n",
+        f'{SHOP}[client]\nrate_limits."https://x.example" = {{ requests = 0, per = 1 }}\n',
+        f'{SHOP}[client]\nrate_limits."https://x.example" = {{ requests = 1, per = 0 }}\n',
+        f'{SHOP}[client.store]\nurl = "redis://db"\nkeep = 0\n',
+        f'{SHOP}[client]\nproxy = ""\n',
+        f'{SHOP}[client]\nstore = ""\n',
+        *(SHOP.replace("shop]", f"{label}]") for label in ('""', '" a"', '"a "', '"a\\tb"', f'"{"a" * 1000}"')),
+        SHOP.replace("cryptoprocessing", ""),
+        SHOP.replace("pk_1", ""),
+        f'{SHOP}base_url = ""\n',
     ],
 )
-def test_what_is_a_mistake_is_not_valid(text):
-    """An editor shows it before the file is read."""
+def test_what_is_a_mistake_is_not_valid(text, tmp_path, monkeypatch):
+    """An editor shows it before the file is read, which is a mistake as well."""
+    monkeypatch.setenv("SHOP_SECRET", "invented")
+    (tmp_path / "accounts.toml").write_text(text)
+
     assert mistakes(text)
+    with pytest.raises(ConfigError):
+        load_config(tmp_path / "accounts.toml")
