@@ -1,5 +1,6 @@
 """The tables `[accounts.<label>]` and `[providers.<name>]`: the adapter of each account, by its class's parameters."""
 
+import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -18,6 +19,7 @@ from balancekit.providers.settings import ProviderFactory, Setting, make_provide
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 _MIN_SECRET_SIZE: Final = 4
+_WORD: Final = re.compile(r"\w+")
 SETTING_TYPES: Final[Mapping[type, str]] = MappingProxyType(
     {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 )
@@ -86,22 +88,51 @@ class AccountMaker:
 
     def make(self, label: str, settings: object) -> BalanceProvider | None:
         """Make the adapter of an account, unless there is a problem with it."""
+        before = len(self.problems)
         read = self.read(label, settings)
         if read is None:
             return None
-        made, problem = self._construct(read.factory, label, {**read.defaults, **read.values})
+        defaults = self._defaults.get(read.provider, _Defaults())
+        if len(self.problems) == before and defaults.names <= defaults.values.keys():
+            made, problem = self._construct(read.factory, label, {**read.defaults, **read.values})
+            if made is not None:
+                return made
+            self._add(read, label, problem)
+        self._find_more(read, label, {*as_table(settings), *defaults.names})
+        return None
+
+    def _find_more(self, read: AccountSettings, label: str, given: Collection[str]) -> None:
+        """Add what else is wrong: an adapter raises for one setting, so the next one shows without it."""
+        known, values = settings_of(read.factory), {**read.defaults, **read.values}
+        required = {name for name, setting in known.items() if setting.is_required}
+        left_out = {nearest(name, known) or name for name in given} | required - values.keys()
+        left_out = (left_out & known.keys()) - values.keys()
+        # A list may permit what would be wrong without it.
+        while values and not any(known[name].takes_lists for name in left_out):
+            stand_ins = {name: _stand_in(known[name]) for name in required & left_out}
+            _, problem = self._construct(read.factory, label, {**stand_ins, **values})
+            key = problem.partition(":")[0]
+            named = known.keys() & {*_WORD.findall(problem)}
+            # What names a setting that is left out may be wrong only because of that.
+            if key in known and not named & left_out:
+                self._add(read, label, problem)
+                named = {key} if key in values else named
+            if not named & values.keys():
+                return
+            left_out |= named & values.keys()
+            values = {name: value for name, value in values.items() if name not in named}
+
+    def _add(self, read: AccountSettings, label: str, problem: str) -> None:
         key = problem.partition(":")[0]
         if key in {*read.defaults} - {*read.values}:
             # Once, rather than for each account that has it.
             self.problems.add(("providers", read.provider, key), f"providers {read.provider!r}: {problem}")
-        elif problem:
+        else:
             self._table(label).add(key if key in read.values else "", problem)
-        return made
 
-    def read(self, label: str, settings: object) -> "AccountSettings | None":
-        """Read the settings of an account, unless there is a problem with them."""
+    def read(self, label: str, settings: object) -> AccountSettings | None:
+        """Read the settings of an account that can be read; nothing of one whose provider is unknown."""
         table = self._table(label)
-        before = len(self.problems)
         try:
             check_label(label)
             given = dict(as_table(settings))
@@ -117,8 +148,6 @@ class AccountMaker:
         known, defaults = settings_of(factory), self._defaults.get(cast("str", name), _Defaults())
         values = self._read_settings(known, given, table)
         _check_names(known, given, defaults.names, table)
-        if len(self.problems) > before or not defaults.names <= {*defaults.values}:
-            return None
         return AccountSettings(cast("str", name), factory, defaults.values, values)
 
     def _table(self, label: str) -> _Table:
@@ -177,6 +206,13 @@ class AccountMaker:
                 except ConfigProblem as error:
                     table.add(key, str(error))
         return values
+
+
+def _stand_in(setting: Setting) -> object:
+    """Return a value for a setting that has to be given, to find what is wrong with others."""
+    kind = next(iter(accepted_types(setting)), str)
+    value = Secret("1") if setting.is_secret else setting.choices[0] if setting.choices else kind("1")
+    return value if setting.takes_one else (value,)
 
 
 def _module_of(factory: ProviderFactory) -> str:

@@ -113,12 +113,50 @@ def test_a_problem_is_named_with_account_and_key(problem, text, message):
 
 
 def test_every_account_with_a_problem_has_a_line(problem):
-    """The error lists the first problem of each account, so that all can be corrected at once."""
+    """The error lists the problems of each account, so that all can be corrected at once."""
     text = SHOP + SHOP.replace("shop", "shop-us") + 'secret = "x"\n' + GOOD.replace("shop", "shop-eu")
 
     lines = problem(text).splitlines()
 
     assert [line.split(": ")[:2] for line in lines] == [["account 'shop'", "secret"], ["account 'shop-us'", "secret"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            GOOD.replace("pk_1", "") + 'base_url = "http://example.com"\nbrand = "nope"\n',
+            ["3: key", "5: base_url", "6: brand"],
+        ),
+        (
+            (
+                '[accounts.shop]\nprovider = "getmany"\nbase_url = "ftp://x"\nkey_id = ""\n'
+                'webhook_key = { env = "SHOP_SECRET" }'
+            ),
+            ["1: signing_key: missing", "3: base_url", "5: webhook_key"],
+        ),
+        (
+            '[accounts.shop]\nprovider = "getmany"\nkey_id = ""\nsigning_key = { env = "SHOP_SECRET" }\nbase_url = "ftp://x"',
+            ["3: key_id", "5: base_url"],
+        ),
+        (
+            '[accounts.shop]\nprovider = "getmany"\nkey_id = "k"\nsigning_key = ""\nbase_url = "ftp://x"',
+            ["4: signing_key", "5: base_url"],
+        ),
+        (
+            GOOD.replace("key =", "kye =") + 'base_url = "ftp://x"\n',
+            ["3: 'kye' is unknown; did you mean 'key'?", "5: base_url"],
+        ),
+        (GOOD + 'colour = 1\nbase_url = "ftp://x"\n', ["5: 'colour' is unknown", "6: base_url"]),
+    ],
+    ids=["of all kinds", "that the adapter finds", "of a pair", "half a pair", "a required key", "an unknown key"],
+)
+def test_every_mistake_of_an_account_has_a_line(mistakes, text, found):
+    """Those that its adapter finds, too, one after the other; nothing that only follows from another mistake."""
+    shown = [line.removeprefix("accounts.toml:").replace("account 'shop': ", "") for line in mistakes(text)]
+
+    assert len(shown) == len(found)
+    assert [line[: len(start)] for line, start in zip(shown, found, strict=True)] == found
 
 
 def test_a_number_that_is_no_float_is_a_problem(problem):

@@ -66,6 +66,24 @@ def test_an_annotation_is_not_evaluated_to_find_the_settings(load, monkeypatch, 
     assert load('[accounts.a]\nprovider = "unquoted"\npages = [1]').providers[0].pages == [1]
 
 
+class ComparesSettings(PlugIn):
+    """An adapter that rejects a combination of settings."""
+
+    def __init__(self, account, *, region: str, token: "str | Secret" = "", limit: int = 1) -> None:
+        if region != "eu":
+            raise ConfigError("limit: 2 is too much, for the region that was given")
+        super().__init__(account, token=token)
+
+
+def test_a_mistake_that_follows_from_another_is_not_shown(mistakes, install):
+    """Where a setting is missing, an adapter may reject another because of it."""
+    install(ComparesSettings)
+
+    lines = mistakes('[accounts.a]\nprovider = "plugin"\nlimit = 2\n')
+
+    assert [line.split(": ")[2] for line in lines] == ["region"]
+
+
 class OddAnnotations(PlugIn):
     """An adapter whose annotations cannot be evaluated."""
 

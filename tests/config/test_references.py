@@ -135,4 +135,6 @@ def test_a_wrong_public_key_is_named(problem, text, message):
 
 def test_a_list_for_a_setting_of_one_value_is_a_problem(problem):
     """Only a setting whose type is a list may be given one."""
-    assert problem(f'{TILL}"x"\nkey_id = ["k"]\n') == "account 'till': key_id: expected text, got a list"
+    lines = problem(f'{TILL}"x"\nkey_id = ["k"]\n').splitlines()
+
+    assert "account 'till': key_id: expected text, got a list" in lines
