@@ -1,5 +1,6 @@
 """The table `[client]`: the arguments of a client that make sense in a file, and the Redis that it shares."""
 
+import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, get_args, get_type_hints
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from balancekit.stores.redis.store import RedisStore
 
 _Made = TypeVar("_Made")
+_WORD: Final = re.compile(r"\w+")
 
 
 class ClientSettings(TypedDict, total=False):
@@ -142,7 +144,7 @@ def _read_store(value: object, resolver: SecretResolver, problems: Problems) -> 
     try:
         store.make()
     except ConfigError as error:
-        problems.add(path, f"client: store: {error}")
+        problems.add(_path_to_named(path, table, str(error)), f"client: store: {error}")
     return store
 
 
@@ -182,8 +184,13 @@ def _structure(kind: type[_Made], value: object, path: Path, problems: Problems)
     try:
         return kind(**given)
     except (TypeError, ValueError) as error:
-        problems.add(path, f"{place}: {error}")
+        problems.add(_path_to_named(path, table, str(error)), f"{place}: {error}")
         return None
+
+
+def _path_to_named(path: Path, table: Mapping[str, object], message: str) -> Path:
+    """Return the path of the first key of a table that a message names, or else that of the table."""
+    return (*path, *[word for word in _WORD.findall(message) if word in table][:1])
 
 
 def types_of(hint: object) -> tuple[type, ...]:

@@ -262,7 +262,9 @@ def _read_aliases(table: Mapping[str, object], problems: Problems) -> dict[str, 
         try:
             return check_aliases(aliases)
         except ValueError as error:
-            problems.add(("aliases",), f"aliases: {error}")
+            # The first alias that it names.
+            code = next((code for code in aliases if f"the alias {code.upper()!r}" in str(error)), "")
+            problems.add(("aliases", code), f"aliases: {error}")
     return {}
 
 

@@ -112,6 +112,13 @@ def test_a_problem_is_named_with_account_and_key(problem, text, message):
     assert problem(text) == message
 
 
+def test_an_alias_of_an_alias_is_named_with_its_line(mistakes):
+    """That of the alias, rather than of the table."""
+    (line,) = mistakes(GOOD + '[aliases]\nc = "D"\na = "c"\n')
+
+    assert line.startswith("accounts.toml:7: aliases: the alias 'A' leads to 'C'")
+
+
 def test_every_account_with_a_problem_has_a_line(problem):
     """The error lists the problems of each account, so that all can be corrected at once."""
     text = SHOP + SHOP.replace("shop", "shop-us") + 'secret = "x"\n' + GOOD.replace("shop", "shop-eu")
