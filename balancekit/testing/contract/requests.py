@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, cast
@@ -221,12 +222,14 @@ class RequestTests(Harness):
             async with self._api(self._some()) as api, aiohttp.ClientSession() as session:
                 provider = self.make_provider(LABEL, api.base_url)
                 # A machine that is busy makes some reads slow, and an adapter that blocks makes all of them so.
+                shortest = math.inf
                 for _ in range(_TRIES):
                     read = _Timed(provider.fetch_balances(session))
                     await read
-                    if read.longest < _BLOCKED:
+                    shortest = min(shortest, read.longest)
+                    if shortest < _BLOCKED:
                         return
-            pytest.fail(f"a read blocks the event loop for {read.longest:.2f} s: nothing may sleep or do I/O there")
+            pytest.fail(f"a read blocks the event loop for {shortest:.2f} s: nothing may sleep or do I/O there")
 
         self._run(steps)
 
