@@ -9,7 +9,7 @@ from celery.signals import worker_process_shutdown
 from balancekit.blocking import Client
 from balancekit.config import load_config
 
-app = Celery("balances", broker="amqp://localhost")
+app = Celery("balances", broker="amqp://localhost", backend="rpc://")
 app.conf.beat_schedule = {"daily": {"task": "report", "schedule": 86_400.0}}
 
 

@@ -43,3 +43,4 @@ async def test_the_bot_responds_to_its_owner_within_three_seconds_and_stops(acco
 
     assert repr(client) == "AggregateClient(3 accounts, closed)"
     assert TOKEN not in caplog.text
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

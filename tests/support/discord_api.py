@@ -65,7 +65,7 @@ class DiscordApi:
     async def _respond(self, request):
         response = (await request.json())["data"]
         self._responses.put_nowait((response["content"], response["flags"]))
-        return web.Response(status=204)
+        return await _send({"interaction": {"id": request.match_info["id"], "type": 2}}, request)
 
     async def _connect(self, request):
         gateway = web.WebSocketResponse()
