@@ -13,9 +13,10 @@ import attrs
 from balancekit.client.account_state import AccountState, Moment, own_copy
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, MalformedResponseError, ProviderError, ProviderTimeoutError
-from balancekit.http.echoes import KnownNames, names_of
+from balancekit.http.echoes import check_names, names_of
 from balancekit.http.hints import HINTS
 from balancekit.http.known_secrets import credentials_of, secrets_of
+from balancekit.http.last_read import forget_last_read, keep_no_longer_than
 from balancekit.http.messages import origin_of
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import attach_cause, error_like, exit_like
@@ -24,8 +25,6 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.providers.checked import checked_balances
-from balancekit.providers.last_read import keep_no_longer_than
-from balancekit.providers.multi_request import MultiRequestProvider
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -48,7 +47,6 @@ class Account:
         init=False,
     )
     is_removed: bool = attrs.field(default=False, init=False)
-    _known_names: KnownNames = attrs.field(factory=KnownNames, init=False)
 
     @property
     def signs_time(self) -> bool:
@@ -113,7 +111,8 @@ class Account:
         if not self._is_read_by_base_class:
             balances = checked_balances(balances)
             if balances:
-                self._known_names = self._known_names.check(names_of(balances), credentials_of(self.source))
+                known = () if self.state.last is None else names_of(self.state.last.balances)
+                check_names(names_of(balances), known, credentials_of(self.source))
         reported_at = balances.reported_at if isinstance(balances, ReportedBalances) else None
         try:
             held = cast("tuple[Balance, ...]", balances)
@@ -123,6 +122,11 @@ class Account:
         if self._is_read_by_base_class:
             keep_no_longer_than(snapshot, self.source)
         return snapshot
+
+    def forget_read(self) -> None:
+        """Have its adapter keep nothing of what it read last: nobody keeps the snapshot."""
+        if self._is_read_by_base_class:
+            forget_last_read(self.source)
 
     def to_failure(self, error: BalancekitError, moment: Moment) -> AccountFailure:
         """Make the outcome of a read that ended with an error, of which it has a copy."""
@@ -158,8 +162,9 @@ class Account:
     @cached_property
     def _is_read_by_base_class(self) -> bool:
         """Whether a base class of ours fetches the balances: it has checked them, and made the errors."""
+        # By name, so that the base class of adapters of several requests is imported for these alone.
         read = getattr(self.source.fetch_balances, "__func__", None)
-        return read in {HttpProvider.fetch_balances, MultiRequestProvider.fetch_balances}
+        return str(getattr(read, "__module__", "")).startswith(f"{HttpProvider.__module__.rpartition('.')[0]}.")
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

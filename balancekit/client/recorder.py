@@ -38,6 +38,8 @@ class Recorder:
                 state.keep(snapshot, sent_at=sent_at, version=flight.version, is_reusable=is_known)
             else:
                 state.keep_stored(snapshot, age=moment.now - sent_at, version=flight.version, moment=moment)
+        else:
+            account.forget_read()
         state.succeeded(sent_at=sent_at, moment=moment)
         if was_down and state.failure is None:
             log_transition(account, None)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
 from balancekit.http.quotations import Secrets
 from balancekit.http.secret import looks_like_words
 from balancekit.money.balances import Balance
@@ -22,19 +20,12 @@ def names_of(balances: Iterable[Balance]) -> list[str | None]:
     return names
 
 
-@attrs.frozen
-class KnownNames:
-    """The names that the balances of an account had last, in which no credential was found."""
-
-    names: list[str | None] = attrs.field(factory=list[str | None])
-
-    def check(self, names: list[str | None], credentials: Secrets) -> "KnownNames":
-        """Return the names of balances; ShapeError if one that is not known yet repeats a credential."""
-        new = {name for name in names if name} - {*self.names}
-        if credentials.may_be_in(new):
-            # Ids may have much in common with the id of a key: those of one server and second are nearly the same.
-            ids = {name for name in names[2::3] if name and len(name) <= _USUAL_REFERENCE}
-            odd = [name for name in new - ids if not looks_like_words(name)]
-            if credentials.found_in(new) or credentials.repeated_in(odd):
-                raise ShapeError("the response repeats a credential of the request")
-        return KnownNames(names)
+def check_names(names: list[str | None], known: Iterable[str | None], credentials: Secrets) -> None:
+    """Raise ShapeError if a name of a balance repeats a credential; those that are `known` were checked before."""
+    new = {name for name in names if name} - {*known}
+    if credentials.may_be_in(new):
+        # Ids may have much in common with the id of a key: those of one server and second are nearly the same.
+        ids = {name for name in names[2::3] if name and len(name) <= _USUAL_REFERENCE}
+        odd = [name for name in new - ids if not looks_like_words(name)]
+        if credentials.found_in(new) or credentials.repeated_in(odd):
+            raise ShapeError("the response repeats a credential of the request")

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from yarl import URL
 
-from balancekit.http.echoes import KnownNames
+from balancekit.http.last_read import LastRead
 from balancekit.http.messages import Request
 from balancekit.http.quotations import Secrets, decodings
 from balancekit.http.secret import Secret
@@ -153,7 +153,7 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
             pending += cast("Iterable[object]", value)
-        elif not isinstance(value, KnownNames) and package_of(value) not in FOREIGN:
+        elif not isinstance(value, LastRead) and package_of(value) not in FOREIGN:
             pending += (held for _, held in attributes_of(value))
 
 

@@ -7,20 +7,19 @@ from typing import Final
 NOT_SHOWN: Final = "…"
 """What stands in place of that which looks like no word."""
 
-_RUN: Final = re.compile(r"""[^\s"'`<>()\[\]{},;:|&=!?*#…]+""")
+# The patterns are compiled when they are first used: few programs show an error, and all import this module.
+_RUN: Final = r"""[^\s"'`<>()\[\]{},;:|&=!?*#…]+"""
 """What stands between blanks and marks. It is shown as a whole or not at all, but for the marks that join words."""
 
-_JOINT: Final = re.compile(r"[-_./@]+")
+_JOINT: Final = r"[-_./@]+"
 
-_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d{4}-\d\d-\d\d")
+_ADDRESS: Final = r"\d{1,3}(?:\.\d{1,3}){3}|\d{4}-\d\d-\d\d"
 """An IP address, or a date."""
 
-_HUMP: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_HUMP: Final = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
 """A word in a name such as `ClientConnectorError`."""
 
-_UNLIKELY: Final = re.compile(
-    r"[^aeiouwy]{5}|(.)\1\1|q(?!u)|[bdfghjkmpqtvwxz]q|[jv][^aeiouy]|[cfghkmptwxz][jx]|^[^aeiouy]+$", re.IGNORECASE
-)
+_UNLIKELY: Final = r"(?i)[^aeiouwy]{5}|(.)\1\1|q(?!u)|[bdfghjkmpqtvwxz]q|[jv][^aeiouy]|[cfghkmptwxz][jx]|^[^aeiouy]+$"
 """What hardly a word has, but many a random text of letters."""
 
 _MAX_WORD: Final = 20
@@ -39,13 +38,13 @@ _SHORT_WORDS: Final = frozenset(
 )
 """Words that are shorter than others have to be, or have no vowel; a short text is a part of a secret otherwise."""
 
-_NUMBER: Final = re.compile(r"\d{1,5}(?:m?s)?|[a-z]\d{1,4}|(?:api|base|ed|http|ip|md|sha|utf)\d{1,5}", re.IGNORECASE)
+_NUMBER: Final = r"(?i)\d{1,5}(?:m?s)?|[a-z]\d{1,4}|(?:api|base|ed|http|ip|md|sha|utf)\d{1,5}"
 
-_SHORT_TEXT: Final = re.compile(r"[a-z]{1,3}|[A-Z]{1,3}|[A-Z][a-z]{1,2}")
+_SHORT_TEXT: Final = r"[a-z]{1,3}|[A-Z]{1,3}|[A-Z][a-z]{1,2}"
 
-_KEY_PREFIX: Final = re.compile(r"(?:[spr]k|whsec)_", re.IGNORECASE)
+_KEY_PREFIX: Final = r"(?i)(?:[spr]k|whsec)_"
 
-_CREDENTIALS: Final = re.compile(r"\b(Bearer|Basic) (?!auth|token)\S+", re.IGNORECASE)
+_CREDENTIALS: Final = r"(?i)\b(Bearer|Basic) (?!auth|token)\S+"
 
 _MAX_WEIGHT_IN_ROW: Final = 4
 _MAX_WEIGHT: Final = 5
@@ -53,7 +52,7 @@ _MAX_WEIGHT: Final = 5
 _ARTICLE: Final = 0.1
 """How much an `a` by itself counts."""
 
-_GAP: Final = re.compile(rf"{NOT_SHOWN}(?:[^\w\s]*\s*[^\w\s]*{NOT_SHOWN})+")
+_GAP: Final = rf"{NOT_SHOWN}(?:[^\w\s]*\s*[^\w\s]*{NOT_SHOWN})+"
 
 
 def only_words(text: str) -> str:
@@ -64,8 +63,8 @@ def only_words(text: str) -> str:
     """
     # Characters that look like others become those.
     text = NOT_SHOWN.join(unicodedata.normalize("NFKC", part) for part in text.split(NOT_SHOWN))
-    text = _CREDENTIALS.sub(rf"\1 {NOT_SHOWN}", text)
-    runs = list(_RUN.finditer(text))
+    text = re.sub(_CREDENTIALS, rf"\1 {NOT_SHOWN}", text)
+    runs = list(re.finditer(_RUN, text))
     weights = [_weight(run[0]) for run in runs]
     kept = [weight is not None for weight in weights]
     start = 0
@@ -83,24 +82,24 @@ def only_words(text: str) -> str:
     for run, is_kept in zip(runs, kept, strict=True):
         shown += text[at : run.start()] + (run[0] if is_kept else NOT_SHOWN)
         at = run.end()
-    return _GAP.sub(NOT_SHOWN, shown + text[at:])
+    return re.sub(_GAP, NOT_SHOWN, shown + text[at:])
 
 
 def _weight(run: str) -> float | None:
     """Return how much a run shows beyond words: numbers, and letters in short texts; None if it is anything else."""
-    if _ADDRESS.fullmatch(run) or _JOINT.fullmatch(run):
+    if re.fullmatch(_ADDRESS, run) or re.fullmatch(_JOINT, run):
         return 1
-    if _KEY_PREFIX.match(run):
+    if re.match(_KEY_PREFIX, run):
         return None
     weight = 0.0
-    for part in _JOINT.split(run):
+    for part in re.split(_JOINT, run):
         if not part or _is_word(part):
             continue
         if part == "a":
             weight += _ARTICLE
-        elif _NUMBER.fullmatch(part) or part in {"s", "t"}:
+        elif re.fullmatch(_NUMBER, part) or part in {"s", "t"}:
             weight += 1
-        elif _SHORT_TEXT.fullmatch(part):
+        elif re.fullmatch(_SHORT_TEXT, part):
             weight += max(len(part), 2)
         else:
             return None
@@ -112,9 +111,9 @@ def _is_word(part: str) -> bool:
         return True
     if not part.isascii():
         return part.isalpha() and 1 < len(part) <= _MAX_WORD and (part.islower() or part.istitle() or part.isupper())
-    humps = _HUMP.findall(part)
+    humps = re.findall(_HUMP, part)
     return len(part) >= _MIN_WORD and "".join(humps) == part and all(map(_is_hump, humps))
 
 
 def _is_hump(hump: str) -> bool:
-    return hump.lower() in _SHORT_WORDS or (_MIN_HUMP <= len(hump) <= _MAX_WORD and not _UNLIKELY.search(hump))
+    return hump.lower() in _SHORT_WORDS or (_MIN_HUMP <= len(hump) <= _MAX_WORD and not re.search(_UNLIKELY, hump))

@@ -5,23 +5,25 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from balancekit.errors import BalancekitError
-from balancekit.money import json_format, json_schema, text, views
+from balancekit.money import text, views
 from balancekit.money.amounts import ZERO
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
-from balancekit.money.changes import Changes, Side, compare
 from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType
 from balancekit.money.groups import Key, group_totals
 from balancekit.money.notice import all_labels, describe_notice
-from balancekit.money.rates import Rates
 from balancekit.money.repeated import refuse_repeated
 from balancekit.money.totals import check_distinct, sum_by_currency
-from balancekit.money.valuation import Valuation, value_totals
+
+if TYPE_CHECKING:
+    from balancekit.money.changes import Changes
+    from balancekit.money.rates import Rates
+    from balancekit.money.valuation import Valuation
 
 
 @attrs.frozen(repr=False)
@@ -171,6 +173,8 @@ class MergedBalances:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as dicts, lists and strings ready for JSON; amounts are strings in plain notation."""
+        from balancekit.money import json_format
+
         return json_format.write_result(
             self.totals, self.accounts, self.failures, self.chosen_accounts, self.chosen_currencies
         )
@@ -182,7 +186,7 @@ class MergedBalances:
     def to_text(
         self,
         *,
-        by_value: Valuation | None = None,
+        by_value: "Valuation | None" = None,
         keep: Iterable[str] = (),
         align: bool = False,
         max_lines: int | None = None,
@@ -202,7 +206,7 @@ class MergedBalances:
         limit: int | None = None,
         *,
         style: TextStyle = "plain",
-        by_value: Valuation | None = None,
+        by_value: "Valuation | None" = None,
         keep: Iterable[str] = (),
         align: bool | None = None,
         max_parts: int | None = None,
@@ -277,21 +281,25 @@ class MergedBalances:
         every = views.in_order(sum_by_currency(self.accounts, self.notice), self.chosen_currencies)
         return group_totals(self.totals, key, of_all=every)
 
-    def changes_since(self, earlier: "MergedBalances") -> Changes:
+    def changes_since(self, earlier: "MergedBalances") -> "Changes":
         """Return the exact differences from an earlier result, by currency and by account; see `Changes`.
 
         Raises ValueError if the results were merged with different aliases, or are not of the same currencies.
         """
+        from balancekit.money.changes import Side, compare
+
         return compare(*(Side(one.accounts, one.failures, one.chosen_currencies, one.scope) for one in (earlier, self)))
 
     def value_in(
-        self, target: str | tuple[str, AssetType], rates: Rates | Sequence[Rates], *, places: int | None = None
-    ) -> Valuation:
+        self, target: str | tuple[str, AssetType], rates: "Rates | Sequence[Rates]", *, places: int | None = None
+    ) -> "Valuation":
         """Return the value of the totals in one currency; a total without a rate is in `not_valued`, and in no sum.
 
         `rates` is a `RateSource`, a mapping of a code (or code and type) to what one unit of it is worth, or several in
         a list (the first that has a rate counts). `Valuation` says what is rounded. ConfigError names a wrong rate.
         """
+        from balancekit.money.valuation import value_totals
+
         valued = value_totals(self.totals, target, rates, places=places)
         whole = self.complete and valued.complete
         return attrs.evolve(valued, complete=whole, notice=self.notice, scope=self.scope, as_of=self.as_of)
@@ -299,26 +307,36 @@ class MergedBalances:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read back what `to_dict` made; ValueError if it is anything else, or if its totals do not add up."""
+        from balancekit.money import json_format
+
         return json_format.read_result(data, cls)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read back what `to_json` made; ValueError if it is anything else, or if its totals do not add up."""
+        from balancekit.money import json_format
+
         return cls.from_dict(json_format.parse(text))
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of what `to_dict` and `to_json` make."""
+        from balancekit.money import json_schema
+
         return json_schema.read_schema()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> dict[str, Any]:
         """Return how pydantic reads and writes results, so that FastAPI takes the class as a response model."""
+        from balancekit.money import json_schema
+
         return json_schema.pydantic_schema(cls, cls.from_dict, cls.to_dict)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
         """Return the JSON Schema, for the description of an API."""
+        from balancekit.money import json_schema
+
         return json_schema.read_inline_schema()
 
     def _check_complete(self, what: str) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from balancekit.errors import ConfigError
 from balancekit.money.amounts import format_amount
@@ -14,7 +14,9 @@ from balancekit.money.currencies import check_code, normalize_code
 from balancekit.money.layout import align_decimal_points, align_names, isolate, pluralize
 from balancekit.money.notice import MAX_NAMED, describe_notice
 from balancekit.money.reasons import MAX_LISTED, describe_reasons
-from balancekit.money.valuation import Valuation
+
+if TYPE_CHECKING:
+    from balancekit.money.valuation import Valuation
 
 _NO_VALUE: Final = Decimal(-1)
 
@@ -49,7 +51,7 @@ def to_texts(
     return make_messages(lines, _details(failures, stale, moment), _frames(accounts, failures, scope or ""), bounds)
 
 
-def largest_first(totals: Iterable[CurrencyTotal], valuation: Valuation) -> Sequence[CurrencyTotal]:
+def largest_first(totals: Iterable[CurrencyTotal], valuation: "Valuation") -> Sequence[CurrencyTotal]:
     """Return totals by their value, a debt counted as what is held; those without a value are the last."""
     values = {(line.currency, line.asset_type): line.value.copy_abs() for line in valuation.valued}
     # In reverse, equal ones stay in the order that they have.

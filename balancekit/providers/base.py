@@ -15,9 +15,10 @@ import aiohttp
 
 from balancekit.errors import ConfigError
 from balancekit.http.clock_skew import current_offset
-from balancekit.http.echoes import KnownNames, names_of
+from balancekit.http.echoes import check_names, names_of
 from balancekit.http.error_responses import ErrorDetail, error_detail
 from balancekit.http.known_secrets import credentials_of
+from balancekit.http.last_read import LastRead
 from balancekit.http.messages import OK, Request, Response, origin_of, origin_repr
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
@@ -29,7 +30,6 @@ from balancekit.providers.checked import checked_balances, checked_base_url, is_
 from balancekit.providers.construction import Construction
 from balancekit.providers.failures import SENT_UNCHANGED, check_destination, check_uncached, failure_of
 from balancekit.providers.identity import Identity, Settings, attributes_of, identify
-from balancekit.providers.last_read import LastRead
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
@@ -85,7 +85,6 @@ class HttpProvider(Construction, ABC):
     clock: Callable[[], float] = time.time
     """The time in Unix seconds; replaced in tests."""
 
-    _balancekit_names = KnownNames()
     _balancekit_last_read = LastRead()
     _balancekit_checks_fields = False
 
@@ -213,12 +212,9 @@ class HttpProvider(Construction, ABC):
                 else:
                     balances = checked_balances(self.read_response(response))
                 # Nearly always they are those of the last response.
-                if (names := names_of(balances)) != self._balancekit_names.names:
-                    known = self._balancekit_names.check(names, credentials_of(self, request))
-                    # An adapter may be frozen.
-                    vars(self)["_balancekit_names"] = known
-                if self._balancekit_checks_fields:
-                    LastRead.of(response.body, balances).keep(self)
+                if (names := names_of(balances)) != self._balancekit_last_read.names:
+                    check_names(names, self._balancekit_last_read.names, credentials_of(self, request))
+                LastRead.of(response.body if self._balancekit_checks_fields else None, balances).keep(self)
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             raised = error

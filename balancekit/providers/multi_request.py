@@ -15,9 +15,10 @@ import attrs
 
 from balancekit.errors import MalformedResponseError, ProviderError
 from balancekit.http.clock_skew import current_offset
-from balancekit.http.echoes import names_of
+from balancekit.http.echoes import check_names, names_of
 from balancekit.http.further_requests import before_next_request
 from balancekit.http.known_secrets import credentials_of
+from balancekit.http.last_read import LastRead
 from balancekit.http.messages import OK, Request, Response
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
@@ -189,9 +190,10 @@ class MultiRequestProvider(HttpProvider):
                 request = steps.send(response)
         except StopIteration as end:
             balances = checked_balances(end.value)
-            vars(self)["_balancekit_names"] = self._balancekit_names.check(
-                names_of(balances), credentials_of(self, *sent.requests)
-            )
+            names, known = names_of(balances), self._balancekit_last_read.names
+            if names != known:
+                check_names(names, known, credentials_of(self, *sent.requests))
+            LastRead.of(None, balances).keep(self)
             return balances
         finally:
             with suppress(Exception):

@@ -10,7 +10,7 @@ import pytest
 
 import balancekit
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
-from balancekit.http.echoes import KnownNames
+from balancekit.http.echoes import check_names
 from balancekit.http.quotations import Secrets
 
 ACCOUNTS = 60
@@ -180,7 +180,7 @@ def test_names_that_are_new_cost_a_few_calls_each_and_none_for_a_letter():
     credentials = Secrets(["kid-0123456789", "c2lnbmF0dXJl" * 8])
     names = [f"{number:x}".rjust(200, "x") for number in range(600)]
     # What is made of the credentials is made once.
-    KnownNames().check(["a"], credentials)
+    check_names(["a"], (), credentials)
     calls = 0
 
     def count(frame, event, argument):
@@ -189,7 +189,7 @@ def test_names_that_are_new_cost_a_few_calls_each_and_none_for_a_letter():
 
     sys.setprofile(count)
     try:
-        KnownNames().check([*names], credentials)
+        check_names([*names], (), credentials)
     finally:
         sys.setprofile(None)
 

@@ -17,7 +17,7 @@ from balancekit import (
     MalformedResponseError,
     Response,
 )
-from balancekit.providers.last_read import keep_no_longer_than
+from balancekit.http.last_read import keep_no_longer_than
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from balancekit.http.echoes import names_of
 from balancekit.money.balances import AccountBalances, Balance
 
 
@@ -21,9 +22,14 @@ class LastRead:
     _snapshot: "weakref.ref[AccountBalances] | None" = None
 
     @classmethod
-    def of(cls, body: bytes, balances: Sequence[Balance]) -> "LastRead":
-        """Make it of a body and the balances that this was read into."""
-        return cls(hash(body), balances)
+    def of(cls, body: bytes | None, balances: Sequence[Balance]) -> "LastRead":
+        """Make it of the balances, and of the body that they were read from, if such a body would be read alike."""
+        return cls(None if body is None else hash(body), balances)
+
+    @property
+    def names(self) -> list[str | None]:
+        """The names of the balances, in which no credential was found; none once they are not kept."""
+        return names_of(self._held or ())
 
     def balances_in(self, body: bytes) -> Sequence[Balance] | None:
         """Return the balances if the body is the same, to the byte, and they are still kept; None otherwise."""
@@ -50,3 +56,8 @@ def keep_no_longer_than(snapshot: AccountBalances, adapter: object) -> None:
     last: LastRead | None = vars(adapter).get("_balancekit_last_read")
     if last is not None:
         last.while_kept(snapshot).keep(adapter)
+
+
+def forget_last_read(adapter: object) -> None:
+    """Have an adapter keep nothing of what it read last."""
+    vars(adapter).pop("_balancekit_last_read", None)
