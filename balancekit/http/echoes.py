@@ -27,5 +27,5 @@ def check_names(names: list[str | None], known: Iterable[str | None], credential
         # Ids may have much in common with the id of a key: those of one server and second are nearly the same.
         ids = {name for name in names[2::3] if name and len(name) <= _USUAL_REFERENCE}
         odd = [name for name in new - ids if not looks_like_words(name)]
-        if credentials.found_in(new) or credentials.repeated_in(odd):
+        if credentials.found_in(new) or (odd and credentials.repeated_in(odd)):
             raise ShapeError("the response repeats a credential of the request")
