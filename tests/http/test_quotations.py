@@ -12,7 +12,7 @@ import string
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from balancekit.http.quotations import Secrets
 
@@ -118,12 +118,15 @@ def test_no_disguise_of_a_secret_is_shown(secret, disguise, body):
     | st.text(string.ascii_lowercase, min_size=8, max_size=40),
     st.sampled_from(sorted(DISGUISES)),
 )
+@example("000000000YAabaa", "pieces of ten")
 def test_no_disguise_of_a_random_secret_is_shown(secret, disguise):
     """What a server sends back of a key is not shown, whichever key and encoding that is."""
     sent = DISGUISES[disguise](secret).decode("utf-8", "replace")
 
     shown = Secrets([secret]).redact(f"no such key: {sent}")
 
+    # The letters before it are nobody's key, although they may go well with the first ones that are shown of it.
+    shown = shown.removeprefix("no such key: ")
     assert not pieces(shown) & (pieces(secret) | pieces(sent)) - pieces("no such key")
 
 
