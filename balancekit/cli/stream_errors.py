@@ -54,7 +54,9 @@ def prepare_streams() -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            # It writes what is still to be written, which may fail: then the command fails, and says so.
+            with suppress(OSError):
+                stream.reconfigure(errors="backslashreplace")
 
 
 def discard_unwritten() -> None:

@@ -94,6 +94,8 @@ def run(pytester):
     """Run test files in a process of its own, where any warning is an error."""
 
     def run(*codes, options):
+        # Settings of its own: wherever its folder is, those of a project above would count otherwise.
+        pytester.makeini("[pytest]")
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(**{f"test_{number}": code for number, code in enumerate(codes)})
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error", *options)
