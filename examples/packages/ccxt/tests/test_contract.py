@@ -29,7 +29,6 @@ def used(balance):
 class ExchangeContract(ProviderContract):
     """What the exchanges have in common."""
 
-    __test__ = False
     secrets = (KEY, SECRET)
     currencies = MappingProxyType({"EUR": AssetType.FIAT, "BTC": AssetType.CRYPTO, "USDT": AssetType.CRYPTO})
     reports_available = True
@@ -44,7 +43,6 @@ class ExchangeContract(ProviderContract):
 class TestBinance(ExchangeContract):
     """Free and locked as text, in rows; the key in a header, the signature in the query."""
 
-    __test__ = True
     exchange = "binance"
 
     def response_body(self, balances):
@@ -69,7 +67,6 @@ class TestBinance(ExchangeContract):
 class TestKraken(ExchangeContract):
     """Total and hold as text, by the currency's id; a signed form, and errors with the status of a success."""
 
-    __test__ = True
     exchange = "kraken"
     test_a_new_field_is_ignored = left_out(
         "the keys of the object are currencies, so that a new one has to be a balance"
@@ -95,7 +92,6 @@ class TestKraken(ExchangeContract):
 class TestBitfinex(ExchangeContract):
     """Total and free as JSON numbers, in lists; the key, nonce and signature in headers of their own."""
 
-    __test__ = True
     exchange = "bitfinex"
     test_a_wrong_value_in_any_field_is_refused_or_not_read = left_out(
         "ccxt leaves out what is not in the wallet that is read, whatever the name of that is"
