@@ -216,7 +216,7 @@ class RequestTests(Harness):
         assert first.url.startswith("https://contract.example/base/")
 
     def test_the_event_loop_is_not_blocked(self) -> None:
-        """No step of a read takes long, but for waiting: meanwhile nothing else in the program goes on."""
+        """No step of a read blocks the event loop: nothing else in the program could run meanwhile."""
 
         async def steps() -> None:
             async with self._api(self._some()) as api, aiohttp.ClientSession() as session:
