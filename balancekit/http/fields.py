@@ -35,11 +35,18 @@ _Value = TypeVar("_Value")
 
 
 class Place:
-    """Which field is being read: its path in its entry, such as `balance.code`."""
+    """Which field is being read: its path in its entry, such as `balance.code`.
 
-    __slots__ = ("field",)
+    `is_plain` is whether all strings of the body are ASCII that can be shown, which many checks of one field need not
+    find out again.
+    """
 
-    field: str
+    __slots__ = ("field", "is_plain")
+
+    def __init__(self, body: bytes) -> None:
+        self.field = ""
+        # JSON has no control characters in a string, but for this one and those that are escaped.
+        self.is_plain = body.isascii() and b"\\" not in body and b"\x7f" not in body
 
 
 def read_entries(
@@ -51,15 +58,15 @@ def read_entries(
 ) -> list[_Row]:
     """Read the list that is the field `name` of the JSON object in a body.
 
-    `read` yields one row for each entry, in their order. Before it looks up a field, it sets `field` of the place. If
-    the lookup fails, or the reader of the field raises TypeError or ValueError, this raises a ShapeError with the path
-    and the reason, for example `data[3].balance: missing`. It must look up a field in each entry, and in the object
-    that `nested` gets from each entry, if it is given. A key that is given twice, anywhere, is a ShapeError too.
+    `read` yields a draft of a balance for each entry, in their order. Before it looks up a field, it sets `field` of
+    the place. If the lookup fails, or the reader of the field raises TypeError or ValueError, this raises a ShapeError
+    with the path and the reason, for example `data[3].balance: missing`. It must look up a field in each entry, and in
+    the object that `nested` gets from each entry, if it is given. A key that is given twice, anywhere, is a ShapeError
+    too.
     """
     document, values = decode_counted(body)
     entries = list_in(document, name)
-    place = Place()
-    place.field = ""
+    place = Place(body)
     rows: list[_Row] = []
     try:
         rows.extend(read(entries, place))
@@ -79,6 +86,14 @@ def read_entries(
     # Raised out here, since the frames of the error above hold the response.
     index = len(rows)
     raise _shape_error(entries[index], f"{name}[{index}]", place.field, kind, reason)
+
+
+def column_of(entries: Entries, field: str) -> list[Any]:
+    """Return the value of a field in each entry; None for each if one of them is no object, or lacks the field."""
+    try:
+        return [entry[field] for entry in entries]
+    except (KeyError, TypeError):
+        return [None] * len(entries)
 
 
 def check_distinct(rows: Sequence[_Row], value_of: Callable[[_Row], str | None], path: str) -> None:
@@ -182,17 +197,13 @@ def read_asset_type(text: str) -> AssetType:
     return AssetType.reported(text)
 
 
-def read_reference(value: object) -> str | None:
-    """Return a provider's own id, or None for null; TypeError or ValueError for anything else."""
+def read_reference(value: object, *, is_plain: bool = False) -> str | None:
+    """Return a provider's own id, or None for null; TypeError or ValueError for anything else.
+
+    `is_plain` is that of the `Place`: then the characters of this one need not be looked at.
+    """
     # Nearly all ids pass this check, which is faster than `check_label`.
-    if (
-        type(value) is str
-        and value
-        and len(value) <= _MAX_USUAL
-        and value.isascii()
-        and value.isprintable()
-        and " " not in value
-    ):
+    if is_plain and type(value) is str and 0 < len(value) <= _MAX_USUAL and " " not in value:
         return value
     if value is None:
         return None

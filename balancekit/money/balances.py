@@ -74,56 +74,48 @@ class Balance:
         return format_amount(self.amount)
 
 
-ShortRow = tuple[str, Decimal, AssetType, str, str | None, str | None]
-"""The fields of a balance that a provider reports: currency, amount, asset type, code, chain, reference."""
+class BalanceDraft:
+    """A balance whose fields are being set, one after another, and not checked: `finish_balances` makes it a `Balance`.
 
-Row = ShortRow | tuple[str, Decimal, AssetType, str, str | None, str | None, Decimal | None, Decimal | None]
-"""The same with available and pending, which a `ShortRow` leaves out."""
+    It has the same slots, of which an adapter sets those that a provider reports.
+    """
 
-# An object with the slots of a balance, which can be set. Only a class with exactly the same slots can be assigned to
-# its `__class__`: therefore `Balance` is made with `weakref_slot=False`.
-_UnfrozenBalance: Final[Any] = type(
-    "_UnfrozenBalance", (), {"__slots__": tuple(field.name for field in attrs.fields(Balance))}
-)
+    # Only a class with exactly the same slots can be assigned to `__class__`: therefore `Balance` is made with
+    # `weakref_slot=False`.
+    __slots__ = tuple(field.name for field in attrs.fields(Balance))
+
+    currency: str
+    amount: Decimal
+    asset_type: AssetType
+    account: str
+    provider: str
+    code: str
+    chain: str | None
+    reference: str | None
+    available: Decimal | None
+    pending: Decimal | None
 
 
 # There are few of them. A cache of labels would hit only if it were larger than there are accounts, and keep them all.
 _checked_provider: Final = lru_cache(maxsize=64)(check_label)
 
-_SHORT: Final = 6
 
+def finish_balances(account: str, provider: str, drafts: Iterable[BalanceDraft]) -> tuple[Balance, ...]:
+    """Return the drafts as the balances of one account, without checking or converting any of their fields.
 
-def construct_balances(account: str, provider: str, rows: Iterable[Row]) -> tuple[Balance, ...]:
-    """Return the balances of one account from rows, without checking or converting any of their fields.
-
-    It is for adapters that have read every field by a function of `balancekit.http.fields`; the constructor would check
-    them all again, and a fetch would take 40 % longer. Raises ValueError or TypeError for an account or a provider that
-    is not a label: these two alone are checked.
+    It is for adapters that have read every field by a function of `balancekit.http.fields`, of APIs that report neither
+    what is available nor what is pending. The constructor would check all fields again, and a fetch would take 40 %
+    longer. Raises ValueError or TypeError for an account or a provider that is no label: these two alone are checked.
     """
     account, provider = check_label(account), _checked_provider(provider)
-    balances: list[Balance] = []
-    for row in rows:
+    balances: tuple[Any, ...] = tuple(drafts)
+    for draft in balances:
+        draft.account = account
+        draft.provider = provider
+        draft.available = draft.pending = None
         # Setting the slots and then the class takes less than half the time of setting the fields of a frozen object.
-        balance = _UnfrozenBalance()
-        if len(row) == _SHORT:
-            balance.currency, balance.amount, balance.asset_type, balance.code, balance.chain, balance.reference = row
-            balance.available = balance.pending = None
-        else:
-            (
-                balance.currency,
-                balance.amount,
-                balance.asset_type,
-                balance.code,
-                balance.chain,
-                balance.reference,
-                balance.available,
-                balance.pending,
-            ) = row
-        balance.account = account
-        balance.provider = provider
-        balance.__class__ = Balance
-        balances.append(balance)
-    return tuple(balances)
+        draft.__class__ = Balance
+    return balances
 
 
 def check_ends_by_itself(balances: object) -> None:
@@ -170,7 +162,7 @@ class AccountBalances:
     provider: str = attrs.field(converter=check_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
     fetched_at: datetime = attrs.field(converter=_moment)
-    stale: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    stale: bool = False
     reported_at: datetime | None = None
 
     @property
@@ -183,7 +175,9 @@ class AccountBalances:
         return max(0.0, ((datetime.now(UTC) if now is None else now) - self.as_of).total_seconds())
 
     def __attrs_post_init__(self) -> None:
-        # Few providers say it. A converter would be called for each of many accounts.
+        # A validator and a converter would be called for each of many accounts.
+        if type(self.stale) is not bool:
+            raise TypeError(f"stale must be a bool, not {type(self.stale).__name__}")
         if self.reported_at is not None:
             object.__setattr__(self, "reported_at", _moment(self.reported_at))
         account, provider = self.account, self.provider

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from urllib.parse import quote
 
 from balancekit.errors import WebhookVerificationError
-from balancekit.http.fields import Entries, Place, read_asset_type, read_code, read_entries
+from balancekit.http.fields import Entries, Place, column_of, read_asset_type, read_code, read_entries
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
-from balancekit.money.amounts import parse_amount
-from balancekit.money.balances import Balance, Row, construct_balances
+from balancekit.money.amounts import parse_amount, parse_plain_amounts
+from balancekit.money.balances import Balance, BalanceDraft, finish_balances
 from balancekit.providers.base import HttpProvider
 from balancekit.webhooks import hmac_sha512
 from balancekit.webhooks.events import RawHeaders, WebhookEvent
@@ -101,7 +101,7 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the response, zero balances included."""
-        return construct_balances(self.account, self.provider, read_entries(response.body, "data", _read_rows))
+        return finish_balances(self.account, self.provider, read_entries(response.body, "data", _read_drafts))
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:  # noqa: ARG002 - a callback has no time
@@ -138,12 +138,16 @@ def _read_id(data: Mapping[str, object]) -> str:
     return text
 
 
-def _read_rows(entries: Entries, place: Place) -> Iterator[Row]:
-    for entry in entries:
+def _read_drafts(entries: Entries, place: Place) -> Iterator[BalanceDraft]:
+    # Decimal strings, or (as the provider's page of March 2026 showed them) JSON numbers.
+    amounts = parse_plain_amounts(column_of(entries, "balance"))
+    for entry, plain in zip(entries, amounts, strict=True):
+        draft = BalanceDraft()
         place.field = "currency"
-        code, currency = read_code(entry["currency"])
+        draft.code, draft.currency = read_code(entry["currency"])
         place.field = "type"
-        asset_type = read_asset_type(entry["type"])
-        # A decimal string, or (as the provider's page of March 2026 showed it) a JSON number.
+        draft.asset_type = read_asset_type(entry["type"])
         place.field = "balance"
-        yield currency, parse_amount(entry["balance"]), asset_type, code, None, None
+        draft.amount = parse_amount(entry["balance"]) if plain is None else plain
+        draft.chain = draft.reference = None
+        yield draft

@@ -5,7 +5,7 @@ Source: docs.blacksheep.money, "Listing balances", "Authentication", "Transactio
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
@@ -16,7 +16,7 @@ from balancekit.http.fields import Entries, Place, check_distinct, read_chain, r
 from balancekit.http.messages import Request, Response
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import check_units, from_units
-from balancekit.money.balances import Balance, Row, construct_balances
+from balancekit.money.balances import Balance, BalanceDraft, finish_balances
 from balancekit.money.currencies import ISO_4217_CODES, AssetType
 from balancekit.money.exact_json import is_text
 from balancekit.providers.base import HttpProvider
@@ -45,8 +45,8 @@ STATUS_PLACES: Final = ((), ("data",), ("data", "transaction"))
 _balance_of: Final = itemgetter("balance")
 """The object in an entry that holds its amount."""
 
-_reference_of: Final = itemgetter(5)
-"""The reference of a row."""
+_reference_of: Final = attrgetter("reference")
+"""The reference of a balance."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -163,9 +163,9 @@ class GetManyProvider(HttpProvider, known_by_request=True):
 
     def read_response(self, response: Response) -> tuple[Balance, ...]:
         """Read the balances from the response; the API lists only those that are not zero."""
-        rows = read_entries(response.body, "data", _read_rows, nested=_balance_of)
-        check_distinct(rows, _reference_of, "data[{}].id")
-        return construct_balances(self.account, self.provider, rows)
+        drafts = read_entries(response.body, "data", _read_drafts, nested=_balance_of)
+        check_distinct(drafts, _reference_of, "data[{}].id")
+        return finish_balances(self.account, self.provider, drafts)
 
     @only_verification_errors
     def verify_webhook(self, headers: RawHeaders, body: bytes, *, now: float | None = None) -> WebhookEvent:
@@ -197,26 +197,30 @@ class GetManyProvider(HttpProvider, known_by_request=True):
         return loaded
 
 
-def _read_rows(entries: Entries, place: Place) -> Iterator[Row]:
+def _read_drafts(entries: Entries, place: Place) -> Iterator[BalanceDraft]:
     crypto, fiat, unknown = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
+    is_plain = place.is_plain
     for entry in entries:
+        draft = BalanceDraft()
         place.field = "balance.value"
         held = entry["balance"]
         units = check_units(held["value"])
         place.field = "balance.code"
-        code, currency = read_code(held["code"])
+        draft.code, draft.currency = read_code(held["code"])
         place.field = "balance.decimals"
-        amount = from_units(units, held["decimals"])
+        draft.amount = from_units(units, held["decimals"])
         # Crypto amounts name their chain; fiat ones have none.
         place.field = "balance.chain"
         chain = held.get("chain")
         if chain is not None:
-            chain = read_chain(chain)
-            asset_type = crypto
+            draft.chain = read_chain(chain)
+            draft.asset_type = crypto
         else:
-            asset_type = fiat if currency in ISO_4217_CODES else unknown
+            draft.chain = None
+            draft.asset_type = fiat if draft.currency in ISO_4217_CODES else unknown
         place.field = "id"
-        yield currency, amount, asset_type, code, chain, read_reference(entry.get("id"))
+        draft.reference = read_reference(entry.get("id"), is_plain=is_plain)
+        yield draft
 
 
 def _hidden_keys(given: object) -> tuple[Secret, ...] | None:

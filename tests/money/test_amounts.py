@@ -15,6 +15,7 @@ from balancekit.money.amounts import (
     from_units,
     json_type_name,
     parse_amount,
+    parse_plain_amounts,
     subtract_exactly,
     sum_exactly,
 )
@@ -23,6 +24,8 @@ PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[
 NEARLY_PLAIN = (
     st.from_regex(PLAIN, fullmatch=True) | st.text("19.+-eE_ \n", max_size=12) | st.text("1.\u0661\u00b2", max_size=3)
 )
+DIGITS = re.compile(r"(?=.{1,100}$)([0-9]+\.?[0-9]*|\.[0-9]+)", re.ASCII)
+ODD = ("", ".", "1e3", "-1", " 1", "1_0", "\uff11", "9" * 101, "1.2.3", 7, None, [])
 INTEGERS = st.integers(min_value=-(10**100) + 1, max_value=10**100 - 1)
 
 
@@ -49,6 +52,17 @@ INTEGERS = st.integers(min_value=-(10**100) + 1, max_value=10**100 - 1)
 def test_a_plain_decimal_is_read_with_its_scale(text, amount):
     """Plain ASCII decimals are read digit by digit, at the scale in which they were written."""
     assert parse_amount(text).as_tuple() == Decimal(amount).as_tuple()
+
+
+@given(st.lists(st.text("0123456789.", min_size=1, max_size=12) | st.sampled_from(ODD), max_size=4))
+def test_plain_amounts_are_read_together_as_one_by_one(texts):
+    """Many at once are what each by itself is, to the last zero; if one is odd, none is read."""
+    together = parse_plain_amounts(texts)
+
+    if all(type(text) is str and DIGITS.fullmatch(text) for text in texts):
+        assert [one.as_tuple() for one in together] == [parse_amount(text).as_tuple() for text in texts]
+    else:
+        assert together == [None] * len(texts)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from balancekit import (
     ReportedBalances,
     merge,
 )
-from balancekit.money.balances import construct_balances
+from balancekit.money.balances import BalanceDraft, finish_balances
 from tests.support.strategies import results
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,27 +54,17 @@ def test_an_amount_is_a_decimal(amount):
 def test_an_unchecked_balance_is_a_balance_like_any_other():
     """A balance made without checks equals one from the constructor, in class, fields and copies."""
     made = Balance("USDC", Decimal("1.50"), AssetType.CRYPTO, "shop", "fake", "usdc", "base", "b-1")
+    draft = BalanceDraft()
+    draft.currency, draft.code, draft.amount, draft.asset_type = "USDC", "usdc", Decimal("1.50"), AssetType.CRYPTO
+    draft.chain, draft.reference = "base", "b-1"
 
-    (balance,) = construct_balances(
-        "shop", "fake", [("USDC", Decimal("1.50"), AssetType.CRYPTO, "usdc", "base", "b-1")]
-    )
+    (balance,) = finish_balances("shop", "fake", [draft])
 
     assert type(balance) is Balance
     assert (balance, hash(balance), repr(balance)) == (made, hash(made), repr(made))
     assert pickle.loads(pickle.dumps(balance)) == attrs.evolve(balance) == made
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         balance.amount = Decimal(2)
-
-
-def test_an_unchecked_balance_may_have_parts():
-    """A row may go on with what is available and what is pending."""
-    made = Balance(
-        "USD", Decimal(5), AssetType.FIAT, "shop", "fake", "usd", None, "b-1", available=Decimal(3), pending=None
-    )
-
-    rows = [("USD", Decimal(5), AssetType.FIAT, "usd", None, "b-1", Decimal(3), None)]
-
-    assert construct_balances("shop", "fake", rows) == (made,)
 
 
 @pytest.mark.parametrize("part", ["available", "pending"])
@@ -104,9 +94,9 @@ def test_an_amount_in_plain_text_has_no_exponent(make_balance):
 def test_unchecked_balances_belong_to_an_account_with_a_valid_label():
     """The account and the provider are checked even where the fields are not."""
     with pytest.raises(ValueError, match="label"):
-        construct_balances("sh\nop", "fake", ())
+        finish_balances("sh\nop", "fake", ())
     with pytest.raises(ValueError, match="label"):
-        construct_balances("shop", "", ())
+        finish_balances("shop", "", ())
 
 
 @pytest.mark.parametrize("field", ["currency", "amount", "account"])

@@ -28,7 +28,7 @@ from balancekit import (
     Secret,
 )
 from balancekit.http.fields import read_chain, read_entries
-from balancekit.money.balances import construct_balances
+from balancekit.money.balances import BalanceDraft, finish_balances
 
 PASSWORD = "p@ssw0rd&tiger"
 
@@ -355,11 +355,15 @@ class Filtered(Form):
     def read_response(self, response):
         """Read one balance from its chain and its amount."""
 
-        def rows(entries, place):
+        def drafts(entries, place):
             for chain in entries:
-                yield "ETH", Decimal(1), AssetType.CRYPTO, "ETH", read_chain(chain), None
+                draft = BalanceDraft()
+                draft.code = draft.currency = "ETH"
+                draft.amount, draft.asset_type = Decimal(1), AssetType.CRYPTO
+                draft.chain, draft.reference = read_chain(chain), None
+                yield draft
 
-        return construct_balances(self.account, self.provider, read_entries(response.body, "data", rows))
+        return finish_balances(self.account, self.provider, read_entries(response.body, "data", drafts))
 
 
 @pytest.mark.parametrize("kept", [{}, {"network": "ethereum-mainnet"}], ids=["request", "adapter"])

@@ -105,6 +105,12 @@ class TestContract(AdapterContract):
         (response(AMOUNT | {"chain": {}}), "data[0].balance.chain: expected a string, got an object"),
         (response(AMOUNT | {"chain": "X" * 33}), "data[0].balance.chain: a chain longer than 32 characters"),
         (of_lines(LINE | {"id": 7}), "data[0].id: expected a string, got a number"),
+        (of_lines(LINE | {"id": "a\x7fb"}), "data[0].id: a label with characters that are not printable"),
+        (of_lines(LINE | {"id": "a\nb"}), "data[0].id: a label with characters that are not printable"),
+        (
+            of_body(f'{{"data":[{json.dumps(LINE)[:-1]},"id":"a\ufe0f"}}]}}'),
+            "data[0].id: a label with characters that are not printable",
+        ),
         (of_lines(*({**LINE, "id": f"b-{n}"} for n in (0, 1, 2, 3, 4, 3))), "data[5].id: the same as data[3].id"),
         (of_lines(LINE, LINE | {"balance": AMOUNT | {"code": "EUR"}}), "data[1].id: the same as data[0].id"),
         (of_lines({}), "data[0].balance: missing"),

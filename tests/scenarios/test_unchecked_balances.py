@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from balancekit import AggregateClient, AssetType, Balance, HttpProvider, MalformedResponseError, Request, Response
-from balancekit.money.balances import construct_balances
+from balancekit.money.balances import BalanceDraft, finish_balances
 from tests.support.providers import Scripted
 
 
@@ -78,9 +78,12 @@ async def test_what_no_constructor_has_checked_is_checked(monkeypatch, wrong):
 
 async def test_what_is_constructed_with_other_texts_is_as_if_it_had_been_checked():
     """A currency is counted by its code in upper case."""
-    rows = [("usd", Decimal(1), "fiat", "usd", None, None)]
+    draft = BalanceDraft()
+    draft.currency = draft.code = "usd"
+    draft.amount, draft.asset_type = Decimal(1), "fiat"
+    draft.chain = draft.reference = None
 
-    async with AggregateClient([Scripted("bad", construct_balances("bad", "scripted", rows))]) as client:
+    async with AggregateClient([Scripted("bad", finish_balances("bad", "scripted", [draft]))]) as client:
         merged = await client.fetch()
 
     assert merged["USD", AssetType.FIAT].amount == 1
