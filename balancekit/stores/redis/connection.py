@@ -82,24 +82,38 @@ _CONNECTIONS: Final[Mapping[type[object], type[object]]] = MappingProxyType(
 
 def connect(url: Secret, *, cluster: bool = False) -> AnyRedis:
     """Make a client for a URL; raises ConfigError, which does not show the URL, if that cannot be used."""
-    timeouts = {"socket_timeout": SOCKET_TIMEOUT, "socket_connect_timeout": SOCKET_TIMEOUT}
     try:
-        if cluster:
-            kind = cast("Any", RedisCluster)  # neither the arguments nor the results of `from_url` are typed
-            return cast("RedisCluster", kind.from_url(url.reveal(), retry=_retry(), protocol=2, **timeouts))
-        kind = cast("Any", BlockingConnectionPool)
-        limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
-        pool = kind.from_url(url.reveal(), retry=_retry(), protocol=2, **limits, **timeouts)
-        pool.connection_class = _CONNECTIONS.get(pool.connection_class, pool.connection_class)
-        # It connects to nothing, but refuses an option that there is not, which no call would name.
-        pool.make_connection()
-        return Redis.from_pool(pool)
+        return _connect_cluster(url) if cluster else _connect_server(url)
     except Exception:  # noqa: BLE001, S110 - redis-py raises anything for the options of a URL, which frames hold
         pass
     kinds = "redis://[[user]:[password]@]host[:port][/db], rediss://… or unix://…"
     if cluster:
         kinds = "redis://[[user]:[password]@]host[:port] or rediss://… of one of the cluster's nodes"
     raise ConfigError(f"url: expected {kinds}, and after a ? only options that redis-py has")
+
+
+def _connect_server(url: Secret) -> Redis:
+    limits = {"max_connections": MAX_CONNECTIONS, "timeout": SOCKET_TIMEOUT}
+    pool = cast("Any", BlockingConnectionPool).from_url(url.reveal(), **limits, **_settings())
+    pool.connection_class = _CONNECTIONS.get(pool.connection_class, pool.connection_class)
+    # It connects to nothing, but refuses an option that there is not, which no call would name.
+    pool.make_connection()
+    return Redis.from_pool(pool)
+
+
+def _connect_cluster(url: Secret) -> RedisCluster:
+    redis = cast("Any", RedisCluster).from_url(url.reveal(), **_settings())
+    nodes = redis.nodes_manager
+    nodes.connection_kwargs["connection_class"] = _CONNECTIONS[nodes.connection_kwargs["connection_class"]]
+    # Those of the URL, which are made already; all others are made of these settings.
+    for node in nodes.startup_nodes.values():
+        node.connection_class = nodes.connection_kwargs["connection_class"]
+    return cast("RedisCluster", redis)
+
+
+def _settings() -> dict[str, Any]:
+    timeouts = {"socket_timeout": SOCKET_TIMEOUT, "socket_connect_timeout": SOCKET_TIMEOUT}
+    return {"retry": _retry(), "protocol": 2, **timeouts}
 
 
 def _retry() -> Retry:
