@@ -9,7 +9,7 @@ from typing import Final, cast
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
-from aiohttp.hdrs import METH_CONNECT
+from aiohttp.hdrs import CONTENT_ENCODING, METH_CONNECT
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -22,6 +22,7 @@ from balancekit.http.connections import (
     TooManyHeadsError,
     is_reused_connection,
 )
+from balancekit.http.content_encoding import ACCEPTED_ENCODINGS, EncodingError, UnknownEncodingError, decode_body
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
 from balancekit.http.known_secrets import secrets_of
@@ -58,6 +59,7 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[ProviderError]], ...]] = (
     (TimeoutError, ProviderTimeoutError),
     (aiohttp.ClientError, TransportError),
     (HttpProcessingError, TransportError),
+    (EncodingError, TransportError),
     (OSError, TransportError),
 )
 
@@ -101,7 +103,8 @@ def _sender_over(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     if sender is None:
         address, auth = getattr(session, "_default_proxy", None), getattr(session, "_default_proxy_auth", None)
         connector = GuardedConnector(session.connector, Proxy(address, auth, session.trust_env))
-        sender = _senders[session] = _open_over(session, connector, aiohttp.ClientResponse)
+        # aiohttp would drop the status of a response that it cannot decode.
+        sender = _senders[session] = _open_over(session, connector, aiohttp.ClientResponse, auto_decompress=False)
         # aiohttp would send a GET a second time, without a permit and whatever the budget of retries says.
         sender._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no other way
     return sender
@@ -122,10 +125,15 @@ def stand_in_for(lent: aiohttp.ClientSession) -> aiohttp.ClientSession:
 
 
 def _open_over(
-    lent: aiohttp.ClientSession, connector: aiohttp.BaseConnector | None, response_class: type[aiohttp.ClientResponse]
+    lent: aiohttp.ClientSession,
+    connector: aiohttp.BaseConnector | None,
+    response_class: type[aiohttp.ClientResponse],
+    *,
+    auto_decompress: bool = True,
 ) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
+        auto_decompress=auto_decompress,
         connector_owner=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         response_class=response_class,
@@ -161,7 +169,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         response = await sender.request(
             request.method,
             url,
-            headers={"User-Agent": USER_AGENT, **request.headers},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED_ENCODINGS, **request.headers},
             # Skipping a header that is there anyway costs aiohttp two more copies of the headers.
             skip_auto_headers=None if "Content-Type" in request.headers else _NO_CONTENT_TYPE,
             data=request.body or None,
@@ -174,9 +182,9 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
         raise
     try:
         if response.status == OK:
-            return Response(response.status, response.headers, await _read_body(response.content))
+            return Response(response.status, response.headers, await _read_body(response))
         body = bytearray()
-        # The status alone makes the error, even if the body is cut or never arrives.
+        # The status alone makes the error, even if the body is cut, cannot be decoded or never arrives.
         with suppress(aiohttp.ClientError, TimeoutError, BodyTooLargeError):
             try:
                 async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
@@ -185,7 +193,10 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
                 # A 429 is heeded, as if all of it had come a moment before its caller left.
                 if response.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
-        return Response(response.status, response.headers, bytes(body[:MAX_ERROR_BODY]))
+        start = bytearray()
+        with suppress(EncodingError):
+            start = _decoded(response, bytes(body), MAX_ERROR_BODY)
+        return Response(response.status, response.headers, bytes(start[:MAX_ERROR_BODY]))
     finally:
         # A response that was read to its end has released its connection already. `async with` would release it again,
         # which takes a fiftieth of the time of reading an account.
@@ -194,16 +205,28 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
             await response.wait_for_close()
 
 
-async def _read_body(content: aiohttp.StreamReader) -> bytes:
-    chunk = await content.readany()
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    content = response.content
+    body: bytes | bytearray = await content.readany()
     # Most bodies have arrived whole by now, and need no copy.
-    if content.at_eof() and len(chunk) <= MAX_RESPONSE_BODY:
-        return chunk
-    body = bytearray(chunk)
-    await _read_up_to(MAX_RESPONSE_BODY, body, content)
+    if not content.at_eof():
+        body = bytearray(body)
+        await _read_up_to(MAX_RESPONSE_BODY, body, content)
+    if CONTENT_ENCODING in response.headers and len(body) <= MAX_RESPONSE_BODY:
+        body = _decoded(response, bytes(body), MAX_RESPONSE_BODY)
     if len(body) > MAX_RESPONSE_BODY:
         raise BodyTooLargeError(f"the body is larger than {MAX_RESPONSE_BODY} bytes")
     return bytes(body)
+
+
+def _decoded(response: aiohttp.ClientResponse, body: bytes, limit: int) -> bytearray:
+    """Return a body without its encoding, as far as the limit or a little further."""
+    decoded = bytearray()
+    for piece in decode_body(body, response.headers.get(CONTENT_ENCODING, "")):
+        decoded += piece
+        if len(decoded) > limit:
+            break
+    return decoded
 
 
 async def _read_up_to(limit: int, body: bytearray, content: aiohttp.StreamReader) -> None:
@@ -266,6 +289,8 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
         reason, hint = "the proxy was asked for a tunnel, and did not respond as one", PROXY_HINT
     elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
         reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
+    elif isinstance(error, UnknownEncodingError):
+        hint = ENCODING_HINT
     elif isinstance(error, aiohttp.ClientResponseError) and any(
         isinstance(link, ContentEncodingError) for link in walk_exception_chain(error)
     ):
