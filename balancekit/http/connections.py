@@ -28,6 +28,9 @@ _PROXY_SCHEMES: Final = frozenset({"http", "https"})
 _MAX_INFORMATIONAL: Final = 20
 """How many informational responses (100 to 199) may come before a response."""
 
+_TURNS: Final = 2
+"""How often the event loop goes on until it has read what has arrived: it looks at the sockets, and then reads them."""
+
 _GUARD: Final = "balancekit_guard"
 """The attribute of a connection's protocol that holds its guard."""
 
@@ -66,6 +69,13 @@ class _Guard:
         self._feed = protocol.feed_data
         self._informational = 0
         protocol.feed_data = self.feed_head
+
+    def stop_reading(self) -> None:
+        """Have what arrives before the next request kept unread, by which aiohttp shows that it is there.
+
+        Its parser would take a blank line, or the beginning of a head, and show nothing of it.
+        """
+        self._protocol._parser = None  # noqa: SLF001 # there is no other way
 
     def feed_head(self, data: tuple[Any, object], size: int = 0) -> None:
         """End the connection after too many informational responses, which aiohttp reads for ever and all at once."""
@@ -194,15 +204,33 @@ class GuardedConnector(aiohttp.BaseConnector):
         if guard is None and protocol is not None:
             guard = _Guard(protocol, connection.transport)
             setattr(protocol, _GUARD, guard)
-        # What is unread on a new connection with TLS is of its handshake.
-        may_have_unread = is_reused or req.url.scheme not in _ENCRYPTED
-        if protocol is None or guard is None or protocol.should_close or (may_have_unread and guard.unread(0)):
+        is_after_handshake = req.url.scheme in _ENCRYPTED and not is_reused
+        if is_after_handshake:
+            await _read_what_has_arrived(connection)
+        if protocol is None or guard is None or protocol.should_close or (not is_after_handshake and guard.unread(0)):
             connection.close()
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
-        if req.url.scheme == "http" and is_loopback(host := req.url.host or ""):
-            # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
-            peer = guard.peer
-            if isinstance(peer, tuple) and not is_loopback(address := cast("tuple[str, int]", peer)[0]):
-                connection.close()
-                raise aiohttp.ClientConnectionError(f"{host} leads to {address}, which is not this machine")
+        if (address := _other_machine(req.url, guard.peer)) is not None:
+            connection.close()
+            raise aiohttp.ClientConnectionError(f"{req.url.host} leads to {address}, which is not this machine")
+        connection.add_callback(guard.stop_reading)
         return connection
+
+
+async def _read_what_has_arrived(connection: aiohttp.connector.Connection) -> None:
+    """Let the event loop read and decrypt what there is: some of it may be of the handshake, which nobody sees."""
+    try:
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _other_machine(url: URL, peer: object) -> str | None:
+    """Return the address that a URL of this machine leads to without TLS if that is another; None if all is right."""
+    # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
+    if url.scheme == "http" and is_loopback(url.host or "") and isinstance(peer, tuple):
+        address = cast("tuple[str, int]", peer)[0]
+        return None if is_loopback(address) else address
+    return None

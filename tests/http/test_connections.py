@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import select
 import socket
-import threading
+import ssl
 
 import aiohttp
 import pytest
@@ -54,6 +54,21 @@ async def test_data_that_came_while_the_event_loop_was_busy_is_no_response(serve
 
     assert await ask(session, server, b"third") == b"third"
     assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("data", [b"\r\n", b"HTTP/1.1 200 OK\r\nContent-"], ids=["empty line", "half a head"])
+async def test_data_that_the_parser_would_take_is_no_response_either(served, data):
+    """The beginning of a second copy arrives while the connection is idle, and the rest might come with the next."""
+    server, session = served
+    await ask(session, server, b"first")
+    server.send(data)
+    # With another server, so that the event loop has read by then what arrived before.
+    with ThreadServer(echo) as another:
+        async with aiohttp.ClientSession() as other:
+            await ask(other, another, b"second")
+
+    with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
+        await ask(session, server, b"third")
 
 
 async def test_a_connection_that_ended_while_the_event_loop_was_busy_is_not_used(served):
@@ -126,21 +141,21 @@ class BusyConnector(aiohttp.TCPConnector):
         return protocol
 
 
-@pytest.mark.parametrize("data", [b"H", OK], ids=["byte", "response"])
-async def test_data_on_a_new_connection_is_no_response_either(data):
+@pytest.mark.parametrize("version", [None, ssl.TLSVersion.TLSv1_2], ids=["without TLS", "with TLS"])
+@pytest.mark.parametrize("data", [b"H", b"\r\n", OK], ids=["byte", "empty line", "response"])
+async def test_data_on_a_new_connection_is_no_response_either(data, version):
     """Although nobody has seen it yet when the request wants the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as accepted:
-
-        def accept():
-            accepted.enter_context(listener.accept()[0]).sendall(data)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        async with aiohttp.ClientSession(connector=BusyConnector()) as session:
+    authority, context = Authority(Certificate.VALID), None
+    if version is not None:
+        context = authority.client_context()
+        # Later versions send tickets after the handshake, so that the socket does not say when data has arrived.
+        context.maximum_version = version
+    served = authority.server_context("127.0.0.1") if context else None
+    with ThreadServer(echo, served, greeting=data) as server:
+        async with aiohttp.ClientSession(connector=BusyConnector(ssl=context or True)) as session:
             with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
                 async with asyncio.timeout(5):
-                    await send(session, Request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}"))
-        thread.join()
+                    await ask(session, server, b"first")
 
 
 @pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])

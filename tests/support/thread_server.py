@@ -8,12 +8,12 @@ import threading
 class ThreadServer:
     """Responds to every request on a connection with `respond(request)`, and sends what else it is told to.
 
-    The response to one for which it `ends(request)` the connection is the last. With a `context` it speaks TLS. A
-    request is what one read returns: tests send small ones.
+    The response to one for which it `ends(request)` the connection is the last. With a `context` it speaks TLS. With a
+    `greeting` it sends that before any request. A request is what one read returns: tests send small ones.
     """
 
-    def __init__(self, respond, context=None, ends=lambda _: False):
-        self._respond, self._ends = respond, ends
+    def __init__(self, respond, context=None, ends=lambda _: False, greeting=b""):
+        self._respond, self._ends, self._greeting = respond, ends, greeting
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.connections = []
@@ -44,10 +44,12 @@ class ThreadServer:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        with contextlib.suppress(OSError):
+        # Wrapping one that the peer has reset raises, and leaves it open.
+        with contextlib.suppress(OSError), connection:
             if self._context:
                 connection = self._context.wrap_socket(connection, server_side=True)
             self.connections.append(connection)
+            connection.sendall(self._greeting)
             while request := connection.recv(2**16):
                 connection.sendall(self._respond(request))
                 if self._ends(request):
