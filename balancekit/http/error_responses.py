@@ -34,7 +34,21 @@ _ERRORS_BY_CLASS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
 _RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 """Statuses after which the same request may succeed, though their class of errors says otherwise."""
 
-_NAMES_ADDRESS: Final = re.compile(r"(?<![a-z])ip(?![a-z])|(?:allow|white)[-_ ]?list", re.IGNORECASE)
+# Compiled when they are first used: few programs are refused.
+_ADDRESS: Final = (
+    r"(?<![A-Za-z])(?:ip|Ip|IP)(?:s|v[46])?(?![a-z])|(?<=[a-z])I[Pp]s?(?![a-z])|\b\d{1,3}(?:\.\d{1,3}){3}\b|(?i:"
+    r"^\W*addr|\b(?:ip|your|client|source|remote|sender|host)[-_ ]?addr|\bcidr|(?:allow|white|safe)[-_ ]?list)"
+)
+"""The address of a machine, or the list of those that are allowed."""
+
+_KEY: Final = r"(?:key|secret|signature|token|credential|password)s?"
+_WRONG_KEY: Final = (
+    r"(?i)(?:bad|invalid|wrong|unknown|incorrect|missing|expired|revoked)[-_ ]?(?:(?:api|access|auth|header)[-_ ]?)*"
+    rf"{_KEY}|{_KEY}[-_ ](?:(?:is|was|not)[-_ ])*(?:bad|invalid|wrong|valid|unknown|incorrect|missing|expired|revoked)"
+)
+
+_REFUSAL: Final = r"(?i)not|n't|\bno\b|\bun|invalid|den[iy]|block|restrict|forbid|reject|refus|\bban"
+_CLAUSE_END: Final = r"[,;:()]|\.(?!\w)"
 
 _MAX_CODE: Final = 64
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
@@ -108,8 +122,11 @@ def _is_blocked(response: Response, detail: ErrorDetail) -> bool:
     """Whether a 401 or 403 is about the sender's address, or a 403 is a page of a proxy in the provider's place."""
     if error_class(response.status) is not AuthenticationError:
         return False
-    if _NAMES_ADDRESS.search(f"{detail.code} {detail.message}"):
-        return True
+    text, wrong_keys = re.subn(_WRONG_KEY, ",", ": ".join(filter(None, (detail.code, detail.message))))
+    for clause in re.split(_CLAUSE_END, text):
+        # Beside a wrong key, an address may only be where the request came from.
+        if re.search(_ADDRESS, clause) and (not wrong_keys or re.search(_REFUSAL, clause)):
+            return True
     is_forbidden = response.status == HTTPStatus.FORBIDDEN
     return is_forbidden and detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
 

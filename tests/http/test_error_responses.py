@@ -260,6 +260,42 @@ def test_a_401_for_an_address_is_not_about_the_credentials(make_error):
     assert make_error(response, error_detail(response)).hint == BLOCKED_HINT
 
 
+BLOCKED = (
+    *("InvalidIp", "invalidIP", "IpNotAllowed", "IPNotAllowed", "ipNotAllowed", "clientIpBlocked", "UnauthorizedIP"),
+    *("IPAddressNotAllowed", "IPADDRESS_NOT_ALLOWED", "ipaddress_not_allowed", "ipv4_not_allowed", "IP-NOT-ALLOWED"),
+    *("trusted_ips", "ADDRESS_NOT_ALLOWED", "remote_addr_denied", "cidr_not_allowed", "safelist", "whiteListRequired"),
+    *("IPs not allowed", "IPv6 is not supported for this key", "source address rejected", "Address not permitted"),
+    "Requests from 203.0.113.9 are not permitted",
+    "invalid_api_key: this IP is not on the list",
+    "This IP may not use the API key",
+    "Invalid IP for the key",
+)
+
+OF_THE_KEY = (
+    "bad key, request from ip 1.2.3.4 logged",
+    "invalid api key (ip: 203.0.113.9)",
+    "InvalidApiKey from IP 203.0.113.9",
+    "Invalid signature. Your IP has been logged",
+    "The API key is not valid, and your IP is now known to us",
+    "Your email address is not verified",
+    "wallet address not found",
+    "zip: not allowed for VIPs in this ZIP",
+    "shipping_script_missing",
+)
+
+
+@pytest.mark.parametrize("words", BLOCKED)
+def test_an_address_that_is_refused_is_known_in_any_wording(make_error, words):
+    """As a code in any case, and as a sentence that may name the key as well."""
+    assert make_error(Response(403), ErrorDetail(None, words)).hint == BLOCKED_HINT
+
+
+@pytest.mark.parametrize("words", OF_THE_KEY)
+def test_a_wrong_key_is_none_of_an_address_that_is_named_beside_it(make_error, words):
+    """Providers say where the request came from; and not every address is that of a machine."""
+    assert make_error(Response(403), ErrorDetail(None, words)).hint == HINTS[AuthenticationError]
+
+
 @pytest.mark.parametrize("body", [b"", b'{"error": "zip: no such key", "code": "bad_key"}', b'{"error": "Bad key"}'])
 def test_a_403_of_the_provider_is_about_the_credentials(make_error, body):
     """Only a response that the provider did not write, or that names an address, is put down to a firewall."""
