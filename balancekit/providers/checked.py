@@ -1,13 +1,15 @@
 """What adapters are made with, and what they return, as far as it can be relied on."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from operator import attrgetter
 from typing import Final, cast
 
 import attrs
 
+from balancekit.http.clock_skew import MAX_OFFSET, TOLERANCE, date_of
 from balancekit.http.fields import MAX_BALANCES
-from balancekit.http.messages import check_base_url
+from balancekit.http.messages import Response, check_base_url
 from balancekit.http.secret import Secret
 from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself
 from balancekit.money.exact_json import ShapeError
@@ -35,6 +37,19 @@ def checked_balances(given: object) -> tuple[Balance, ...]:
         except Exception as error:  # noqa: BLE001 - a class that derives from it may raise anything
             raise ShapeError(f"balances[{index}]: {error}") from None
     return ReportedBalances(made, reported_at=given.reported_at) if isinstance(given, ReportedBalances) else tuple(made)
+
+
+def in_local_time(balances: tuple[Balance, ...], response: Response, now: float) -> tuple[Balance, ...]:
+    """Return balances with the moment that is reported by this machine's clock, if that is behind the provider's.
+
+    Otherwise a moment would pass for a later one, and the balances for younger ones. `now` is in Unix seconds.
+    """
+    if not isinstance(balances, ReportedBalances) or (sent_at := date_of(response)) is None:
+        return balances
+    ahead = sent_at - now
+    if not TOLERANCE <= ahead <= MAX_OFFSET:
+        return balances
+    return ReportedBalances(balances, reported_at=balances.reported_at - timedelta(seconds=ahead))
 
 
 def is_list_of_text(value: object) -> bool:
