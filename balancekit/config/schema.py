@@ -97,7 +97,7 @@ def _setting(setting: Setting) -> Schema:
         one += [_TEXT if kind is str else {"type": _NAMES[kind]} for kind in kinds]
     choices = [*one]
     if setting.takes_lists:
-        items = one if setting.is_secret or len(one) > 1 else [*one, {"type": "string"}]
+        items = one if setting.is_secret or len(one) > 1 else [*one, _TEXT]
         choices.append({"type": "array", "items": {"anyOf": items}})
     return choices[0] if len(choices) == 1 else {"anyOf": choices}
 

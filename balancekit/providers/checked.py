@@ -53,8 +53,10 @@ def in_local_time(balances: tuple[Balance, ...], response: Response, now: float)
 
 
 def is_list_of_text(value: object) -> bool:
-    """Return whether a setting is a list of texts."""
-    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in cast("Sequence[object]", value))
+    """Return whether a setting is a list of texts, none of them empty."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, str) and item.strip() for item in cast("Sequence[object]", value)
+    )
 
 
 def checked_base_url(base_url: Secret, allow_http_to: Sequence[str]) -> tuple[str, str]:

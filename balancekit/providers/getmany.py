@@ -119,12 +119,6 @@ class GetManyProvider(HttpProvider, known_by_request=True):
             raise self.config_error(
                 "allow_http_to", "only without key_id and signing_key: requests would be signed in the clear"
             )
-        if (key_id is None) != (signing_key is None):
-            missing = "key_id" if key_id is None else "signing_key"
-            raise self.config_error(
-                missing,
-                "missing; give both key_id and signing_key, or neither for use behind a gateway that signs",
-            )
         if key_id is not None and (problem := key_id.problem(header=True)):
             raise self.config_error("key_id", problem)
         self._url = f"{self.base_url}/account.balance.getMany"
@@ -134,6 +128,12 @@ class GetManyProvider(HttpProvider, known_by_request=True):
         self._signing_key = None if signing_key is None else load_signing_key(signing_key)
         if signing_key is not None and self._signing_key is None:
             raise self.config_error("signing_key", signing_key.key_problem(_KEY_HINT))
+        if (key_id is None) != (signing_key is None):
+            missing = "key_id" if key_id is None else "signing_key"
+            raise self.config_error(
+                missing,
+                "missing; give both key_id and signing_key, or neither for use behind a gateway that signs",
+            )
         if webhook_keys is not None and not 1 <= len(webhook_keys) <= standard_webhooks.MAX_KEYS:
             raise self.config_error(
                 "webhook_key", f"expected 1 to {standard_webhooks.MAX_KEYS} keys, got {len(webhook_keys)}"

@@ -140,11 +140,11 @@ def test_every_account_with_a_problem_has_a_line(problem):
                 '[accounts.shop]\nprovider = "getmany"\nbase_url = "ftp://x"\nkey_id = ""\n'
                 'webhook_key = { env = "SHOP_SECRET" }'
             ),
-            ["1: signing_key: missing", "3: base_url", "5: webhook_key"],
+            ["3: base_url", "4: key_id", "5: webhook_key"],
         ),
         (
             '[accounts.shop]\nprovider = "getmany"\nkey_id = ""\nsigning_key = { env = "SHOP_SECRET" }\nbase_url = "ftp://x"',
-            ["3: key_id", "5: base_url"],
+            ["3: key_id", "4: signing_key: expected the Ed25519 private key", "5: base_url"],
         ),
         (
             '[accounts.shop]\nprovider = "getmany"\nkey_id = "k"\nsigning_key = ""\nbase_url = "ftp://x"',

@@ -224,6 +224,8 @@ def test_unsigned_requests_may_go_to_a_named_host_in_the_clear(base_url):
         ({"key_id": "k"}, "allow_http_to: only without key_id and signing_key"),
         ({"allow_http_to": "signer"}, "allow_http_to: expected a list of hosts"),
         ({"allow_http_to": [7]}, "allow_http_to: expected a list of hosts"),
+        ({"allow_http_to": ["signer", ""]}, "allow_http_to: expected a list of hosts"),
+        ({"allow_http_to": [" "]}, "allow_http_to: expected a list of hosts"),
         ({"allow_http_to": None}, "allow_http_to: expected a list of hosts"),
         ({"allow_http_to": []}, "base_url: http:// to signer would send credentials in the clear"),
     ],
