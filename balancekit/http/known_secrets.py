@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
+from types import CellType, FunctionType, MethodType
 from typing import Final, cast
 
 from yarl import URL
@@ -28,7 +29,7 @@ MAX_TEXT: Final = 10_000
 _MAX_SEARCHED: Final = 3 * MAX_TEXT
 """How many characters of texts that are not marked are searched: each is spelled in two dozen encodings."""
 
-FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types"}
+FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types", "_thread"}
 """Where the classes are from whose objects are not searched: they hold no secret, or not as text."""
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
@@ -149,6 +150,14 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
                 yield from _texts_of(text)
         elif isinstance(value, functools.partial):
             pending += (value.args, value.keywords)
+        elif isinstance(value, FunctionType):
+            pending += (value.__closure__, value.__defaults__, value.__kwdefaults__)
+        elif isinstance(value, CellType):
+            # Without a value it raises.
+            with suppress(ValueError):
+                pending.append(value.cell_contents)
+        elif isinstance(value, MethodType):
+            pending += (value.__self__, value.__func__)
         elif isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):

@@ -1,6 +1,7 @@
 """What is known to be secret of an adapter and its requests."""
 
 import functools
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,35 @@ from balancekit.http.known_secrets import MAX_TEXT, secrets_of
 from balancekit.http.redaction import redact
 
 PHRASE = "swordfish"
+
+
+class Bound:
+    """Has a method that needs its password."""
+
+    def __init__(self, phrase):
+        self.phrase = phrase
+
+    def check(self):
+        """Return the password."""
+        return self.phrase
+
+
+def holding(phrase):
+    """Return functions that hold a text: in a cell beside an empty one, and as the default of a parameter."""
+
+    def cell():
+        return never, phrase
+
+    if not phrase:
+        never = phrase
+    return cell, lambda bound=phrase: bound, lambda *, bound=phrase: bound
+
+
+def local_of(phrase):
+    """Return what keeps a text for this thread."""
+    local = threading.local()
+    local.phrase = phrase
+    return local
 
 
 class Slotted:
@@ -49,8 +79,17 @@ def test_the_grant_of_a_token_is_no_secret():
         functools.partial(print, Secret(PHRASE)),
         bytearray(PHRASE.encode()),
         PHRASE.rjust(MAX_TEXT),
+        local_of(PHRASE),
+        holding(PHRASE)[0],
+        holding(Secret(PHRASE))[0],
+        holding(PHRASE)[1],
+        holding(PHRASE)[2],
+        Bound(PHRASE).check,
     ],
-    ids=["private slot", "partial", "Secret in a partial", "bytearray", "long text"],
+    ids=[
+        *("private slot", "partial", "Secret in a partial", "bytearray", "long text", "thread", "closure"),
+        *("Secret in a closure", "default", "keyword's default", "bound method"),
+    ],
 )
 def test_a_text_is_known_however_an_adapter_keeps_it(kept):
     """It need not be an attribute itself."""
