@@ -52,6 +52,12 @@ _CREDENTIAL: Final = re.compile(
 
 _LABELS: Final = frozenset({"account", "provider"})
 
+_KEPT: Final = (
+    *("args", "keywords", "__closure__", "cell_contents", "__defaults__", "__kwdefaults__"),
+    *("__self__", "__func__"),
+)
+"""Where functions, partial ones and methods keep what they work with."""
+
 
 def secrets_of(adapter: object, *requests: Request) -> Secrets:
     """Return all that must not be shown of an adapter and of the requests that it has built for one read.
@@ -148,22 +154,22 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             if len(text) <= min(room, MAX_TEXT):
                 room -= len(text)
                 yield from _texts_of(text)
-        elif isinstance(value, functools.partial):
-            pending += (value.args, value.keywords)
-        elif isinstance(value, FunctionType):
-            pending += (value.__closure__, value.__defaults__, value.__kwdefaults__)
-        elif isinstance(value, CellType):
-            # Without a value it raises.
-            with suppress(ValueError):
-                pending.append(value.cell_contents)
-        elif isinstance(value, MethodType):
-            pending += (value.__self__, value.__func__)
+        elif isinstance(value, functools.partial | FunctionType | CellType | MethodType):
+            pending += _kept_by(value)
         elif isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
             pending += cast("Iterable[object]", value)
         elif not isinstance(value, LastRead) and package_of(value) not in FOREIGN:
             pending += (held for _, held in attributes_of(value))
+
+
+def _kept_by(function: "functools.partial[object] | FunctionType | CellType | MethodType") -> Iterator[object]:
+    """Give what a function keeps beside its code, or a cell of it."""
+    for name in _KEPT:
+        # A cell may be empty.
+        with suppress(AttributeError, ValueError):
+            yield getattr(function, name)
 
 
 def _texts_of(text: str) -> Iterator[str]:
