@@ -317,8 +317,8 @@ async def test_pages_of_more_balances_than_an_account_may_have_are_malformed(ses
             rows += response.entries("rows")
         return [account.balance(row["code"], row["amount"]) for row in rows]
 
-    account = repeating(origin, 1)
-    monkeypatch.setattr(type(account), "exchange", read)
+    monkeypatch.setattr(Paged, "exchange", read)
+    account = Paged("shop", client="client-1", secret=SECRET, base_url=origin.url)
 
     pages = 1
     assert len(await account.fetch_balances(session)) == MAX_BALANCES
