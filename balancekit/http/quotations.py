@@ -15,6 +15,7 @@ _MASK: Final = "***"
 _MIN_QUOTATION: Final = 6
 """How many letters and digits of a secret in a row count as a quotation."""
 
+_MIN_SHORT: Final = 4
 _MIN_REPETITION: Final = 12
 _HALF_PIECE: Final = _MIN_REPETITION // 2
 _MIN_SECRET: Final = 8
@@ -69,9 +70,10 @@ class Secrets:
             starts.append(len(bare))
             bare += _bare(word[0])
         quoted = [at for at in range(len(bare) - _MIN_QUOTATION + 1) if bare[at : at + _MIN_QUOTATION] in self._spelled]
-        if not quoted:
-            return text
         hidden = {place for at in quoted for place in range(at, at + _MIN_QUOTATION)}
+        hidden.update(start for word, start in zip(words, starts, strict=True) if _bare(word[0]) in self._short)
+        if not hidden:
+            return text
         for word, start in zip(reversed(words), reversed(starts), strict=True):
             if not hidden.isdisjoint(range(start, start + len(_bare(word[0])))):
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
@@ -116,6 +118,12 @@ class Secrets:
         """All secrets that are long enough, as they are and in the encodings, without marks."""
         wholes = {_bare(text) for secret in self._texts if len(secret) >= _MIN_SECRET for text in _spellings_of(secret)}
         return frozenset(whole for whole in wholes if len(whole) >= _MIN_QUOTATION)
+
+    @cached_property
+    def _short(self) -> frozenset[str]:
+        """The secrets with too few letters and digits for a quotation, which are known as whole words alone."""
+        bare = map(_bare, self._texts)
+        return frozenset(text for text in bare if _MIN_SHORT <= len(text) < _MIN_QUOTATION)
 
     @cached_property
     def _of_marks(self) -> tuple[str, ...]:

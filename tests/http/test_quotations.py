@@ -164,6 +164,16 @@ def test_a_secret_of_other_letters_is_not_shown_in_another_form(secret, sent):
 
 
 @pytest.mark.parametrize(
+    ("secret", "sent"),
+    [("se\xf1or", "sen\u0303or"), ("sen\u0303or", "se\xf1or"), ("\ufb01nal", "FINAL"), ("caf\xe9", "cafe")],
+    ids=["decomposed", "composed", "ligature", "accent"],
+)
+def test_a_secret_that_is_short_is_not_shown_in_another_form_as_a_whole(secret, sent):
+    """Of one with fewer than six letters, a part may be a word of its own."""
+    assert Secrets([secret]).redact(f"wrong password {sent}, as before") == "wrong password …, as before"
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "Bad signature header", "<html> <h1>502 Bad Gateway</h1></html>", "no such currency: EUR (code 1015)"],
     ids=["nothing", "words", "page", "numbers"],
