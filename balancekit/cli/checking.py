@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from http import HTTPStatus
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,7 +56,10 @@ class Checked:
         if self.failure is None:
             return "ok"
         error = self.failure.error
-        facts = (error.status, error.code) if isinstance(error, ProviderError) else ()
+        facts: tuple[object, ...] = ()
+        # The status of a success says nothing about a response that cannot be read.
+        if isinstance(error, ProviderError) and (error.status or 0) // 100 != HTTPStatus.OK // 100:
+            facts = error.status, error.code
         return " ".join(str(fact) for fact in facts if fact) or next(iter(group_by_reason([self.failure])))
 
 
@@ -127,7 +131,7 @@ def render_checks(checks: Sequence[Checked], *, everything: bool) -> "Group":
             cells = (check.provider, check.result, _in_ms(check.latency), _describe_skew([check]))
             table.add_row(Text(check.account, style or "bold"), *(Text(cell, style) for cell in cells))
         return Group(heading, table)
-    columns = ("Provider", "Accounts", "Readable", "Latency", "Slowest", "Clock")
+    columns = ("Provider", "Accounts", "Readable", "Median", "Slowest", "Clock")
     table = Table(*columns, whole=columns[1:], leading=1)
     for provider in sorted({check.provider for check in checks}):
         of_it = [check for check in checks if check.provider == provider]

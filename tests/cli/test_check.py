@@ -47,6 +47,15 @@ def test_what_went_wrong_is_in_the_table_and_what_to_do_on_stderr(run, accounts_
     assert len(stand_in.requests) == 3
 
 
+def test_a_failure_is_not_shown_by_the_status_of_a_success(run, accounts_toml, stand_in):
+    """The reason is in the table instead, so that its row does not differ from others by colour alone."""
+    stand_in.fail("treasury", Fault(body="[]"))
+
+    result = run("check", "--config", accounts_toml)
+
+    assert {row[0]: row[2] for row in rows(result) if len(row) == 5}["treasury"] == "malformed response"
+
+
 def test_no_account_that_can_be_read_ends_with_1(run, accounts_toml, stand_in):
     """A provider that does not respond has no latency and no clock."""
     for account in stand_in.accounts:
@@ -91,6 +100,7 @@ def test_many_accounts_are_counted(run, stand_in, tmp_path):
     assert result.stderr.startswith("10 accounts: request rejected. First till-0 (cryptoprocessing): ")
     assert len(result.stderr.splitlines()) == 1
     assert len(result.stdout.splitlines()) < 10
+    assert ["Provider", "Accounts", "Readable", "Median", "Slowest", "Clock"] in rows(result)
     assert sum(row[0].startswith("till-") for row in rows(everything)) == 40
 
 
