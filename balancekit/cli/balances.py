@@ -155,11 +155,16 @@ def _print_value(reading: "Reading", merged: "MergedBalances", view: "View", tar
     from balancekit.cli.valuation import load_rates, render_value, value_of
     from balancekit.config.client_table import proxy_of
     from balancekit.errors import ProviderError
+    from balancekit.money.currencies import normalize_code
 
     try:
         rates = asyncio.run(load_rates(proxy_of(reading.config.client_settings)))
     except ProviderError as error:
-        output.echo_error(f"{error.account} ({error.provider}): {error.message}", output.ERROR_STYLE)
+        problem = f"No value in {normalize_code(target)}: {error.account} ({error.provider}): {error.message}"
+        output.echo_error(problem, output.ERROR_STYLE)
+        # It is the last line whatever else went wrong.
+        if merged.notice is not None:
+            output.echo_error(merged.notice, output.ERROR_STYLE)
         return False
     valuation = value_of(view.apply(merged), target, rates)
     output.echo("")

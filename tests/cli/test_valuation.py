@@ -50,8 +50,18 @@ def test_the_totals_are_shown_though_the_rates_cannot_be_loaded(run, accounts_to
     result = run("balances", "--config", accounts_toml, "--value-in", "EUR")
 
     assert result.exit_code == 3
-    assert result.stderr.startswith("reference rates (ECB): ")
+    assert result.stderr.startswith("No value in EUR: reference rates (ECB): 503")
     assert "980.15" in result.stdout
+
+
+def test_the_last_line_is_the_notice_though_the_rates_cannot_be_loaded(run, accounts_toml, wrong_secret, bank):
+    """What the totals lack is not lost behind what the value lacks."""
+    bank.response = raw_response(503, b"", "Connection: close")
+
+    result = run("balances", "--config", accounts_toml, "--value-in", "EUR")
+
+    assert "No value in EUR: " in result.stderr
+    assert result.stderr.splitlines()[-1] == "INCOMPLETE: 1 of 3 accounts could not be read: shop-eu"
 
 
 @pytest.mark.parametrize(
