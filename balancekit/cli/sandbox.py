@@ -86,7 +86,7 @@ async def _print_instructions(running: "Sandbox", accounts: "Sequence[SandboxAcc
     from balancekit.cli.view import View
 
     # Everything but settings and commands is a comment, so that all of it can be copied at once.
-    echo(f"# A stand-in of both APIs runs at {running.address}. Its accounts and their keys are invented.")
+    echo(f"# A stand-in of both APIs runs at\n# {running.address}.\n# Its accounts and their keys are invented.")
     if folder is None:
         echo("\n# Save as accounts.toml:\n", "bold")
         echo(sandbox_settings.toml_with_env_references(accounts))

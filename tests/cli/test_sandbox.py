@@ -48,6 +48,14 @@ def test_it_prints_settings_and_the_totals_that_they_give(run, stop_when_ready):
     assert result.stderr == "Stopped.\n"
 
 
+def test_its_comments_fit_a_narrow_terminal(run, stop_when_ready):
+    """They are not wrapped, since what is copied to a shell has to stay a comment."""
+    comments = [line for line in run("sandbox").stdout.splitlines() if line.startswith("#")]
+
+    assert len(comments) > 3
+    assert max(map(len, comments)) <= 50
+
+
 def test_it_writes_settings_to_a_folder(run, stop_when_ready, tmp_path):
     """With --write no secret is printed."""
     result = run("sandbox", "--write", tmp_path / "here")
