@@ -1,7 +1,8 @@
 """The command line. Each command has its own module, which imports its heavy parts when the command runs."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -33,8 +34,26 @@ class _Context(click.Context):
     formatter_class = _Formatter
 
 
+@contextmanager
+def _wrapped_usage_errors() -> Generator[None]:
+    """Let no message of click's break a word, as it would at the edge of a terminal."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        # Its message is the help.
+        raise
+    except click.UsageError as error:
+        from balancekit.cli.output import wrap_message
+
+        raise click.UsageError(wrap_message(error.format_message(), "Error: "), error.ctx) from None
+
+
 class _Cli(click.Group):
     """A group that turns the errors of `EXIT_CODES` into their exit codes; any other error passes."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 - click's signature
+        with _wrapped_usage_errors():
+            return super().make_context(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
         prepare_streams()
@@ -53,7 +72,8 @@ class _Cli(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         try:
-            return super().invoke(ctx)
+            with _wrapped_usage_errors():
+                return super().invoke(ctx)
         except tuple(EXIT_CODES) as error:
             from balancekit.cli.output import echo_exception
 

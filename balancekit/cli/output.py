@@ -32,9 +32,14 @@ def make_console(stream: TextIO) -> "Console":
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     plain = bool(os.environ.get("NO_COLOR"))
-    return RaisingConsole(
+    console = RaisingConsole(
         file=stream, markup=False, highlight=False, emoji=False, color_system=None if plain else "auto"
     )
+    if console.is_dumb_terminal:
+        # rich takes each such terminal to be 80 wide.
+        with suppress(OSError):
+            console.size = os.get_terminal_size(stream.fileno())
+    return console
 
 
 def print_table(table: "RenderableType") -> None:
@@ -75,6 +80,17 @@ def echo_error(message: str, style: str = "") -> None:
     # There is no better place to say that stderr cannot be written.
     with suppress(OutputError), writing("stderr"):
         console.print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=not console.is_terminal)
+
+
+def wrap_message(message: str, head: str) -> str:
+    """Return a message that is written to stderr below a head, wrapped between words if that is a terminal."""
+    from rich.text import Text
+
+    console = make_console(sys.stderr)
+    if not console.is_terminal:
+        return message
+    lines = Text(head + message).wrap(console, console.width)
+    return "\n".join(line.plain.rstrip() for line in lines).removeprefix(head)
 
 
 def end_interrupted_line() -> None:

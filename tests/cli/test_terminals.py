@@ -47,9 +47,9 @@ def read_terminal(terminal):
 def show(start):
     """Run a command in a terminal of a width, and return its lines."""
 
-    def show(arguments, width):
+    def show(arguments, width, term="xterm"):
         terminal, inside = open_terminal(width)
-        process = start(*arguments, stdout=inside, stderr=inside, env={**ENVIRON, "NO_COLOR": "1", "TERM": "xterm"})
+        process = start(*arguments, stdout=inside, stderr=inside, env={**ENVIRON, "NO_COLOR": "1", "TERM": term})
         os.close(inside)
         lines = read_terminal(terminal).splitlines()
         process.wait()
@@ -75,6 +75,42 @@ def test_no_digit_and_no_word_is_cut(show, accounts_toml, wrong_secret, command,
         assert "INCOMPLETE: 1 of 3 accounts could not be read: shop-eu" in text
         assert "1500000.00" in text
         assert "12.123456789012345679" in text or "12.000000000000000001" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=[*COMMANDS])
+def test_a_terminal_without_escape_codes_has_a_width_too(show, accounts_toml, wrong_secret, command):
+    """No line is wider than it, in tables and in messages."""
+    lines = show([*command, "--config", accounts_toml], 50, term="dumb")
+
+    assert max(map(len, lines)) <= 50
+    assert len(lines) > 10
+
+
+@pytest.mark.parametrize("width", [50, 80])
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["balances", "--frobnicate"], "'--rates'?)"),
+        (["balances", "--format", "xml"], "'table',"),
+        (["sandbox", "--host", "0.0.0.0"], "127.0.0.1:"),
+        (["balnces"], "'balances'?"),
+        (["--verison"], "'--version'?)"),
+    ],
+)
+def test_a_usage_error_breaks_no_word(show, arguments, word, width):
+    """No line is wider than the terminal, below those on how the command is used."""
+    lines = show(arguments, width)
+
+    text = " ".join(lines)
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("Usage: balancekit")
+    assert text.count("Error: ") == 1
+    assert word in text.split()
+
+
+def test_without_a_command_the_help_is_shown(show):
+    """As it is with the option, line by line."""
+    assert show([], 50) == show(["--help"], 50)
 
 
 @pytest.mark.parametrize("width", [50, 80, 140])
