@@ -155,7 +155,7 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
                 room -= len(text)
                 yield from _texts_of(text)
         elif isinstance(value, functools.partial | FunctionType | CellType | MethodType):
-            pending += _kept_by(value)
+            pending += _kept_by(cast("object", value))
         elif isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
@@ -164,7 +164,7 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             pending += (held for _, held in attributes_of(value))
 
 
-def _kept_by(function: "functools.partial[object] | FunctionType | CellType | MethodType") -> Iterator[object]:
+def _kept_by(function: object) -> Iterator[object]:
     """Give what a function keeps beside its code, or a cell of it."""
     for name in _KEPT:
         # A cell may be empty.
