@@ -1,5 +1,6 @@
 """`balancekit watch`: the totals, and again each time that one changes."""
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -99,14 +100,14 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
                     async with asyncio.timeout(_REDRAWN_EVERY if last is not None else None):
                         merged = await anext(states)
                 except TimeoutError:
-                    if last is not None and sys.stdout.isatty():
+                    if last is not None and _can_redraw():
                         _show(last, before, view, again=True)
                     continue
                 except StopAsyncIteration:
                     break
                 # Accounts are read at nearly the same time: a terminal would show the change of each for a moment only.
                 now = loop.time()
-                if before is None or not sys.stdout.isatty() or now - shown_at >= _AT_ONCE or now - since >= every:
+                if before is None or not _can_redraw() or now - shown_at >= _AT_ONCE or now - since >= every:
                     before, since = last, now
                 last, shown_at = merged, now
                 _show(merged, before, view)
@@ -118,7 +119,7 @@ def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View
     from balancekit.cli.output import echo, echo_failures, print_table, write_raw
     from balancekit.cli.tables import render_totals
 
-    if sys.stdout.isatty():
+    if _can_redraw():
         write_raw(CLEAR)
     elif before is not None:
         echo("")
@@ -129,3 +130,8 @@ def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View
     # A file of errors needs them once.
     if sys.stderr.isatty() or not again:
         echo_failures(merged)
+
+
+def _can_redraw() -> bool:
+    """Whether stdout is a terminal that has escape codes."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}

@@ -215,6 +215,16 @@ def last_state(accounts_toml, monkeypatch):
     return last_state
 
 
+def test_a_terminal_without_escape_codes_gets_none(last_state, make_snapshot, monkeypatch):
+    """The states of a watch follow one another there, as in a pipe."""
+    monkeypatch.setenv("TERM", "dumb")
+
+    shown = last_state([merge([make_snapshot("a", ("BTC", amount))]) for amount in ("1", "1.5")])
+
+    assert shown.count("Totals of 1 account") == 2
+    assert "\x1b" not in shown
+
+
 def test_a_terminal_shows_a_change_while_other_accounts_are_read(last_state, make_snapshot):
     """The states that follow at once do not replace it: nobody could read it."""
     amounts = [("1", "2"), ("1.5", "2"), ("1.5", "2.25")]
