@@ -44,9 +44,9 @@ class Place:
     __slots__ = ("field", "is_plain")
 
     def __init__(self, body: bytes) -> None:
-        self.field = ""
+        self.field: str = ""
         # JSON has no control characters in a string, but for this one and those that are escaped.
-        self.is_plain = body.isascii() and b"\\" not in body and b"\x7f" not in body
+        self.is_plain: bool = body.isascii() and b"\\" not in body and b"\x7f" not in body
 
 
 def read_entries(

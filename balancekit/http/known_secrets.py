@@ -5,7 +5,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
-from types import CellType, FunctionType, MethodType
+from itertools import chain
+from types import FunctionType
 from typing import Final, cast
 
 from yarl import URL
@@ -51,12 +52,6 @@ _CREDENTIAL: Final = re.compile(
 """What is in the name of a header, or of a parameter in the query, that holds a credential."""
 
 _LABELS: Final = frozenset({"account", "provider"})
-
-_KEPT: Final = (
-    *("args", "keywords", "__closure__", "cell_contents", "__defaults__", "__kwdefaults__"),
-    *("__self__", "__func__"),
-)
-"""Where functions, partial ones and methods keep what they work with."""
 
 
 def secrets_of(adapter: object, *requests: Request) -> Secrets:
@@ -154,8 +149,10 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             if len(text) <= min(room, MAX_TEXT):
                 room -= len(text)
                 yield from _texts_of(text)
-        elif isinstance(value, functools.partial | FunctionType | CellType | MethodType):
-            pending += _kept_by(cast("object", value))
+        elif isinstance(value, FunctionType):
+            pending += _kept_by(value)
+        elif isinstance(value, functools.partial):
+            pending += (value.args, value.keywords)
         elif isinstance(value, Mapping):
             pending += cast("Mapping[object, object]", value).values()
         elif isinstance(value, Sequence | AbstractSet):
@@ -164,12 +161,14 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             pending += (held for _, held in attributes_of(value))
 
 
-def _kept_by(function: object) -> Iterator[object]:
-    """Give what a function keeps beside its code, or a cell of it."""
-    for name in _KEPT:
-        # A cell may be empty.
-        with suppress(AttributeError, ValueError):
-            yield getattr(function, name)
+def _kept_by(function: FunctionType) -> Iterator[object]:
+    """Give the texts that a function encloses, or has as defaults; what else it encloses it rather works on."""
+    kept = [function.__defaults__ or (), (function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        # It may be empty.
+        with suppress(ValueError):
+            kept.append((cell.cell_contents,))
+    return (held for held in chain(*kept) if isinstance(held, str | bytes | bytearray | Secret | FunctionType))
 
 
 def _texts_of(text: str) -> Iterator[str]:

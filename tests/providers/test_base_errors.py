@@ -220,7 +220,7 @@ async def test_a_request_that_fails_is_an_error_of_ours(bank, wire, raised, kind
 async def test_what_an_adapter_reads_of_an_error_is_one_printable_line(bank, wire, monkeypatch):
     """Neither a line of the log can be forged, nor a terminal controlled, by way of an adapter's own `read_error`."""
     detail = ErrorDetail("locked\nERROR forged", f"\x1b[2J {CANARY}\r\n" + "x" * 500)
-    monkeypatch.setattr(type(bank), "read_error", lambda _self, _response: detail)
+    monkeypatch.setattr(bank, "read_error", lambda response: detail)
     wire.outcome = Response(403)
 
     with pytest.raises(AuthenticationError) as caught:

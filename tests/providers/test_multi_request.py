@@ -306,19 +306,19 @@ async def test_pages_that_do_not_end_are_malformed(session, origin):
     assert len(origin.requests) == MAX_REQUESTS
 
 
-async def test_pages_of_more_balances_than_an_account_may_have_are_malformed(session, origin, monkeypatch):
+async def test_pages_of_more_balances_than_an_account_may_have_are_malformed(session, origin):
     """An account has as many as one response may have: to merge more would keep all others waiting."""
     origin.response = raw_response(200, page_of(*[ROW] * MAX_BALANCES).body, "Connection: close")
 
-    def read(account, now, nonces):
+    def read(now, nonces):
         rows = []
         for page in range(pages):
             response = yield Request("GET", f"{origin.url}/{page}")
             rows += response.entries("rows")
         return [account.balance(row["code"], row["amount"]) for row in rows]
 
-    monkeypatch.setattr(Paged, "exchange", read)
-    account = Paged("shop", client="client-1", secret=SECRET, base_url=origin.url)
+    account = repeating(origin, 1)
+    account.exchange = read
 
     pages = 1
     assert len(await account.fetch_balances(session)) == MAX_BALANCES
