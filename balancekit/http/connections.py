@@ -29,7 +29,7 @@ _MAX_INFORMATIONAL: Final = 20
 """How many informational responses (100 to 199) may come before a response."""
 
 _TURNS: Final = 2
-"""How often the event loop goes on until it has read what has arrived: it looks at the sockets, and then reads them."""
+"""How many iterations the event loop needs to read what has arrived: one to poll the sockets, one to read them."""
 
 _GUARD: Final = "balancekit_guard"
 """The attribute of a connection's protocol that holds its guard."""
@@ -91,19 +91,19 @@ class _Guard:
             self._protocol.transport.close()
 
 
-def _unread_in(sock: Any) -> Callable[[int], list[Any]]:  # noqa: ANN401 - a socket, or what stands for one
-    """Return what lists, waiting so many milliseconds, what the event loop has not read yet: data, or the end of it.
+def _unread_in(sock: Any) -> Callable[[], list[Any]]:  # noqa: ANN401 - a socket, or what stands for one
+    """Return what lists what the event loop has not read yet: data, or the end of it.
 
     With TLS that may be of no response, such as a session ticket, which there is no telling from one here. Servers send
     those before the first response, and so not on a connection that has carried one.
     """
     if sock is None:
-        return lambda _: []
+        return list
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, whose select takes a socket of any number
-        return lambda milliseconds: select.select([sock], [], [], milliseconds / 1000)[0]
+        return lambda: select.select([sock], [], [], 0)[0]
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
-    return poll.poll
+    return lambda: poll.poll(0)
 
 
 @attrs.frozen
@@ -207,8 +207,8 @@ class GuardedConnector(aiohttp.BaseConnector):
         is_after_handshake = req.url.scheme in _ENCRYPTED and not is_reused
         if is_after_handshake:
             await _read_what_has_arrived(connection)
-        if protocol is None or guard is None or protocol.should_close or (not is_after_handshake and guard.unread(0)):
-            connection.close()
+        if protocol is None or guard is None or protocol.should_close or (not is_after_handshake and guard.unread()):
+            _abort(connection)
             raise aiohttp.ServerDisconnectedError("the server sent unsolicited data, or closed the connection")
         if (address := _other_machine(req.url, guard.peer)) is not None:
             connection.close()
@@ -218,17 +218,24 @@ class GuardedConnector(aiohttp.BaseConnector):
 
 
 async def _read_what_has_arrived(connection: aiohttp.connector.Connection) -> None:
-    """Let the event loop read and decrypt what there is: some of it may be of the handshake, which nobody sees."""
+    """Let the event loop read and decrypt what has arrived: some of it may be of the handshake, as no socket shows."""
     try:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
     except BaseException:
-        connection.close()
+        _abort(connection)
         raise
 
 
+def _abort(connection: aiohttp.connector.Connection) -> None:
+    """End a connection at once: with TLS, a peer that speaks out of turn may not take part in closing it."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
+
+
 def _other_machine(url: URL, peer: object) -> str | None:
-    """Return the address that a URL of this machine leads to without TLS if that is another; None if all is right."""
+    """Return the address that a URL of this machine leads to without TLS if that is another; None otherwise."""
     # A resolver, or a proxy that the other connector goes through, may lead the name elsewhere.
     if url.scheme == "http" and is_loopback(url.host or "") and isinstance(peer, tuple):
         address = cast("tuple[str, int]", peer)[0]

@@ -9,41 +9,42 @@ ACCEPTED_ENCODINGS: Final = "gzip, deflate"
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MAX_MEMBERS: Final = 100
-"""How many parts a gzip may have: to begin one takes the time of hundreds of bytes, however small it is."""
+"""How many members a gzip may have: starting one takes as long as decoding hundreds of bytes."""
 
-_STEP: Final = 2**16
+_PIECE: Final = 2**16
 
 
 class EncodingError(ValueError):
-    """A body is not what the head of its response says it is."""
+    """A body is not in the encoding that its Content-Encoding names."""
 
 
-class UnknownEncodingError(EncodingError):
+class UnsupportedEncodingError(EncodingError):
     """A body is encoded in a way that was not asked for; the message names it."""
 
 
 def decode_body(body: bytes, encoding: str) -> Iterator[bytes]:
     """Yield a body decoded, in pieces of at most 64 KiB: how long it becomes is not known before.
 
-    A body that ends too early is decoded as far as it goes. A token that is not the name of an encoding is ignored.
-    Raises UnknownEncodingError for brotli and zstd, and EncodingError for a body that is not what it should be.
+    A body that ends too early is decoded as far as it goes. With any other token the body is returned as it is: some
+    servers write there what belongs elsewhere. Raises UnsupportedEncodingError for brotli and zstd, and EncodingError
+    for a body that is not what it should be.
     """
     name = encoding.strip().lower()
     if name in {"br", "zstd"}:
-        raise UnknownEncodingError(f"the response is encoded in another way than asked for: {name}")
-    if name not in {"gzip", "deflate"}:
+        raise UnsupportedEncodingError(f"the response is encoded in another way than asked for: {name}")
+    if name not in {"gzip", "x-gzip", "deflate"}:
         yield body
         return
-    # Some servers leave out the head that RFC 9110 wants around a deflate stream.
-    has_head = bool(body) and body[0] & 0x0F == zlib.DEFLATED
-    window = _GZIP if name == "gzip" else zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS
+    # Some servers leave out the zlib header that RFC 9110 wants before a deflate stream.
+    has_header = bool(body) and body[0] & 0x0F == zlib.DEFLATED
+    window = (zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS) if name == "deflate" else _GZIP
     try:
         yield from _inflate(body, window)
         return
     except zlib.error:
         pass
     # Raised out here, since the frames of the error above hold the body.
-    raise EncodingError(f"the body is no {name}, as its head says")
+    raise EncodingError(f"the body is not {name}, although its Content-Encoding says so")
 
 
 def _inflate(body: bytes, window: int) -> Iterator[bytes]:
@@ -51,8 +52,8 @@ def _inflate(body: bytes, window: int) -> Iterator[bytes]:
         inflater = zlib.decompressobj(window)
         piece = b""
         # Output may be left when all input has been taken.
-        while (body or len(piece) == _STEP) and not inflater.eof:
-            piece = inflater.decompress(body, _STEP)
+        while (body or len(piece) == _PIECE) and not inflater.eof:
+            piece = inflater.decompress(body, _PIECE)
             body = inflater.unconsumed_tail
             yield piece
         body = inflater.unused_data

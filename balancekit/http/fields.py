@@ -30,32 +30,31 @@ _MAX_CACHED: Final = 2048
 _MAX_USUAL: Final = 36
 """How long a UUID is."""
 
-_Row = TypeVar("_Row")
+_Draft = TypeVar("_Draft")
 _Value = TypeVar("_Value")
 
 
 class Place:
     """Which field is being read: its path in its entry, such as `balance.code`.
 
-    `is_plain` is whether all strings of the body are ASCII that can be shown, which many checks of one field need not
-    find out again.
+    `is_printable_ascii` is whether every string in the body is that, so that readers need not check each.
     """
 
-    __slots__ = ("field", "is_plain")
+    __slots__ = ("field", "is_printable_ascii")
 
     def __init__(self, body: bytes) -> None:
         self.field: str = ""
         # JSON has no control characters in a string, but for this one and those that are escaped.
-        self.is_plain: bool = body.isascii() and b"\\" not in body and b"\x7f" not in body
+        self.is_printable_ascii: bool = body.isascii() and b"\\" not in body and b"\x7f" not in body
 
 
 def read_entries(
     body: bytes,
     name: str,
-    read: Callable[[Entries, Place], Iterable[_Row]],
+    read: Callable[[Entries, Place], Iterable[_Draft]],
     *,
     nested: Callable[[Any], Any] | None = None,
-) -> list[_Row]:
+) -> list[_Draft]:
     """Read the list that is the field `name` of the JSON object in a body.
 
     `read` yields a draft of a balance for each entry, in their order. Before it looks up a field, it sets `field` of
@@ -67,9 +66,9 @@ def read_entries(
     document, values = decode_counted(body)
     entries = list_in(document, name)
     place = Place(body)
-    rows: list[_Row] = []
+    drafts: list[_Draft] = []
     try:
-        rows.extend(read(entries, place))
+        drafts.extend(read(entries, place))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         kind, reason = type(error), str(error)
     else:
@@ -82,9 +81,9 @@ def read_entries(
             counted += sum(map(len, map(nested, entries)))
         if counted != values:
             refuse_duplicates(document, body)
-        return rows
+        return drafts
     # Raised out here, since the frames of the error above hold the response.
-    index = len(rows)
+    index = len(drafts)
     raise _shape_error(entries[index], f"{name}[{index}]", place.field, kind, reason)
 
 
@@ -96,12 +95,12 @@ def column_of(entries: Entries, field: str) -> list[Any]:
         return [None] * len(entries)
 
 
-def check_distinct(rows: Sequence[_Row], value_of: Callable[[_Row], str | None], path: str) -> None:
-    """Raise ShapeError if a value that is not None occurs in two rows; `path` has `{}` for an index."""
-    if len(set(map(value_of, rows))) == len(rows):
+def check_distinct(drafts: Sequence[_Draft], value_of: Callable[[_Draft], str | None], path: str) -> None:
+    """Raise ShapeError if a value that is not None occurs in two drafts; `path` has `{}` for an index."""
+    if len(set(map(value_of, drafts))) == len(drafts):
         return
     places: dict[str, int] = {}
-    for index, value in enumerate(map(value_of, rows)):
+    for index, value in enumerate(map(value_of, drafts)):
         if value is not None and places.setdefault(value, index) != index:
             raise ShapeError(f"{path.format(index)}: the same as {path.format(places[value])}")
 
@@ -197,13 +196,13 @@ def read_asset_type(text: str) -> AssetType:
     return AssetType.reported(text)
 
 
-def read_reference(value: object, *, is_plain: bool = False) -> str | None:
+def read_reference(value: object, *, is_printable_ascii: bool = False) -> str | None:
     """Return a provider's own id, or None for null; TypeError or ValueError for anything else.
 
-    `is_plain` is that of the `Place`: then the characters of this one need not be looked at.
+    `is_printable_ascii` is that of the `Place`: then the characters of this text need not be checked.
     """
     # Nearly all ids pass this check, which is faster than `check_label`.
-    if is_plain and type(value) is str and 0 < len(value) <= _MAX_USUAL and " " not in value:
+    if is_printable_ascii and type(value) is str and 0 < len(value) <= _MAX_USUAL and " " not in value:
         return value
     if value is None:
         return None

@@ -77,11 +77,8 @@ LONG_HEAD_HINT: Final = (
 )
 """For a response with a header that is longer than aiohttp reads."""
 
-ENCODING_HINT: Final = (
-    "Have the server, or the gateway before it, send gzip or none, as it is asked to, or install what decodes the "
-    "other one"
-)
-"""For a response in an encoding that cannot be decoded here."""
+ENCODING_HINT: Final = "Have the server, or the gateway before it, send gzip or none, as it is asked to"
+"""For a response in an encoding that was not asked for."""
 
 PROXY_HINT: Final = (
     "Check the address of the proxy, which is `proxy` or else HTTPS_PROXY, and whether it lets this machine reach the "

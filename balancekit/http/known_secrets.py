@@ -31,7 +31,10 @@ _MAX_SEARCHED: Final = 3 * MAX_TEXT
 """How many characters of texts that are not marked are searched: each is spelled in two dozen encodings."""
 
 FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"types", "_thread"}
-"""Where the classes are from whose objects are not searched: they hold no secret, or not as text."""
+"""Where the classes are from whose objects are not searched: they hold no secret, or not as text.
+
+`types` (SimpleNamespace) and `_thread` (threading.local) keep whatever a program puts there.
+"""
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 

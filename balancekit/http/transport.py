@@ -22,7 +22,7 @@ from balancekit.http.connections import (
     TooManyHeadsError,
     is_reused_connection,
 )
-from balancekit.http.content_encoding import ACCEPTED_ENCODINGS, EncodingError, UnknownEncodingError, decode_body
+from balancekit.http.content_encoding import ACCEPTED_ENCODINGS, EncodingError, UnsupportedEncodingError, decode_body
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
 from balancekit.http.known_secrets import secrets_of
@@ -193,10 +193,11 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
                 # A 429 is heeded, as if all of it had come a moment before its caller left.
                 if response.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
-        start = bytearray()
+        decoded = bytearray()
+        # A body that cannot be decoded is left out.
         with suppress(EncodingError):
-            start = _decoded(response, bytes(body), MAX_ERROR_BODY)
-        return Response(response.status, response.headers, bytes(start[:MAX_ERROR_BODY]))
+            decoded = _decoded(response, bytes(body), MAX_ERROR_BODY)
+        return Response(response.status, response.headers, bytes(decoded[:MAX_ERROR_BODY]))
     finally:
         # A response that was read to its end has released its connection already. `async with` would release it again,
         # which takes a fiftieth of the time of reading an account.
@@ -289,12 +290,12 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
         reason, hint = "the proxy was asked for a tunnel, and did not respond as one", PROXY_HINT
     elif any(isinstance(link, LineTooLong) for link in walk_exception_chain(error)):
         reason, hint = "the response has a header that is too long", LONG_HEAD_HINT
-    elif isinstance(error, UnknownEncodingError):
+    elif isinstance(error, UnsupportedEncodingError):
         hint = ENCODING_HINT
     elif isinstance(error, aiohttp.ClientResponseError) and any(
         isinstance(link, ContentEncodingError) for link in walk_exception_chain(error)
     ):
-        # aiohttp says so before it gives the head to anybody: what status the response has is lost.
+        # Only where an adapter without a base class sends: aiohttp decodes there, and loses the status.
         reason, hint = f"the response is encoded in another way than asked for: {error.message}", ENCODING_HINT
     elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
         # Not by the status that aiohttp gives it, which nobody has sent.

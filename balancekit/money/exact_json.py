@@ -55,7 +55,9 @@ _LONGEST_NAME: Final = 40
 _AS_ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_RUN: Final = b"0" * (_LONGEST_INTEGER + 1)
 _STEP: Final = 25
-# So many of the bytes at every step are in a long run, wherever it begins.
+"""One byte in so many is looked at first."""
+
+# A run of more than `_LONGEST_INTEGER` digits has at least so many of the bytes that are looked at.
 _SPARSE_RUN: Final = b"0" * ((_LONGEST_INTEGER + 1) // _STEP)
 
 
@@ -63,9 +65,9 @@ def _all_but(kept: bytes) -> bytes:
     return bytes(set(range(256)) - set(kept))
 
 
-_NOT_STRUCTURE: Final = _all_but(b',[]{}"')
+_NOT_STRUCTURE_OR_QUOTES: Final = _all_but(b',[]{}"')
 _NOT_MARKS: Final = _all_but(b',[]{}"\\')
-_NOT_BRACKETS: Final = _all_but(b",[]{}")
+_NOT_STRUCTURE: Final = _all_but(b",[]{}")
 _ESCAPED_BRACKET: Final = re.compile(rb"\\u00(?:2[cC]|[57][bBdD])")
 
 
@@ -126,13 +128,13 @@ def refuse_duplicates(document: object, body: bytes) -> None:
 
 def _check_bounds(body: bytes, max_values: int) -> int:
     """Return the number of values in a body, or a larger one; raise ShapeError if it is beyond a bound."""
-    structure = body.translate(_AS_SQUARE, _NOT_BRACKETS)
+    structure = body.translate(_AS_SQUARE, _NOT_STRUCTURE)
     opened = structure.count(b"[")
     half = len(structure) // 2
-    # A value follows a comma or the start of a list or an object, but for the outermost. In the first half no value is
-    # nested deeper than brackets were opened in it, and in the second than brackets are closed in it. Brackets and
-    # commas within strings count here as well: that is enough to admit most bodies; only for the others are strings
-    # left out.
+    # A value follows a comma or the start of a list or an object, but for the outermost. No value in the first half is
+    # in more lists and objects than are opened there, and none in the second in more than are closed there; what is
+    # never closed is bounded by `opened`. Brackets and commas within strings count here as well: that is enough to
+    # admit most bodies; only for the others are strings left out.
     if (
         len(structure) < max_values
         and opened <= 2 * MAX_NESTING
@@ -169,7 +171,7 @@ def _outside_strings(body: bytes) -> bytes:
     # Escaped quotes go first. Then adjacent quotes go in pairs, which leaves inside and outside as they are, until a
     # comma or a bracket stands between any two. So after that many quotes there were too many values, or more closing
     # brackets than opening ones, where a decoder stops. The number is odd: what follows counts as a string.
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_AS_SQUARE, delete=_NOT_STRUCTURE)
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_AS_SQUARE, delete=_NOT_STRUCTURE_OR_QUOTES)
     return b"".join(bare.replace(b'""', b"").split(b'"', 4 * MAX_VALUES + 1)[::2])
 
 
@@ -188,7 +190,7 @@ def _encodes_alike(document: object, body: bytes) -> bool:
     except ValueError:
         # Half of a surrogate pair.
         return False
-    return len(encoded.translate(None, _NOT_BRACKETS)) == len(body.translate(None, _NOT_BRACKETS))
+    return len(encoded.translate(None, _NOT_STRUCTURE)) == len(body.translate(None, _NOT_STRUCTURE))
 
 
 class _Duplicate(str):

@@ -26,7 +26,7 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
-from balancekit.providers.checked import checked_balances, checked_base_url, in_local_time, is_list_of_text
+from balancekit.providers.checked import by_local_clock, checked_balances, checked_base_url, is_list_of_text
 from balancekit.providers.construction import Construction
 from balancekit.providers.failures import SENT_UNCHANGED, check_destination, check_uncached, failure_of
 from balancekit.providers.identity import Identity, Settings, attributes_of, identify
@@ -210,7 +210,9 @@ class HttpProvider(Construction, ABC):
                         return same
                     balances = self.read_response(response)
                 else:
-                    balances = in_local_time(checked_balances(self.read_response(response)), response, now=self.clock())
+                    balances = by_local_clock(
+                        checked_balances(self.read_response(response)), response, now=self.clock()
+                    )
                 # Nearly always they are those of the last response.
                 if (names := names_of(balances)) != self._balancekit_last_read.names:
                     check_names(names, self._balancekit_last_read.names, credentials_of(self, request))

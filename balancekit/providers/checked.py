@@ -39,10 +39,10 @@ def checked_balances(given: object) -> tuple[Balance, ...]:
     return ReportedBalances(made, reported_at=given.reported_at) if isinstance(given, ReportedBalances) else tuple(made)
 
 
-def in_local_time(balances: tuple[Balance, ...], response: Response, now: float) -> tuple[Balance, ...]:
-    """Return balances with the moment that is reported by this machine's clock, if that is behind the provider's.
+def by_local_clock(balances: tuple[Balance, ...], response: Response, now: float) -> tuple[Balance, ...]:
+    """Return balances with `reported_at` set back by as much as this machine's clock is behind the provider's.
 
-    Otherwise a moment would pass for a later one, and the balances for younger ones. `now` is in Unix seconds.
+    Otherwise they would seem younger than they are. `now` is in Unix seconds.
     """
     if not isinstance(balances, ReportedBalances) or (sent_at := date_of(response)) is None:
         return balances
@@ -53,7 +53,7 @@ def in_local_time(balances: tuple[Balance, ...], response: Response, now: float)
 
 
 def is_list_of_text(value: object) -> bool:
-    """Return whether a setting is a list of texts, none of them empty."""
+    """Return whether a setting is a list of texts, none of them blank."""
     return isinstance(value, list | tuple) and all(
         isinstance(item, str) and item.strip() for item in cast("Sequence[object]", value)
     )

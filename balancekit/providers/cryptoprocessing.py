@@ -141,13 +141,13 @@ def _read_id(data: Mapping[str, object]) -> str:
 def _read_drafts(entries: Entries, place: Place) -> Iterator[BalanceDraft]:
     # Decimal strings, or (as the provider's page of March 2026 showed them) JSON numbers.
     amounts = parse_plain_amounts(column_of(entries, "balance"))
-    for entry, plain in zip(entries, amounts, strict=True):
+    for entry, amount in zip(entries, amounts, strict=True):
         draft = BalanceDraft()
         place.field = "currency"
         draft.code, draft.currency = read_code(entry["currency"])
         place.field = "type"
         draft.asset_type = read_asset_type(entry["type"])
         place.field = "balance"
-        draft.amount = parse_amount(entry["balance"]) if plain is None else plain
+        draft.amount = parse_amount(entry["balance"]) if amount is None else amount
         draft.chain = draft.reference = None
         yield draft

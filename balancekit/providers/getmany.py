@@ -46,7 +46,7 @@ _balance_of: Final = itemgetter("balance")
 """The object in an entry that holds its amount."""
 
 _reference_of: Final = attrgetter("reference")
-"""The reference of a balance."""
+"""The reference of a draft."""
 
 _KEY_HINT: Final = "the Ed25519 private key as PKCS#8, in base64 of DER or as PEM, without a passphrase"
 
@@ -199,7 +199,7 @@ class GetManyProvider(HttpProvider, known_by_request=True):
 
 def _read_drafts(entries: Entries, place: Place) -> Iterator[BalanceDraft]:
     crypto, fiat, unknown = AssetType.CRYPTO, AssetType.FIAT, AssetType.UNKNOWN
-    is_plain = place.is_plain
+    is_printable_ascii = place.is_printable_ascii
     for entry in entries:
         draft = BalanceDraft()
         place.field = "balance.value"
@@ -219,7 +219,7 @@ def _read_drafts(entries: Entries, place: Place) -> Iterator[BalanceDraft]:
             draft.chain = None
             draft.asset_type = fiat if draft.currency in ISO_4217_CODES else unknown
         place.field = "id"
-        draft.reference = read_reference(entry.get("id"), is_plain=is_plain)
+        draft.reference = read_reference(entry.get("id"), is_printable_ascii=is_printable_ascii)
         yield draft
 
 

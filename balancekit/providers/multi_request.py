@@ -25,7 +25,7 @@ from balancekit.http.transport import send
 from balancekit.money.balances import Balance
 from balancekit.money.exact_json import ShapeError, json_type_name
 from balancekit.providers.base import HttpProvider, new_nonce
-from balancekit.providers.checked import checked_balances, in_local_time
+from balancekit.providers.checked import by_local_clock, checked_balances
 from balancekit.providers.failures import check_destination, check_uncached, error_of_account, failure_of
 
 Exchange: TypeAlias = Generator[Request, Response, Sequence[Balance]]
@@ -191,7 +191,7 @@ class MultiRequestProvider(HttpProvider):
         except StopIteration as end:
             balances = checked_balances(end.value)
             if sent.response is not None:
-                balances = in_local_time(balances, sent.response, now=self.clock())
+                balances = by_local_clock(balances, sent.response, now=self.clock())
             names, known = names_of(balances), self._balancekit_last_read.names
             if names != known:
                 check_names(names, known, credentials_of(self, *sent.requests))

@@ -223,7 +223,7 @@ async def test_a_response_that_cannot_be_decoded_is_not_asked_for_again(session,
     failure = await failure_of(session, origin.url)
 
     assert (type(failure), failure.status, failure.retryable) == (TransportError, None, False)
-    assert failure.message == "UnknownEncodingError: the response is encoded in another way than asked for: br"
+    assert failure.message == "UnsupportedEncodingError: the response is encoded in another way than asked for: br"
     assert "send gzip or none" in failure.hint
     assert headers_of(origin.requests[0]).getall("Accept-Encoding") == ["gzip, deflate"]
 

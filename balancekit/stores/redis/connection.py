@@ -104,10 +104,11 @@ def _connect_server(url: Secret) -> Redis:
 def _connect_cluster(url: Secret) -> RedisCluster:
     redis = cast("Any", RedisCluster).from_url(url.reveal(), **_settings())
     nodes = redis.nodes_manager
-    nodes.connection_kwargs["connection_class"] = _CONNECTIONS[nodes.connection_kwargs["connection_class"]]
-    # Those of the URL, which are made already; all others are made of these settings.
+    kind = _CONNECTIONS[nodes.connection_kwargs["connection_class"]]
+    nodes.connection_kwargs["connection_class"] = kind
+    # The nodes of the URL exist already; all others are made from the settings above.
     for node in nodes.startup_nodes.values():
-        node.connection_class = nodes.connection_kwargs["connection_class"]
+        node.connection_class = kind
     return cast("RedisCluster", redis)
 
 

@@ -190,7 +190,8 @@ class ErrorTests(Harness):
                     assert isinstance((await reading).failures[0].error, ProviderTimeoutError)
                     api.change = None
                     reading = asyncio.ensure_future(client.fetch(strict=True))
-                    # An adapter may wait for a token that another read fetches: until the timeout of that one.
+                    # An adapter may wait for a token that the read which hangs is fetching: until that read's timeout,
+                    # which is over by now, though this read's own is not.
                     await clock.advance(PATIENCE - _SHORT / 2)
                     async with asyncio.timeout(PATIENCE):
                         (snapshot,) = (await reading).accounts

@@ -63,7 +63,7 @@ async def origin():
 async def test_a_moment_is_by_the_clock_of_this_machine_if_that_is_behind(
     session, origin, kind, behind, header, moment
 ):
-    """Or else balances of ten minutes ago would pass for those of now."""
+    """Otherwise balances of ten minutes ago would pass for those of now."""
     body = json.dumps({"at": REPORTED}).encode()
     origin.response = raw_response(200, body, f"{header}: {formatdate(PROVIDERS_TIME, usegmt=True)}")
     adapter = kind("shop", base_url=origin.url)
