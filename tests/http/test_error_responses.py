@@ -269,6 +269,7 @@ BLOCKED = (
     "invalid_api_key: this IP is not on the list",
     "This IP may not use the API key",
     "Invalid IP for the key",
+    *("your address is not listed", "client addr refused", "sender-address denied", "host_addr_blocked", "allow-list"),
 )
 
 OF_THE_KEY = (
@@ -284,14 +285,29 @@ OF_THE_KEY = (
 )
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        *("is not on the list", "isn't on the list", "has no access", "is unlisted", "is invalid", "is denied"),
+        *("is blocked", "is restricted", "is forbidden", "is rejected", "is refused", "is banned"),
+    ],
+)
+@pytest.mark.parametrize("ended", [", ", "; ", ": ", " (", ") ", ". "])
+def test_an_address_that_is_refused_counts_beside_a_wrong_key(make_error, ended, refused):
+    """What is said of the key is another statement."""
+    detail = ErrorDetail(None, f"bad key{ended}this IP {refused}")
+
+    assert make_error(Response(403), detail).hint == BLOCKED_HINT
+
+
 @pytest.mark.parametrize("words", BLOCKED)
-def test_an_address_that_is_refused_is_known_in_any_wording(make_error, words):
+def test_an_address_that_is_refused_is_known_in_many_wordings(make_error, words):
     """As a code in any case, and as a sentence that may name the key as well."""
     assert make_error(Response(403), ErrorDetail(None, words)).hint == BLOCKED_HINT
 
 
 @pytest.mark.parametrize("words", OF_THE_KEY)
-def test_a_wrong_key_is_none_of_an_address_that_is_named_beside_it(make_error, words):
+def test_an_address_beside_a_wrong_key_is_not_blamed(make_error, words):
     """Providers say where the request came from; and not every address is that of a machine."""
     assert make_error(Response(403), ErrorDetail(None, words)).hint == HINTS[AuthenticationError]
 
