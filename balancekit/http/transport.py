@@ -40,6 +40,9 @@ MAX_RESPONSE_BODY: Final = 10 * 2**20
 _MAX_CHUNKS: Final = 100_000
 """How many chunks a body may have: to read one takes the time of hundreds of bytes, however small it is."""
 
+_PIECES_AT_ONCE: Final = 8
+"""After how many pieces of a body that is decoded the event loop goes on with something else."""
+
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
 
@@ -194,9 +197,9 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Response:
                 if response.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
         decoded = bytearray()
-        # A body that cannot be decoded is left out.
+        # It may have been cut here.
         with suppress(EncodingError):
-            decoded = _decoded(response, bytes(body), MAX_ERROR_BODY)
+            await _decode_up_to(MAX_ERROR_BODY, decoded, bytes(body), response)
         return Response(response.status, response.headers, bytes(decoded[:MAX_ERROR_BODY]))
     finally:
         # A response that was read to its end has released its connection already. `async with` would release it again,
@@ -214,20 +217,21 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         body = bytearray(body)
         await _read_up_to(MAX_RESPONSE_BODY, body, content)
     if CONTENT_ENCODING in response.headers and len(body) <= MAX_RESPONSE_BODY:
-        body = _decoded(response, bytes(body), MAX_RESPONSE_BODY)
+        encoded, body = bytes(body), bytearray()
+        await _decode_up_to(MAX_RESPONSE_BODY, body, encoded, response)
     if len(body) > MAX_RESPONSE_BODY:
         raise BodyTooLargeError(f"the body is larger than {MAX_RESPONSE_BODY} bytes")
     return bytes(body)
 
 
-def _decoded(response: aiohttp.ClientResponse, body: bytes, limit: int) -> bytearray:
-    """Return a body without its encoding, as far as the limit or a little further."""
-    decoded = bytearray()
-    for piece in decode_body(body, response.headers.get(CONTENT_ENCODING, "")):
+async def _decode_up_to(limit: int, decoded: bytearray, body: bytes, response: aiohttp.ClientResponse) -> None:
+    """Append a body without its encoding, to its end, or until it is longer than the limit; raises EncodingError."""
+    for number, piece in enumerate(decode_body(body, ",".join(response.headers.getall(CONTENT_ENCODING, ())))):
         decoded += piece
         if len(decoded) > limit:
-            break
-    return decoded
+            return
+        if number % _PIECES_AT_ONCE == _PIECES_AT_ONCE - 1:
+            await asyncio.sleep(0)
 
 
 async def _read_up_to(limit: int, body: bytearray, content: aiohttp.StreamReader) -> None:

@@ -1,7 +1,7 @@
 """What adapters are made with, and what they return, as far as it can be relied on."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Final, cast
 
@@ -15,6 +15,9 @@ from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_i
 from balancekit.money.exact_json import ShapeError
 
 _fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
+
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def checked_balances(given: object) -> tuple[Balance, ...]:
@@ -49,7 +52,9 @@ def by_local_clock(balances: tuple[Balance, ...], response: Response, now: float
     ahead = sent_at - now
     if not TOLERANCE <= ahead <= MAX_OFFSET:
         return balances
-    return ReportedBalances(balances, reported_at=balances.reported_at - timedelta(seconds=ahead))
+    # Some providers report the first moment that there is.
+    reported_at = max(balances.reported_at, _FIRST + timedelta(seconds=ahead))
+    return ReportedBalances(balances, reported_at=reported_at - timedelta(seconds=ahead))
 
 
 def is_list_of_text(value: object) -> bool:

@@ -72,3 +72,14 @@ async def test_a_moment_is_by_the_clock_of_this_machine_if_that_is_behind(
     balances = await adapter.fetch_balances(session)
 
     assert balances.reported_at.timestamp() == moment
+
+
+async def test_the_first_moment_there_is_stays_that(session, origin):
+    """Some languages have it for none."""
+    origin.response = raw_response(200, b'{"at": -62135596800}', f"Date: {formatdate(PROVIDERS_TIME, usegmt=True)}")
+    adapter = Dated("shop", base_url=origin.url)
+    adapter.clock = lambda: PROVIDERS_TIME - 3600
+
+    balances = await adapter.fetch_balances(session)
+
+    assert balances.reported_at == datetime(1, 1, 1, tzinfo=UTC)
