@@ -1,5 +1,6 @@
 """`balancekit init`: a configuration without a secret, and what to do next."""
 
+import contextlib
 import re
 import shlex
 import signal
@@ -151,13 +152,14 @@ def test_without_answers_it_says_which_option_to_give(run):
 def test_ctrl_c_at_a_question_is_an_interrupt(start, folder):
     """And no mistake in the options; nothing is written."""
     process = start("init", stdin=subprocess.PIPE, cwd=folder)
-    asked = ""
-    # `input` writes the blank, and would take no notice of a signal before.
-    while not asked.endswith(": "):
+    while process.stderr.read(1) != ":":
         assert process.poll() is None
-        asked += process.stderr.read(1)
 
-    process.send_signal(signal.SIGINT)
+    # Python's `input` loses a signal that comes while it flushes its streams, before it waits.
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
 
     assert process.communicate()[1].endswith("Interrupted.\n")
     assert process.returncode == 130
