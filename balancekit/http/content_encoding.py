@@ -34,8 +34,9 @@ def decode_body(body: bytes, encodings: str) -> Iterator[bytes]:
     brotli and zstd, and EncodingError, at the end, for a body that is cut or not what it should be.
     """
     names = [name for token in encodings.lower().split(",") if (name := token.strip()) not in {"", "identity"}]
-    for unsupported in {"br", "zstd"}.intersection(names):
-        raise UnsupportedEncodingError(f"the response is encoded in another way than asked for: {unsupported}")
+    unsupported = [name for name in names if name in {"br", "zstd"}]
+    if unsupported:
+        raise UnsupportedEncodingError(f"the response is encoded in another way than asked for: {unsupported[0]}")
     if names not in (["gzip"], ["x-gzip"], ["deflate"]) or not body:
         yield body
         return

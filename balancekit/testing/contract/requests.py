@@ -216,7 +216,7 @@ class RequestTests(Harness):
         assert first.url.startswith("https://contract.example/base/")
 
     def test_the_event_loop_is_not_blocked(self) -> None:
-        """No step of a read blocks the event loop: nothing else in the program could run meanwhile."""
+        """A read never blocks the event loop, since nothing else in the program can run in the meantime."""
 
         async def steps() -> None:
             async with self._api(self._some()) as api, aiohttp.ClientSession() as session:
