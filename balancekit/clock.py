@@ -1,14 +1,27 @@
 """Time: the clocks of this machine and waiting, in one object that a test can replace."""
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import cached_property
 from types import BuiltinFunctionType
 from typing import Final, Protocol
 
 _READINGS: Final = 1000
 """How often a clock is read before it counts as frozen: one that ticks may do so once in a microsecond."""
+
+_NOTICEABLE: Final = 0.1
+"""How many seconds of suspension are noted: what is less may be the time between looking at two clocks."""
+
+_SUSPENSION_CLOCKS: Final = (("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"))
+"""A clock that goes on while the machine is suspended, and one that stands still then: of Linux, and of macOS."""
+
+_lock: Final = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Timer(Protocol):
@@ -19,18 +32,58 @@ class Timer(Protocol):
         ...
 
 
+class MonotonicClock:
+    """The monotonic clock of this machine, which also counts the time in which the machine is suspended.
+
+    On Linux, macOS and Windows: where no clock shows that time, it may not count.
+    """
+
+    def __init__(self) -> None:
+        # Empty on Windows, whose monotonic clock goes on anyway.
+        self._clocks: tuple[int, ...] = ()
+        for names in _SUSPENSION_CLOCKS:
+            # A sandbox may not permit them.
+            with suppress(AttributeError, OSError):
+                self._clocks = tuple(getattr(time, name) for name in names)
+                self._before = self._suspended_since_boot()
+                break
+        self._noted = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return time.monotonic() + self.suspended()
+
+    def suspended(self) -> float:
+        """Return in how many of these seconds the machine was suspended; never less than before, in any thread."""
+        if self._clocks and (seconds := self._suspended_since_boot() - self._before) > self._noted + _NOTICEABLE:
+            with _lock:
+                self._noted = max(self._noted, seconds)
+        return self._noted
+
+    def _suspended_since_boot(self) -> float:
+        # In this order: a thread that is interrupted in between finds less, and what is noted stays.
+        goes_on, stands_still = self._clocks
+        return time.clock_gettime(goes_on) - time.clock_gettime(stands_still)
+
+
 class Clock:
     """The time of this machine, and waiting; a subclass may replace all of it.
 
     Durations are in seconds. Within an event loop its time is the monotonic one.
     """
 
+    # Made when it is first used: a subclass need not call the constructor.
+    _machine = cached_property(lambda _: MonotonicClock())
+
     def monotonic(self) -> float:
-        """Return the seconds of a clock that never goes back."""
+        """Return the seconds of a clock that never goes back, and goes on while the machine is suspended.
+
+        The latter on Linux, macOS and Windows; elsewhere it may stand still then.
+        """
         try:
-            return asyncio.get_running_loop().time()
+            return asyncio.get_running_loop().time() + self._machine.suspended()
         except RuntimeError:
-            return time.monotonic()
+            return self._machine()
 
     def time(self) -> float:
         """Return the time in Unix seconds."""

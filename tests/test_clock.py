@@ -1,6 +1,7 @@
 """The clock of a client, and the time that freezegun and time-machine set."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import balancekit
 from balancekit import AggregateClient, Clock, ConfigError, GetManyProvider, ProviderTimeoutError
 from balancekit.sandbox import Fault
 from balancekit.stores import MemoryStore
-from tests.support.clock import Clock as StillClock
+from tests.support.clock import COUNTING, Clock as StillClock, Suspensions
 from tests.support.providers import QuickTill, Till
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -88,6 +89,23 @@ def test_what_is_no_clock_is_refused(clock):
         AggregateClient([], clock=clock)
     with pytest.raises(TypeError, match=r"expected a balancekit\.Clock, got "):
         MemoryStore(clock=clock)
+
+
+@pytest.mark.skipif(COUNTING is None, reason="no clock shows it")
+def test_the_monotonic_clock_goes_on_while_the_machine_is_suspended(monkeypatch):
+    """In an event loop and outside; and it never goes back, whatever the clocks of the machine show."""
+    suspensions, clock = Suspensions(monkeypatch), balancekit.Clock()
+
+    async def look():
+        return clock.monotonic()
+
+    before = clock.monotonic()
+    suspensions.seconds = 3600
+    moments = [clock.monotonic(), asyncio.run(look())]
+    monkeypatch.setattr(time, "clock_gettime", lambda _: 0.0)
+    moments.append(clock.monotonic())
+
+    assert before + 3600 <= moments[0] <= moments[1] <= moments[2] <= before + 3660
 
 
 async def test_a_clock_of_ones_own_need_only_say_the_time():

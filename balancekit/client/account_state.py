@@ -7,7 +7,7 @@ numbered.
 
 It may be read in another thread than the event loop's, which writes it: nothing is looked at twice that may change.
 
-Moments are in seconds of the monotonic clock, unless they are said to be of the wall clock. The monotonic one stands
+Moments are in seconds of the monotonic clock, unless they are said to be of the wall clock. The monotonic one may stand
 still while the machine is suspended, and the wall clock may be set: an age is the longer of what the two say.
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from balancekit import AggregateClient
 from balancekit.stores import MemoryStore
-from tests.support.clock import Clock
+from tests.support.clock import COUNTING, Clock, Suspensions
 from tests.support.providers import QuickTill, Scripted, bitcoin, outage
 
 HOUR = 3600.0
@@ -188,6 +188,23 @@ async def test_a_suspension_after_the_clock_was_set_back_counts(shared):
         till.held = "2"
         merged = await client.fetch(max_age=60)
 
+    assert merged.amount("BTC") == 2
+
+
+@pytest.mark.skipif(COUNTING is None, reason="no clock shows it")
+@pytest.mark.parametrize("back", [HOUR, 2 * HOUR], ids=["by as much", "by more"])
+async def test_a_suspension_counts_although_the_clock_was_set_back_before_anybody_looked(monkeypatch, store, back):
+    """An hour in which the machine was suspended makes what it has an hour old, whatever the wall clock shows then."""
+    suspensions, wall, till = Suspensions(monkeypatch), Wall(monkeypatch), QuickTill(takes=0)
+    async with AggregateClient([till], store=store) as client:
+        await client.fetch()
+        suspensions.seconds = HOUR
+        wall.ahead = HOUR - back
+        (last,) = client.latest().accounts
+        till.held = "2"
+        merged = await client.fetch(max_age=60)
+
+    assert HOUR <= last.age() <= HOUR + 60
     assert merged.amount("BTC") == 2
 
 

@@ -1,9 +1,14 @@
 """Clocks for tests: one that stands still, and one that goes with an event loop in which waiting takes no time."""
 
+import time
+
 import balancekit
 
 NEW_YEAR = 1_767_225_600
 """The start of 2026 in Unix seconds, which is the moment of the published vectors."""
+
+COUNTING = getattr(time, "CLOCK_BOOTTIME", None)
+"""The clock of Linux that goes on while the machine is suspended."""
 
 
 class Clock(balancekit.Clock):
@@ -32,3 +37,12 @@ class LoopClock(balancekit.Clock):
     def time(self):
         """Return the start of 2026, and what has passed in the loop."""
         return NEW_YEAR + self.monotonic()
+
+
+class Suspensions:
+    """What the clocks of this machine show when it has been suspended for some `seconds`: one of them counts those."""
+
+    def __init__(self, monkeypatch):
+        self.seconds = 0.0
+        real = time.clock_gettime
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + (clock == COUNTING) * self.seconds)

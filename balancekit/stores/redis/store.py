@@ -12,7 +12,6 @@ A Redis that loses its data forgets the permits of the last window under a rate 
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from types import TracebackType
@@ -20,6 +19,7 @@ from typing import Any, Final, Self, cast
 
 import attrs
 
+from balancekit.clock import MonotonicClock
 from balancekit.errors import ConfigError, without_frames
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
@@ -83,9 +83,6 @@ class RedisStore:
     clock: Callable[[], float] | None = None
     """Returns the time in Unix seconds instead of Redis; set in tests."""
 
-    monotonic: Callable[[], float] = staticmethod(time.monotonic)
-    """Returns seconds of a clock that never goes back; replaced in tests."""
-
     @without_frames
     def __init__(self, redis: AnyRedis, *, prefix: str = "balancekit", keep: float = _WEEK) -> None:
         given = cast("object", redis)
@@ -103,6 +100,8 @@ class RedisStore:
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
         self._keep = max(1, round(keep))
+        # Not that of the event loop: some look at the time once an iteration.
+        self.monotonic: Callable[[], float] = MonotonicClock()
         self._clocks = ServerClocks()
         # The history of the server that was read last.
         self._last_history: str | None = None

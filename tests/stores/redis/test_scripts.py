@@ -9,7 +9,7 @@ from redis import exceptions
 
 from balancekit import RateLimit
 from balancekit.stores import RedisStore
-from tests.support.clock import Clock
+from tests.support.clock import COUNTING, Clock, Suspensions
 from tests.support.stores import known, put
 
 # Binary fractions, so that no moment is rounded; few of them, so that moments coincide.
@@ -71,6 +71,18 @@ class TestClock:
             await world.store.put("shop", new, version=stored.version, age=7.5)
             later = await known(world.store)
             assert (later.snapshot, later.age) == (new, pytest.approx(7.5, abs=0.1))
+
+    @pytest.mark.skipif(COUNTING is None, reason="no clock shows it")
+    async def test_it_is_seen_to_be_set_back_by_as_much_as_this_machine_was_suspended(
+        self, make_redis_world, snapshot, monkeypatch
+    ):
+        """The hour makes the snapshot an hour older, although the clock of Redis shows the same as before."""
+        suspensions = Suspensions(monkeypatch)
+        async with make_redis_world() as world:
+            await put(world.store, snapshot)
+            suspensions.seconds = 3600
+
+            assert (await known(world.store)).age == pytest.approx(3600, abs=60)
 
     async def test_a_response_that_is_late_is_no_clock_that_was_set_back(self, make_redis_world, snapshot, monkeypatch):
         """Between the call and its response Redis may have run it at any moment."""
