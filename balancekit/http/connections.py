@@ -10,6 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import attrs
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.tracing import Trace
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
@@ -147,6 +148,19 @@ def _proxy_url(text: str) -> URL | None:
     return None
 
 
+class OwnRequest(aiohttp.ClientRequest):
+    """A request that shares no connection with those of another session that uses the same connector.
+
+    What the server sends on one of those, after a response, the lender of that session has read, or half of it.
+    """
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """What the connector finds a connection by."""
+        key = super().connection_key
+        return key._replace(proxy_headers_hash=hash((OwnRequest, key.proxy_headers_hash)))
+
+
 class GuardedConnector(aiohttp.BaseConnector):
     """The connections of another connector, but for those on which the server has sent unsolicited data.
 
@@ -193,9 +207,7 @@ class GuardedConnector(aiohttp.BaseConnector):
                 raise
             protocol: Any = connection.protocol
             guard: _Guard | None = getattr(protocol, _GUARD, None)
-            # Without a guard it is new, unless the lender of the session has used it. aiohttp gives a connection a
-            # parser for its first request.
-            is_reused = guard is not None or getattr(protocol, "_parser", None) is not None
+            is_reused = guard is not None
             if not (is_reused and _opens_connections.get()):
                 break
             connection.close()

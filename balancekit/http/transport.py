@@ -17,6 +17,7 @@ from yarl import URL
 from balancekit.errors import MalformedResponseError, ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.connections import (
     GuardedConnector,
+    OwnRequest,
     Proxy,
     ProxyAddressError,
     TooManyHeadsError,
@@ -139,6 +140,7 @@ def _open_over(
         auto_decompress=auto_decompress,
         connector_owner=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=OwnRequest,
         response_class=response_class,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     )

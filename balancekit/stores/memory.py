@@ -38,7 +38,7 @@ class MemoryStore:
     """Keeps everything in this process, for as long as that runs.
 
     Give it the `clock` of the clients that use it, if that is not the machine's. An age is the longer of what the
-    clock's two times say: the monotonic one may stand still while the machine is suspended, and the other may be set back.
+    clock's two times say: the monotonic one may not count a suspension, and the other may be set back.
     `keep` is after how many seconds an account is forgotten, as others come, of which nothing new was stored. Its
     clients may be in several threads; after a fork, each process goes on with a store of its own.
     """

@@ -105,7 +105,7 @@ async def test_balances_of_one_account_are_never_those_of_another(is_lent):
 
 
 async def test_a_connection_is_reused_if_it_carried_a_request_before(served):
-    """On a session that is used for other things as well, that request need not have been ours."""
+    """Until the server ends it."""
     server, session = served
     await ask(session, server, b"first")
     reused = [is_reused_connection()]
@@ -114,12 +114,10 @@ async def test_a_connection_is_reused_if_it_carried_a_request_before(served):
     server.send(b"")
     with contextlib.suppress(aiohttp.ClientError):
         await ask(session, server, b"third")
-    async with session.post(server.url, data=b"x") as response:
-        await response.read()
     await ask(session, server, b"fourth")
     reused.append(is_reused_connection())
 
-    assert reused == [False, True, True]
+    assert reused == [False, True, False]
 
 
 class SlowConnector(aiohttp.TCPConnector):
@@ -233,18 +231,27 @@ async def test_localhost_that_leads_to_this_machine_is_used():
     assert response.status == 200
 
 
-async def test_informational_responses_for_ever_are_refused_on_any_connection():
-    """Also on one that a lent session opened for a request of its own."""
-
-    def respond(request):
-        return raw_response(200, b"{}") if b"/first" in request else b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000
-
-    with ThreadServer(respond) as server:
+async def test_informational_responses_for_ever_are_refused():
+    """They would be read all at once, and for as long as they come."""
+    with ThreadServer(lambda _: b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000) as server:
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"{server.url}/first") as response:
-                await response.read()
             with pytest.raises(TooManyHeadsError):
                 await send(session, Request("POST", server.url))
+
+
+@pytest.mark.parametrize("data", [b"\r\n", b"HTTP/1.1 200 OK\r\nX: "], ids=["empty line", "half a head"])
+async def test_no_connection_is_shared_with_the_lender_of_a_session(served, data):
+    """Whose own reading may have taken a part of what the server sent after a response, and shows nothing of it."""
+    server, session = served
+    async with session.post(server.url, data=b"the lender's") as response:
+        await response.read()
+    server.send(data)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    bodies = [await ask(session, server, b"first"), await ask(session, server, b"second")]
+
+    assert bodies == [b"first", b"second"]
+    assert len(server.connections) == 2
 
 
 async def test_a_response_that_is_sent_twice_is_nobody_elses_without_reuse():
