@@ -17,7 +17,7 @@ from balancekit.errors import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
-from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS
+from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS, KEY_OR_ADDRESS_HINT
 from balancekit.http.messages import Response, excerpt
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import redact
@@ -104,8 +104,12 @@ def error_of(
     status, code = response.status, detail.code
     kind = error_class(status)
     summary = f"{status} {code}" if code else str(status)
-    blocked_hint = BLOCKED_HINT if _is_blocked(response, detail) else None
-    hint = hints.get(code or "") or blocked_hint or hints.get(status) or HINTS_BY_STATUS.get(status, HINTS[kind])
+    hint = (
+        hints.get(code or "")
+        or _hint_at_block(response, detail)
+        or hints.get(status)
+        or HINTS_BY_STATUS.get(status, HINTS[kind])
+    )
     retry_after = retry_after_of(response, now=now)
     if retry_after:
         hint = f"{hint}. The response says to wait {retry_after:.0f} s"
@@ -121,17 +125,18 @@ def error_of(
     )
 
 
-def _is_blocked(response: Response, detail: ErrorDetail) -> bool:
-    """Whether a 401 or 403 is about the sender's address, or a 403 is a page of a proxy in the provider's place."""
+def _hint_at_block(response: Response, detail: ErrorDetail) -> str | None:
+    """Return a hint for a 401 or 403 about the sender's address, or a 403 that is a page in the provider's place."""
     if error_class(response.status) is not AuthenticationError:
-        return False
+        return None
     text, wrong_keys = re.subn(_WRONG_KEY, ",", ": ".join(filter(None, (detail.code, detail.message))))
-    for clause in re.split(_CLAUSE_END, text):
-        # Beside a wrong key, an address may only be where the request came from.
-        if re.search(_ADDRESS, clause) and (not wrong_keys or re.search(_REFUSAL, clause)):
-            return True
+    about_address = [clause for clause in re.split(_CLAUSE_END, text) if re.search(_ADDRESS, clause)]
+    if about_address and wrong_keys and not any(re.search(_REFUSAL, clause) for clause in about_address):
+        # Otherwise the address may only be where the request came from.
+        return KEY_OR_ADDRESS_HINT if re.search(r"(?i)\bor\b", text) else None
     is_forbidden = response.status == HTTPStatus.FORBIDDEN
-    return is_forbidden and detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
+    is_page = is_forbidden and detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
+    return BLOCKED_HINT if about_address or is_page else None
 
 
 def error_class(status: int) -> type[ProviderError]:

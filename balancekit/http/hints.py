@@ -72,6 +72,11 @@ BLOCKED_HINT: Final = (
 )
 """For a 403 that is not the provider's own, or that names an IP address."""
 
+KEY_OR_ADDRESS_HINT: Final = (
+    "Check the account's credentials, and then whether they may be used from the IP address of this machine"
+)
+"""For a 401 or 403 that names both, a wrong key or an address, as the cause."""
+
 LONG_HEAD_HINT: Final = (
     "Look at the headers that the server, or a proxy before it, adds to its responses, and have the long one shortened"
 )

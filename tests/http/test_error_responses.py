@@ -300,6 +300,23 @@ def test_an_address_that_is_refused_counts_beside_a_wrong_key(make_error, ended,
     assert make_error(Response(403), detail).hint == BLOCKED_HINT
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid API-key, IP, or permissions for action.",
+        "invalid key or ip",
+        "Invalid signature OR IP address",
+        "Wrong IP or invalid key",
+    ],
+)
+def test_a_key_and_an_address_that_are_named_as_causes_are_both_to_be_checked(make_error, words):
+    """A provider that does not say which of them it is leaves no other way."""
+    hint = make_error(Response(401), ErrorDetail(None, words)).hint
+
+    assert "credentials" in hint
+    assert "IP address" in hint
+
+
 @pytest.mark.parametrize("words", BLOCKED)
 def test_an_address_that_is_refused_is_known_in_many_wordings(make_error, words):
     """As a code in any case, and as a sentence that may name the key as well."""
