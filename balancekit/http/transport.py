@@ -9,7 +9,7 @@ from typing import Final, cast
 from weakref import WeakKeyDictionary, finalize
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_ENCODING, METH_CONNECT
+from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_LENGTH, METH_CONNECT, TRANSFER_ENCODING
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -31,6 +31,7 @@ from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, exce
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
 from balancekit.http.tracing import observers_of
+from balancekit.money.exact_json import ShapeError, decode_json
 from balancekit.version import __version__
 
 USER_AGENT: Final = f"balancekit/{__version__}"
@@ -79,8 +80,17 @@ class LostKeepaliveError(aiohttp.ServerDisconnectedError):
     """
 
 
-class _UnredirectedResponse(aiohttp.ClientResponse):
-    """A response that is no redirect: aiohttp would carry the credentials to wherever one points."""
+class _CheckedResponse(aiohttp.ClientResponse):
+    """A response that is no redirect: aiohttp would carry the credentials to wherever one points.
+
+    Nor is its body read if it may have been cut.
+    """
+
+    async def read(self) -> bytes:
+        """Read the body; raises ClientPayloadError if nothing shows that it is whole."""
+        body = await super().read()
+        _check_is_whole(body, self)
+        return body
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Read the head; raises ClientResponseError, as `raise_for_status` does, if it is one of a redirect."""
@@ -123,7 +133,7 @@ def stand_in_for(lent: aiohttp.ClientSession) -> aiohttp.ClientSession:
     session = _stand_ins.get(lent)
     if session is None:
         sender = _sender_over(lent)
-        session = _stand_ins[lent] = _open_over(lent, sender.connector, _UnredirectedResponse)
+        session = _stand_ins[lent] = _open_over(lent, sender.connector, _CheckedResponse)
         _senders[session] = sender
     return session
 
@@ -223,7 +233,29 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         await _decode_up_to(MAX_RESPONSE_BODY, body, encoded, response)
     if len(body) > MAX_RESPONSE_BODY:
         raise BodyTooLargeError(f"the body is larger than {MAX_RESPONSE_BODY} bytes")
-    return bytes(body)
+    _check_is_whole(whole := bytes(body), response)
+    return whole
+
+
+def _check_is_whole(body: bytes, response: aiohttp.ClientResponse) -> None:
+    """Raise ClientPayloadError for a body that the end of the connection alone ends, unless it shows that it is whole.
+
+    One JSON document or a page does; of anything else, such as lines, a part may pass for all of it.
+    Source: RFC 9112, 8.
+    """
+    headers = response.headers
+    has_end = CONTENT_LENGTH in headers or "chunked" in headers.get(TRANSFER_ENCODING, "").lower()
+    # Without a version it is from no connection: tools for tests make such responses.
+    if has_end or response.version is None:
+        return
+    start = body.lstrip()[:1]
+    if start == b"<":
+        return
+    if start in {b"{", b"["}:
+        with suppress(ShapeError):
+            decode_json(body)
+            return
+    raise aiohttp.ClientPayloadError("nothing but the end of the connection shows where the body ends: it may be cut")
 
 
 async def _decode_up_to(limit: int, decoded: bytearray, body: bytes, response: aiohttp.ClientResponse) -> None:

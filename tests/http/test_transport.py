@@ -9,7 +9,14 @@ import pytest
 from yarl import URL
 
 from balancekit import Request, TransportError
-from balancekit.http.transport import USER_AGENT, LostKeepaliveError, is_lost_keepalive, send, transport_error
+from balancekit.http.transport import (
+    USER_AGENT,
+    LostKeepaliveError,
+    is_lost_keepalive,
+    send,
+    stand_in_for,
+    transport_error,
+)
 from tests.http.conftest import CANARY, failure_of
 from tests.support.loopback_origin import OK, headers_of, raw_response
 from tests.support.thread_server import ThreadServer
@@ -207,3 +214,24 @@ async def test_no_request_is_sent_twice(session, origin):
         await send(session, Request("GET", origin.url))
 
     assert len(origin.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"EUR,1\n", b"1000", b'{"EUR": "1"}\n{"USD": "2"}\n', b'[{"EUR": "1"', b""])
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip"])
+async def test_a_body_that_may_have_been_cut_is_refused(session, origin, head, body):
+    """Where its end is that of the connection alone, a part of lines, or of a number, would pass for all of it."""
+    origin.response = f"{head}\r\n\r\n".encode() + body
+
+    with pytest.raises(aiohttp.ClientPayloadError, match="it may be cut"):
+        await send(session, Request("GET", origin.url))
+    with pytest.raises(aiohttp.ClientPayloadError, match="it may be cut"):
+        await (await stand_in_for(session).get(origin.url)).read()
+
+
+@pytest.mark.parametrize("body", [b' {"EUR": "1"}\n', b"[1]", b"<html>Not here</html>"])
+async def test_a_body_that_shows_its_own_end_needs_no_length(session, origin, body):
+    """Such as that of a server that speaks HTTP/1.0."""
+    origin.response = b"HTTP/1.0 200 OK\r\n\r\n" + body
+
+    assert (await send(session, Request("GET", origin.url))).body == body
+    assert await (await stand_in_for(session).get(origin.url)).read() == body
