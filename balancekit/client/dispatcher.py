@@ -24,6 +24,7 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.http.hints import ENDLESS_HINT
+from balancekit.money.amounts import calculate_for_all
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.tasks import end_tasks
@@ -214,8 +215,11 @@ class Dispatcher:
             self._queue.release(flight.account.origin)
 
     def _start(self, flight: Flight) -> None:
+        context = flight.context.copy()
+        # What is read is shown to others.
+        context.run(calculate_for_all)
         # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
-        worker = asyncio.Task(self._work(flight), loop=self._loop, context=flight.context.copy())
+        worker = asyncio.Task(self._work(flight), loop=self._loop, context=context)
         flight.worker = worker
         self._adopt(worker)
 

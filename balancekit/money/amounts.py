@@ -11,11 +11,13 @@ from decimal import (
     ROUND_HALF_EVEN,
     Context,
     Decimal,
+    DivisionByZero,
     Inexact,
     InvalidOperation,
     Overflow,
     Rounded,
     localcontext,
+    setcontext,
 )
 from typing import Any, Final, cast
 
@@ -32,6 +34,9 @@ ZERO: Final = Decimal(0)
 # Between the highest digit of the largest admitted amount (10^200) and the lowest of the smallest (10^-200) lie 400
 # digits; the rest is room for carries. `Rounded` is trapped too, so that not even a trailing zero is lost.
 _EXACT: Final = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[Inexact, Rounded, InvalidOperation, Overflow])
+_ADAPTERS: Final = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""In which adapters calculate: a result with more digits than an amount may have is refused later, and not rounded."""
+
 _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
 
 # `[0-9]`, not `\d`, which would match other scripts' digits too.
@@ -108,6 +113,11 @@ def from_units(units: str, decimals: object) -> Decimal:
         # Appending an exponent to the text is faster than shifting the decimal afterwards.
         return Decimal(units + _EXPONENTS[decimals])
     raise ValueError(f"expected a whole number from 0 to {MAX_EXPONENT}")
+
+
+def calculate_for_all() -> None:
+    """Have decimals calculated alike for all callers in this context, whatever precision the caller has set."""
+    setcontext(_ADAPTERS.copy())
 
 
 def check_amount(amount: Decimal) -> Decimal:

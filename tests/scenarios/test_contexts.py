@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+from decimal import Decimal, localcontext
 
 import pytest
 
@@ -111,6 +112,37 @@ def test_what_an_adapter_sets_is_not_seen_by_its_callers(seen, ask):
     seen(steps, Setting("a"))
 
     assert after == ["-"]
+
+
+class Cents(Scripted):
+    """A provider of amounts in cents."""
+
+    async def fetch_balances(self, session):
+        """Respond with what its adapter makes of them."""
+        return self.balances(Decimal(123456789) / 100)
+
+
+async def test_no_balance_is_rounded_as_its_first_caller_rounds():
+    """Others are shown it too, and have not asked for that."""
+    async with AggregateClient([Cents("till")]) as client:
+        with localcontext() as context:
+            context.prec = 6
+            first = await client.fetch(max_age=60)
+
+    assert first["BTC"].plain == client.latest()["BTC"].plain == "1234567.89"
+
+
+async def test_an_adapter_that_cannot_calculate_exactly_fails():
+    """A third has more digits than an amount may have."""
+
+    class Thirds(Cents):
+        async def fetch_balances(self, session):
+            return self.balances(Decimal(1) / 3)
+
+    async with AggregateClient([Thirds("till")], attempts=1) as client:
+        merged = await client.fetch()
+
+    assert "more than 200 places" in str(merged.failures[0].error)
 
 
 client_of_context = contextvars.ContextVar("client_of_context", default=None)
