@@ -14,7 +14,7 @@ still while the machine is suspended, and the wall clock may be set: an age is t
 import copy
 import itertools
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -22,7 +22,7 @@ import attrs
 from balancekit.client.retry import AccountCooldown, OriginCooldown
 from balancekit.clock import Clock
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.balances import AccountBalances
+from balancekit.money.balances import AccountBalances, earlier
 
 CLOCK_DRIFT: Final = 1.0
 """How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
@@ -337,9 +337,8 @@ class AccountState:
 
 
 def _earlier(snapshot: AccountBalances, seconds: float) -> AccountBalances:
-    shift = timedelta(seconds=seconds)
-    reported_at = None if snapshot.reported_at is None else snapshot.reported_at - shift
-    return attrs.evolve(snapshot, fetched_at=snapshot.fetched_at - shift, reported_at=reported_at)
+    reported_at = None if snapshot.reported_at is None else earlier(snapshot.reported_at, seconds)
+    return attrs.evolve(snapshot, fetched_at=earlier(snapshot.fetched_at, seconds), reported_at=reported_at)
 
 
 def delay_of(snapshot: AccountBalances) -> float:

@@ -24,7 +24,7 @@ from balancekit.http.transport import transport_error
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, ReportedBalances
 from balancekit.money.exact_json import ShapeError
 from balancekit.providers.base import BalanceProvider, HttpProvider
-from balancekit.providers.checked import checked_balances
+from balancekit.providers.checked import checked_balances, is_written_in
 from balancekit.stores.base import Stored
 
 Outcome: TypeAlias = AccountBalances | AccountFailure
@@ -164,7 +164,7 @@ class Account:
         """Whether a base class of ours fetches the balances: it has checked them, and made the errors."""
         # By name, so that the base class of adapters of several requests is imported for these alone.
         read = getattr(self.source.fetch_balances, "__func__", None)
-        return str(getattr(read, "__module__", "")).startswith(f"{HttpProvider.__module__.rpartition('.')[0]}.")
+        return is_written_in(HttpProvider.__module__.rpartition(".")[0], read)
 
     def timeout_error(self, message: str, hint: str | None = HINTS[ProviderTimeoutError]) -> ProviderTimeoutError:
         """Make the error of an account that did not respond in time."""

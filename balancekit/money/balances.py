@@ -1,7 +1,7 @@
 """What accounts hold, as frozen values that are checked when made: balances, snapshots, failures and totals."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -37,12 +37,18 @@ def _optional_amount(value: Decimal | None) -> Decimal | None:
     return None if value is None else check_amount(value)
 
 
-def _moment(value: datetime) -> datetime:
+def utc_moment(value: datetime) -> datetime:
+    """Return a moment in UTC; TypeError for anything else, ValueError if it has no time zone, or is none in UTC."""
     if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - an adapter may return anything
         raise TypeError(f"a moment must be a datetime, not {type(value).__name__}")
     if value.tzinfo is None:
         raise ValueError("a moment must say its time zone")
-    return value if value.tzinfo is UTC else value.astimezone(UTC)
+    if value.tzinfo is UTC:
+        return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a moment must be in the years 1 to 9999 in UTC, too") from None
 
 
 @attrs.frozen(weakref_slot=False)
@@ -118,6 +124,12 @@ def finish_balances(account: str, provider: str, drafts: Iterable[BalanceDraft])
     return balances
 
 
+def earlier(moment: datetime, seconds: float) -> datetime:
+    """Return the moment so many seconds before one, or the first that there is, which some providers report."""
+    shift = timedelta(seconds=seconds)
+    return max(moment, datetime.min.replace(tzinfo=UTC) + shift) - shift
+
+
 def check_ends_by_itself(balances: object) -> None:
     """Raise ShapeError for an iterator, such as `map`, that just ends if what it calls raises StopIteration.
 
@@ -140,7 +152,7 @@ class ReportedBalances(tuple[Balance, ...]):  # noqa: SLOT001 - a tuple with att
         check_ends_by_itself(balances)
         self = super().__new__(cls, balances)
         try:
-            self.reported_at = _moment(reported_at)
+            self.reported_at = utc_moment(reported_at)
         except (TypeError, ValueError) as error:
             raise ShapeError(f"reported_at: {error}") from None
         return self
@@ -161,7 +173,7 @@ class AccountBalances:
     account: str = attrs.field(converter=check_label)
     provider: str = attrs.field(converter=check_label)
     balances: tuple[Balance, ...] = attrs.field(converter=tuple[Balance, ...])
-    fetched_at: datetime = attrs.field(converter=_moment)
+    fetched_at: datetime = attrs.field(converter=utc_moment)
     stale: bool = False
     reported_at: datetime | None = None
 
@@ -179,7 +191,7 @@ class AccountBalances:
         if type(self.stale) is not bool:
             raise TypeError(f"stale must be a bool, not {type(self.stale).__name__}")
         if self.reported_at is not None:
-            object.__setattr__(self, "reported_at", _moment(self.reported_at))
+            object.__setattr__(self, "reported_at", utc_moment(self.reported_at))
         account, provider = self.account, self.provider
         for balance in self.balances:
             # Nearly all balances have the very labels of the snapshot, and comparing strings takes three times as long.

@@ -1,7 +1,7 @@
 """What a unit of one currency is worth in another: rates, and where they come from. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol, TypeGuard, cast
 
@@ -9,6 +9,7 @@ import attrs
 
 from balancekit.errors import ConfigError
 from balancekit.money.amounts import check_amount, parse_amount
+from balancekit.money.balances import utc_moment
 from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
 
 _GIVEN: Final = "given by the caller"
@@ -51,13 +52,10 @@ def _source(value: str) -> str:
 
 
 def _moment(value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - not everybody checks types
-        raise ConfigError(f"Rate: as_of must be a datetime, not {type(value).__name__}")
-    if value.tzinfo is None:
-        raise ConfigError("Rate: a moment must say its time zone")
-    return value.astimezone(UTC)
+    try:
+        return None if value is None else utc_moment(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"Rate: as_of: {error}") from None
 
 
 @attrs.frozen

@@ -26,12 +26,18 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
-from balancekit.providers.checked import by_local_clock, checked_balances, checked_base_url, is_list_of_text
+from balancekit.providers.checked import (
+    by_local_clock,
+    checked_balances,
+    checked_base_url,
+    is_list_of_text,
+    is_written_in,
+)
 from balancekit.providers.construction import Construction
 from balancekit.providers.failures import SENT_UNCHANGED, check_destination, check_uncached, failure_of
 from balancekit.providers.identity import Identity, Settings, attributes_of, identify
 
-_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+_PACKAGE: Final = __name__.partition(".")[0]
 
 _BELOW: Final = re.compile(rf"(?:[/?]{SENT_UNCHANGED.pattern})?")
 """What may follow a base URL in the URL of a request: `.evil.example` after `https://api.example` is another host."""
@@ -95,7 +101,7 @@ class HttpProvider(Construction, ABC):
         """
         super().__init_subclass__(**kwargs)
         # The adapters of this package read each field by a function that checks it.
-        cls._balancekit_checks_fields = str(getattr(cls.read_response, "__module__", "")).startswith(_PACKAGE)
+        cls._balancekit_checks_fields = is_written_in(_PACKAGE, cls.read_response)
         cls._balancekit_by_request = known_by_request
 
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:

@@ -1,8 +1,8 @@
 """What adapters are made with, and what they return, as far as it can be relied on."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from types import FunctionType
 from typing import Final, cast
 
 import attrs
@@ -11,13 +11,10 @@ from balancekit.http.clock_skew import MAX_OFFSET, TOLERANCE, date_of
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.messages import Response, check_base_url
 from balancekit.http.secret import Secret
-from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself
+from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself, earlier
 from balancekit.money.exact_json import ShapeError
 
 _fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
-
-
-_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def checked_balances(given: object) -> tuple[Balance, ...]:
@@ -52,9 +49,12 @@ def by_local_clock(balances: tuple[Balance, ...], response: Response, now: float
     ahead = sent_at - now
     if not TOLERANCE <= ahead <= MAX_OFFSET:
         return balances
-    # Some providers report the first moment that there is.
-    reported_at = max(balances.reported_at, _FIRST + timedelta(seconds=ahead))
-    return ReportedBalances(balances, reported_at=reported_at - timedelta(seconds=ahead))
+    return ReportedBalances(balances, reported_at=earlier(balances.reported_at, ahead))
+
+
+def is_written_in(package: str, function: object) -> bool:
+    """Whether the code of a function is in a module of a package; a decorator may have copied all its names."""
+    return isinstance(function, FunctionType) and str(function.__globals__.get("__name__")).startswith(f"{package}.")
 
 
 def is_list_of_text(value: object) -> bool:

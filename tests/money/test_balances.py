@@ -244,8 +244,15 @@ def test_a_snapshot_is_as_old_as_the_older_of_its_moments(reported_at, as_of):
 
 @pytest.mark.parametrize(
     "moment",
-    [datetime(2026, 1, 1), 1767225600, 1767225600.0, "2026-01-01T00:00:00Z"],  # noqa: DTZ001 - the point of the test
-    ids=["naive", "int", "float", "text"],
+    [
+        datetime(2026, 1, 1),  # noqa: DTZ001 - the point of the test
+        1767225600,
+        1767225600.0,
+        "2026-01-01T00:00:00Z",
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))),
+    ],
+    ids=["naive", "int", "float", "text", "too early", "too late"],
 )
 def test_a_providers_moment_is_one_with_a_time_zone(moment):
     """Neither a number nor text is a moment, and one without a zone could be any of twenty-four."""

@@ -1,6 +1,7 @@
 """A response that is the same as the last one is not read again."""
 
 import copy
+import functools
 import gc
 import json
 import pickle
@@ -18,6 +19,7 @@ from balancekit import (
     Response,
 )
 from balancekit.http.last_read import keep_no_longer_than
+from balancekit.money.exact_json import ShapeError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -112,6 +114,28 @@ async def test_an_adapter_that_reads_by_itself_is_asked_each_time(wire):
         await shop.fetch_balances(None)
 
     assert shop.read == 2
+
+
+async def test_an_adapter_whose_reading_is_decorated_is_asked_each_time(wire):
+    """A decorator gives what it decorates the name and the module of the API's own adapter."""
+
+    class Limited(CryptoprocessingProvider):
+        """Refuses what a header says is a part."""
+
+        @functools.wraps(CryptoprocessingProvider.read_response)
+        def read_response(self, response):
+            """Read as the API's adapter does, if it is all."""
+            if "X-Partial" in response.headers:
+                raise ShapeError("a part")
+            return super().read_response(response)
+
+    shop = Limited("shop", key="key", secret="secret", base_url="https://gateway.example")
+    wire.outcome = response(ENTRY)
+    await shop.fetch_balances(None)
+    wire.outcome = response(ENTRY, **{"X-Partial": "1"})
+
+    with pytest.raises(MalformedResponseError, match="a part"):
+        await shop.fetch_balances(None)
 
 
 async def test_nothing_is_kept_of_what_nobody_keeps(sandbox):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from balancekit import AggregateClient
+from balancekit import AggregateClient, ReportedBalances
 from balancekit.stores import MemoryStore
 from tests.support.clock import COUNTING, Clock, Suspensions
 from tests.support.providers import QuickTill, Scripted, bitcoin, outage
@@ -206,6 +206,45 @@ async def test_a_suspension_counts_although_the_clock_was_set_back_before_anybod
 
     assert HOUR <= last.age() <= HOUR + 60
     assert merged.amount("BTC") == 2
+
+
+class Undated(QuickTill):
+    """A provider that reports the first moment there is, as some programs write a time that was never set."""
+
+    async def fetch_balances(self, session):
+        """Report them."""
+        return ReportedBalances(await super().fetch_balances(session), reported_at=datetime.min.replace(tzinfo=UTC))
+
+
+async def test_no_clock_can_be_set_back_beyond_the_first_moment():
+    """Its account is as old as can be, and nobody waits beyond a deadline."""
+    clock, till = Clock(), Undated(takes=0)
+    async with AggregateClient([till, QuickTill("shop", takes=0)], clock=clock, attempts=1) as client:
+        await client.fetch()
+        clock.ahead -= 5
+        latest = client.latest()
+        till.broken = True
+        merged = await client.fetch(stale_if_error=1e12)
+
+    assert latest.as_of == merged.as_of == datetime.min.replace(tzinfo=UTC)
+    assert [failure.account for failure in merged.failures] == [till.account]
+
+
+async def test_nor_does_a_store_give_a_snapshot_of_before_it():
+    """Two replicas whose clocks differ read one account all the same."""
+    here, there, store = Clock(), Clock(), MemoryStore(clock=Clock())
+    there.ahead = -5
+    one, other = Undated(takes=0), Undated(takes=0)
+    one.fingerprint = other.fingerprint = "the same everywhere"
+    async with (
+        AggregateClient([one], clock=here, store=store) as client,
+        AggregateClient([other], clock=there, store=store) as replica,
+    ):
+        await client.fetch(max_age=1e12)
+        merged = await replica.fetch(max_age=1e12)
+
+    assert merged.amount("BTC") == 1
+    assert other.requests == 0
 
 
 class Sleepy(MemoryStore):

@@ -1,5 +1,6 @@
 """Balances that were made around their constructor: the failure of their account alone."""
 
+import functools
 from decimal import Decimal
 
 import pytest
@@ -74,6 +75,24 @@ async def test_what_no_constructor_has_checked_is_checked(monkeypatch, wrong):
         assert [(one.account, type(one.error)) for one in merged.failures] == [("bad", MalformedResponseError)]
         assert merged.failures[0].error.message.startswith("balances[0]")
         assert merged.amount("BTC", partial=True) == 1
+
+
+class Decorated(Bad):
+    """An adapter whose method has the name and the module of the base class's."""
+
+    @functools.wraps(HttpProvider.fetch_balances)
+    async def fetch_balances(self, session):
+        """Give them without reading anything."""
+        return self.balances
+
+
+async def test_nor_is_what_a_decorated_method_gives_taken_for_that_of_the_base_class():
+    """An iterator that ends early would lose balances, and a float would be in a total."""
+    for wrong in (map(next, [iter(())]), [forged(amount=0.1)]):
+        async with AggregateClient([Decorated(wrong)], attempts=1) as client:
+            merged = await client.fetch()
+
+        assert type(merged.failures[0].error) is MalformedResponseError
 
 
 async def test_what_is_constructed_with_other_texts_is_as_if_it_had_been_checked():
