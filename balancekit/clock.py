@@ -45,7 +45,8 @@ class MonotonicClock:
             # A sandbox may not permit them.
             with suppress(AttributeError, OSError):
                 self._clocks = tuple(getattr(time, name) for name in names)
-                self._before = self._suspended_since_boot()
+                # In this order: a thread that is interrupted in between finds less, and what is noted stays.
+                self._before = time.clock_gettime(self._clocks[0]) - time.clock_gettime(self._clocks[1])
                 break
         self._noted = 0.0
 
@@ -55,15 +56,13 @@ class MonotonicClock:
 
     def suspended(self) -> float:
         """Return in how many of these seconds the machine was suspended; never less than before, in any thread."""
-        if self._clocks and (seconds := self._suspended_since_boot() - self._before) > self._noted + _NOTICEABLE:
-            with _lock:
-                self._noted = max(self._noted, seconds)
+        if self._clocks:
+            # Without a call: the time is looked at several times for each account.
+            seconds = time.clock_gettime(self._clocks[0]) - time.clock_gettime(self._clocks[1]) - self._before
+            if seconds > self._noted + _NOTICEABLE:
+                with _lock:
+                    self._noted = max(self._noted, seconds)
         return self._noted
-
-    def _suspended_since_boot(self) -> float:
-        # In this order: a thread that is interrupted in between finds less, and what is noted stays.
-        goes_on, stands_still = self._clocks
-        return time.clock_gettime(goes_on) - time.clock_gettime(stands_still)
 
 
 class Clock:

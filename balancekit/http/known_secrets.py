@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
-from itertools import chain
 from types import FunctionType
 from typing import Final, cast
 
@@ -35,6 +34,8 @@ FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"typ
 
 `types` (SimpleNamespace) and `_thread` (threading.local) keep whatever a program puts there.
 """
+
+_KEPT_BY_FUNCTIONS: Final = (str, bytes, bytearray, Secret, FunctionType)
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
@@ -153,7 +154,8 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
                 room -= len(text)
                 yield from _texts_of(text)
         elif isinstance(value, FunctionType):
-            pending += _kept_by(value)
+            # What else it encloses it rather works on.
+            pending += (held for held in enclosed_by(value) if isinstance(held, _KEPT_BY_FUNCTIONS))
         elif isinstance(value, functools.partial):
             pending += (value.args, value.keywords)
         elif isinstance(value, Mapping):
@@ -164,14 +166,14 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
             pending += (held for _, held in attributes_of(value))
 
 
-def _kept_by(function: FunctionType) -> Iterator[object]:
-    """Give the texts that a function encloses, or has as defaults; what else it encloses it rather works on."""
-    kept = [function.__defaults__ or (), (function.__kwdefaults__ or {}).values()]
+def enclosed_by(function: FunctionType) -> Iterator[object]:
+    """Give what a function encloses, and its defaults."""
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
         # It may be empty.
         with suppress(ValueError):
-            kept.append((cell.cell_contents,))
-    return (held for held in chain(*kept) if isinstance(held, str | bytes | bytearray | Secret | FunctionType))
+            yield cell.cell_contents
 
 
 def _texts_of(text: str) -> Iterator[str]:

@@ -233,7 +233,9 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         await _decode_up_to(MAX_RESPONSE_BODY, body, encoded, response)
     if len(body) > MAX_RESPONSE_BODY:
         raise BodyTooLargeError(f"the body is larger than {MAX_RESPONSE_BODY} bytes")
-    _check_is_whole(whole := bytes(body), response)
+    whole = bytes(body)
+    if CONTENT_LENGTH not in response.headers:
+        _check_is_whole(whole, response)
     return whole
 
 

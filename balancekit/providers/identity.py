@@ -6,16 +6,18 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
+from types import FunctionType
 from typing import Any, Final, cast
 
 import attrs
 from yarl import URL
 
+from balancekit.http.known_secrets import enclosed_by
 from balancekit.http.messages import Request
 from balancekit.http.secret import Secret, noting_reveals
 
@@ -25,6 +27,15 @@ _MOMENT: Final = 1_767_225_600
 """The first second of 2026: an adapter may refuse the time of a clock that was never set."""
 
 _NONCE: Final = base64.b64encode(bytes(16)).decode()
+
+_WITH_CODE: Final[tuple[Any, ...]] = (
+    FunctionType,
+    staticmethod,
+    classmethod,
+    property,
+    functools.cached_property,
+    functools.partial,
+)
 
 
 @attrs.frozen
@@ -53,15 +64,18 @@ class Identity:
 
 
 def attributes_of(adapter: object) -> str:
-    """Return a one-way hash of the class of an adapter, and of its attributes that are plain values.
+    """Return a one-way hash of the class of an adapter, and of its plain values: attributes, and what methods enclose.
 
     Those may have been set after it was made, or in its class. What the base classes declare is not of the account.
     """
     kind = type(adapter)
-    spaces = [vars(one) for one in kind.__mro__ if one is not object and not one.__module__.startswith(_PACKAGE)]
+    spaces = [vars(one) for one in _classes_of(kind)]
     declared = {name for one in kind.__mro__ if one.__module__.startswith(_PACKAGE) for name in vars(one)}
     names = {name for space in (vars(adapter), *spaces) for name in space if not name.startswith("__")} - declared
-    plain: list[tuple[str, object]] = [("", [kind.__module__, kind.__qualname__])]
+    enclosed = _enclosed_in_class(cast("Callable[..., object]", kind)) + _enclosed_in(
+        member for _, member in sorted(vars(adapter).items())
+    )
+    plain: list[tuple[str, object]] = [("", [kind.__module__, kind.__qualname__, *enclosed])]
     for name in names:
         objects: list[object] = []
         # A value may be of any kind.
@@ -71,6 +85,39 @@ def attributes_of(adapter: object) -> str:
             if not objects:
                 plain.append((name, value))
     return _digest(plain)
+
+
+def _classes_of(kind: type) -> list[type]:
+    return [one for one in kind.__mro__ if one is not object and not one.__module__.startswith(_PACKAGE)]
+
+
+@functools.lru_cache(maxsize=256)
+def _enclosed_in_class(kind: Callable[..., object]) -> list[object]:
+    classes = _classes_of(cast("type", kind))
+    return _enclosed_in(member for one in classes for _, member in sorted(vars(one).items()))
+
+
+def _enclosed_in(members: Iterable[object]) -> list[object]:
+    """Return the plain values that functions among the members of an adapter enclose: another may have made them."""
+    found: list[object] = []
+    pending: list[Any] = [*members]
+    seen: set[int] = set()
+    while pending:
+        member = pending.pop(0)
+        if not isinstance(member, _WITH_CODE) or id(member) in seen:
+            continue
+        seen.add(id(member))
+        held = [getattr(member, name, None) for name in ("__func__", "fget", "func")]
+        held += [*getattr(member, "args", ()), *getattr(member, "keywords", {}).values()]
+        held += enclosed_by(member) if isinstance(member, FunctionType) else ()
+        for value in held:
+            objects: list[object] = []
+            # It may be of any kind.
+            with suppress(Exception):
+                plain = _plain(value, objects)
+                found += [] if objects else [plain]
+        pending += held
+    return found
 
 
 def identify(

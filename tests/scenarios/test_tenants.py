@@ -1,5 +1,6 @@
 """Several tenants, with a client each, on one store: none is ever given the balances of another."""
 
+import functools
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -314,8 +315,53 @@ def with_slots(account, *, merchant, **settings):
     return made
 
 
+def of_an_enclosing_function(account, *, merchant, **settings):
+    """Make an adapter whose class is made by a function, whose argument says which rows are read."""
+
+    class Enclosed(RowsProvider):
+        merchant = property(lambda _: merchant)
+
+    return Enclosed(account, **settings)
+
+
+def of_a_decorator(account, *, merchant, **settings):
+    """Make an adapter with a method that is made by a function, too."""
+
+    def reading(wanted):
+        def read(self, response):
+            rows = [row for row in response.json()["data"] if row["of"] == wanted]
+            return [self.balance("EUR", row["amount"]) for row in rows]
+
+        return read
+
+    return type("Decorated", (RowsProvider,), {"read_response": reading(merchant)})(account, **settings)
+
+
+def of_a_partial(account, *, merchant, **settings):
+    """Make an adapter that is given the function that reads."""
+    made = RowsProvider(account, **settings)
+
+    def read(wanted, response):
+        rows = [row for row in response.json()["data"] if row["of"] == wanted]
+        return [made.balance("EUR", row["amount"]) for row in rows]
+
+    made.read_response = functools.partial(read, merchant)
+    return made
+
+
 @pytest.mark.parametrize(
-    "make", [DataclassProvider, AttrsProvider, MixedProvider, of_a_class, of_a_function, with_slots]
+    "make",
+    [
+        DataclassProvider,
+        AttrsProvider,
+        MixedProvider,
+        of_a_class,
+        of_a_function,
+        with_slots,
+        of_an_enclosing_function,
+        of_a_decorator,
+        of_a_partial,
+    ],
 )
 async def test_an_adapter_is_known_by_what_it_was_made_with_however_it_is_written(store, make):
     """Whatever wrote its constructor, and whatever was set in its class or afterwards."""
