@@ -82,7 +82,7 @@ class Origins:
         if not isinstance(limits, Mapping):
             raise ConfigError(f"rate_limits: expected limits by URL, got {type(limits).__name__}")
         for url, limit in cast("Mapping[str, object]", limits).items():
-            name = _origin_of(url)
+            name = limited_origin(url)
             if not isinstance(limit, RateLimit):
                 raise ConfigError(f"rate_limits: {name}: expected a RateLimit, got {type(limit).__name__}")
             self._limits[name] = limit
@@ -114,7 +114,8 @@ _HOST: Final = re.compile(r"(?:(?:\w+:)?//)?(?:[^/?#]*@)?(\[?[\w.-]*)")
 _NAME: Final = re.compile(r"[\w .-]+")
 
 
-def _origin_of(url: object) -> str:
+def limited_origin(url: object) -> str:
+    """Return the origin that a limit is for; of what is no URL, only what may be shown."""
     try:
         return origin_of(cast("str", url))
     except (TypeError, ValueError):

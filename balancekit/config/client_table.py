@@ -9,6 +9,7 @@ import attrs
 
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.options import checked_proxy
+from balancekit.client.origins import limited_origin
 from balancekit.client.retry import RetryPolicy
 from balancekit.config.accounts import SETTING_TYPES, as_table, check_type
 from balancekit.config.problems import ConfigProblem, Path, Problems, unknown_key
@@ -159,7 +160,8 @@ def _read_url(value: object, resolver: SecretResolver) -> object:
 
 def _structure(kind: type[_Made], value: object, path: Path, problems: Problems) -> _Made | None:
     """Make an object of an attrs class of the table at a path; None if there are problems."""
-    place = ": ".join((*path[:2], *map(repr, path[2:])))
+    # The third is the URL of a limit, in which a password may stand by mistake.
+    place = ": ".join((*path[:2], *(repr(limited_origin(url)) for url in path[2:])))
     before = len(problems)
     try:
         table = as_table(value)

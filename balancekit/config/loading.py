@@ -22,7 +22,7 @@ from balancekit.config.files import decode, expand_home, read_text
 from balancekit.config.lines import line_of, lines_of_keys
 from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, unknown_key, unknown_label
 from balancekit.config.references import SecretResolver
-from balancekit.errors import ConfigError
+from balancekit.errors import ConfigError, without_frames
 from balancekit.http.redaction import sanitize_exception
 from balancekit.http.secret import looks_like_words
 from balancekit.money.aliases import check_aliases
@@ -66,6 +66,7 @@ class Config:
     client_settings: ClientSettings = attrs.field(factory=ClientSettings)
     store: StoreSettings | None = None
 
+    @without_frames
     def make_client(
         self,
         *,
@@ -98,6 +99,7 @@ class Config:
             client.owned_store = owned
         return client
 
+    @without_frames
     def make_blocking_client(
         self, *, store: SnapshotStore | None = None, clock: Clock | None = None, **settings: Unpack[ClientSettings]
     ) -> Client:
@@ -264,7 +266,9 @@ def _read_aliases(table: Mapping[str, object], problems: Problems) -> dict[str, 
         except ValueError as error:
             # The first alias that it names.
             code = next((code for code in aliases if f"the alias {code.upper()!r}" in str(error)), "")
-            problems.add(("aliases", code), f"aliases: {error}")
+            shown = all(map(looks_like_words, (*aliases, *aliases.values())))
+            problem = str(error) if shown else "a name leads to more than one currency: name the currency in the end"
+            problems.add(("aliases", code), f"aliases: {problem}")
     return {}
 
 

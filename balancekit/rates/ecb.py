@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from balancekit.clock import checked_clock
-from balancekit.errors import ConfigError, MalformedResponseError, ProviderError
+from balancekit.errors import ConfigError, MalformedResponseError, ProviderError, without_frames
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.messages import Request, Response, check_base_url
 from balancekit.http.transport import send, transport_error
@@ -28,11 +28,12 @@ class EcbRates:
     The bank publishes them at about 16:00 in Frankfurt on working days, and states that they are for information only.
     They are kept until then. Rates that are late, or a holiday, are asked for again after `max_age` seconds. Callers at
     the same time share one request. `timeout` is in seconds; the session is used and left open. Raises ConfigError for
-    a URL that cannot be used.
+    a setting that cannot work.
     """
 
     URL: Final = "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml"
 
+    @without_frames
     def __init__(
         self,
         session: "aiohttp.ClientSession",
@@ -46,13 +47,17 @@ class EcbRates:
             self._url = check_base_url(url)
         except ValueError as error:
             raise ConfigError(f"EcbRates: url: {error}") from None
-        for name, seconds in (("max_age", max_age), ("timeout", timeout)):
-            if not 0 < seconds < float("inf"):
+        given: dict[str, object] = {"max_age": max_age, "timeout": timeout}
+        for name, seconds in given.items():
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
                 raise ConfigError(f"EcbRates: {name}: expected seconds above 0")
+        try:
+            self._clock = checked_clock(clock)
+        except TypeError as error:
+            raise ConfigError(f"EcbRates: clock: {error}") from None
         self._session = session
         self._max_age = max_age
         self._timeout = timeout
-        self._clock = checked_clock(clock)
         self._loaded_at = 0.0
         self._keep_for = 0.0
         self._keep_until = 0.0

@@ -62,6 +62,15 @@ def test_attempts_go_with_delays_of_retries(load):
             f"[client.rate_limits.'{ORIGIN}']\nper = 1\nrequests = 0",
             f"8: client: rate_limits: '{ORIGIN}': requests must be above zero, not 0",
         ),
+        (
+            "[client.rate_limits]\n'https://shop:canary3f9a@api.example/canary' = { requests = 5 }",
+            "7: client: rate_limits: 'https://api.example': per: missing",
+        ),
+        ("[client.rate_limits]\n'canary3f9aQ7x' = 5", "7: client: rate_limits: 'a malformed URL': "),
+        (
+            "[client.rate_limits.'https://shop:canary3f9a@api.example']\nper = 1\nrequests = 0",
+            "8: client: rate_limits: 'https://api.example': requests must be above zero, not 0",
+        ),
         ("retry = { atempts = 1 }", "6: client: retry: 'atempts' is unknown; did you mean 'attempts'?"),
         ("retry = { attempts = 0 }", "6: client: retry: 'attempts' must be >= 1: 0"),
         (

@@ -100,6 +100,10 @@ def test_aliases_and_client_settings_reach_the_client(load):
             GOOD + '[aliases]\nA = "B"\nB = "C"',
             "aliases: the alias 'A' leads to 'B', which is an alias itself: name the currency in the end",
         ),
+        (
+            GOOD + '[aliases]\nUSDCE = "kX9vQ2mZ7tR4wLp8sD1f"\nkX9vQ2mZ7tR4wLp8sD1f = "USDC"',
+            "aliases: a name leads to more than one currency: name the currency in the end",
+        ),
         ("aliases = 1\n" + GOOD, "aliases: expected a table, got a number"),
         (GOOD + "[client]\ndeadlin = 1", "client: 'deadlin' is unknown; did you mean 'deadline'?"),
         (GOOD + '[client]\ndeadline = "1"', "client: deadline: expected seconds above zero, got a string"),
@@ -110,6 +114,15 @@ def test_aliases_and_client_settings_reach_the_client(load):
 def test_a_problem_is_named_with_account_and_key(problem, text, message):
     """Every message says in which file, table and key the problem is, and what was expected."""
     assert problem(text) == message
+
+
+@pytest.mark.parametrize("make", ["make_client", "make_blocking_client"])
+async def test_an_argument_that_is_refused_is_not_shown(load, make, everything_shown_by):
+    """A proxy's password is in no frame of the error either, whichever client is made."""
+    with pytest.raises(ConfigError, match=r"^proxy: expected a URL") as caught:
+        getattr(load(GOOD), make)(proxy=f"user:{CANARY}@proxy")
+
+    assert CANARY not in everything_shown_by(caught.value)
 
 
 def test_an_alias_of_an_alias_is_named_with_its_line(mistakes):

@@ -49,6 +49,15 @@ def ecb_at(now, origin, session):
     return EcbRates(session, url=origin.url + PATH, clock=ManualClock(now))
 
 
+@pytest.mark.parametrize("url", ["https://user:canary@bank.example", "https://bank.example/?key=canary", "//canary"])
+async def test_a_url_that_is_refused_is_not_shown(session, url, everything_shown_by):
+    """Neither the message nor a frame of the error has it: it may hold a password."""
+    with pytest.raises(ConfigError, match=r"^EcbRates: url: ") as caught:
+        EcbRates(session, url=url)
+
+    assert "canary" not in everything_shown_by(caught.value)
+
+
 async def test_the_rates_are_loaded(origin, session):
     """A plain GET of the published table, with nothing that the session would add."""
     rates = await ecb_at(BEFORE_NEXT, origin, session).load()
@@ -211,8 +220,12 @@ async def test_a_bank_that_hangs_is_given_up(session):
         ({"url": "x"}, "EcbRates: url: expected an https:// URL"),
         ({"max_age": 0}, "EcbRates: max_age: expected seconds above 0"),
         ({"timeout": float("nan")}, "EcbRates: timeout: expected seconds above 0"),
+        ({"max_age": "x"}, "EcbRates: max_age: expected seconds above 0"),
+        ({"max_age": True}, "EcbRates: max_age: expected seconds above 0"),
+        ({"timeout": None}, "EcbRates: timeout: expected seconds above 0"),
+        ({"clock": 5}, "EcbRates: clock: expected a balancekit.Clock, got int"),
     ],
-    ids=["clear", "none", "max_age", "timeout"],
+    ids=repr,
 )
 async def test_a_setting_that_cannot_work_is_refused(settings, problem, session):
     """It is a ConfigError when the object is made."""
