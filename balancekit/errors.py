@@ -174,7 +174,7 @@ BY_NAME: Final[Mapping[str, type[BalancekitError]]] = MappingProxyType(
 
 
 def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Have a call raise a ConfigError without the frames that it came from.
+    """Have a call raise a ConfigError, or what ends the program, without the frames that it came from.
 
     Their local variables are what was passed by mistake, such as a URL with a password or a key that is not hidden, and
     error trackers collect them.
@@ -182,14 +182,19 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
 
     @functools.wraps(call)
     def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        ended = None
         try:
             return call(*args, **kwargs)
         except ConfigError as error:
             problem = str(error)
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            ended = error.with_traceback(None)
         finally:
             # Whatever is raised, a misspelt argument too, this frame would keep what was passed.
             del args, kwargs
         # Outside the handler, so that the new error does not lead to the first one.
-        raise ConfigError(problem)
+        raise ConfigError(problem) if ended is None else ended
 
     return checked

@@ -11,6 +11,8 @@ from balancekit.client.options import aliases_of
 from balancekit.client.origins import Origin, Origins, OriginUser
 from balancekit.clock import Clock
 from balancekit.errors import ConfigError
+from balancekit.http.known_secrets import secrets_of
+from balancekit.http.redaction import exit_like, own_text_of
 from balancekit.money.currencies import check_label
 from balancekit.providers.base import BalanceProvider
 
@@ -60,6 +62,35 @@ class AccountBook(Mapping[str, Account]):
         return account
 
     def _add_to(self, by_label: dict[str, Account], source: object, place: str) -> Account:
+        account, aliases = self._read(by_label, source, place)
+        for identity in account.identities:
+            self._by_identity.setdefault(identity, []).append(account)
+        by_label[account.label] = self._by_key[account.key] = account
+        if aliases:
+            self.own_aliases[account.label] = aliases
+        self.origins[account.origin] += 1
+        account.origin.users.add(self._user)
+        self.revision += 1
+        return account
+
+    def _read(self, by_label: Mapping[str, Account], source: object, place: str) -> tuple[Account, Mapping[str, str]]:
+        """Return the account of a provider, all of whose code that is needed has run then, and its own aliases."""
+        try:
+            return self._read_checked(by_label, source, place)
+        except ConfigError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an adapter's attributes, and the request that it builds, may raise anything
+            raised = error
+        secrets = secrets_of(source)
+        if isinstance(raised, Exception):
+            text = own_text_of(raised, secrets)
+            message = f"{place}: {type(source).__name__} raised {type(raised).__name__} when it was added"
+            raise ConfigError(f"{message}: {text}" if text else message)
+        raise exit_like(raised, secrets)
+
+    def _read_checked(
+        self, by_label: Mapping[str, Account], source: object, place: str
+    ) -> tuple[Account, Mapping[str, str]]:
         if not isinstance(source, BalanceProvider):
             lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
             raise ConfigError(f"{place}: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}")
@@ -75,15 +106,9 @@ class AccountBook(Mapping[str, Account]):
             raise ConfigError(f"{place}: {label!r}: {error}") from None
         account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
         self._check_is_another(account, place)
-        for identity in account.identities:
-            self._by_identity.setdefault(identity, []).append(account)
-        by_label[label] = self._by_key[account.key] = account
-        if aliases:
-            self.own_aliases[label] = aliases
-        self.origins[account.origin] += 1
-        account.origin.users.add(self._user)
-        self.revision += 1
-        return account
+        # Looked up here, like all that the adapter says of itself.
+        _ = account.key
+        return account, aliases
 
     def _check_is_another(self, account: Account, place: str) -> None:
         """Raise ConfigError if an account is one of these, unless both have a fingerprint that says otherwise."""

@@ -271,12 +271,10 @@ class AggregateClient:
         """
         self._core.check_open()
         try:
-            return self._core.add(provider)
-        except ConfigError as error:
-            problem = str(error)
-        # As `without_frames` does.
-        del provider
-        raise ConfigError(problem)
+            without_frames(self._core.add)(provider)
+        finally:
+            # As `without_frames` does.
+            del provider
 
     async def remove(self, account: str) -> None:
         """Remove an account; what is being read of it is dropped, and callers that wait for it get a failure.

@@ -23,7 +23,6 @@ from balancekit.config.lines import line_of, lines_of_keys
 from balancekit.config.problems import ConfigProblem, ConfigProblems, Problems, unknown_key, unknown_label
 from balancekit.config.references import SecretResolver
 from balancekit.errors import ConfigError, without_frames
-from balancekit.http.redaction import sanitize_exception
 from balancekit.http.secret import looks_like_words
 from balancekit.money.aliases import check_aliases
 from balancekit.providers.base import BalanceProvider
@@ -174,8 +173,9 @@ def _load(
         return ConfigError("\n".join(f"{name}:{line}" for line in error.args))
     except ConfigProblem as error:
         return ConfigError(f"{name}: {error}")
-    except KeyboardInterrupt as error:
-        return sanitize_exception(error)
+    except KeyboardInterrupt:
+        # A new one: an adapter may have raised it, with words of its own.
+        return KeyboardInterrupt()
     except BaseException as error:  # noqa: BLE001 - the adapters of other distributions may raise anything
         return ConfigError(f"{name}: {type(error).__name__} while the accounts were made")
 

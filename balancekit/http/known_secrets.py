@@ -68,14 +68,14 @@ def secrets_of(adapter: object, *requests: Request) -> Secrets:
     """
     found: set[str] = set()
     # An adapter may be of any kind, and have built any request. What has been found by then counts.
-    with suppress(Exception):
+    with suppress(Exception, SystemExit):
         found.update(_texts_in(adapter))
     for request in requests:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
     labels: set[object] = set()
-    with suppress(Exception):
+    with suppress(Exception, SystemExit):
         labels.update(getattr(adapter, name, None) for name in _LABELS)
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 

@@ -106,9 +106,7 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | 
     """
     secrets = Secrets.of(secrets)
     frames = traceback.extract_tb(raised.__traceback__)
-    own_text = ""
-    with suppress(Exception):
-        own_text = excerpt(secrets.redact(str(raised)))
+    own_text = own_text_of(raised, secrets)
     # Where the adapter is, rather than where a library is that it has called.
     outside = [frame.filename for frame in frames if not frame.filename.startswith(_PACKAGE)][:1]
     for frame in [frame for frame in frames if not outside or frame.filename in outside][-1:]:
@@ -119,6 +117,13 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | 
             error.hint = f"{note}. {error.hint}" if error.hint else note
     error.__cause__ = clean(raised, secrets)
     return error
+
+
+def own_text_of(raised: BaseException, secrets: Secrets) -> str:
+    """Return what an adapter's own exception says, redacted; empty if that cannot be shown."""
+    with suppress(Exception):
+        return excerpt(secrets.redact(str(raised)))
+    return ""
 
 
 def error_like(raised: BaseException, secrets: Secrets, *, account: str, provider: str) -> BalancekitError:
@@ -190,8 +195,13 @@ def _number_of(error: BaseException, name: str) -> float | None:
 
 def _plain(value: object, secrets: Secrets) -> str | float | None:
     """Return a text or a number, redacted; of anything else its repr."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    # Without a class of the adapter's own, whose objects may show anything.
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     try:
         return secrets.redact(value if isinstance(value, str) else repr(value))
     except Exception:  # noqa: BLE001 - an adapter's object may raise anything

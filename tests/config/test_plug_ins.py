@@ -238,11 +238,11 @@ def test_whatever_an_adapter_raises_after_its_construction_is_a_problem(problem,
     assert problem(PLUGGED) == "SystemExit while the accounts were made"
 
 
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit], ids=lambda error: error.__name__)
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(CANARY), SystemExit(CANARY)], ids=lambda error: repr(error)[:9])
 def test_no_environment_is_in_a_frame_whatever_is_raised(load, install, everything_shown_by, raised):
-    """Error trackers collect the local variables of every frame, of an interrupt too."""
+    """Error trackers collect the local variables of every frame, of an interrupt too, and what it was raised with."""
     install(type("PlugIn", (PlugIn,), {"raised": raised}))
-    expected = KeyboardInterrupt if raised is KeyboardInterrupt else ConfigError
+    expected = KeyboardInterrupt if isinstance(raised, KeyboardInterrupt) else ConfigError
 
     with pytest.raises(expected) as caught:
         load(PLUGGED, {"SHOP_SECRET": CANARY})

@@ -238,3 +238,78 @@ def test_what_ends_the_program_on_a_delivery_shows_no_secret_of_its_adapter(ever
 
     assert caught.value.args == ("cannot log in with ***",)
     assert KEY not in everything_shown_by(caught.value)
+
+
+def _adapter_with(attribute, raises):
+    """Make an adapter that raises, with its key, where an attribute of it is read or its request is built."""
+
+    class Own(HttpProvider):
+        provider = "own"
+
+        def __init__(self, account):
+            super().__init__(account, base_url="https://api.example")
+            self.key = KEY
+
+        def build_request(self, *, now, nonce):
+            return Request("GET", self.base_url)
+
+        def read_response(self, response):
+            return []
+
+    def fail(self, **_):
+        raise raises(f"no login with {self.key}")
+
+    setattr(Own, attribute, fail if attribute == "build_request" else property(fail))
+    return Own("own")
+
+
+READ_WHEN_ADDED = ("provider", "aliases", "origin", "fingerprint")
+
+
+async def _add(source):
+    async with AggregateClient([]) as client:
+        await client.add(source)
+
+
+@pytest.mark.parametrize("enter", [lambda source: AggregateClient([source]), lambda source: asyncio.run(_add(source))])
+@pytest.mark.parametrize("attribute", [*READ_WHEN_ADDED, "build_request"])
+def test_what_ends_the_program_when_an_account_is_added_shows_no_secret(everything_shown_by, attribute, enter):
+    """Its adapter is asked what the account is, and builds a request for that."""
+    with pytest.raises(SystemExit) as caught:
+        enter(_adapter_with(attribute, SystemExit))
+
+    assert caught.value.args == ("no login with ***",)
+    assert KEY not in everything_shown_by(caught.value)
+
+
+@pytest.mark.parametrize("attribute", READ_WHEN_ADDED)
+def test_an_adapter_whose_attributes_cannot_be_read_is_refused(everything_shown_by, attribute):
+    """As what a client cannot work with, and without what it says of its key."""
+    with pytest.raises(ConfigError) as caught:
+        AggregateClient([_adapter_with(attribute, LookupError)])
+
+    assert str(caught.value) == "providers[0]: Own raised LookupError when it was added: no login with ***"
+    assert KEY not in everything_shown_by(caught.value)
+
+
+class Disguised(int):
+    """A number that shows a key."""
+
+    def __repr__(self):
+        return KEY
+
+
+def test_a_number_of_an_adapters_own_class_ends_the_program_as_a_number(everything_shown_by):
+    """The exit code stays what it is, and what the class shows does not."""
+    source = Exiting(lambda _: SystemExit(Disguised(3)))
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(_fetch(source))
+
+    assert caught.value.code == 3
+    assert KEY not in everything_shown_by(caught.value)
+
+
+async def _fetch(source):
+    async with AggregateClient([source]) as client:
+        return await client.fetch()
