@@ -182,19 +182,18 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
 
     @functools.wraps(call)
     def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        ended = None
         try:
             return call(*args, **kwargs)
         except ConfigError as error:
-            problem = str(error)
+            raised: BaseException = ConfigError(str(error))
         except Exception:
             raise
         except BaseException as error:  # noqa: BLE001 - raised again below
-            ended = error.with_traceback(None)
+            raised = error.with_traceback(None)
         finally:
             # Whatever is raised, a misspelt argument too, this frame would keep what was passed.
             del args, kwargs
         # Outside the handler, so that the new error does not lead to the first one.
-        raise ConfigError(problem) if ended is None else ended
+        raise raised
 
     return checked

@@ -82,6 +82,8 @@ QUOTED = {
     "docs/rules.md": (
         f"{amounts.MAX_DIGITS} digits",
         f"within ±{amounts.MAX_EXPONENT}",
+        f"calculates with {_spaced(amounts._ADAPTERS.prec)} digits",
+        f"more than {amounts._FARTHEST_PLACE} places",
         f"up to {transport.MAX_RESPONSE_BODY // MIB} MiB",
     ),
     "docs/services.md": (f"not responded for {scheduler._HUNG_AFTER:g} s when the call ends",),

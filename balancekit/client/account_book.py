@@ -163,7 +163,9 @@ class AccountBook(Mapping[str, Account]):
         """Return the account that has that name in a store."""
         return self._by_key.get(key)
 
-    def stand_in(self, label: str) -> BalanceProvider | None:
-        """Return the provider of some account, always the same one for a label; None if there are no accounts."""
+    def source_of(self, label: str) -> BalanceProvider | None:
+        """Return the provider of an account; of an unknown label always the same other one, None without accounts."""
         index = crc32(label.encode("utf-8", "replace")) % max(len(self._by_label), 1)
-        return next((account.source for account in islice(self._by_label.values(), index, None)), None)
+        known = self._by_label.get(label)
+        others = islice(self._by_label.values(), index, None)
+        return next((account.source for account in (others if known is None else [known])), None)

@@ -40,7 +40,8 @@ class Account:
 
     label: str
     provider: str
-    source: BalanceProvider
+    # An adapter may have a repr of its own, with its keys, and error trackers show the locals of frames.
+    source: BalanceProvider = attrs.field(repr=False)
     origin: Origin
     state: AccountState = attrs.field(
         default=attrs.Factory(lambda self: AccountState(origin_cooldown=self.origin.cooldown), takes_self=True),

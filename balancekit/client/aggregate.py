@@ -251,8 +251,7 @@ class AggregateClient:
         known = self._core.book.get(label)
         try:
             self._core.check_open()
-            source = self._core.book.stand_in(label) if known is None else known.source
-            event = verify(source, headers, body, stands_in=known is None)
+            event = verify(self._core.book.source_of(label), headers, body, stands_in=known is None)
             key = "" if known is None else deduplication_key(known.key, event, body)
         except WebhookVerificationError as error:
             error.account = None if known is None else label
@@ -269,8 +268,8 @@ class AggregateClient:
 
         Raises ConfigError if it is no provider, or an account with its label or its credentials is there already.
         """
-        self._core.check_open()
         try:
+            self._core.check_open()
             without_frames(self._core.add)(provider)
         finally:
             # As `without_frames` does.

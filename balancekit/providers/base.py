@@ -33,7 +33,7 @@ from balancekit.providers.checked import (
     is_list_of_text,
     is_written_in,
 )
-from balancekit.providers.construction import Construction
+from balancekit.providers.construction import Construction, is_known_by_request
 from balancekit.providers.failures import SENT_UNCHANGED, check_destination, check_uncached, failure_of
 from balancekit.providers.identity import Identity, Settings, attributes_of, identify
 
@@ -92,7 +92,6 @@ class HttpProvider(Construction, ABC):
     """The time in Unix seconds; replaced in tests."""
 
     _balancekit_last_read = LastRead()
-    _balancekit_checks_fields = False
 
     def __init_subclass__(cls, *, known_by_request: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - of any class
         """Take what is declared of a class.
@@ -100,9 +99,12 @@ class HttpProvider(Construction, ABC):
         If accounts are `known_by_request`, those with the same one are the same, whatever else they were made with.
         """
         super().__init_subclass__(**kwargs)
-        # The adapters of this package read each field by a function that checks it.
-        cls._balancekit_checks_fields = is_written_in(_PACKAGE, cls.read_response)
         cls._balancekit_by_request = known_by_request
+
+    @cached_property
+    def _balancekit_checks_fields(self) -> bool:
+        """Whether it reads as an adapter of this package does: each field by a function that checks it."""
+        return is_written_in(_PACKAGE, getattr(self.read_response, "__func__", None))
 
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.
@@ -143,7 +145,7 @@ class HttpProvider(Construction, ABC):
         """What the request for the balances, and the settings, say of the account."""
         # An adapter may have been made without its constructor.
         settings = vars(self).get("_balancekit_settings", Settings(is_plain=False))
-        by_request = self._balancekit_by_request
+        by_request = is_known_by_request(type(self))
         attributes = "" if by_request else attributes_of(self)
         return identify(
             lambda now, nonce: self.build_request(now=now, nonce=nonce), settings, attributes, by_request=by_request

@@ -8,6 +8,11 @@ from balancekit.providers.identity import Identity, read_settings
 _SETTINGS: Final = "_balancekit_settings"
 
 
+def is_known_by_request(kind: type) -> bool:
+    """Whether it was said of a class itself: one that derives from it may need settings."""
+    return bool(vars(kind).get("_balancekit_by_request"))
+
+
 class Construction:
     """Has an object keep the settings that its class is called with, and a ConfigError of the constructor no frames.
 
@@ -15,7 +20,7 @@ class Construction:
     name that begins with `_balancekit`, so that an adapter's own names are its own.
     """
 
-    _balancekit_by_request: bool = False
+    _balancekit_by_request: bool
 
     # Set in each class whose constructor has been wrapped, so that this is done once.
     _balancekit_guarded: bool = True
@@ -28,7 +33,7 @@ class Construction:
             if "_balancekit_guarded" not in vars(cls):
                 cls._balancekit_guarded = True
                 setattr(cls, "__init__", without_frames(cls.__init__))  # noqa: B010 - an assignment would declare a constructor
-            if not cls._balancekit_by_request:
+            if not is_known_by_request(cls):
                 # An adapter may be frozen.
                 vars(made)[_SETTINGS] = read_settings(cls.__init__, args, kwargs)
             return made

@@ -213,3 +213,20 @@ def test_the_frames_of_a_constructor_are_not_in_its_config_error(everything_show
         adapter("a", **settings)
 
     assert "hunter2" not in everything_shown_by(caught.value)
+
+
+def test_what_derives_from_an_adapter_that_is_known_by_its_request_is_not():
+    """Even if the class of the latter does not let its base classes see the other: it may need its settings."""
+
+    class Quiet(CryptoprocessingProvider):
+        def __init_subclass__(cls):
+            """Take nothing."""
+
+    class OneMerchant(Quiet):
+        def __init__(self, account, *, merchant):
+            super().__init__(account, key="key", secret="secret")
+            self.read = lambda: merchant
+
+    ours, theirs = OneMerchant("shop", merchant="alice"), OneMerchant("shop", merchant="bob")
+
+    assert ours.fingerprint != theirs.fingerprint

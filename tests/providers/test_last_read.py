@@ -116,6 +116,48 @@ async def test_an_adapter_that_reads_by_itself_is_asked_each_time(wire):
     assert shop.read == 2
 
 
+class Reading(CryptoprocessingProvider):
+    """Notes what it has read, and makes classes without its base class's part in it."""
+
+    seen = ()
+
+    @classmethod
+    def __init_subclass__(cls):
+        """Take nothing."""
+
+
+class OwnReading(Reading):
+    """Reads by itself."""
+
+    def read_response(self, response):
+        """Note that, and read as the API's adapter does."""
+        self.seen = (*self.seen, response)
+        return super().read_response(response)
+
+
+def given_its_reading(*args, **settings):
+    """Make an adapter that is given what reads when it is made already."""
+    made = Reading(*args, **settings)
+
+    def read(response):
+        made.seen = (*made.seen, response)
+        return CryptoprocessingProvider.read_response(made, response)
+
+    made.read_response = read
+    return made
+
+
+@pytest.mark.parametrize("make", [OwnReading, given_its_reading])
+async def test_it_is_however_it_comes_by_its_reading(wire, make):
+    """Neither its class need say so, nor need it be its class's."""
+    shop = make("shop", key="key", secret="secret", base_url="https://gateway.example")
+    for _ in range(2):
+        wire.outcome = response(ENTRY)
+        await shop.fetch_balances(None)
+
+    assert len(shop.seen) == 2
+
+
 async def test_an_adapter_whose_reading_is_decorated_is_asked_each_time(wire):
     """A decorator gives what it decorates the name and the module of the API's own adapter."""
 

@@ -313,3 +313,39 @@ def test_a_number_of_an_adapters_own_class_ends_the_program_as_a_number(everythi
 async def _fetch(source):
     async with AggregateClient([source]) as client:
         return await client.fetch()
+
+
+@dataclasses.dataclass
+class Shown:
+    """An adapter whose repr has its key."""
+
+    account: str
+    key: str
+    provider: str = "shown"
+
+    async def fetch_balances(self, session):
+        """Fail."""
+        raise RuntimeError("no")
+
+
+async def test_no_frame_of_a_call_shows_the_repr_of_an_adapter(everything_shown_by):
+    """Error trackers collect the local variables of each, and a dataclass shows all that it has."""
+    client = AggregateClient([Shown("shop", KEY)], attempts=1)
+    calls = [
+        lambda: client.fetch(strict=True),
+        lambda: client.fetch(["other"]),
+        lambda: client.fetch(max_age="old"),
+        lambda: client.handle_webhook("shop", {}, b"{}"),
+        lambda: client.add(Shown("shop", KEY)),
+        client.aclose,
+        lambda: client.add(Shown("new", KEY)),
+    ]
+    shown = []
+    for call in calls:
+        try:
+            await call()
+        except Exception as error:  # noqa: BLE001 - each raises another one
+            shown.append(everything_shown_by(error))
+
+    assert len(shown) == len(calls) - 1
+    assert [text for text in shown if KEY in text] == []
