@@ -176,6 +176,8 @@ class AggregateClient:
 
         An account whose last read failed is in `failures`, and its snapshot, if there is one, is marked as `stale`, as
         is one whose balances may have changed since. An account that was never read is a failure with NotReadError.
+        What other processes learn through a shared store this client knows after its own calls, and while it watches.
+
         Raises ConfigError for a label that no account has.
         """
         return self._core.latest(self._core.book.select(accounts), is_all=accounts is None)
@@ -226,7 +228,9 @@ class AggregateClient:
         self._core.stop_watching()
 
     async def invalidate(self, account: str) -> None:
-        """Mark the account's balances as possibly changed: no snapshot from before now counts as fresh.
+        """Mark the account's balances as possibly changed: for later calls no snapshot from before now counts as fresh.
+
+        A call that is under way is given what is read for it.
 
         Raises ConfigError for a label that no account has.
         """
