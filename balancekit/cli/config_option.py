@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -94,7 +94,13 @@ def _read(path: Path) -> "Config":
     from balancekit.config.loading import MAX_CONFIG_SIZE
 
     if str(path) == _STDIN:
-        content = sys.stdin.buffer.read(MAX_CONFIG_SIZE + 1)
+        with suppress(OSError, AttributeError):
+            # Without this, what another program sends later would be left out. Windows has no such pipes.
+            os.set_blocking(sys.stdin.fileno(), True)
+        try:
+            content = sys.stdin.buffer.read(MAX_CONFIG_SIZE + 1)
+        except OSError as error:
+            raise ConfigError(f"standard input cannot be read: {error.strerror or error}") from None
         return parse_config(content, name="standard input", folder=Path())
     with next_step_for(path):
         return load_config(path)
@@ -130,7 +136,10 @@ def complete_labels(context: click.Context, _: click.Parameter, incomplete: str)
 
     # Not by `load_config`: whatever is wrong with a secret, a label can be completed.
     path = context.params.get("path") or os.environ.get("BALANCEKIT_CONFIG") or "accounts.toml"
-    with suppress(OSError, ValueError, RuntimeError, AttributeError):
-        accounts = tomllib.loads(Path(path).expanduser().read_text("utf-8-sig")).get("accounts", {})
-        return [label for label in accounts if label.startswith(incomplete)]
+    # An error would be shown in the middle of what is typed, and a FIFO waited for.
+    with suppress(Exception):
+        file = Path(path).expanduser()
+        accounts: object = tomllib.loads(file.read_text("utf-8-sig"))["accounts"] if file.is_file() else {}
+        if isinstance(accounts, dict):
+            return [label for label in cast("dict[str, object]", accounts) if label.startswith(incomplete)]
     return []

@@ -11,6 +11,9 @@ import aiohttp
 import attrs
 
 from balancekit.config.accounts import AccountSettings
+from balancekit.config.files import read_text
+from balancekit.config.problems import ConfigProblem
+from balancekit.config.references import MAX_SECRET_SIZE
 from balancekit.errors import ConfigError
 from balancekit.http.messages import Request, check_base_url
 from balancekit.http.secret import Secret
@@ -130,9 +133,11 @@ def _read_or_write_key(path: Path) -> "Ed25519PrivateKey":
             # Created private, and never through an existing link.
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
                 file.write(f"{text}\n")
-        key = load_signing_key(Secret(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--key: {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
+        key = load_signing_key(Secret(read_text(path, MAX_SECRET_SIZE, "the file")))
+    except OSError as error:
+        raise ConfigError(f"--key: {path}: {error.strerror}") from None
+    except ConfigProblem as error:
+        raise ConfigError(f"--key: {path}: {error}") from None
     if key is None:
         raise ConfigError(f"--key: {path}: expected an Ed25519 private key as base64 of PKCS#8 DER, or as PEM")
     return key

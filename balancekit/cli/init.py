@@ -42,7 +42,11 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
         file_path = path.expanduser()
     except RuntimeError:
         raise ConfigError(f"{path}: the home folder that ~ stands for is unknown") from None
-    if str(path) != _STDOUT and file_path.exists():
+    try:
+        exists = str(path) != _STDOUT and file_path.exists()
+    except OSError as error:
+        raise _not_written(path, error) from None
+    if exists:
         raise ConfigError(f"{path}: the file exists, and is not changed; --config names another one")
     chosen = [_split(account) for account in accounts] or _ask()
 
@@ -58,9 +62,13 @@ def init(*, path: Path, accounts: tuple[str, ...], secrets: str) -> None:
         with file_path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise ConfigError(f"{path}: the file cannot be written: {error.strerror}") from None
+        raise _not_written(path, error) from None
     echo(f"Wrote {path}.\n")
     echo(next_steps(chosen, secrets, str(path)))
+
+
+def _not_written(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}: the file cannot be written: {error.strerror}")
 
 
 def _split(account: str) -> tuple[str, str]:

@@ -45,13 +45,16 @@ def writing(name: str) -> Generator[None]:
 def prepare_streams() -> None:
     """Let stdout and stderr write a character that their encoding lacks as an escape instead of raising.
 
-    If stdout is closed, writing to it raises OSError; what would go to a closed stderr is dropped.
+    If stdout is closed, writing to it raises OSError; what would go to a closed stderr is dropped. A closed stdin is
+    an empty one.
     """
     # The interpreter has None for a stream that was closed.
     if sys.stdout is None:
         sys.stdout = _ClosedStream()
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - the same
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # It writes what is still to be written, which may fail: then the command fails, and says so.

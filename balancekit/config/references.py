@@ -28,7 +28,8 @@ REFERENCES: Final = ("env", "file", "keyring")
 REFERENCE_SYNTAX: Final = '{ env = "NAME" }, { file = "path" } or { keyring = "name" }'
 """What stands in the file in place of a secret."""
 
-_MAX_SECRET_SIZE: Final = 2**16
+MAX_SECRET_SIZE: Final = 2**16
+"""How many bytes a file may have that holds a secret."""
 _OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -80,7 +81,7 @@ class SecretResolver:
     def _resolve_file(self, name: str) -> str:
         path = self.folder / expand_home(Path(name))
         description = f"the file {str(path)!r}" if looks_like_words(name) else "the file of that name"
-        text = read_text(path, _MAX_SECRET_SIZE, description).removesuffix("\n").removesuffix("\r")
+        text = read_text(path, MAX_SECRET_SIZE, description).removesuffix("\n").removesuffix("\r")
         if not text:
             raise ConfigProblem(f"{description} is empty")
         if path.stat().st_mode & _OTHERS and os.name == "posix":

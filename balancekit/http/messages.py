@@ -30,6 +30,9 @@ _MAX_AGE: Final = 86_400
 # With a sign or a fraction, which RFC 9111, section 5.1, does not allow, it is an age as well.
 _AGE: Final = re.compile(r"\+?([0-9]+)(?:\.[0-9]*)?")
 
+_MAX_PART: Final = 63
+"""How many characters a part of a host's name may have (RFC 1035, section 2.3.4)."""
+
 _SLASHES: Final = re.compile("/{2,}")
 
 _NO_HEADERS: Final[Mapping[str, str]] = CIMultiDictProxy(CIMultiDict())
@@ -120,6 +123,8 @@ def check_base_url(base_url: object, *, allow_http_to: Collection[str] = ()) -> 
     # No message shows the URL itself: it may contain a password.
     if url is None or written is None or url.host is None or url.scheme not in {"http", "https"}:
         raise ValueError("expected an https:// URL with a host")
+    if not all(0 < len(part) <= _MAX_PART for part in (written.raw_host or "").split(".")):
+        raise ValueError("the host has an empty part, or one of more than 63 characters")
     if url.user is not None or url.password is not None:
         raise ValueError("credentials do not belong in the URL")
     if url.query_string or url.fragment or str(base_url).endswith(("?", "#")):

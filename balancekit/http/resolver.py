@@ -32,7 +32,10 @@ class DaemonResolver(AbstractResolver):
 
 
 async def in_daemon_thread(host: str, look_up: Callable[[], _Found]) -> _Found:
-    """Return what a lookup of a host returns, or raise what it raises; it does not keep the program from ending."""
+    """Return what a lookup of a host returns, or raise what it raises; it does not keep the program from ending.
+
+    A name that cannot be looked up is an OSError, as one that nobody knows is.
+    """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[_Found] = loop.create_future()
 
@@ -44,6 +47,10 @@ async def in_daemon_thread(host: str, look_up: Callable[[], _Found]) -> _Found:
         outcome: tuple[Callable[..., None], object]
         try:
             outcome = found.set_result, look_up()
+        except UnicodeError:
+            # What the name server is asked for cannot be written.
+            problem = "the name has an empty part, or one of more than 63 characters"
+            outcome = found.set_exception, socket.gaierror(socket.EAI_NONAME, problem)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is in another thread
             outcome = found.set_exception, error
         # By now the event loop may be closed.

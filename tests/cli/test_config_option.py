@@ -30,6 +30,46 @@ def test_a_mistake_in_standard_input_has_its_line(run):
     assert result.stderr == "Error: standard input:1: 'acounts' is unknown; did you mean 'accounts'?\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the redirection is that of a shell")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "balances --config - <&-",
+        "check --config - </dev/null",
+        "watch --config - 0>file",
+        "init --config new.toml <&-",
+        "init --config new.toml </dev/null",
+    ],
+)
+def test_a_standard_input_without_a_text_is_a_usage_error(tmp_path, command):
+    """Whether it is closed, empty or cannot be read: one line, and no traceback."""
+    command = f"{shlex.quote(sys.executable)} -m balancekit {command}"
+
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRON)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "Error: " in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such flag")
+def test_a_standard_input_that_does_not_block_is_read_to_its_end(accounts_toml, start):
+    """Another program may have set that on the pipe; what comes later is a part of the file as well."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    # More than a pipe holds, so that it comes in parts.
+    text = "# comment\n" * 50_000 + accounts_toml.read_text()
+    process = start("balances", "--format", "csv", "--config", "-", stdin=read, cwd=accounts_toml.parent)
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        pipe.write(text)
+
+    stdout, stderr = process.communicate(timeout=30)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert "BTC,crypto,1.54000001" in stdout
+
+
 @pytest.mark.parametrize("arguments", [["balances"], ["check"], ["watch"], ["webhook-test", "--account", "a", "url"]])
 def test_without_a_file_it_says_what_to_do_next(run, arguments, tmp_path):
     """Whichever command reads it."""
@@ -68,6 +108,22 @@ def test_a_shell_completes_labels_and_currencies(accounts_toml, words, offered):
         secret.unlink()
 
     assert complete(accounts_toml.parent, words) == offered
+
+
+@pytest.mark.parametrize("text", ["accounts = 5", 'accounts = "shop"', 'accounts = ["shop"]', "[[", "\0"])
+def test_a_shell_completes_no_label_of_a_file_without_accounts(tmp_path, text):
+    """Nor is there an error, in the middle of what is typed."""
+    (tmp_path / "accounts.toml").write_text(text)
+
+    assert complete(tmp_path, ["balances", "--account", "s"]) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_a_shell_does_not_wait_for_a_file(tmp_path):
+    """As for the other end of a FIFO."""
+    os.mkfifo(tmp_path / "accounts.toml")
+
+    assert complete(tmp_path, ["balances", "--account", "s"]) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the command is a script of the shell")

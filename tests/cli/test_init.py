@@ -119,6 +119,17 @@ def test_the_commands_are_one_word_for_each_label(run, folder, label):
     assert load_config(folder / "my accounts.toml", environ={variable: "k"}).providers
 
 
+@pytest.mark.parametrize("path", ["a" * 300, "none/accounts.toml", "plain/accounts.toml"])
+def test_a_file_that_cannot_be_written_is_a_usage_error(run, folder, path):
+    """Its name is too long, or the folder is none."""
+    (folder / "plain").touch()
+
+    result = run("init", *BOTH, "--config", path)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {path}: the file cannot be written: ")
+
+
 def test_a_file_that_exists_is_not_changed(run, folder):
     """It may be somebody's."""
     (folder / "accounts.toml").write_text("mine")

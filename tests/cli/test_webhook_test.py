@@ -1,6 +1,7 @@
 """`balancekit webhook-test`: a signed and a forged delivery to an endpoint of one's own."""
 
 import asyncio
+import os
 import re
 import socket
 import stat
@@ -84,9 +85,10 @@ def test_a_webhook_of_getmany_is_signed_with_a_key_for_the_test(run, serve, acco
         (["--account", "shop-eu", "http://shop.example"], "URL: http:// to shop.example would send credentials"),
         (["--account", "treasury", "http://127.0.0.1:1"], "--key: name a file for a key"),
         (["--account", "treasury", "--key", "{}", "http://127.0.0.1:1"], "expected an Ed25519 private key"),
+        (["--account", "shop-eu", "http://a..b"], "URL: the host has an empty part"),
         (["http://127.0.0.1:1"], "--account"),
     ],
-    ids=["account", "URL", "no key", "bad key", "no account"],
+    ids=["account", "URL", "no key", "bad key", "host", "no account"],
 )
 def test_what_cannot_be_sent_is_a_usage_error(run, accounts_toml, arguments, problem):
     """Nothing is sent."""
@@ -96,6 +98,20 @@ def test_what_cannot_be_sent_is_a_usage_error(run, accounts_toml, arguments, pro
 
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has neither")
+@pytest.mark.parametrize(("name", "problem"), [("fifo", "is a FIFO"), ("/dev/zero", "is a device")])
+def test_a_key_is_read_from_a_regular_file(run, accounts_toml, tmp_path, name, problem):
+    """Nothing is waited for, or read without an end."""
+    os.mkfifo(tmp_path / "fifo")
+
+    result = run(
+        "webhook-test", "--config", accounts_toml, "--account", "treasury", "--key", tmp_path / name, "http://[::1]"
+    )
+
+    assert result.exit_code == 2
+    assert f"{problem}, not a regular file" in result.stderr
 
 
 @pytest.fixture

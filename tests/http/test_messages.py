@@ -125,6 +125,19 @@ def test_a_host_has_no_blanks_or_control_characters(base_url):
         check_base_url(base_url)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".b.example", "a" * 64 + ".example", "b." + "c" * 64, "ä" * 60])
+def test_a_host_that_no_name_server_can_be_asked_for_is_refused(host):
+    """One with an empty part, or a part that is too long, also as it is encoded."""
+    with pytest.raises(ValueError, match=r"^(the host has an empty part|expected an https:// URL with a host)"):
+        check_base_url(f"https://{host}/api")
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "a_b.example", "pay.example.", "[::1]", "[fe80::1%25e]", "ä.example"])
+def test_a_host_that_a_name_server_can_be_asked_for_is_taken(host):
+    """Whether its owner has followed all rules for names or not."""
+    assert check_base_url(f"https://{host}")
+
+
 @given(ANY_TEXT | ANY_TEXT.map("https://".__add__) | ANY_TEXT.map("http://127.0.0.1".__add__))
 def test_any_text_is_a_base_url_that_stays_itself_or_a_value_error(text):
     """Nothing else is raised, and what was accepted once is accepted again unchanged."""

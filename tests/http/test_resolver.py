@@ -42,6 +42,13 @@ async def test_a_name_without_an_address_is_an_os_error(monkeypatch):
         await DaemonResolver().resolve("nowhere.example", 443)
 
 
+@pytest.mark.parametrize("name", ["a..b", "a" * 64])
+async def test_what_no_name_server_can_be_asked_for_is_an_os_error(name):
+    """As a name that none knows: the host of a proxy, for example, is looked up as it is written."""
+    with pytest.raises(socket.gaierror, match="empty part, or one of more than 63 characters"):
+        await DaemonResolver().resolve(name, 443)
+
+
 async def test_this_machine_is_found_without_a_network(monkeypatch):
     """Windows says otherwise if it is to look for addresses that can be reached alone."""
 
