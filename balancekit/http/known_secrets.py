@@ -13,7 +13,7 @@ from yarl import URL
 from balancekit.http.last_read import LastRead
 from balancekit.http.messages import Request
 from balancekit.http.quotations import Secrets, decodings
-from balancekit.http.secret import Secret
+from balancekit.http.secret import Secret, is_secret
 
 _MIN_SECRET_LENGTH: Final = 4
 
@@ -142,12 +142,9 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if not isinstance(value, Secret) and hasattr(value, "get_secret_value"):
-            # Pydantic's, and what imitates it.
-            value = Secret(value)
-        if isinstance(value, Secret):
+        if is_secret(value):
             with suppress(TypeError):
-                yield from value.reveal().split()
+                yield from Secret.of(value).reveal().split()
         elif isinstance(value, str | bytes | bytearray | URL):
             text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
             if len(text) <= min(room, MAX_TEXT):

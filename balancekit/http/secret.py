@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final, NoReturn, Protocol, final, runtime_checkable
+from typing import Any, Final, NoReturn, cast, final
 
 _MASK: Final = "***"
 _HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
@@ -38,11 +38,12 @@ def is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
-@runtime_checkable
-class _SecretOfPydantic(Protocol):
-    """Pydantic's `SecretStr`, and what imitates it."""
+def is_secret(value: object) -> bool:
+    """Whether a value is a `Secret`, or pydantic's `SecretStr` and what imitates it.
 
-    def get_secret_value(self) -> object: ...
+    Its class says so: an object may make any attribute when it is asked for one, and send a request for it.
+    """
+    return isinstance(value, Secret) or callable(getattr(type(value), "get_secret_value", None))
 
 
 @final
@@ -58,9 +59,9 @@ class Secret:
     def __init__(self, value: object) -> None:
         # Any value is hidden first and checked later: a check that raised here would show it in the traceback.
         self._value = value
-        if isinstance(value, _SecretOfPydantic):
+        if is_secret(value):
             with suppress(Exception):
-                self._value = value.get_secret_value()
+                self._value = cast("Any", value).get_secret_value()
 
     @classmethod
     def of(cls, value: object) -> "Secret":

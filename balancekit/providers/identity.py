@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet, Sized
 from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
@@ -19,7 +19,7 @@ from yarl import URL
 
 from balancekit.http.known_secrets import enclosed_by
 from balancekit.http.messages import Request
-from balancekit.http.secret import Secret, noting_reveals
+from balancekit.http.secret import Secret, is_secret, noting_reveals
 
 _PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
@@ -27,6 +27,9 @@ _MOMENT: Final = 1_767_225_600
 """The first second of 2026: an adapter may refuse the time of a clock that was never set."""
 
 _NONCE: Final = base64.b64encode(bytes(16)).decode()
+
+_MAX_ITEMS: Final = 1_000
+"""How many items a list, or a mapping, may have that is a setting."""
 
 _WITH_CODE: Final[tuple[Any, ...]] = (
     FunctionType,
@@ -182,7 +185,7 @@ def read_settings(init: Callable[..., object], args: Sequence[object], kwargs: M
 
 def _plain(value: object, objects: list[object]) -> object:
     """Return what JSON can write of a value; other objects are added to `objects`."""
-    if isinstance(value, Secret) or hasattr(value, "get_secret_value"):
+    if is_secret(value):
         value = Secret.of(value).reveal()
     kind = type(value)
     if isinstance(value, Enum):
@@ -194,6 +197,10 @@ def _plain(value: object, objects: list[object]) -> object:
         value = [kind.__qualname__, {name: getattr(value, name) for name in names}]
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Mapping | list | tuple | AbstractSet) and len(cast("Sized", value)) > _MAX_ITEMS:
+        # Data that an adapter keeps, rather than a setting: to write it takes a second for a million.
+        objects.append(value)
+        return None
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
         return [[_plain(name, objects), _plain(item, objects)] for name, item in items]

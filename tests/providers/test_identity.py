@@ -230,3 +230,25 @@ def test_what_derives_from_an_adapter_that_is_known_by_its_request_is_not():
     ours, theirs = OneMerchant("shop", merchant="alice"), OneMerchant("shop", merchant="bob")
 
     assert ours.fingerprint != theirs.fingerprint
+
+
+def test_what_an_adapter_keeps_in_large_lists_is_no_setting():
+    """Such as what it has read: to compare a million numbers holds up the event loop for a second."""
+
+    class Unread(list):
+        def __iter__(self):
+            raise AssertionError("it is read")
+
+    class Keeping(HttpProvider):
+        provider = "keeping"
+
+        def build_request(self, *, now, nonce):
+            return Request("GET", self.base_url, {"Authorization": Secret("token").reveal()})
+
+        def read_response(self, response):
+            return []
+
+    first, second = (Keeping("shop", base_url="https://bank.example") for _ in range(2))
+    second.kept = Unread(range(100_000))
+
+    assert first.fingerprint == second.fingerprint != ""

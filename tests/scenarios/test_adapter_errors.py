@@ -349,3 +349,44 @@ async def test_no_frame_of_a_call_shows_the_repr_of_an_adapter(everything_shown_
 
     assert len(shown) == len(calls) - 1
     assert [text for text in shown if KEY in text] == []
+
+
+class Remote:
+    """An object that makes each attribute when it is asked for it, and sends a request for it, as RPC clients do."""
+
+    def __init__(self):
+        vars(self)["asked"] = []
+
+    def __getattr__(self, name):
+        """Note what would be sent."""
+        if not name.startswith("__"):
+            self.asked.append(name)
+        return lambda *_: "text"
+
+
+class OverRpc(HttpProvider):
+    """An adapter that keeps one."""
+
+    provider = "rpc"
+
+    def __init__(self, account, *, rpc, key, base_url):
+        super().__init__(account, base_url=base_url)
+        self.rpc, self._key = rpc, Secret(key)
+
+    def build_request(self, *, now, nonce):
+        """Build a request with the key."""
+        return Request("GET", self.base_url, {"Authorization": self._key.reveal()})
+
+    def read_response(self, response):
+        """Fail."""
+        raise RuntimeError("no")
+
+
+async def test_nothing_that_an_adapter_keeps_is_asked_for_what_it_hides(sandbox):
+    """Its class says whether it is a secret."""
+    rpc = Remote()
+    async with AggregateClient([OverRpc("shop", rpc=rpc, key=KEY, base_url=sandbox.address)], attempts=1) as client:
+        merged = await client.fetch()
+
+    assert merged.failures
+    assert rpc.asked == []
