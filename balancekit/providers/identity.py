@@ -199,7 +199,7 @@ def _plain(value: object, objects: list[object]) -> object:
         return value
     if isinstance(value, Mapping | list | tuple | AbstractSet) and len(cast("Sized", value)) > _MAX_ITEMS:
         # Data that an adapter keeps, rather than a setting: to write it takes a second for a million.
-        objects.append(value)
+        objects.append(cast("object", value))
         return None
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
