@@ -117,11 +117,12 @@ class MergedBalances:
         Raises IncompleteError if the result is not `complete`: what is missing may be large. With `partial` the sum of
         what was read is returned, however old. Raises AmbiguousCurrencyError if no type is given and the code names
         more than one type of asset, or if some of it is of unknown type and may be of the one that is given; KeyError
-        if the result is a view of other currencies.
+        if the result is a view of other currencies; TypeError or ValueError for what is no code, or no type.
         """
+        key = views.checked_key(currency, asset_type)
         if asset_type is not None:
             views.check_no_other_type_is_unknown(self._index, currency, asset_type)
-        found = views.find_total(self._index, currency if asset_type is None else (currency, asset_type))
+        found = views.find_total(self._index, key)
         if found is None and self.chosen_currencies is not None:
             views.check_is_chosen(currency, self.chosen_currencies)
         if not partial:

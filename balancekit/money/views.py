@@ -42,6 +42,12 @@ def index_by_code(totals: Iterable[CurrencyTotal]) -> Mapping[str, tuple[Currenc
     return index
 
 
+def checked_key(code: str, asset_type: AssetType | None) -> str | tuple[str, AssetType]:
+    """Return what a total is found by; TypeError or ValueError for what is the name of none."""
+    check_code(code)
+    return code if asset_type is None else (code, AssetType(asset_type))
+
+
 def find_total(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> CurrencyTotal | None:
     """Return the total of a code, or of a code and a type; AmbiguousCurrencyError if there is more than one."""
     found = matching_totals(index, key)

@@ -186,6 +186,31 @@ def test_a_currency_that_is_not_held_is_a_key_error_and_an_amount_of_zero(make_s
     assert merged.amount("BTC", AssetType.FIAT) == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([None], "a code must be a string, not NoneType"),
+        ([5], "a code must be a string, not int"),
+        ([b"BTC"], "a code must be a string, not bytes"),
+        ([["BTC"]], "a code must be a string, not list"),
+        ([("BTC", AssetType.CRYPTO)], "a code must be a string, not tuple"),
+        ([""], "an empty code"),
+        (["BTC "], "a code with blanks around it"),
+        (["BTC\n"], "a code with characters that are not printable"),
+        (["BTC", "coin"], "'coin' is not a valid AssetType"),
+        (["BTC", AssetType], "is not a valid AssetType"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("partial", [False, True])
+def test_there_is_no_amount_of_what_is_no_currency(make_snapshot, arguments, problem, partial):
+    """Zero would be taken for what is held: `only` refuses the same codes."""
+    merged = merge([make_snapshot("a", ("BTC", "3", "crypto"))])
+
+    with pytest.raises((TypeError, ValueError), match=problem):
+        merged.amount(*arguments, partial=partial)
+
+
 def test_currencies_are_looked_up_in_any_case(make_snapshot):
     """Codes merge in upper case and are found in any."""
     merged = merge([make_snapshot("a", ("btc", "1")), make_snapshot("b", ("BTC", "1"))])
