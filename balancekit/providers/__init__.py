@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from balancekit.errors import ConfigError
 from balancekit.http.secret import looks_like_words
-from balancekit.providers.settings import ProviderFactory
+from balancekit.providers.settings import ProviderFactory, settings_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -41,8 +41,8 @@ def provider_class(name: str) -> ProviderFactory:
 
     That is a class of providers, or anything else that makes one when it is called.
 
-    Raises ConfigError if nothing has that name or more than one thing, if its module cannot be imported, or if what is
-    registered makes no BalanceProvider.
+    Raises ConfigError if nothing has that name or more than one thing, if its module cannot be imported, if what is
+    registered makes no BalanceProvider, or if its settings cannot be read.
     """
     # The search path is the cache's key: what a program adds to it is found.
     registered = _entry_points(tuple(sys.path))
@@ -70,11 +70,17 @@ def provider_class(name: str) -> ProviderFactory:
         shown = repr(error) if is_own else type(error).__name__
         problem = f"importing {name!r} raised {shown}"
     else:
-        # What another call makes shows when it has made it.
-        makes = hasattr(loaded, "fetch_balances") if isinstance(loaded, type) else callable(loaded)
-        if makes:
-            return cast("ProviderFactory", loaded)
-        problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
+        try:
+            # What another call makes shows when it has made it.
+            makes = hasattr(loaded, "fetch_balances") if isinstance(loaded, type) else callable(loaded)
+            if makes:
+                factory = cast("ProviderFactory", loaded)
+                # Whoever needs its settings need not expect that reading them raises anything.
+                settings_of(factory)
+                return factory
+            problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
+        except Exception as error:  # noqa: BLE001 - what a class declares may raise anything
+            problem = f"the settings of {name!r} cannot be read: {type(error).__name__}"
     raise ConfigError(problem)
 
 

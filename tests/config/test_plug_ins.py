@@ -223,6 +223,42 @@ def test_whatever_a_constructor_raises_is_a_problem_of_its_account(problem, inst
     assert problem(PLUGGED) == f"account 'a': PlugIn rejected the settings with {type(raised).__name__}"
 
 
+class _Raises(type(PlugIn)):
+    """A class of classes that raises whatever it is asked for."""
+
+    def __getattr__(cls, name):
+        raise RuntimeError(CANARY)
+
+
+def _unreadable(**declared):
+    class Unreadable:
+        def __init__(self, account, *, token: Secret) -> None:
+            raise AssertionError("it is not made")
+
+        async def fetch_balances(self, session):
+            return []
+
+    for name, value in declared.items():
+        setattr(Unreadable, name, value)
+    return Unreadable
+
+
+UNREADABLE = {
+    "no secrets": (_unreadable(secret_settings=None), "TypeError"),
+    "a number": (_unreadable(secret_settings=5), "TypeError"),
+    "no signature": (_unreadable(__signature__=5), "TypeError"),
+    "a class of classes": (_Raises("Raises", (), {}), "RuntimeError"),
+}
+
+
+@pytest.mark.parametrize(("adapter", "raised"), UNREADABLE.values(), ids=UNREADABLE)
+def test_an_adapter_whose_settings_cannot_be_read_is_a_problem_of_its_account(problem, install, adapter, raised):
+    """It is named, and the other accounts of the file are read."""
+    install(adapter)
+
+    assert problem(PLUGGED) == f"account 'a': provider: the settings of 'plugin' cannot be read: {raised}"
+
+
 class ExitsLater(PlugIn):
     """An adapter that ends the program when its first request is built."""
 
