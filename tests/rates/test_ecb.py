@@ -1,6 +1,7 @@
 """Loading the reference rates over real sockets: once for everybody, again when the next are due, and errors."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -231,6 +232,29 @@ async def test_a_setting_that_cannot_work_is_refused(settings, problem, session)
     """It is a ConfigError when the object is made."""
     with pytest.raises(ConfigError, match=problem):
         EcbRates(session, **settings)
+
+
+async def test_a_request_that_cannot_be_sent_is_a_transport_error(origin, everything_shown_by):
+    """Such as one of a session that is closed; the password of its proxy is in no frame."""
+    session = aiohttp.ClientSession(proxy="http://user:canary@127.0.0.1:9")
+    await session.close()
+
+    with pytest.raises(TransportError, match="RuntimeError while sending the request") as caught:
+        await ecb_at(BEFORE_NEXT, origin, session).load()
+
+    assert not caught.value.retryable
+    assert "canary" not in everything_shown_by(caught.value)
+
+
+async def test_a_proxy_whose_name_cannot_be_looked_up_is_a_transport_error(origin, everything_shown_by):
+    """Its password is in no frame."""
+    async with aiohttp.ClientSession(proxy="http://user:canary@a..b:3128") as session:
+        ecb = EcbRates(session)
+        with pytest.raises(TransportError) as caught:
+            await ecb.load()
+
+    assert "canary" not in everything_shown_by(caught.value)
+    assert base64.b64encode(b"user:canary").decode() not in everything_shown_by(caught.value)
 
 
 def test_one_loader_serves_one_event_loop_after_another():
