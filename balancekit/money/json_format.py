@@ -232,6 +232,9 @@ def _to_failure(written: _WrittenFailure, shown: Mapping[str, AccountBalances]) 
         last = shown.get(written.account)
         if last is None:
             raise StructureError("a merged result", "accounts", f"the last snapshot of {written.account!r} is missing")
+    if last is not None and last.account != written.account:
+        problem = f"the last snapshot of {written.account!r} is that of {last.account!r}"
+        raise StructureError("a merged result", "failures", problem)
     error = _to_error(written.error, written.account, written.provider)
     return AccountFailure(written.account, written.provider, error, last)
 

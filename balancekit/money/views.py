@@ -121,11 +121,16 @@ def check_chosen(
     labels: Sequence[str] | None,
     codes: Sequence[str] | None,
 ) -> None:
-    """Raise ValueError for a total or an account that a view says it does not have."""
+    """Raise ValueError for a total or an account that was not chosen, or an account that was and is not there."""
     if codes is not None and not {total.currency for total in totals} <= {*codes}:
         raise ValueError("a total of a currency that was not chosen")
-    if labels is not None and not all_labels(accounts, failures) <= {*labels}:
-        raise ValueError("an account that was not chosen")
+    if labels is not None:
+        held = all_labels(accounts, failures)
+        if not held <= {*labels}:
+            raise ValueError("an account that was not chosen")
+        for label in labels:
+            if label not in held:
+                raise ValueError(f"account {label!r} was chosen, and neither read nor failed")
 
 
 def check_is_chosen(code: str, codes: Sequence[str]) -> None:

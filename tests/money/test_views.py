@@ -110,7 +110,8 @@ def test_a_view_says_what_it_is_a_view_of(merged, view, scope):
 
 def test_a_long_scope_is_one_short_line(make_snapshot):
     """Ten names are shown, and the number of the others; the view has all of them."""
-    view = merge([]) | attrs.evolve(merge([]), chosen_accounts=[f"account-{number:03}" for number in range(300)])
+    labels = [f"account-{number:03}" for number in range(300)]
+    view = attrs.evolve(merge(make_snapshot(label) for label in labels), chosen_accounts=labels)
 
     assert view.scope == f"Only accounts {', '.join(f'account-{number:03}' for number in range(10))} and 290 more"
     assert len(view.chosen_accounts) == 300
@@ -137,6 +138,16 @@ def test_a_result_has_nothing_that_was_not_chosen(merged, field):
     """A view that holds more than it says is refused, from JSON too."""
     with pytest.raises(ValueError, match="not chosen"):
         MergedBalances.from_dict(merged.to_dict() | field)
+
+
+def test_a_view_lacks_no_account_that_it_is_of(make_snapshot):
+    """One that was chosen, and neither read nor failed, would be missing in totals that are called complete."""
+    view = merge([make_snapshot("a", ("BTC", "1"))]).of("a")
+
+    with pytest.raises(ValueError, match="'b' was chosen, and neither read nor failed"):
+        attrs.evolve(view, chosen_accounts=["a", "b"])
+    with pytest.raises(ValueError, match="not a merged result: account 'b' was chosen"):
+        MergedBalances.from_dict(view.to_dict() | {"chosen_accounts": ["a", "b"]})
 
 
 def test_chosen_names_are_a_list(merged):
