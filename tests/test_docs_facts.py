@@ -23,7 +23,7 @@ from balancekit.http import fields, known_secrets, messages, transport
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
-from balancekit.providers import failures, multi_request
+from balancekit.providers import multi_request
 from balancekit.providers.brands import BRANDS
 from balancekit.rates import EcbRates
 from balancekit.sandbox import Fault
@@ -57,7 +57,6 @@ QUOTED = {
         *BOUNDS,
         f"more than {transport.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
-        f"for more than {failures.MAX_CACHED} s",
         f"each text of {known_secrets._MIN_ATTRIBUTE_LENGTH} to {_spaced(known_secrets.MAX_TEXT)} characters",
         f"up to {_spaced(known_secrets._MAX_SEARCHED)} characters in all",
         f"of {_spaced(known_secrets.MAX_VALUES)} values",

@@ -39,9 +39,6 @@ from balancekit.money.exact_json import ShapeError
 SENT_UNCHANGED: Final = re.compile(r"[^\x00-\x20\x7f#]*")
 """What of a URL is sent as it is: a blank or a line break ends the line of the request, and a `#` what is sent."""
 
-MAX_CACHED: Final = 2
-"""For how many seconds a response may have been in a cache: some count their own time as a whole second."""
-
 
 class Adapter(Protocol):
     """What of an adapter its errors are made of."""
@@ -117,9 +114,8 @@ def _error_of_exception(
 
 
 def check_uncached(adapter: Adapter, response: Response) -> None:
-    """Raise a ProviderError if a response has been in a cache for longer than it may have been."""
-    seconds = cached_for(response)
-    if seconds > MAX_CACHED:
+    """Raise a ProviderError if a response has been in a cache: its balances may be from before an invalidation."""
+    if seconds := cached_for(response):
         problem = f"the response comes from a cache, {seconds} s old"
         raise error_of_account(adapter, MalformedResponseError, problem, status=OK, hint=CACHED_HINT)
 

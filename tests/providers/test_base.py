@@ -172,10 +172,10 @@ async def test_balances_are_what_the_adapter_reads(bank, wire):
 
 @pytest.mark.parametrize(
     ("age", "seconds"),
-    [("3", 3), ("86400", 86400), (" 60, 1", 60), ("0, 500", 500), ("500.0", 500), ("+500", 500), ("9" * 5000, 86400)],
+    [("1", 1), ("2", 2), ("0, 1", 1), (" 60, 1", 60), ("500.0", 500), ("+500", 500), ("9" * 5000, 86400)],
 )
 async def test_a_response_from_a_cache_is_refused(bank, wire, age, seconds):
-    """It would be shown as if it were of now, and used until it is older than it seems."""
+    """It would be shown as if it were of now, and as if it were from after an invalidation."""
     wire.outcome = Response(200, {"age": age}, body=b'[{"code": "EUR", "amount": 1.50}]')
 
     with pytest.raises(MalformedResponseError, match=f"the response comes from a cache, {seconds} s old") as caught:
@@ -185,7 +185,7 @@ async def test_a_response_from_a_cache_is_refused(bank, wire, age, seconds):
     assert caught.value.hint.startswith("A cache on the way")
 
 
-@pytest.mark.parametrize("age", ["0", "2", "", "soon", "-5", "٣٣", "0, 0"])
+@pytest.mark.parametrize("age", ["0", "", "soon", "-5", "٣٣", "0, 0"])
 async def test_a_response_that_a_cache_has_just_fetched_is_read(bank, wire, age):
     """As is one whose age is no number: that is no reason to distrust the provider."""
     wire.outcome = Response(200, {"Age": age}, body=b'[{"code": "EUR", "amount": 1.50}]')
