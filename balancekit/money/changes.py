@@ -1,7 +1,7 @@
 """What changed between two results: exact differences, by currency and by account. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 
 import attrs
@@ -99,10 +99,10 @@ class Side:
 def compare(earlier: Side, later: Side) -> Changes:
     """Return what changed between the accounts of two results; see `MergedBalances.changes_since`."""
     _check_currencies(earlier, later)
-    _check_aliases(earlier, later)
     before, after = _fresh(earlier.accounts), _fresh(later.accounts)
     # A label that another provider has now is another account.
     compared = {label for label in before.keys() & after.keys() if before[label].provider == after[label].provider}
+    _check_aliases(earlier, later, compared)
     labels = all_labels(earlier.accounts, earlier.failures) | all_labels(later.accounts, later.failures)
     amounts_before = _amounts(before[label] for label in sorted(compared))
     amounts_after = _amounts(after[label] for label in sorted(compared))
@@ -152,28 +152,34 @@ def _view(side: Side) -> str:
     return "of all currencies" if side.chosen_currencies is None else f"a view: {side.scope}"
 
 
-def _check_aliases(earlier: Side, later: Side) -> None:
+def _check_aliases(earlier: Side, later: Side, compared: Collection[str]) -> None:
     """Raise ValueError if a code is counted as one currency in one result and as another in the other."""
-    before, after = _currencies(earlier.accounts), _currencies(later.accounts)
-    for provider, code in sorted(before.keys() | after.keys()):
-        was, now = before.get((provider, code)), after.get((provider, code))
+    before, after = _currencies(earlier.accounts, compared), _currencies(later.accounts, compared)
+    for key in sorted(before.keys() | after.keys()):
+        (_, owner, code), was, now = key, before.get(key), after.get(key)
         if was is None or now is None:
             # A view of some currencies would not show what the code is counted as without the alias.
             if earlier.chosen_currencies is not None and (was or now) != {normalize_code(code)}:
                 raise ValueError(
-                    f"{code} of {provider} is counted as another currency in one of the views, and is not in the "
+                    f"{code} of {owner} is counted as another currency in one of the views, and is not in the "
                     "other, perhaps by its aliases: compare the results that the views are of"
                 )
         elif was.isdisjoint(now):
             raise ValueError(
-                f"{code} of {provider} is {' and '.join(sorted(was))} in the earlier result and "
+                f"{code} of {owner} is {' and '.join(sorted(was))} in the earlier result and "
                 f"{' and '.join(sorted(now))} in the later one: merge both with the same aliases"
             )
 
 
-def _currencies(accounts: Iterable[AccountBalances]) -> dict[tuple[str, str], set[str]]:
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+def _currencies(accounts: Iterable[AccountBalances], compared: Collection[str]) -> dict[tuple[int, str, str], set[str]]:
+    """Return what each code is counted as: first at each provider, then in each account that is compared.
+
+    Two accounts of one provider may have aliases of their own, which differ.
+    """
+    found: defaultdict[tuple[int, str, str], set[str]] = defaultdict(set)
     for snapshot in accounts:
         for balance in snapshot.balances:
-            found[balance.provider, balance.code].add(balance.currency)
+            found[0, balance.provider, balance.code].add(balance.currency)
+            if snapshot.account in compared:
+                found[1, balance.account, balance.code].add(balance.currency)
     return found

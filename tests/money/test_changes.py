@@ -207,6 +207,32 @@ def test_different_aliases_are_refused():
         merge(accounts).changes_since(merge(accounts, aliases={"USDCE": "USDC"}))
 
 
+def test_different_aliases_of_one_account_are_refused():
+    """An account may have aliases of its own: that another counts a code alike on both sides says nothing of it."""
+    first, second, renamed = (
+        merge([snapshot(label, ("USDTB", "5"), ("USDT", "1"))], aliases=aliases)
+        for label, aliases in (("a", {"USDTB": "USDT"}), ("b", None), ("b", {"USDTB": "USDT"}))
+    )
+    before, after = first | second, first | renamed
+
+    with pytest.raises(ValueError, match="USDTB of b is USDTB in the earlier result and USDT in the later one"):
+        after.changes_since(before)
+    for earlier, later in ((before, after), (after, before)):
+        with pytest.raises(ValueError, match="USDTB of b is counted as another currency in one of the views"):
+            later.only("USDT").changes_since(earlier.only("USDT"))
+    assert before.changes_since(before).totals == ()
+
+
+def test_aliases_of_what_is_not_compared_do_not_matter():
+    """An account that is stale is in no difference, whatever it counts its codes as."""
+    held = [("USDTB", "5")]
+    other = merge([snapshot("a", *held)], aliases={"USDTB": "USDT"})
+    before = other | merge([snapshot("b", *held)])
+    after = other | merge([snapshot("b", *held, stale=True)], aliases={"USDTB": "USDT"})
+
+    assert after.changes_since(before).unknown == ("b",)
+
+
 def test_a_view_is_compared_with_a_view_of_the_same_currencies():
     """A whole result and a view of some currencies would differ by all that the view leaves out."""
     before = merge([snapshot("shop", ("BTC", "1"), ("ETH", "1")), snapshot("till", ("BTC", "1"))])
