@@ -85,7 +85,7 @@ async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccou
 def _print_totals(merged: "MergedBalances", before: "MergedBalances") -> None:
     view = View()
     note = describe_hidden_zeros(view.hidden_totals(merged))
-    print_table(render_totals(view.apply(merged), note=note, before=before))
+    print_table(render_totals(view.apply(merged), note=note, changes=merged.changes_since(before)))
 
 
 async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "Watch") -> None:

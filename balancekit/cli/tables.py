@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
+    from balancekit.money.changes import Changes
+
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
 _AGE_COLUMN: Final = "Stale"
@@ -26,12 +28,12 @@ _WHOLE: Final = frozenset({"Total", "Amount", "Available", "Pending", "Change", 
 
 
 def render_totals(
-    merged: MergedBalances, *, note: str = "", before: MergedBalances | None = None, now: datetime | None = None
+    merged: MergedBalances, *, note: str = "", changes: "Changes | None" = None, now: datetime | None = None
 ) -> "Group":
     """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
-    With an earlier result `before`, a column holds the change of each total, in the accounts that both have read: a
-    failure would look like a loss. A total that is not there any more, or is hidden as zero, has a row as well.
+    With `changes` a column holds the change of each total. They are those of the whole result: a view does not show
+    enough to compare it. A total that is not there any more, or is hidden as zero, has a row as well.
 
     If a snapshot is stale, a column holds the age of each total that it is in, as of `now` (by default the present).
     """
@@ -39,15 +41,16 @@ def render_totals(
 
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
-    changed_totals = () if before is None else merged.changes_since(before).totals
-    differences = {(each.currency, each.asset_type): each for each in changed_totals}
+    chosen = merged.chosen_currencies
+    changed = [each for each in changes.totals if chosen is None or each.currency in chosen] if changes else []
+    differences = {(each.currency, each.asset_type): each for each in changed}
     rows = {(total.currency, total.asset_type): total for total in merged.totals}
     gone = [CurrencyTotal(*name, each.after, ()) for name, each in differences.items() if name not in rows]
     totals = sorted((*rows.values(), *gone), key=lambda total: total.currency) if gone else merged.totals
     amounts = _amount_columns("Total", totals)
     found = (differences.get((total.currency, total.asset_type)) for total in totals)
-    changes = ["" if change is None else change.plain for change in found]
-    more = [("Change", changes)] if any(changes) else []
+    signed = ["" if change is None else change.plain for change in found]
+    more = [("Change", signed)] if any(signed) else []
     numbers = [name for name, _ in (*amounts, *more)]
     age_column = [_AGE_COLUMN] if stale else []
     trailing = len(more) + len(age_column) + 1
@@ -56,8 +59,8 @@ def render_totals(
         cells = map(Text, (total.asset_type, *held, *(cells[index] for _, cells in more)))
         ages = [_age_cell(oldest_stale(total.balances, stale), moment)] if stale else []
         accounts = Text(_holders(total.balances))
-        changed = bool(more and changes[index])
-        table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=_CHANGED_STYLE if changed else "")
+        style = _CHANGED_STYLE if signed[index] else ""
+        table.add_row(Text(total.currency, "bold"), *cells, *ages, accounts, style=style)
     return _with_heading("Totals of", merged, table, note)
 
 

@@ -125,8 +125,8 @@ def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View
         echo("")
     if merged.accounts:
         note = describe_hidden_zeros(view.hidden_totals(merged), " (see --all)")
-        earlier = None if before is None else view.apply(before)
-        print_table(render_totals(view.apply(merged), note=note, before=earlier))
+        changes = None if before is None else merged.changes_since(before)
+        print_table(render_totals(view.apply(merged), note=note, changes=changes))
     # A file of errors needs them once.
     if sys.stderr.isatty() or not again:
         echo_failures(merged)

@@ -96,7 +96,8 @@ def test_a_changed_total_has_its_change(make_snapshot, shown):
     before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
     after = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "1.50"), ("LTC", "3"), ("XRP", "7"))])
 
-    rows = [line.split() for line in shown(render_totals(after, before=before), width=200).splitlines()]
+    table = render_totals(after, changes=after.changes_since(before))
+    rows = [line.split() for line in shown(table, width=200).splitlines()]
 
     assert ["BTC", "crypto", LONG, "a"] in rows
     assert ["ETH", "crypto", "1.50", "-0.50", "a"] in rows
@@ -107,12 +108,12 @@ def test_a_changed_total_has_its_change(make_snapshot, shown):
 @pytest.mark.parametrize("is_listed", [False, True])
 def test_a_total_that_falls_to_zero_has_its_change(make_snapshot, shown, is_listed):
     """Whether its zero is hidden, or its provider does not list what is not held."""
-    view = View()
-    before = view.apply(merge([make_snapshot("a", ("BTC", "5"), ("EUR", "1", "fiat"))]))
+    before = merge([make_snapshot("a", ("BTC", "5"), ("EUR", "1", "fiat"))])
     held = [("BTC", "0")] if is_listed else []
-    after = view.apply(merge([make_snapshot("a", *held, ("EUR", "1", "fiat"))]))
+    after = merge([make_snapshot("a", *held, ("EUR", "1", "fiat"))])
 
-    rows = [line.split() for line in shown(render_totals(after, before=before), width=200).splitlines()]
+    table = render_totals(View().apply(after), changes=after.changes_since(before))
+    rows = [line.split() for line in shown(table, width=200).splitlines()]
 
     assert ["BTC", "crypto", "0", "-5", "-"] in rows
 

@@ -73,6 +73,25 @@ def test_what_changed_is_shown_and_what_is_old_is_marked(run, accounts_toml, mon
     assert "INCOMPLETE" in second
 
 
+def test_what_changed_of_one_currency_is_shown_whatever_its_codes_are(run, accounts_toml, monkeypatch, make_snapshot):
+    """Balances that are counted as it by an alias may come and go; the change is that of its total alone."""
+    before, after = (
+        merge([make_snapshot("a", ("USDT", "1"), *more)], aliases={"USDTB": "USDT"})
+        for more in ([("USDTB", "0"), ("BTC", "5")], [("USDTB", "3"), ("BTC", "7")])
+    )
+    monkeypatch.setattr(AggregateClient, "watch", lambda *_, **__: Watched([before, after, before]))
+
+    result = run("watch", "--config", accounts_toml, "--currency", "USDT")
+
+    rows = [row.split() for row in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert [row for row in rows if "crypto" in row] == [
+        ["USDT", "crypto", "1", "a"],
+        ["USDT", "crypto", "4", "+3", "a"],
+        ["USDT", "crypto", "1", "-3", "a"],
+    ]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 def test_a_terminal_shows_each_state_in_place_of_the_one_before(start, accounts_toml):
     """It is cleared before each of them."""
