@@ -7,6 +7,9 @@ from typing import Final
 ACCEPTED_ENCODINGS: Final = "gzip, deflate"
 """The encodings that requests ask for."""
 
+_MAX_HEADER: Final = 1_000
+"""How many characters of the header are read: any more than a few names one encoding after another."""
+
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MAX_MEMBERS: Final = 1_000
 """How many members a gzip may have: starting one takes as long as decoding hundreds of bytes."""
@@ -33,7 +36,8 @@ def decode_body(body: bytes, encodings: str) -> Iterator[bytes]:
     body is returned as it is: some servers write there what belongs elsewhere. Raises UnsupportedEncodingError for
     brotli and zstd, and EncodingError, at the end, for a body that is cut or not what it should be.
     """
-    names = [name for token in encodings.lower().split(",") if (name := token.strip()) not in {"", "identity"}]
+    tokens = encodings[:_MAX_HEADER].lower().split(",")
+    names = [name for token in tokens if (name := token.strip()) not in {"", "identity"}]
     unsupported = [name for name in names if name in {"br", "zstd"}]
     if unsupported:
         raise UnsupportedEncodingError(f"the response is encoded in another way than asked for: {unsupported[0]}")

@@ -24,6 +24,9 @@ OK: Final = 200
 MAX_ERROR_BODY: Final = 64 * 2**10
 """How many bytes of an error response's body are read at all: more than any message may show."""
 
+_MAX_HEADER: Final = 1_000
+"""How many characters are read of a header that is a list: the values that dozens of proxies add."""
+
 _MAX_AGE: Final = 86_400
 """How many seconds of an `Age` are counted: a day is as wrong as a year."""
 
@@ -93,9 +96,9 @@ class Response:
 
 
 def values_of(response: Response, name: str) -> str:
-    """Return all values of a header, with commas between them; empty if there is none."""
+    """Return the first thousand characters of the values of a header, with commas between; empty if there is none."""
     # A proxy may add a second header to that of the provider.
-    return ", ".join(cast("CIMultiDictProxy[str]", response.headers).getall(name, ()))
+    return ", ".join(cast("CIMultiDictProxy[str]", response.headers).getall(name, ()))[:_MAX_HEADER]
 
 
 def cached_for(response: Response) -> int:
