@@ -94,7 +94,7 @@ class EcbRates:
         try:
             async with self._clock.timeout(self._timeout):
                 return await send(self._session, Request("GET", self._url))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a lent session may raise anything
             failure = transport_error(error, account=_ACCOUNT, provider=_PROVIDER)
             return attach_cause(_unsent(error), error) if failure is None else failure
 
