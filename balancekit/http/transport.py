@@ -42,8 +42,11 @@ MAX_RESPONSE_BODY: Final = 10 * 2**20
 _MAX_CHUNKS: Final = 100_000
 """How many chunks a body may have: to read one takes the time of hundreds of bytes, however small it is."""
 
+_CHUNKS_AT_ONCE: Final = 2_000
+"""After how many of them the event loop goes on with something else: all may have arrived."""
+
 _PIECES_AT_ONCE: Final = 8
-"""After how many pieces of a body that is decoded the event loop goes on with something else."""
+"""The same for the pieces of a body that is decoded."""
 
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
@@ -279,6 +282,8 @@ async def _read_up_to(limit: int, body: bytearray, content: aiohttp.StreamReader
             return
         body += data
         chunks += ends_chunk
+        if chunks % _CHUNKS_AT_ONCE == _CHUNKS_AT_ONCE - 1:
+            await asyncio.sleep(0)
         if chunks > _MAX_CHUNKS:
             raise BodyTooLargeError(f"the body has more than {_MAX_CHUNKS} chunks")
 

@@ -1,5 +1,6 @@
 """Reading bodies of responses within their limits, whatever their encoding and size."""
 
+import asyncio
 import contextlib
 import gzip
 import tracemalloc
@@ -60,6 +61,24 @@ async def test_a_body_in_many_chunks_is_read(session, origin):
     origin.response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\n1,\r\n" * 90_000 + b"0\r\n\r\n"
 
     assert (await send(session, Request("POST", origin.url))).body == b"1," * 90_000
+
+
+async def test_the_event_loop_goes_on_while_a_body_in_many_chunks_is_read(session, origin):
+    """All of them may have arrived, and to read each takes microseconds: others wait for a few thousand at most."""
+    origin.response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\n1,\r\n" * 90_000 + b"0\r\n\r\n"
+    turns = 0
+
+    async def turn():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    await send(session, Request("POST", origin.url))
+    turning.cancel()
+
+    assert turns > 90_000 / 4_000
 
 
 async def test_informational_responses_come_before_the_response(session, origin):
