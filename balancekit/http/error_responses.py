@@ -17,8 +17,9 @@ from balancekit.errors import (
     ServiceUnavailableError,
     UnexpectedRedirectError,
 )
+from balancekit.http.fields import error_field_of
 from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS, KEY_OR_ADDRESS_HINT
-from balancekit.http.messages import Response, excerpt
+from balancekit.http.messages import OK, Response, excerpt
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import redact
 from balancekit.http.retry_after import retry_after_of
@@ -52,6 +53,13 @@ _REFUSAL: Final = r"(?i)not|n't|\bno\b|\bun|invalid|den[iy]|block|restrict|forbi
 
 _CLAUSE_END: Final = r"[,;:()]|\.(?!\w)"
 """Where one statement of a message ends."""
+
+_CODES: Final = ("code", "error_code", "errorCode")
+_MESSAGES: Final = (
+    *("message", "msg", "error_message", "errorMessage", "error_description", "detail"),
+    # RFC 9457, section 3.1: the same for all errors of a type, where `detail` is about this one.
+    "title",
+)
 
 _MAX_CODE: Final = 64
 _BARE_CODE: Final = re.compile(rf"[!-~]{{1,{_MAX_CODE}}}")
@@ -149,22 +157,43 @@ def error_detail(response: Response) -> ErrorDetail:
     """Read the code and the message of an error response, in any of the usual shapes.
 
     `{"error": text, "code": code}`, `{"error": {"code": …, "message": …}}`, `{"error": code}`,
-    `{"errors": {field: text}}`; for anything else (a proxy's HTML or plain text) an excerpt of the body.
+    `{"errors": {field: text}}`, `{"errors": [{"code": …, "message": …}]}`, `{"code": …, "message": …}` and what else
+    these two are called; for a 200 that reports no error, and anything else (a proxy's HTML or plain text), an
+    excerpt of the body.
     """
     try:
         data = response.json()
     except ValueError:
         data = None
+    code: object = None
+    message: object = response.body
     match data:
+        case dict() if response.status == OK and error_field_of(cast("dict[str, object]", data)) is None:
+            pass
         case {"error": {"code": _} | {"message": _} as error}:
-            return ErrorDetail(error.get("code"), error.get("message"))
+            code, message = error.get("code"), error.get("message")
         case {"error": str(text), "code": code}:
-            return ErrorDetail(code, text)
-        case {"error": str(text)}:
+            message = text
+        case {"error": str(text)} if text.strip():
             # getMany sends a bare code for a wrong signature, where others send a sentence.
             is_code = _BARE_CODE.fullmatch(text) is not None
-            return ErrorDetail(text) if is_code else ErrorDetail(None, text)
+            code, message = (text, words_in(cast("dict[str, object]", data)).message) if is_code else (None, text)
         case {"errors": {**fields}} if fields:
-            return ErrorDetail(None, "; ".join(f"{field}: {_message(text)}" for field, text in fields.items()))
+            message = "; ".join(f"{field}: {_message(text)}" for field, text in fields.items())
+        case {"errors": [str(), *_] as texts}:
+            message = texts
+        case {"errors": [{**fields}, *_]} | {**fields} if fields:
+            said = words_in(cast("dict[str, object]", fields))
+            code, message = said.code, said.message or response.body
         case _:
-            return ErrorDetail(None, response.body)
+            pass
+    return ErrorDetail(code, message)
+
+
+def words_in(fields: Mapping[str, object]) -> ErrorDetail:
+    """Return the code and the message that an object has side by side, by the names that are usual for them."""
+    code, message = (
+        next(filter(None, (read(fields.get(name)) for name in names)), None)
+        for names, read in ((_CODES, _code), (_MESSAGES, _message))
+    )
+    return ErrorDetail(code, message)

@@ -1,6 +1,8 @@
 """Reading the fields of a response: what each kind of field may hold, and the path of the one that is wrong."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
 
 from balancekit.money.currencies import (
@@ -24,6 +26,25 @@ MAX_BALANCES: Final = 5_000
 
 Entries = Sequence[Mapping[str, Any]]
 """The entries of a decoded list. Each should be an object, but that is not checked yet."""
+
+# Texts, which `re` compiles when a response first has such a field: that saves time at import.
+_WORDS_OF_FAILURE: Final = r"(?i)false|error|fail(?:ed|ure)?"
+_STATUS_OF_FAILURE: Final = rf"{_WORDS_OF_FAILURE}|[45][0-9]{{2}}"
+_OUTCOMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("success", "ok"), r"(?i)false|0"),
+        **dict.fromkeys(("status", "code", "statusCode", "status_code"), _STATUS_OF_FAILURE),
+        "result": _WORDS_OF_FAILURE,
+    }
+)
+"""The fields that say how a request ended, each with what it says if that is an error.
+
+A code of the provider's own is not among it: many an API has one for its successes as well.
+"""
+
+_ERRORS: Final = ("error", "errors", "error_code", "errorCode", "error_message", "errorMessage")
+_NO_ERROR: Final = r"(?i)0*|false|no(?:ne|[ _]error)|null|ok|success"
+"""What such a field says where there is no error, besides null and what is empty."""
 
 _MAX_CACHED: Final = 2048
 
@@ -118,9 +139,8 @@ def list_in(document: object, name: str | None) -> Entries:
         if name not in fields:
             raise ShapeError(f"{name}: missing")
         # A part of the balances may be missing, and a sum of the others would not show it.
-        for field in ("error", "errors"):
-            if field != name and fields.get(field):
-                raise ShapeError(f"{field}: the response reports an error")
+        if len(fields) > 1 and (field := error_field_of(fields, name)) is not None:
+            raise ShapeError(f"{field}: the response reports an error")
         listed, place = fields[name], f"{name}: "
     if not isinstance(listed, list):
         raise ShapeError(f"{place}expected a list, got {json_type_name(listed)}")
@@ -128,6 +148,21 @@ def list_in(document: object, name: str | None) -> Entries:
     if len(entries) > MAX_BALANCES:
         raise ShapeError(f"{place}more than {MAX_BALANCES} entries")
     return entries
+
+
+def error_field_of(fields: Mapping[str, object], name: str | None = None) -> str | None:
+    """Return the field of a JSON object that reports an error, None if none does; `name` is that of another thing."""
+    for field in _ERRORS:
+        if field != name and (value := fields.get(field)) and not _says(value, _NO_ERROR):
+            return field
+    for field, failure in _OUTCOMES.items():
+        if field != name and field in fields and _says(fields[field], failure):
+            return field
+    return None
+
+
+def _says(value: object, pattern: str) -> bool:
+    return isinstance(value, str | int) and re.fullmatch(pattern, str(value)) is not None
 
 
 def _shape_error(entry: object, path: str, field: str, kind: type[Exception], reason: str) -> ShapeError:

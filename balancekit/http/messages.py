@@ -85,7 +85,8 @@ class Response:
         """Return the objects of the list that is a field of the JSON object in the body, or that is the whole body.
 
         Raises ValueError as `json` does, and for anything but a list of objects, with its place, such as `data[3]`; for
-        one with an `error` or `errors` beside it, since it may lack some; and for one of more than `MAX_BALANCES`.
+        one with an error reported beside it, as by `error` or by `success: false`, since it may lack some; and for one
+        of more than `MAX_BALANCES`.
         """
         entries = list_in(self.json(), name)
         for index, entry in enumerate(cast("Sequence[object]", entries)):

@@ -17,7 +17,15 @@ from balancekit.errors import (
     with_hint,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, date_of
-from balancekit.http.error_responses import ErrorDetail, error_class, error_detail, error_of, redact_detail
+from balancekit.http.error_responses import (
+    ErrorDetail,
+    error_class,
+    error_detail,
+    error_of,
+    redact_detail,
+    words_in,
+)
+from balancekit.http.fields import error_field_of
 from balancekit.http.hints import (
     BYTE_ORDER_MARK_HINT,
     CACHED_HINT,
@@ -132,9 +140,13 @@ def _malformed(adapter: Adapter, response: Response, message: str, hidden: Secre
     elif response.body.lstrip().startswith(b"<"):
         hint = PAGE_HINT
     elif len(response.body) <= MAX_ERROR_BODY:
-        reported = _error_of_response(adapter, response, hidden)
-        if isinstance(reported, ProviderError) and (reported.code or _reports_error(response)):
+        reported, fields = _error_of_response(adapter, response, hidden), _fields_of(response)
+        if isinstance(reported, ProviderError) and (reported.code or error_field_of(fields) is not None):
             code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
+        elif all(not value or isinstance(value, str | int) for value in fields.values()):
+            # Whether that is an error only the reader may know. The rest of the body may be a token.
+            said = redact_detail(words_in(fields), hidden)
+            hint = ". The response says: ".join(filter(None, (hint, " ".join(filter(None, (said.code, said.message))))))
     facts = {"status": OK, "code": code, "hint": hint}
     return error_of_account(adapter, MalformedResponseError, message, **facts)
 
@@ -157,9 +169,9 @@ def _error_of_response(adapter: Adapter, response: Response, hidden: Secrets) ->
     return error
 
 
-def _reports_error(response: Response) -> bool:
-    """Whether the body of a 200 is an error in one of the usual shapes."""
+def _fields_of(response: Response) -> Mapping[str, object]:
+    """Return the fields of the JSON object in a body; none if there is no such object."""
     document: object = None
     with suppress(ValueError):
         document = response.json()
-    return isinstance(document, dict) and any(cast("dict[str, object]", document).get(k) for k in ("error", "errors"))
+    return cast("dict[str, object]", document) if isinstance(document, dict) else {}

@@ -26,7 +26,7 @@ ANY_TEXT = st.text(st.characters())
 ERRORS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["error", "errors", "code", "message", "x"]), inner)
+        st.lists(inner) | st.dictionaries(st.sampled_from(["error", "errors", "code", "message", "title", "x"]), inner)
     ),
     max_leaves=10,
 )
@@ -57,11 +57,28 @@ def make_error():
         ('{"error": {"code": null, "message": 5}}', None, None),
         ('{"error": "invalid_signature"}', "invalid_signature", None),
         ('{"error": "Something went wrong"}', None, "Something went wrong"),
-        ('{"error": ""}', None, None),
+        ('{"error": ""}', None, '{"error": ""}'),
+        ('{"error": "", "message": "No"}', None, "No"),
         ('{"errors": {"currency": "is required"}}', None, "currency: is required"),
         ('{"errors": {"a": "one", "b": "two\\nlines"}}', None, "a: one; b: two lines"),
         ('{"errors": {}}', None, '{"errors": {}}'),
-        ('{"message": "other"}', None, '{"message": "other"}'),
+        ('{"message": "other"}', None, "other"),
+        ('{"code": 10003, "msg": "rate limit exceeded", "data": null}', "10003", "rate limit exceeded"),
+        ('{"success": false, "message": "invalid signature", "data": []}', None, "invalid signature"),
+        ('{"error_code": 5001, "error_message": "maintenance"}', "5001", "maintenance"),
+        ('{"errorCode": "E17", "errorMessage": "maintenance"}', "E17", "maintenance"),
+        ('{"statusCode": 403, "message": "No such scope", "error": "Forbidden"}', "Forbidden", "No such scope"),
+        ('{"error": "invalid_client", "error_description": "Unknown client"}', "invalid_client", "Unknown client"),
+        ('{"error": true, "message": "No"}', None, "No"),
+        ('{"type": "about:blank", "title": "Forbidden", "detail": "No access", "status": 403}', None, "No access"),
+        ('{"title": "Forbidden", "status": 403}', None, "Forbidden"),
+        ('{"message": ["one", "two"]}', None, "one, two"),
+        ('{"code": "E17", "reason": "other"}', "E17", '{"code": "E17", "reason": "other"}'),
+        ('{"message": " ", "code": ""}', None, '{"message": " ", "code": ""}'),
+        ('{"errors": [{"code": 1020, "message": "Access denied"}, {"code": 7}]}', "1020", "Access denied"),
+        ('{"errors": [{"title": "Forbidden", "detail": "No access", "code": "E17"}]}', "E17", "No access"),
+        ('{"errors": ["one", "two"]}', None, "one, two"),
+        ('{"errors": [[]]}', None, '{"errors": [[]]}'),
         ('["other"]', None, '["other"]'),
         ("error code: 1015", None, "error code: 1015"),
         ("<html>\n<h1>502 Bad Gateway</h1>\n</html>", None, "<html> <h1>502 Bad Gateway</h1> </html>"),
@@ -70,8 +87,22 @@ def make_error():
     ],
 )  # fmt: skip
 def test_the_code_and_the_message_of_an_error_response_are_read(body, code, message):
-    """Both shapes of both APIs are read, and the text of a proxy is shown in short."""
+    """The shapes of both APIs and of many others are read, and the text of a proxy is shown in short."""
     assert error_detail(Response(400, body=body.encode())) == ErrorDetail(code, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ('{"code": 0, "message": "OK", "data": [{}]}', ErrorDetail(None, '{"code": 0, "message": "OK", "data": [{}]}')),
+        ('{"error": "0", "code": 0, "data": {}}', ErrorDetail(None, '{"error": "0", "code": 0, "data": {}}')),
+        ('{"code": 429, "message": "Too many", "data": []}', ErrorDetail("429", "Too many")),
+        ('{"success": false, "code": 7, "msg": "No"}', ErrorDetail("7", "No")),
+    ],
+)
+def test_the_code_of_a_success_is_that_of_no_error(body, detail):
+    """A 200 has the code and the message of an error only if something in it reports one."""
+    assert error_detail(Response(200, body=body.encode())) == detail
 
 
 @pytest.mark.parametrize(
@@ -104,6 +135,8 @@ def test_a_list_of_messages_is_joined():
         '{"error": "%s", "code": "%s"}',
         '{"error": {"code": "%s", "message": "%s"}}',
         '{"errors": {"%s": "%s"}}',
+        '{"code": "%s", "message": "%s"}',
+        '{"errors": [{"code": "%s", "message": "%s"}]}',
         "%s %s",
     ],
 )

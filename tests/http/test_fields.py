@@ -86,13 +86,57 @@ def test_unknown_fields_are_ignored():
     assert read(more) == read(document())
 
 
-@pytest.mark.parametrize("field", ["error", "errors"])
-def test_balances_beside_an_error_are_not_taken_for_all(field):
-    """A response that reports an error may lack balances, and no sum would show it; an error that is null is none."""
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("error", {"code": "shard_down"}), ("errors", {"code": "shard_down"}), ("error", True), ("errors", ["half"])),
+        *(("success", False), ("success", 0), ("success", "false"), ("ok", False)),
+        *(("status", "error"), ("status", "FAILED"), ("status", "fail"), ("status", False), ("status", 503)),
+        *(("result", "failure"), ("statusCode", 429), ("status_code", 500), ("code", 429), ("code", "403")),
+        *(("code", "ERROR"), ("error_code", 5001), ("errorCode", "E17"), ("error_code", {"a": 1})),
+        *(("error_message", "maintenance"), ("errorMessage", "No\nway")),
+    ],
+    ids=str,
+)
+def test_balances_beside_an_error_are_not_taken_for_all(field, value):
+    """A response that reports an error may lack balances, and no sum would show it."""
     with pytest.raises(ShapeError, match=f"^{field}: the response reports an error$"):
-        read(document() | {field: {"code": "shard_down"}})
+        read(document() | {field: value})
 
-    assert read(document() | {field: None}) == read(document())
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"success": True, "code": 0, "message": "OK", "status": "ok"},
+        {
+            "success": 1,
+            "ok": True,
+            "result": 450,
+            "code": 200,
+            "msg": "success",
+            "status": "success",
+            "statusCode": 200,
+        },
+        {"code": "00000", "msg": "", "status": 1},
+        {"code": 10000, "status": True, "message": "no error"},
+        {"code": "SUCCESS", "status": None, "result": {"status": "error"}},
+        {"error": None, "errors": [], "error_code": 0, "error_message": ""},
+        {"error": "0", "error_code": "000", "error_message": "OK", "errorCode": "none", "errorMessage": "success"},
+        {"error": False, "errors": {}, "errorCode": False},
+    ],
+    ids=str,
+)
+def test_what_a_success_says_of_itself_is_no_error(beside):
+    """Many APIs have a status, a code and a message beside what was asked for, and name an error that is none."""
+    assert read(document() | beside) == read(document())
+
+
+@pytest.mark.parametrize("name", ["errors", "result", "status", "code"])
+def test_the_list_itself_is_no_error(name):
+    """It may have any name."""
+    body = json.dumps({name: [ENTRY], "page": 1}).encode()
+
+    assert read_entries(body, name, rows_of) == read({"data": [ENTRY]})
 
 
 @pytest.mark.parametrize("missing", [{}, {"chain": None}], ids=["absent", "null"])

@@ -231,6 +231,7 @@ def test_the_entries_of_a_list_are_objects():
         (b'{"data": [{}, 7]}', "data", r"data\[1\]: expected an object, got a number"),
         (b"[null]", None, r"\[0\]: expected an object, got null"),
         (b'{"data": [{}], "errors": ["shard 2 timed out"]}', "data", "errors: the response reports an error"),
+        (b'{"success": false, "message": "No", "data": []}', "data", "success: the response reports an error"),
         (b'{"error": {}, "errors": [], "data": {}}', "data", "data: expected a list, got an object"),
         (b"[%b{}]" % (b"{}," * 5_000), None, "more than 5000 entries"),
     ],

@@ -1,12 +1,14 @@
 """What every adapter does; the test file of each has a class that derives from this one."""
 
 import base64
+import json
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from balancekit import Balance, ConfigError, MalformedResponseError, ProviderError, Response
+from balancekit.http.hints import HINTS
 from balancekit.http.quotations import Secrets
 from balancekit.providers import base
 
@@ -106,6 +108,35 @@ class AdapterContract:
             await provider.fetch_balances(None)
 
         assert caught.value.message == message
+
+    @pytest.mark.parametrize("beside", [{"data": []}, {"data": None}, {}], ids=["empty", "null", "absent"])
+    async def test_an_error_with_the_status_of_a_success_is_no_empty_account(self, provider, wire, beside):
+        """The provider's code and words are in the error, whether or not there is a list beside them."""
+        reported = {"success": False, "code": 10003, "message": "invalid signature"}
+        wire.outcome = Response(200, body=json.dumps(reported | beside).encode())
+
+        with pytest.raises(MalformedResponseError) as caught:
+            await provider.fetch_balances(None)
+
+        assert caught.value.code == "10003"
+        assert "reports an error, though with the status of a success: 200 10003: invalid sig" in str(caught.value)
+
+    async def test_the_words_of_a_response_without_a_list_are_shown(self, provider, wire):
+        """Whether its code is that of an error only the reader may know; nothing else of it is shown."""
+        wire.outcome = Response(200, body=b'{"code": 1003, "msg": "rate limit exceeded", "data": {}, "word": "horse"}')
+
+        with pytest.raises(MalformedResponseError) as caught:
+            await provider.fetch_balances(None)
+
+        assert caught.value.code is None
+        assert caught.value.hint == f"{HINTS[MalformedResponseError]}. The response says: 1003 rate limit exceeded"
+
+    async def test_a_success_that_says_so_is_read(self, provider, wire):
+        """A status, a code and a message of a success are in its way nowhere."""
+        said = b'{"success": true, "code": 0, "message": "OK", "status": "ok", "data": []}'
+        wire.outcome = Response(200, body=said)
+
+        assert await provider.fetch_balances(None) == ()
 
     @settings(suppress_health_check=[HealthCheck.differing_executors])
     @given(st.data())

@@ -86,9 +86,15 @@ async def test_an_adapters_own_message_is_redacted(bank, wire, monkeypatch, ever
         (b'{"errors": {"page": "is required"}}', None, "200: page: is required. Check the account's settings"),
         (b'\xef\xbb\xbf[{"code": "EUR", "amount": "1"}]', None, "begins with a byte order mark"),
         (b" <h1>Back at 14:00 UTC</h1>", None, "The body is a web page"),
-        (b'{"error": null}', None, "Check base_url; if it is right, the API may have changed"),
+        (b'{"error": null, "x": [1]}', None, "look for a newer balancekit"),
+        (
+            b'{"success": false, "code": "locked", "message": "No", "rows": []}',
+            "locked",
+            "200 locked: No. Call the bank",
+        ),
+        (b'{"status": "error", "message": "maintenance"}', None, "with the status of a success: 200: maintenance"),
     ],
-    ids=["flat", "by field", "byte order mark", "page", "no error"],
+    ids=["flat", "by field", "byte order mark", "page", "no error", "no success", "status"],
 )
 async def test_a_200_that_is_no_list_of_balances_says_what_it_is(bank, wire, body, code, hint):
     """Some APIs report errors with the status of a success, and some proxies send a page or a mark before JSON."""
