@@ -19,7 +19,7 @@ from balancekit.cli.balances import balances
 from balancekit.cli.exit_codes import ExitCode
 from balancekit.client import aggregate, keeper, scheduler, settling
 from balancekit.config import CLIENT_SETTINGS
-from balancekit.http import fields, known_secrets, messages, transport
+from balancekit.http import bodies, fields, known_secrets, messages
 from balancekit.http.error_responses import error_class
 from balancekit.money import amounts, exact_json, repeated, valuation
 from balancekit.money.rows import BALANCE_COLUMNS
@@ -55,7 +55,7 @@ QUOTED = {
     "CHANGELOG.md": BOUNDS,
     "docs/errors.md": (
         *BOUNDS,
-        f"more than {transport.MAX_RESPONSE_BODY // MIB} MiB",
+        f"more than {bodies.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
         f"each text of {known_secrets._MIN_ATTRIBUTE_LENGTH} to {_spaced(known_secrets.MAX_TEXT)} characters",
         f"up to {_spaced(known_secrets._MAX_SEARCHED)} characters in all",
@@ -83,7 +83,7 @@ QUOTED = {
         f"within ±{amounts.MAX_EXPONENT}",
         f"calculates with {_spaced(amounts._ADAPTERS.prec)} digits",
         f"more than {amounts._FARTHEST_PLACE} places",
-        f"up to {transport.MAX_RESPONSE_BODY // MIB} MiB",
+        f"up to {bodies.MAX_RESPONSE_BODY // MIB} MiB",
     ),
     "docs/services.md": (f"not responded for {scheduler._HUNG_AFTER:g} s when the call ends",),
     "docs/valuation.md": (

@@ -22,7 +22,8 @@ from balancekit.http.clock_skew import use_offset
 from balancekit.http.connections import open_connections
 from balancekit.http.further_requests import use_before_next_request
 from balancekit.http.rate_limit import RateLimit
-from balancekit.http.transport import is_lost_keepalive, stand_in_for
+from balancekit.http.sessions import stand_in_for
+from balancekit.http.transport import is_lost_keepalive
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 

@@ -9,14 +9,8 @@ import pytest
 from yarl import URL
 
 from balancekit import Request, TransportError
-from balancekit.http.transport import (
-    USER_AGENT,
-    LostKeepaliveError,
-    is_lost_keepalive,
-    send,
-    stand_in_for,
-    transport_error,
-)
+from balancekit.http.sessions import stand_in_for
+from balancekit.http.transport import USER_AGENT, LostKeepaliveError, is_lost_keepalive, send, transport_error
 from tests.http.conftest import CANARY, failure_of
 from tests.support.loopback_origin import OK, headers_of, raw_response
 from tests.support.thread_server import ThreadServer

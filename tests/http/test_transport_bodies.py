@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 
 from balancekit import MalformedResponseError, Request
-from balancekit.http.transport import MAX_RESPONSE_BODY, BodyTooLargeError, send
+from balancekit.http.bodies import MAX_RESPONSE_BODY, BodyTooLargeError
+from balancekit.http.transport import send
 from tests.http.conftest import failure_of
 from tests.support.loopback_origin import OK, raw_response
 

@@ -20,7 +20,8 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.http.transport import BodyTooLargeError, send, transport_error
+from balancekit.http.bodies import BodyTooLargeError
+from balancekit.http.transport import send, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
 from tests.support.loopback_origin import headers_of, raw_response
 

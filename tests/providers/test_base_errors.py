@@ -15,9 +15,9 @@ from balancekit import (
     ServiceUnavailableError,
     TransportError,
 )
+from balancekit.http.bodies import BodyTooLargeError
 from balancekit.http.hints import HINTS
 from balancekit.http.messages import MAX_ERROR_BODY
-from balancekit.http.transport import BodyTooLargeError
 from tests.support.my_bank import CANARY, MyBank
 
 

@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import gzip
 import logging
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from balancekit import AggregateClient, TransportError, UnexpectedRedirectError
+from balancekit import (
+    AggregateClient,
+    MalformedResponseError,
+    RateLimitedError,
+    TransportError,
+    UnexpectedRedirectError,
+)
 from tests.support.loopback_origin import headers_of, raw_response
 from tests.support.thread_server import ThreadServer
 
@@ -74,6 +81,39 @@ async def read(request, tmp_path, monkeypatch):
             return await client.fetch()
 
     return read
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip"])
+async def test_the_status_of_a_response_counts_although_it_cannot_be_decoded(serve, read, encoding):
+    """A 429 in an encoding that nobody asked for, or that it does not have, is heeded."""
+    server = serve(raw_response(429, b"no", f"Content-Encoding: {encoding}", "Retry-After: 7"))
+
+    (failure,) = (await read(Direct("till", server.url, raise_for_status=True))).failures
+
+    assert type(failure.error) is RateLimitedError
+    assert failure.error.retry_after > 6
+
+
+class Reading(Direct):
+    """An adapter that notes what it has read."""
+
+    async def fetch_balances(self, session):
+        """Note it."""
+        async with session.get(self._url) as response:
+            self.read = await response.text()
+        return []
+
+
+async def test_a_body_is_decoded_within_bounds(serve, read):
+    """Although no encoding is asked for, as is one that the adapter asked for; and a bomb is refused."""
+    good = Reading("good", serve(raw_response(200, gzip.compress(b"{}"), "Content-Encoding: gzip")).url)
+    bomb = gzip.compress(bytes(11 * 2**20))
+    bad = Reading("bad", serve(raw_response(200, bomb, "Content-Encoding: gzip")).url)
+
+    merged = await read(good, bad)
+
+    assert good.read == "{}"
+    assert [(one.account, type(one.error)) for one in merged.failures] == [("bad", MalformedResponseError)]
 
 
 async def test_nothing_is_added_to_a_request(serve, read, caplog):

@@ -26,7 +26,7 @@ from balancekit import (
     TransportError,
     UnexpectedRedirectError,
 )
-from balancekit.http import transport
+from balancekit.http import bodies
 from balancekit.sandbox import Certificate, Fault, Holding, Sandbox
 from tests.support.loopback_origin import relay_to
 
@@ -253,7 +253,7 @@ async def test_a_fault_is_the_error_of_its_account_alone(sandbox, provider, case
 
 async def test_an_error_response_whose_body_never_comes_keeps_its_status(sandbox, provider, monkeypatch):
     """A wrong key is not tried again because the body of its 403 stalls."""
-    monkeypatch.setattr(transport, "_ERROR_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(bodies, "_ERROR_BODY_TIMEOUT", 0.05)
     stricken = add(sandbox, provider, "stricken", "ETH")
     sandbox.fail("stricken", Fault(status=403, length_error=1, ending="stall"))
 

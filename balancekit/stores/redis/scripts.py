@@ -7,7 +7,7 @@ deleted.
 
 from typing import Final
 
-from balancekit.http.transport import MAX_RESPONSE_BODY
+from balancekit.http.bodies import MAX_RESPONSE_BODY
 
 _TYPES: Final = """
 local function delete_unless(kind)

@@ -21,10 +21,10 @@ import attrs
 
 from balancekit.clock import MonotonicClock
 from balancekit.errors import ConfigError, without_frames
+from balancekit.http.bodies import MAX_RESPONSE_BODY
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
-from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.redis import clocks, scripts as lua

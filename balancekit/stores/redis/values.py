@@ -12,8 +12,8 @@ from typing import Final, cast
 
 import attrs
 
+from balancekit.http.bodies import MAX_RESPONSE_BODY
 from balancekit.http.fields import MAX_BALANCES
-from balancekit.http.transport import MAX_RESPONSE_BODY
 from balancekit.money import json_format
 from balancekit.money.balances import AccountBalances
 from balancekit.money.exact_json import ShapeError, decode_json

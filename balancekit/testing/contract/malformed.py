@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from balancekit.errors import MalformedResponseError, ProviderError, TransportError
-from balancekit.http.transport import MAX_RESPONSE_BODY
+from balancekit.http.bodies import MAX_RESPONSE_BODY
 from balancekit.money.balances import AccountBalances
 from balancekit.testing.contract import documents
 from balancekit.testing.contract.harness import NO_CODE, Harness, Read, in_place_of, reported, with_status
