@@ -46,7 +46,13 @@ def webhook_routes(
         label = request.match_info["account"] if account is None else account
         status = await receiver.handle(request.method, label, request.raw_headers, body_chunks(request))
         headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
-        return web.Response(status=status, headers=headers)
+        response = web.Response(status=status, headers=headers)
+        if hdrs.CONTENT_ENCODING in request.headers and not request.content.is_eof():
+            # aiohttp would read the rest, and log with a traceback, for each request, that it cannot be decoded.
+            await response.prepare(request)
+            await response.write_eof()
+            request.protocol.force_close()
+        return response
 
     # The slash comes first: the pattern of an account may include it.
     return [web.route(hdrs.METH_ANY, path.rstrip("/") + end, handle) for end in ("/", "")]

@@ -1,5 +1,7 @@
 """The routes for `aiohttp.web`; what they do with a request is tested with all receivers."""
 
+import asyncio
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -54,3 +56,23 @@ async def test_a_body_that_a_middleware_has_read_is_verified(inbox, shop):
 
     assert (read.status, large.status, empty.status) == (204, 400, 400)
     assert [event.event_id for event in inbox.events] == ["7//"]
+
+
+@pytest.mark.parametrize(("method", "status"), [("POST", b"400"), ("GET", b"405")])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_body_that_is_not_as_encoded_as_it_says_is_not_read_for_the_log(inbox, caplog, method, status, at_once):
+    """Anybody may send one: aiohttp would log each with a traceback, at ERROR."""
+    app = web.Application()
+    app.add_routes(webhook_routes(inbox))
+    head = f"{method} /webhooks/shop HTTP/1.1\r\nHost: shop\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n"
+
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head.encode() + (b"{}" if at_once else b""))
+        response = await reader.readuntil(b"\r\n")
+        writer.write(b"" if at_once else b"{}")
+        await reader.read()
+        writer.close()
+
+    assert response.split()[1] == status
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
