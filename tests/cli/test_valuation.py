@@ -1,6 +1,7 @@
 """`balancekit balances --value-in`: the value of what is held, by the reference rates of the European Central Bank."""
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -19,7 +20,7 @@ def bank(monkeypatch):
     origin.response = raw_response(200, TABLE, "Connection: close")
     with loop_in_thread() as loop:
         asyncio.run_coroutine_threadsafe(origin.start(), loop).result()
-        monkeypatch.setitem(EcbRates.__init__.__kwdefaults__, "url", origin.url)
+        monkeypatch.setitem(inspect.unwrap(EcbRates.__init__).__kwdefaults__, "url", origin.url)
         yield origin
         loop.call_soon_threadsafe(origin.server.close)
 
