@@ -15,6 +15,9 @@ _MASK: Final = "***"
 _MIN_QUOTATION: Final = 6
 """How many letters and digits of a secret in a row count as a quotation."""
 
+_MAX_SEARCHES: Final = 64
+"""For how many pieces a search for each takes less time than one pass over all spellings."""
+
 _MIN_SHORT: Final = 4
 _MIN_REPETITION: Final = 12
 _HALF_PIECE: Final = _MIN_REPETITION // 2
@@ -69,7 +72,9 @@ class Secrets:
         for word in words:
             starts.append(len(bare))
             bare += _bare(word[0])
-        quoted = [at for at in range(len(bare) - _MIN_QUOTATION + 1) if bare[at : at + _MIN_QUOTATION] in self._spelled]
+        pieces = [bare[at : at + _MIN_QUOTATION] for at in range(len(bare) - _MIN_QUOTATION + 1)]
+        known = self._known_of({*pieces})
+        quoted = [at for at, piece in enumerate(pieces) if piece in known]
         hidden = {place for at in quoted for place in range(at, at + _MIN_QUOTATION)}
         hidden.update(start for word, start in zip(words, starts, strict=True) if _bare(word[0]) in self._short)
         if not hidden:
@@ -78,6 +83,24 @@ class Secrets:
             if not hidden.isdisjoint(range(start, start + len(_bare(word[0])))):
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
+
+    def _known_of(self, pieces: set[str]) -> set[str]:
+        """Return those pieces of a quotation's length that are in a spelling of a secret."""
+        of_letters = set(filter(str.isalpha, pieces))
+        # Words have no digits, and most of what is spelled has.
+        return self._found_of(of_letters) | self._found_of(pieces - of_letters)
+
+    def _found_of(self, pieces: set[str]) -> set[str]:
+        if len(pieces) <= _MAX_SEARCHES:
+            return {piece for piece in pieces if piece in self._spelled}
+        # In one pass, over what consists of their letters and digits.
+        runs = re.findall(f"[{''.join({*''.join(pieces)})}]{{{_MIN_QUOTATION},}}", self._spelled)
+        return {
+            part
+            for run in runs
+            for at in range(len(run) - _MIN_QUOTATION + 1)
+            if (part := run[at : at + _MIN_QUOTATION]) in pieces
+        }
 
     def may_be_in(self, names: Iterable[str]) -> bool:
         """Return whether `found_in` or `repeated_in` may be true of names; megabytes of them take milliseconds."""
@@ -173,7 +196,9 @@ def _spellings_of(secret: str) -> Iterator[str]:
     text = secret.encode("utf-8", "replace")
     yield text.hex()
     # As in `\\u0073`, `&#115;` and `\\163`.
-    yield from ("".join(map(form.format, text)) for form in ("u{:04x}", "{:d}", "{:03o}"))
+    for form in ("u{:04x}", "{:d}", "{:03o}"):
+        written = {byte: form.format(byte) for byte in {*text}}
+        yield "".join(map(written.__getitem__, text))
     contents = {text, secret.encode("utf-16-le", "replace")}
     for decoded in decodings(secret):
         contents.add(decoded)

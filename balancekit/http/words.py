@@ -52,7 +52,11 @@ _MAX_WEIGHT: Final = 5
 _ARTICLE: Final = 0.1
 """How much an `a` by itself counts."""
 
-_GAP: Final = rf"{NOT_SHOWN}(?:[^\w\s]*\s*[^\w\s]*{NOT_SHOWN})+"
+_MAX_GROWTH: Final = 4
+"""How many times as long a text may become with other characters: `⑽` is four, and few are more."""
+
+# Possessive, so that a row of marks with nothing behind it is read once.
+_GAP: Final = rf"{NOT_SHOWN}(?:[^\w\s{NOT_SHOWN}]*+\s*+[^\w\s{NOT_SHOWN}]*+{NOT_SHOWN})+"
 
 
 def only_words(text: str) -> str:
@@ -61,8 +65,9 @@ def only_words(text: str) -> str:
     A secret has digits among its letters, however it is encoded, or no vowels where a word has them. Numbers and texts
     of up to three letters are shown only beside words, since a secret may come back in such pieces.
     """
-    # Characters that look like others become those.
-    text = NOT_SHOWN.join(unicodedata.normalize("NFKC", part) for part in text.split(NOT_SHOWN))
+    # Characters that look like others become those, and one may become eighteen.
+    plain = NOT_SHOWN.join(unicodedata.normalize("NFKC", part) for part in text.split(NOT_SHOWN))
+    text = plain[: _MAX_GROWTH * len(text)]
     text = re.sub(_CREDENTIALS, rf"\1 {NOT_SHOWN}", text)
     runs = list(re.finditer(_RUN, text))
     weights = [_weight(run[0]) for run in runs]

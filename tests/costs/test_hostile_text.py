@@ -1,6 +1,7 @@
 """What text that a server has chosen costs, within the bounds on its size: counts that are the same on any machine."""
 
 import sys
+from typing import ClassVar
 
 import pytest
 from multidict import CIMultiDict
@@ -9,7 +10,9 @@ from balancekit import Response
 from balancekit.http.clock_skew import date_of
 from balancekit.http.content_encoding import decode_body
 from balancekit.http.messages import cached_for
+from balancekit.http.quotations import Secrets
 from balancekit.http.retry_after import retry_after_of
+from balancekit.http.words import NOT_SHOWN, only_words
 
 HEADERS = 100
 """How many headers aiohttp reads, more or less."""
@@ -52,3 +55,41 @@ def test_a_header_of_any_number_of_values_costs_as_much_as_one_of_a_few_hundred(
     response = Response(503, CIMultiDict([(name, value * (LINE // len(value)))] * HEADERS))
 
     assert calls_of(read, response) < 10_000
+
+
+class Searched(str):
+    """A text that counts how often it is searched for another."""
+
+    __slots__ = ()
+    searches: ClassVar[list[str]] = []
+
+    def __contains__(self, part):
+        self.searches.append(part)
+        return super().__contains__(part)
+
+
+def test_what_an_adapter_keeps_is_not_searched_for_each_letter_of_an_error(monkeypatch):
+    """A search takes most of a millisecond where an adapter keeps as much text as may be a secret."""
+    secrets = Secrets(["correcthorsebattery" * 500])
+    spelled = Searched(secrets._spelled)
+    monkeypatch.setattr(Secrets, "_spelled", spelled)
+    words = [f"{first}{second}" for first in ("bala", "mercha", "provi") for second in ("nced", "nting", "der", "ors")]
+
+    shown = Secrets(["correcthorsebattery" * 500]).redact(" ".join([*words, "rectho", *words * 10, "403"]))
+
+    assert shown.split()[12] == "…"
+    assert shown.split()[-1] == "403"
+    assert len(spelled.searches) < 100
+
+
+def test_characters_that_stand_for_many_cost_as_much_as_others():
+    """An Arabic ligature is eighteen letters to a search for look-alikes: an error has a few thousand at most."""
+    assert calls_of(only_words, "\ufdfa " * 1_000) < 5 * calls_of(only_words, "balances " * 1_000)
+
+
+def test_marks_after_what_is_not_shown_are_read_once():
+    """A row of a hundred thousand is no work: it would take minutes if each were tried as the first of a gap."""
+    marks = "!?" * 50_000
+
+    assert only_words(f"{NOT_SHOWN}{marks}") == f"{NOT_SHOWN}{marks}"
+    assert only_words(f"{NOT_SHOWN}{marks}{NOT_SHOWN}") == NOT_SHOWN
