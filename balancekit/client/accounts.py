@@ -58,13 +58,14 @@ class Account:
     def identities(self) -> frozenset[tuple[str, ...]]:
         """What distinguishes the account from every other of a client, whatever its label, as far as that is known.
 
-        It is known by its request, and by a fingerprint that was set. Later changes of the provider's settings do not
-        change it.
+        It is known by its request, and by a fingerprint that was set: among those of its provider, and by a request
+        with credentials among all. Later changes of the provider's settings do not change it.
         """
         if not isinstance(self.source, HttpProvider):
             return frozenset([(self.provider, "", self.given_fingerprint)] if self.given_fingerprint else [])
-        known = {self.given_fingerprint, self.source.request_identity.digest} - {""}
-        return frozenset((self.provider, self.source.base_url, one) for one in known)
+        request, base_url = self.source.request_identity, self.source.base_url
+        known = {(self.provider, base_url, one) for one in (self.given_fingerprint, request.digest) if one}
+        return frozenset(known | {("", base_url, request.digest)} if request.has_secret else known)
 
     @cached_property
     def given_fingerprint(self) -> str:

@@ -60,10 +60,12 @@ class Identity:
 
     Two accounts of one `digest` are one account, as far as their requests and settings show; it is empty if these show
     nothing. `fingerprint` is the same for the same account in every process; it is empty where that is in doubt.
+    `has_secret` is whether a secret is among what the digest is of.
     """
 
     digest: str = ""
     fingerprint: str = ""
+    has_secret: bool = False
 
 
 def attributes_of(adapter: object) -> str:
@@ -141,13 +143,15 @@ def identify(
         return Identity()
     if again != parts:
         fixed = [part for part in parts if part in again]
-        shown = [*([settings.digest] if settings.digest else []), *(revealed & revealed_again)]
-        return Identity(_digest([*fixed, *(("", text) for text in shown)]) if shown else "")
+        revealed &= revealed_again
+        shown = [*([settings.digest] if settings.digest else []), *revealed]
+        return Identity(_digest([*fixed, *(("", text) for text in shown)]) if shown else "", has_secret=bool(revealed))
     digest = _digest(parts)
     if by_request:
-        return Identity(digest, digest if revealed else "")
+        return Identity(digest, digest if revealed else "", bool(revealed))
     is_known = revealed and settings.is_plain
-    return Identity(digest, _digest([*parts, ("", settings.digest), ("", attributes)]) if is_known else "")
+    fingerprint = _digest([*parts, ("", settings.digest), ("", attributes)]) if is_known else ""
+    return Identity(digest, fingerprint, bool(revealed))
 
 
 @functools.lru_cache(maxsize=256)

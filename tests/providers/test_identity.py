@@ -256,3 +256,46 @@ def test_what_an_adapter_keeps_in_large_lists_is_no_setting():
 
     assert first.fingerprint == second.fingerprint != ""
     assert second.kept.readings == 0
+
+
+class OtherCrypto(CryptoprocessingProvider):
+    """The same API under a name of its own."""
+
+    provider = "other-crypto"
+
+
+class OtherEnv(EnvProvider):
+    """The same under a name of its own, whose requests are no two alike either."""
+
+    provider = "other-env"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: CryptoprocessingProvider("a", key="k", secret="s"), lambda: OtherCrypto("b", key="k", secret="s")),
+        (lambda: EnvProvider("a"), lambda: OtherEnv("b")),
+    ],
+    ids=["built in", "another request each time"],
+)
+def test_one_account_is_refused_whatever_its_adapters_call_their_provider(monkeypatch, one, other):
+    """They send the same credentials to one URL. If each reads a part of the response, their fingerprints say so."""
+    monkeypatch.setenv("TOKEN", "token-0123456789")
+    with pytest.raises(ConfigError, match=r"'b' would be counted twice: .* as 'a', as far as their requests show"):
+        AggregateClient([one(), other()])
+
+    parts = [one(), other()]
+    for part in parts:
+        part.fingerprint = f"part {part.account}"
+    assert AggregateClient(parts).accounts == ("a", "b")
+
+
+def test_adapters_of_two_providers_whose_requests_have_no_credentials_are_two():
+    """Both may be at one path of a gateway, and each may read a part of its response."""
+
+    class Other(GetManyProvider):
+        provider = "other"
+
+    client = AggregateClient([kind(kind.__name__, base_url="https://gateway/x") for kind in (GetManyProvider, Other)])
+
+    assert client.accounts == ("GetManyProvider", "Other")
