@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from balancekit.errors import ConfigError
 from balancekit.money.balances import Balance, CurrencyTotal
 from balancekit.money.currencies import normalize_code
 from balancekit.money.merged import MergedBalances
@@ -30,8 +31,13 @@ class View:
 
         With `keeps_sums` a zero stays if its currency is held elsewhere, so that the balances that are shown add up
         to the totals in every part: a zero may keep two types of asset apart, or lack what is available.
+
+        Raises ConfigError for a code that is counted as another currency.
         """
-        chosen = merged.only(*self.currencies) if self.currencies else merged
+        try:
+            chosen = merged.only(*self.currencies) if self.currencies else merged
+        except KeyError as error:
+            raise ConfigError(f"--currency: {error.args[0]}") from None
         if self.zeros:
             return chosen
         held = {each.currency for each in _balances(chosen) if not is_nothing(each)} if keeps_sums else frozenset[str]()

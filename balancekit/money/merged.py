@@ -16,6 +16,7 @@ from balancekit.money.balances import AccountBalances, AccountFailure, Balance, 
 from balancekit.money.chat import Bounds, TextStyle
 from balancekit.money.currencies import AssetType
 from balancekit.money.groups import Key, group_totals
+from balancekit.money.lookup import Lookup
 from balancekit.money.notice import all_labels, describe_notice
 from balancekit.money.repeated import refuse_repeated
 from balancekit.money.totals import check_distinct, sum_by_currency
@@ -75,13 +76,14 @@ class MergedBalances:
 
         Raises KeyError if it is not held, AmbiguousCurrencyError if the code alone names more than one type of asset.
         """
-        found = views.find_total(self._index, key)
+        found = self._lookup.find(key)
         if found is None:
+            self._lookup.check_not_renamed(key)
             raise KeyError(key)
         return found
 
     def __contains__(self, key: object) -> bool:
-        return key in self.totals if isinstance(key, CurrencyTotal) else bool(views.matching_totals(self._index, key))
+        return key in self.totals if isinstance(key, CurrencyTotal) else bool(self._lookup.matching(key))
 
     def __iter__(self) -> Iterator[CurrencyTotal]:
         return iter(self.totals)
@@ -117,28 +119,25 @@ class MergedBalances:
         Raises IncompleteError if the result is not `complete`: what is missing may be large. With `partial` the sum of
         what was read is returned, however old. Raises AmbiguousCurrencyError if no type is given and the code names
         more than one type of asset, or if some of it is of unknown type and may be of the one that is given; KeyError
-        if the result is a view of other currencies; TypeError or ValueError for what is no code, or no type.
+        if the result is a view of other currencies, or counts the code as another one, by an alias; TypeError or
+        ValueError for what is no code, or no type.
         """
-        key = views.checked_key(currency, asset_type)
-        if asset_type is not None:
-            views.check_no_other_type_is_unknown(self._index, currency, asset_type)
-        found = views.find_total(self._index, key)
-        if found is None and self.chosen_currencies is not None:
-            views.check_is_chosen(currency, self.chosen_currencies)
+        found = self._lookup.find_whole(currency, asset_type)
         if not partial:
             self._check_complete(f"the amount of {currency}")
+        if found is None:
+            self._lookup.check_not_renamed(currency)
         return ZERO if found is None else found.amount
 
     def only(self, *currencies: str) -> "MergedBalances":
         """Return a view of some currencies, in the order given, with every account and failure.
 
         What is not held is not in it. Raises ConfigError for a currency that is given twice, KeyError for one that
-        this view lacks itself.
+        this view lacks itself, and for a code that is counted as another currency.
         """
         codes = views.chosen_codes(currencies) or ()
-        if self.chosen_currencies is not None:
-            for code in codes:
-                views.check_is_chosen(code, self.chosen_currencies)
+        for code in codes:
+            self._lookup.check_may_be_chosen(code)
         accounts = views.with_currencies(self.accounts, codes)
         totals, failures = views.in_order(self.totals, codes), views.as_shown(self.failures, accounts)
         return attrs.evolve(self, totals=totals, accounts=accounts, failures=failures, chosen_currencies=codes)
@@ -354,8 +353,8 @@ class MergedBalances:
         return all_labels(self.accounts, self.failures)
 
     @functools.cached_property
-    def _index(self) -> Mapping[str, tuple[CurrencyTotal, ...]]:
-        return views.index_by_code(self.totals)
+    def _lookup(self) -> Lookup:
+        return Lookup(self.totals, self.accounts, self.chosen_currencies)
 
 
 class IncompleteError(BalancekitError, ExceptionGroup[BalancekitError]):

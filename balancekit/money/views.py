@@ -1,13 +1,14 @@
 """Parts of a result, by currency and by account, and what they say they are parts of. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from balancekit.errors import AmbiguousCurrencyError, BalancekitError, ConfigError, NotReadError
+from balancekit.errors import BalancekitError, ConfigError, NotReadError
 from balancekit.money.balances import AccountBalances, AccountFailure, CurrencyTotal
-from balancekit.money.currencies import AssetType, check_code, check_label, normalize_code
+from balancekit.money.currencies import check_code, check_label, normalize_code
 from balancekit.money.layout import name_some
+from balancekit.money.lookup import index_by_code
 from balancekit.money.notice import all_labels
 
 
@@ -32,55 +33,6 @@ def describe_scope(labels: Sequence[str] | None, codes: Sequence[str] | None) ->
     accounts = "" if labels is None else f"{'account' if len(labels) == 1 else 'accounts'} {_names(labels)}"
     currencies = "" if codes is None else _names(codes)
     return f"Only {' in '.join(filter(None, (currencies, accounts)))}" if accounts or currencies else None
-
-
-def index_by_code(totals: Iterable[CurrencyTotal]) -> Mapping[str, tuple[CurrencyTotal, ...]]:
-    """Return the totals of each code, of which there are as many as types of asset."""
-    index: dict[str, tuple[CurrencyTotal, ...]] = {}
-    for total in totals:
-        index[total.currency] = (*index.get(total.currency, ()), total)
-    return index
-
-
-def checked_key(code: str, asset_type: AssetType | None) -> str | tuple[str, AssetType]:
-    """Return what a total is found by; TypeError or ValueError for what is the name of none."""
-    check_code(code)
-    return code if asset_type is None else (code, AssetType(asset_type))
-
-
-def find_total(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> CurrencyTotal | None:
-    """Return the total of a code, or of a code and a type; AmbiguousCurrencyError if there is more than one."""
-    found = matching_totals(index, key)
-    if len(found) > 1:
-        types = " and ".join(total.asset_type for total in found)
-        raise AmbiguousCurrencyError(
-            f"{found[0].currency} is held as {types}: say which, for example "
-            f"[{found[0].currency!r}, AssetType.{found[0].asset_type.name}]"
-        )
-    return found[0] if found else None
-
-
-def check_no_other_type_is_unknown(
-    index: Mapping[str, tuple[CurrencyTotal, ...]], code: str, asset_type: AssetType
-) -> None:
-    """Raise AmbiguousCurrencyError if a code is held as of unknown type too, which may be the one that is asked for."""
-    unknown = matching_totals(index, (code, AssetType.UNKNOWN))
-    if unknown and asset_type != AssetType.UNKNOWN:
-        raise AmbiguousCurrencyError(
-            f"{unknown[0].plain} {unknown[0].currency} is of unknown type, and may be {asset_type}: see "
-            f"[{unknown[0].currency!r}, AssetType.UNKNOWN]"
-        )
-
-
-def matching_totals(index: Mapping[str, tuple[CurrencyTotal, ...]], key: object) -> tuple[CurrencyTotal, ...]:
-    """Return the totals of a code, or of a code and a type; none for a key of another kind."""
-    match key:
-        case str(code):
-            return index.get(normalize_code(code), ())
-        case (str(code), str(asset_type)):
-            return tuple(total for total in index.get(normalize_code(code), ()) if total.asset_type == asset_type)
-        case _:
-            return ()
 
 
 def in_order(totals: Iterable[CurrencyTotal], codes: Sequence[str] | None) -> tuple[CurrencyTotal, ...]:
@@ -131,12 +83,6 @@ def check_chosen(
         for label in labels:
             if label not in held:
                 raise ValueError(f"account {label!r} was chosen, and neither read nor failed")
-
-
-def check_is_chosen(code: str, codes: Sequence[str]) -> None:
-    """Raise KeyError for a currency that a view of those codes lacks, since it may be held."""
-    if normalize_code(code) not in codes:
-        raise KeyError(f"{code} is not in this view of {_names(codes)}")
 
 
 def both_accounts(one: Sequence[str] | None, other: Sequence[str] | None, rest: Iterable[str]) -> set[str] | None:

@@ -144,6 +144,18 @@ def test_aliases_are_applied(run, accounts_toml):
     assert "USDC" in result.stdout
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_code_that_is_counted_as_another_currency_is_a_usage_error(run, accounts_toml, form):
+    """It is held: an empty result would look as if nothing were."""
+    with accounts_toml.open("a") as file:
+        file.write('[aliases]\nUSDC = "USD"\n')
+
+    result = run("balances", "--config", accounts_toml, "--format", form, "--currency", "usdc")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: --currency: USDC is counted as USD: ask for that\n"
+
+
 def test_the_table_of_a_brand_is_applied_to_its_accounts(run, sandbox, tmp_path):
     """Its codes are counted as one currency, and those of another account stay apart."""
     sandbox.add_cryptoprocessing("shop", {"USDTE": "1", "USDTT": "2"})

@@ -4,7 +4,15 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import AccountFailure, ConfigError, MergedBalances, ServiceUnavailableError, merge
+from balancekit import (
+    AccountFailure,
+    AssetType,
+    ConfigError,
+    IncompleteError,
+    MergedBalances,
+    ServiceUnavailableError,
+    merge,
+)
 from tests.support.results import merged_results
 
 
@@ -52,6 +60,44 @@ def test_a_currency_that_a_view_lacks_is_never_zero(merged):
             ask("EUR")
     assert "EUR" not in view
     assert view.amount("doge", partial=True) == 0
+
+
+@pytest.fixture
+def renamed(make_snapshot):
+    """Have an account of which one code is counted as another currency."""
+    return merge([make_snapshot("a", ("USDCE", "1000"), ("USDC", "1"))], aliases={"USDCE": "USDC"})
+
+
+def test_a_code_that_is_counted_as_another_currency_is_never_zero(renamed):
+    """It is held, though in the total of the other: it is a KeyError in every way to ask, which names that."""
+    for ask in (
+        renamed.__getitem__,
+        renamed.amount,
+        lambda code: renamed.amount(code, AssetType.CRYPTO),
+        lambda code: renamed.amount(code, partial=True),
+        lambda code: renamed["usdce", AssetType.CRYPTO],
+        lambda code: renamed.only("BTC", code),
+        renamed.of("a").amount,
+        renamed.nonzero().only,
+    ):
+        with pytest.raises(KeyError, match=r"(?i)usdce is counted as USDC: ask for that"):
+            ask("usdce")
+    assert "usdce" not in renamed
+    assert (renamed.amount("USDC"), renamed.amount("DOGE")) == (1001, 0)
+
+
+def test_a_code_that_is_a_currency_in_another_account_has_the_total_of_that(renamed, make_snapshot):
+    """Aliases may be those of one account alone."""
+    merged = renamed | merge([make_snapshot("b", ("USDCE", "5"))])
+
+    assert (merged.amount("USDCE"), merged.amount("USDC"), merged["USDCE"].amount) == (5, 1001, 5)
+    assert [total.currency for total in merged.only("USDCE")] == ["USDCE"]
+
+
+def test_an_amount_that_a_missing_account_may_have_is_not_known(renamed):
+    """That comes first: whether its code is counted as another currency there is not known either."""
+    with pytest.raises(IncompleteError):
+        (renamed | merge([], [_failure("b")])).amount("USDCE")
 
 
 @pytest.mark.parametrize("codes", [("BTC", "EUR", "BTC"), ("btc", "BTC")])
