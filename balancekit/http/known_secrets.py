@@ -1,9 +1,11 @@
 """What must not be shown of an adapter and its requests: texts that are secrets, and those that may be."""
 
 import functools
+import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
 from types import FunctionType
 from typing import Final, cast
@@ -57,6 +59,9 @@ _CREDENTIAL: Final = re.compile(
 
 _LABELS: Final = frozenset({"account", "provider"})
 
+_RAISED: Final = (Exception, SystemExit)
+"""What an adapter, which may be of any kind, and whatever it keeps may raise when it is looked at."""
+
 
 def secrets_of(adapter: object, *requests: Request) -> Secrets:
     """Return all that must not be shown of an adapter and of the requests that it has built for one read.
@@ -66,16 +71,14 @@ def secrets_of(adapter: object, *requests: Request) -> Secrets:
     headers, and the tokens in path and body: texts that are too long for a word, or long and with digits. The parts
     of a header's value between blanks count too, since a server may send a token back without its scheme.
     """
-    found: set[str] = set()
-    # An adapter may be of any kind, and have built any request. What has been found by then counts.
-    with suppress(Exception, SystemExit):
-        found.update(_texts_in(adapter))
+    found = set(_texts_in(adapter))
     for request in requests:
+        # It may be any. What has been found by then counts.
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
     labels: set[object] = set()
-    with suppress(Exception, SystemExit):
+    with suppress(*_RAISED):
         labels.update(getattr(adapter, name, None) for name in _LABELS)
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 
@@ -85,9 +88,7 @@ def credentials_of(adapter: object, *requests: Request) -> Secrets:
 
     No response repeats these as the name of something. It may well repeat other values, such as the id of an account.
     """
-    found: set[str] = set()
-    with suppress(Exception):
-        found.update(_texts_in(adapter, marked_only=True))
+    found = set(_texts_in(adapter, marked_only=True))
     for request in requests:
         with suppress(Exception):
             named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
@@ -133,34 +134,50 @@ def _is_token(text: str) -> bool:
 
 
 def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
-    pending = [value for name, value in attributes_of(adapter) if name not in _LABELS]
-    seen: set[int] = set()
+    pending: deque[object] = deque(_kept_by(adapter, except_for=_LABELS))
+    # The values are kept, since the place in memory of one that is gone may be that of another.
+    seen: dict[int, object] = {}
     room = 0 if marked_only else _MAX_SEARCHED
     while pending and len(seen) < MAX_VALUES:
         # In the order of their depth.
-        value = pending.pop(0)
+        value = pending.popleft()
         if id(value) in seen:
             continue
-        seen.add(id(value))
-        if is_secret(value):
-            with suppress(TypeError):
+        seen[id(value)] = value
+        # What it may raise hides no other value, and none that was found in it by then.
+        with suppress(*_RAISED):
+            if is_secret(value):
                 yield from Secret.of(value).reveal().split()
-        elif isinstance(value, str | bytes | bytearray | URL):
-            text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
-            if len(text) <= min(room, MAX_TEXT):
-                room -= len(text)
-                yield from _texts_of(text)
-        elif isinstance(value, FunctionType):
-            # What else it encloses it rather works on.
-            pending += (held for held in enclosed_by(value) if isinstance(held, _KEPT_BY_FUNCTIONS))
-        elif isinstance(value, functools.partial):
-            pending += (value.args, value.keywords)
-        elif isinstance(value, Mapping):
-            pending += cast("Mapping[object, object]", value).values()
-        elif isinstance(value, Sequence | AbstractSet):
-            pending += cast("Iterable[object]", value)
-        elif not isinstance(value, LastRead) and package_of(value) not in FOREIGN:
-            pending += (held for _, held in attributes_of(value))
+            elif isinstance(value, str | bytes | bytearray | URL):
+                # No character has more than four bytes.
+                start = value[: 4 * MAX_TEXT + 1] if isinstance(value, bytes | bytearray) else value
+                text = start.decode("utf-8", "replace") if isinstance(start, bytes | bytearray) else str(start)
+                if len(text) <= min(room, MAX_TEXT):
+                    room -= len(text)
+                    yield from _texts_of(text)
+            else:
+                # What has more may make them when they are taken, and without an end.
+                pending.extend(itertools.islice(_held_by(value), MAX_VALUES))
+
+
+def _held_by(value: object) -> Iterable[object]:
+    """Return what an object holds in which secrets may be."""
+    if isinstance(value, FunctionType):
+        # What else it encloses it rather works on.
+        return (held for held in enclosed_by(value) if isinstance(held, _KEPT_BY_FUNCTIONS))
+    if isinstance(value, functools.partial):
+        return (value.args, value.keywords)
+    if isinstance(value, Mapping):
+        return cast("Mapping[object, object]", value).values()
+    if isinstance(value, Sequence | AbstractSet):
+        return cast("Iterable[object]", value)
+    if isinstance(value, LastRead) or package_of(value) in FOREIGN:
+        return ()
+    return _kept_by(value)
+
+
+def _kept_by(value: object, *, except_for: Container[str] = ()) -> Iterator[object]:
+    return (held for name, held in attributes_of(value) if name not in except_for)
 
 
 def enclosed_by(function: FunctionType) -> Iterator[object]:
@@ -184,10 +201,17 @@ def _texts_of(text: str) -> Iterator[str]:
 
 def attributes_of(value: object) -> Iterator[tuple[str, object]]:
     """Give the name and the value of each attribute of an object that can be read."""
-    names = dict.fromkeys(name for kind in type(value).__mro__ for name in _slots(kind))
-    for name in {**names, **getattr(value, "__dict__", {})}:
-        with suppress(Exception):
+    for name in _names_of(value):
+        with suppress(*_RAISED):
             yield name, getattr(value, name)
+
+
+def _names_of(value: object) -> Iterator[str]:
+    for kind in type(value).__mro__:
+        yield from _slots(kind)
+    with suppress(*_RAISED):
+        # A copy, since to look at an attribute may add another.
+        yield from [*getattr(value, "__dict__", ())]
 
 
 def _slots(kind: type) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 import functools
 import threading
+import tracemalloc
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from types import SimpleNamespace
 
 import pytest
 
 from balancekit import Request, Response, Secret
-from balancekit.http.known_secrets import MAX_TEXT, secrets_of
+from balancekit.http.known_secrets import MAX_TEXT, MAX_VALUES, credentials_of, secrets_of
 from balancekit.http.redaction import redact
 
 PHRASE = "swordfish"
@@ -38,6 +40,92 @@ class Slotted:
 
     def __init__(self):
         self.__password = PHRASE
+
+
+class Counting:
+    """A hundred times as many items as are searched, made when they are taken."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def __len__(self):
+        return 100 * MAX_VALUES
+
+    def __contains__(self, item):
+        return True
+
+    def __iter__(self):
+        for number in range(len(self)):
+            self.taken += 1
+            yield f"{number:04}"
+
+    def __getitem__(self, key):
+        return key
+
+
+class ManyItems(Counting, Sequence):
+    """A sequence."""
+
+
+class ManyMembers(Counting, AbstractSet):
+    """A set."""
+
+
+class ManyValues(Counting, Mapping):
+    """A mapping."""
+
+
+class Lazy:
+    """Stands for an object that there is none of now, as a proxy for what a request has does outside of one."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError("working outside of a request")
+
+
+class Broken:
+    """Has two items, and no others although it says so."""
+
+    def __len__(self):
+        return 3
+
+    def __contains__(self, item):
+        raise RuntimeError("broken")
+
+    def __iter__(self):
+        yield from ("tigerlily", Secret("marigolds"))
+        raise RuntimeError("broken")
+
+    def __getitem__(self, key):
+        return key
+
+
+class BrokenItems(Broken, Sequence):
+    """A sequence."""
+
+
+class BrokenMembers(Broken, AbstractSet):
+    """A set."""
+
+
+class BrokenValues(Broken, Mapping):
+    """A mapping."""
+
+
+class Exiting:
+    """A secret that ends the program rather than be revealed."""
+
+    def get_secret_value(self):
+        """End the program."""
+        raise SystemExit("the vault is closed")
+
+
+class ExitingAttribute:
+    """Ends the program when an attribute is looked up that it lists."""
+
+    __slots__ = ("vault",)
+
+    def __getattr__(self, name):
+        raise SystemExit("the vault is closed")
 
 
 def test_secrets_are_the_values_of_headers_and_their_words():
@@ -99,6 +187,20 @@ def test_a_response_that_an_adapter_keeps_is_not_searched_for_secrets():
     assert secrets.mask(f"internal failure, {PHRASE}") == "internal failure, ***"
 
 
+def test_no_copy_is_made_of_megabytes_that_an_adapter_keeps():
+    """Nor are they decoded, since no text that is searched is as long; one with long characters is."""
+    adapter = SimpleNamespace(upload=bytes(10_000_000), name=f"{PHRASE} {'€' * (MAX_TEXT - 10)}".encode())
+    tracemalloc.start()
+    try:
+        secrets = secrets_of(adapter)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1_000_000
+    assert secrets.mask(f"wrong password {PHRASE}") == "wrong password ***"
+
+
 def test_of_many_texts_that_an_adapter_keeps_those_nearest_to_it_are_known():
     """What is marked as a secret is known wherever it is."""
     rows = [{"note": f"row{number:06}".rjust(MAX_TEXT // 2)} for number in range(100)]
@@ -106,3 +208,65 @@ def test_of_many_texts_that_an_adapter_keeps_those_nearest_to_it_are_known():
     secrets = secrets_of(SimpleNamespace(rows=rows, token=PHRASE, last=[[[Secret("tigerlily")]]]))
 
     assert secrets.mask(f"{PHRASE} tigerlily row000000 row000099") == "*** *** *** row000099"
+
+
+@pytest.mark.parametrize("kind", [ManyItems, ManyMembers, ManyValues])
+def test_of_many_items_no_more_are_taken_than_are_searched(kind):
+    """They may be made when they are taken, as those of a `range` are, and have no end."""
+    many = kind()
+
+    secrets = secrets_of(SimpleNamespace(many=many, token=PHRASE))
+
+    assert secrets.mask(f"wrong password {PHRASE}") == "wrong password ***"
+    assert many.taken <= MAX_VALUES
+
+
+@pytest.mark.parametrize("known_by", [secrets_of, credentials_of])
+@pytest.mark.parametrize(
+    "kept", [Lazy, BrokenItems, BrokenMembers, BrokenValues, Exiting, ExitingAttribute, lambda: Secret(b"bytes")]
+)
+def test_a_value_that_cannot_be_looked_at_hides_no_other_one(known_by, kept):
+    """Whatever it raises, what the adapter keeps beside it is known, and what was found in it."""
+    secrets = known_by(SimpleNamespace(kept=kept(), password=Secret(PHRASE)))
+
+    assert secrets.mask(f"wrong password {PHRASE}") == "wrong password ***"
+    if issubclass(type(kept()), Broken):
+        assert secrets.mask("marigolds") == "***"
+
+
+@pytest.mark.parametrize("known_by", [secrets_of, credentials_of])
+def test_an_attribute_that_ends_the_program_hides_no_other_one(known_by):
+    """Nor does an adapter without a list of its attributes hide what requests have."""
+
+    class Adapter(ExitingAttribute):
+        def __init__(self):
+            self.password = Secret(PHRASE)
+
+    assert known_by(Adapter()).mask(f"wrong password {PHRASE}") == "wrong password ***"
+    request = Request("GET", "https://pay.example", {"X-Api-Key": PHRASE})
+    assert known_by(Lazy(), request).mask(f"wrong password {PHRASE}") == "wrong password ***"
+
+
+def test_secrets_that_are_made_when_they_are_taken_are_all_known():
+    """The place in memory of one may be that of another, which is gone."""
+
+    class Made(Sequence):
+        def __init__(self, number):
+            self.number = number
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            if index:
+                raise IndexError(index)
+            return Secret(f"swordfish{self.number:03}")
+
+    made = []
+    for number in range(20):
+        made = [Made(number), made]
+
+    secrets = secrets_of(SimpleNamespace(made=made))
+
+    words = [f"swordfish{number:03}" for number in range(20)]
+    assert [secrets.mask(word) for word in words] == ["***"] * 20
