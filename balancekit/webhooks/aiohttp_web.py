@@ -30,9 +30,9 @@ def webhook_routes(
     # Half the time of importing aiohttp, which only its servers need.
     from aiohttp import hdrs, web
 
-    if account is None and not re.search(r"\{account[:}]", path):
+    if account is None and not re.search(r"\{account[:}]", str(path)):
         raise ConfigError("path: expected {account} in it, or the argument account")
-    receiver = Receiver(client, max_body, body_timeout)
+    receiver = Receiver(client, max_body, body_timeout, account)
 
     async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         # The request keeps a body that a middleware has read.

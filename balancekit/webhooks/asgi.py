@@ -30,8 +30,7 @@ class WebhookApp:
         max_body: int = MAX_WEBHOOK_BODY,
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
-        self._receiver = Receiver(client, max_body, body_timeout)
-        self._account = account
+        self._receiver = Receiver(client, max_body, body_timeout, account)
 
     async def __call__(
         self,
@@ -42,7 +41,8 @@ class WebhookApp:
         """Serve one connection."""
         match scope["type"]:
             case "http":
-                label = account_label(scope) if self._account is None else self._account
+                account = self._receiver.account
+                label = account_label(scope) if account is None else account
                 response = self._respond(scope["method"], label, _header_pairs(scope), receive, send)
                 # Error trackers collect the local variables of the frames that a log line comes from.
                 del scope

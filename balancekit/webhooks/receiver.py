@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
+from balancekit.money.currencies import check_label
 from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
 
@@ -23,6 +24,9 @@ _MAX_LOGGED: Final = 200
 _LOG_INTERVAL: Final = 60.0
 """The least seconds between two log lines about one account."""
 
+_LONGEST_TIMEOUT: Final = 86_400
+"""How many seconds a body may take at most."""
+
 _log = logging.getLogger("balancekit.webhooks")
 
 
@@ -32,17 +36,32 @@ def _check_max_body(_: object, __: object, value: object) -> None:
 
 
 def _check_body_timeout(_: object, __: object, value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-        raise ConfigError("body_timeout: expected seconds, more than 0")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _LONGEST_TIMEOUT:
+        raise ConfigError(f"body_timeout: expected seconds, more than 0 and at most {_LONGEST_TIMEOUT}")
+
+
+def _check_client(_: object, __: object, value: WebhookHandler) -> None:
+    if not callable(getattr(value, "handle_webhook", None)):
+        raise ConfigError(f"client: expected an AggregateClient, got {type(value).__name__}")
+
+
+def _check_account(_: object, __: object, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        check_label(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"account: {error}") from None
 
 
 @attrs.frozen
 class Receiver:
-    """Reads deliveries within limits and hands them to a client; raises ConfigError for limits that cannot work."""
+    """Reads deliveries within limits and hands them to a client; raises ConfigError for settings that cannot work."""
 
-    client: WebhookHandler = attrs.field(repr=False)
+    client: WebhookHandler = attrs.field(repr=False, validator=_check_client)
     max_body: int = attrs.field(default=MAX_WEBHOOK_BODY, validator=_check_max_body)
     body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
+    account: str | None = attrs.field(default=None, validator=_check_account)
     # By an account's label, None for whatever is of no account, or a kind of failure: when a line about it was logged,
     # and how many were left out since then.
     _last_lines: dict[object, tuple[float, int]] = attrs.field(
