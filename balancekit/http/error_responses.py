@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import attrs
 
@@ -144,7 +144,19 @@ def _hint_at_block(response: Response, detail: ErrorDetail) -> str | None:
         return KEY_OR_ADDRESS_HINT if re.search(r"(?i)\bor\b", text) else None
     is_forbidden = response.status == HTTPStatus.FORBIDDEN
     is_page = is_forbidden and detail.code is None and response.body.strip()[:1] not in {b"", b"{", b"["}
-    return BLOCKED_HINT if about_address or is_page else None
+    return BLOCKED_HINT if about_address or is_page or (is_forbidden and _is_by_firewall(response)) else None
+
+
+def _is_by_firewall(response: Response) -> bool:
+    """Whether the body of a 403 is JSON that firewalls send in the provider's place."""
+    match _json_of(response):
+        case {"cloudflare_error": True}:
+            return True
+        case {"message": "Forbidden", **rest}:
+            # AWS: its firewall, or its gateway for an address or a key that it does not admit.
+            return not rest
+        case _:
+            return False
 
 
 def error_class(status: int) -> type[ProviderError]:
@@ -161,10 +173,7 @@ def error_detail(response: Response) -> ErrorDetail:
     these two are called; for a 200 that reports no error, and anything else (a proxy's HTML or plain text), an
     excerpt of the body.
     """
-    try:
-        data = response.json()
-    except ValueError:
-        data = None
+    data = _json_of(response)
     code: object = None
     message: object = response.body
     match data:
@@ -197,3 +206,11 @@ def words_in(fields: Mapping[str, object]) -> ErrorDetail:
         for names, read in ((_CODES, _code), (_MESSAGES, _message))
     )
     return ErrorDetail(code, message)
+
+
+def _json_of(response: Response) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """Return the decoded body, None if it is no JSON."""
+    try:
+        return response.json()
+    except ValueError:
+        return None

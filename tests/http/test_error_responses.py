@@ -269,13 +269,29 @@ def test_a_request_that_the_server_did_not_wait_for_may_be_sent_again(make_error
     [
         b"<html><title>Just a moment...</title></html>",
         b"error code: 1020",
+        b'{"type": "https://developers.example/1020", "title": "Error 1020: Access denied", "cloudflare_error": true}',
+        b'{"status": 403, "title": "Error 1009", "error_code": 1009, "cloudflare_error": true, "retryable": false}',
+        b'{"message": "Forbidden"}',
+        b'{"message":"Forbidden"}\n',
         b'{"error": "IP address is not allowed", "code": "forbidden_ip"}',
         b'{"error": {"code": "FORBIDDEN", "message": "Your IP is not in the list"}}',
         b'{"error": "denied", "code": "ip_not_whitelisted"}',
         b'{"error": "IP_RESTRICTED"}',
         b'{"error": "Your address is not on the allow-list"}',
     ],
-    ids=["html", "plain text", "flat", "nested", "code", "bare code", "list"],
+    ids=[
+        "html",
+        "plain text",
+        "Cloudflare",
+        "code of Cloudflare",
+        "AWS",
+        "line of AWS",
+        "flat",
+        "nested",
+        "code",
+        "bare code",
+        "list",
+    ],
 )
 def test_a_403_of_a_firewall_or_for_an_address_does_not_send_people_to_change_keys(make_error, body):
     """The page of a firewall is not the provider's response, and an address that is not allowed is no wrong key."""
@@ -362,7 +378,20 @@ def test_an_address_beside_a_wrong_key_is_not_blamed(make_error, words):
     assert make_error(Response(403), ErrorDetail(None, words)).hint == HINTS[AuthenticationError]
 
 
-@pytest.mark.parametrize("body", [b"", b'{"error": "zip: no such key", "code": "bad_key"}', b'{"error": "Bad key"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"error": "zip: no such key", "code": "bad_key"}',
+        b'{"error": "Bad key"}',
+        b'{"error": "Forbidden"}',
+        b'{"message": "Forbidden", "code": 7}',
+        b'{"message": "No such key"}',
+        b'{"cloudflare_error": false, "message": "No such key"}',
+        b'["Forbidden"]',
+        b"{",
+    ],
+)
 def test_a_403_of_the_provider_is_about_the_credentials(make_error, body):
     """Only a response that the provider did not write, or that names an address, is put down to a firewall."""
     response = Response(403, body=body)
