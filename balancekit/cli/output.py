@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 from balancekit.cli.messages import describe_failures
 from balancekit.cli.stream_errors import OutputError, discard_unwritten, writing
 from balancekit.http.messages import excerpt
+from balancekit.money.layout import ISOLATES
 
 # rich is imported where it is used: JSON and CSV do not need it, and importing it takes a fifth of a command's time.
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def echo_error(message: str, style: str = "") -> None:
     console = make_console(sys.stderr)
     # There is no better place to say that stderr cannot be written.
     with suppress(OutputError), writing("stderr"):
-        console.print(Text(excerpt(message, _MAX_LINE_LENGTH), style), soft_wrap=not console.is_terminal)
+        line = excerpt(message, _MAX_LINE_LENGTH, kept=ISOLATES)
+        console.print(Text(line, style), soft_wrap=not console.is_terminal)
 
 
 def wrap_message(message: str, head: str) -> str:

@@ -163,12 +163,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def excerpt(text: str | bytes, limit: int = MAX_EXCERPT) -> str:
-    """Return the start of untrusted text as one short printable line."""
+def excerpt(text: str | bytes, limit: int = MAX_EXCERPT, *, kept: str = "") -> str:
+    """Return the start of untrusted text as one short printable line, in which the characters `kept` may be too."""
     if isinstance(text, bytes):
         text = text.lstrip()[: 4 * limit].decode("utf-8", "replace")
     line = " ".join(text.lstrip()[: 4 * limit].split())
-    line = "".join(character if character.isprintable() else "?" for character in line)
+    line = "".join(character if character.isprintable() or character in kept else "?" for character in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -10,6 +10,9 @@ from balancekit.money.amounts import format_amount
 MAX_NAMES: Final = 10
 """How many names a line has, unless it says another number; the number of the others follows."""
 
+ISOLATES: Final = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
+"""What stands before and after a name that would reorder the line."""
+
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
 _WITHOUT_WIDTH: Final = frozenset({"Mn", "Me", "Cf"})
 
@@ -40,7 +43,7 @@ def isolate(name: str) -> str:
     name = " ".join(name.split())
     if name.isascii() or not any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in name):
         return name
-    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    return name.join(ISOLATES)
 
 
 def name_some(names: Sequence[str], most: int = MAX_NAMES) -> str:

@@ -14,6 +14,20 @@ def test_a_line_on_stderr_is_one_line_without_control_characters(capsys):
     assert capsys.readouterr().err == f"one two ?[31m[bold]:smile: {'x' * 100}\n"
 
 
+def test_a_name_stays_isolated_on_stderr(make_snapshot, capsys):
+    """A label that is written from right to left does not reorder the line, and has no mark around it."""
+    output.echo_failures(merge([make_snapshot("\u05d0\u05d1 [red]", ("BTC", "1"), stale=True)]))
+
+    assert capsys.readouterr().err.endswith("since: \u2068\u05d0\u05d1 [red]\u2069\n")
+
+
+def test_nothing_else_that_reorders_a_line_reaches_stderr(capsys):
+    """What is in a name or beside it cannot turn the line around."""
+    output.echo_error("\u2068\u05d0\u202e\u05d1\u2069 \u2066a\u2067b\u202d\u200fc")
+
+    assert capsys.readouterr().err == "\u2068\u05d0?\u05d1\u2069 ?a?b??c\n"
+
+
 def test_data_is_utf_8_on_any_terminal(monkeypatch):
     """JSON and CSV are UTF-8, whatever the encoding of the terminal is."""
     raw = io.BytesIO()
