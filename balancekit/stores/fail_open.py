@@ -7,13 +7,13 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
-from balancekit.clock import Clock, Timer, expire
+from balancekit.clock import Clock, Timer
 from balancekit.http.rate_limit import RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
-from balancekit.stores.tasks import end_tasks
+from balancekit.stores.tasks import end_tasks, start_timers, wait_for
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = logging.getLogger(__name__)
@@ -23,14 +23,11 @@ _Lookup = tuple[Sequence[str], asyncio.Future[Sequence[Stored]]]
 _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
 
-_TIMEOUT_GRACE: Final = 0.05
-"""The last part of these. It begins once the event loop is free, so that a busy loop is not taken for a slow store."""
-
 _BATCH_SIZE: Final = 100
 """How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
 
-_BATCHES_AT_ONCE: Final = 10
-"""How many such calls are made at once: a store that is far away should not be waited for once a batch."""
+_AT_ONCE: Final = 10 * _BATCH_SIZE
+"""How many are in calls that are made at once: a store that is far away should not be waited for once a batch."""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
@@ -68,8 +65,7 @@ class FailOpenStore:
         self._on_change = on_change
         self._clock = clock
         self._reachable = True
-        self._retry_at = 0.0
-        self._answered_at = 0.0
+        self._retry_at = self._answered_at = 0.0
         self._messages = QuietLog(_log, clock)
         self._unknown = UnknownVersions()
         # By key, a new object for every invalidation: one that follows while an earlier one is being sent is not lost.
@@ -134,7 +130,7 @@ class FailOpenStore:
     async def invalidate(self, key: str) -> None:
         """Note that the balances may have changed, now or as soon as the store is available."""
         try:
-            await self._call(lambda: self._store.invalidate(key))
+            await self._call_in_task(lambda: self._store.invalidate(key))
         except (_UnavailableError, asyncio.CancelledError) as error:
             self._pending_invalidations[key] = object()
             self._ensure_flushing()
@@ -160,7 +156,7 @@ class FailOpenStore:
         if event in self._recent_events:
             return True
         try:
-            return await self._call(lambda: self._store.seen(event))
+            return await self._call_in_task(lambda: self._store.seen(event))
         except _UnavailableError:
             return False
 
@@ -168,7 +164,7 @@ class FailOpenStore:
         """Remember an event, in this process and in the store."""
         self._recent_events.add(event, seconds=seconds)
         with suppress(_UnavailableError):
-            await self._call(lambda: self._store.remember(event, seconds=seconds))
+            await self._call_in_task(lambda: self._store.remember(event, seconds=seconds))
 
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Acquire a permit; without the store every request has one, and the limit holds within this process only."""
@@ -247,7 +243,7 @@ class FailOpenStore:
         timers: list[Timer] = []
         try:
             async with asyncio.timeout(None) as timeout:
-                self._start_timers(timers, timeout)
+                start_timers(timers, timeout, _CALL_TIMEOUT, self._clock)
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
@@ -269,12 +265,21 @@ class FailOpenStore:
         self._note_answer(was_reachable=was_reachable)
         return result
 
-    def _start_timers(self, timers: list[Timer], timeout: asyncio.Timeout) -> None:
-        def begin_grace() -> None:
-            timers.append(self._clock.timeout_at(self._clock.monotonic() + _TIMEOUT_GRACE, expire, timeout))
+    async def _call_in_task(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        """As `_call`, for callers without a deadline: a store may ignore that the call is cancelled."""
+        results: list[_Result] = []
 
-        at = self._clock.monotonic() + _CALL_TIMEOUT - _TIMEOUT_GRACE
-        timers.append(self._clock.timeout_at(at, begin_grace))
+        async def run() -> None:
+            with suppress(_UnavailableError):
+                results.append(await self._call(call))
+
+        try:
+            await wait_for(self._start(run()), 2 * _CALL_TIMEOUT, self._clock)
+        except TimeoutError as error:
+            self._fail(error)
+        if not results:
+            raise _UnavailableError
+        return results[0]
 
     def _note_answer(self, *, was_reachable: bool) -> None:
         self._answered_at = self._clock.monotonic()
@@ -310,10 +315,9 @@ class FailOpenStore:
         # Cooldown or not: callers need not wait for this, and other processes should know soon.
         self._retry_at = 0.0
         pending = list(self._pending_invalidations.items())
-        at_once = _BATCH_SIZE * _BATCHES_AT_ONCE
-        for start in range(0, len(pending), at_once):
+        for start in range(0, len(pending), _AT_ONCE):
             with suppress(_UnavailableError):
-                await self._call(partial(self._send_invalidations, pending[start : start + at_once]))
+                await self._call(partial(self._send_invalidations, pending[start : start + _AT_ONCE]))
 
     async def _send_invalidations(self, pending: Sequence[tuple[str, object]]) -> None:
         """Send invalidations all at once; raise the error of one that failed, that of an outage before a refusal."""
@@ -333,10 +337,9 @@ class FailOpenStore:
         lookups, self._lookups = self._lookups, []
         keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
         known: dict[str, Stored] = {}
-        at_once = _BATCH_SIZE * _BATCHES_AT_ONCE
         try:
-            for start in range(0, len(keys), at_once):
-                batches = [keys[first : first + _BATCH_SIZE] for first in range(start, start + at_once, _BATCH_SIZE)]
+            for start in range(0, len(keys), _AT_ONCE):
+                batches = [keys[first : first + _BATCH_SIZE] for first in range(start, start + _AT_ONCE, _BATCH_SIZE)]
                 for found in await asyncio.gather(*(self._get_batch(batch) for batch in batches if batch)):
                     known |= found
                 if start == 0:

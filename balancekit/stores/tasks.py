@@ -1,7 +1,31 @@
-"""Ending tasks, which may ignore that they are cancelled."""
+"""Ending calls and tasks, which may ignore that they are cancelled."""
 
 import asyncio
 from collections.abc import Collection
+from typing import Final
+
+from balancekit.clock import Clock, Timer, expire
+
+_GRACE: Final = 0.05
+"""The last seconds of a call. They begin once the event loop is free, so that a busy loop is not taken for slowness."""
+
+
+def start_timers(timers: list[Timer], timeout: asyncio.Timeout, seconds: float, clock: Clock) -> None:
+    """Add timers that end a block with a timeout after so many seconds."""
+
+    def begin_grace() -> None:
+        timers.append(clock.timeout_at(clock.monotonic() + _GRACE, expire, timeout))
+
+    timers.append(clock.timeout_at(clock.monotonic() + seconds - _GRACE, begin_grace))
+
+
+async def wait_for(task: asyncio.Task[None], seconds: float, clock: Clock) -> None:
+    """Wait for a task, and cancel it; raises TimeoutError if it has not ended after so many seconds."""
+    try:
+        async with clock.timeout(seconds):
+            await asyncio.wait([task])
+    finally:
+        task.cancel()
 
 
 async def end_tasks(tasks: Collection[asyncio.Task[None]], *seconds: float) -> None:

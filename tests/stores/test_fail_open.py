@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
@@ -347,3 +348,28 @@ async def test_what_a_store_returns_of_a_wrong_type_is_absent_for_that_account(c
     assert {record.getMessage() for record in caplog.records if "store" in record.name} == {
         "the store returns wrong types: accounts of which it does count as unknown"
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "result"), [one for one in CALLS if one[0] in {"invalidate", "seen", "remember"}]
+)
+def test_a_store_that_ignores_cancellation_is_not_waited_for(with_store, make_snapshot, method, call, result):
+    """Nor is it asked again at once: these calls have no deadline, as those for reading an account have."""
+
+    async def steps(store, fail_open):
+        loop = asyncio.get_running_loop()
+
+        async def ignore(*_, **__):
+            until = loop.time() + 60
+            while loop.time() < until:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(until - loop.time())
+
+        setattr(store, method, ignore)
+        given, took = await timed(call(fail_open, make_snapshot("shop")))
+        again, took_again = await timed(call(fail_open, make_snapshot("shop")))
+        reachable = fail_open.reachable
+        await asyncio.sleep(200)
+        return [given, again], took, took_again, reachable
+
+    assert with_store(steps) == ([result, result], 1.0, 0.0, False)
