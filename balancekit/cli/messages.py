@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from balancekit.errors import NotReadError, ProviderError, with_hint
 from balancekit.money.balances import AccountFailure
-from balancekit.money.layout import pluralize
+from balancekit.money.layout import isolate, pluralize
 from balancekit.money.merged import MergedBalances
 from balancekit.money.notice import count_accounts, describe_notice
 from balancekit.money.reasons import MAX_LISTED, group_by_reason
@@ -29,7 +29,7 @@ def describe_incompleteness(merged: MergedBalances) -> str | None:
 def describe_failure(failure: AccountFailure) -> str:
     """Return the account, the provider's error code, the message and the hint of a failure."""
     error = failure.error
-    head = f"{failure.account} ({failure.provider})"
+    head = f"{isolate(failure.account)} ({failure.provider})"
     if not isinstance(error, ProviderError):
         return f"{head}: {error}"
     code = f"{error.code}: " if error.code and error.code not in error.message else ""
@@ -51,7 +51,7 @@ def describe_failures(failures: Sequence[AccountFailure]) -> list[str]:
 
 def name_or_count(labels: Collection[str]) -> str:
     """Return the labels of accounts, or how many they are if they are more than five."""
-    return ", ".join(labels) if len(labels) <= MAX_LISTED else pluralize(len(labels), "account")
+    return ", ".join(map(isolate, labels)) if len(labels) <= MAX_LISTED else pluralize(len(labels), "account")
 
 
 def describe_hidden_zeros(count: int, remedy: str = "") -> str:

@@ -78,6 +78,7 @@ def test_few_accounts_are_named_and_many_are_counted():
     """A cell with three hundred labels would be longer than the table."""
     assert name_or_count("abcde") == "a, b, c, d, e"
     assert name_or_count("abcdef") == "6 accounts"
+    assert name_or_count(["a", "\u05d0"]) == "a, \u2068\u05d0\u2069"
 
 
 def test_an_account_that_is_not_read_yet_has_no_hint():

@@ -3,7 +3,7 @@
 import io
 import sys
 
-from balancekit import merge
+from balancekit import AccountFailure, ServiceUnavailableError, merge
 from balancekit.cli import output
 
 
@@ -43,3 +43,16 @@ def test_the_last_line_on_stderr_is_the_notice(make_snapshot, capsys):
     output.echo_failures(merge([make_snapshot("shop", ("BTC", "1"), stale=True)]))
 
     assert capsys.readouterr().err.splitlines()[-1] == "INCOMPLETE: 1 of 1 account may have changed since: shop"
+
+
+def test_labels_of_any_script_keep_their_place_on_stderr(make_snapshot, capsys):
+    """One that is written from right to left is isolated from what is around it, in each line."""
+    error = ServiceUnavailableError("503", account="\u05d0\u05d1", provider="fake")
+    merged = merge([make_snapshot("shop", ("BTC", "1"))], [AccountFailure("\u05d0\u05d1", "fake", error)])
+
+    output.echo_failures(merged)
+
+    failure, notice = capsys.readouterr().err.splitlines()
+    assert failure == "\u2068\u05d0\u05d1\u2069 (fake): 503"
+    assert notice == merged.notice
+    assert "\u2068\u05d0\u05d1\u2069" in notice
