@@ -140,6 +140,9 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
     elif isinstance(error, aiohttp.ClientResponseError) and isinstance(error.__cause__, HttpProcessingError):
         # Not by the status that aiohttp gives it, which nobody has sent.
         reason = f"the response is no HTTP: {error.message}"
+    elif isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):
+        # Nor by that here.
+        reason = f"the body is not complete: {error.__cause__.message}"
     return reason, hint
 
 

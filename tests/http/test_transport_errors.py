@@ -205,6 +205,18 @@ def test_a_response_that_aiohttp_cannot_read_has_no_status(cause, reason):
     assert "400" not in failure.message
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 50", "Transfer-Encoding: chunked"])
+async def test_a_body_that_is_cut_is_described_in_words(session, origin, length):
+    """Neither by the class of an exception, nor by the status that aiohttp gives that."""
+    origin.response = f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n20\r\n".encode()
+
+    failure = await failure_of(session, origin.url)
+
+    assert type(failure) is TransportError
+    assert failure.message.startswith("ClientPayloadError: the body is not complete: Not enough data to satisfy")
+    assert "400" not in failure.message
+
+
 async def test_a_header_that_is_too_long_is_named(session, origin):
     """A policy of 9 KB is more than aiohttp reads; the message shows none of it, and the hint says where to look."""
     origin.response = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + b"x" * 9000 + b"\r\n\r\n"
