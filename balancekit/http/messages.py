@@ -14,6 +14,7 @@ from yarl import URL
 
 from balancekit.http.fields import list_in
 from balancekit.money import exact_json
+from balancekit.money.layout import one_line
 
 MAX_EXCERPT: Final = 200
 """How many characters of a response a message may show."""
@@ -167,8 +168,7 @@ def excerpt(text: str | bytes, limit: int = MAX_EXCERPT, *, kept: str = "") -> s
     """Return the start of untrusted text as one short printable line, in which the characters `kept` may be too."""
     if isinstance(text, bytes):
         text = text.lstrip()[: 4 * limit].decode("utf-8", "replace")
-    line = " ".join(text.lstrip()[: 4 * limit].split())
-    line = "".join(character if character.isprintable() or character in kept else "?" for character in line)
+    line = one_line(text.lstrip()[: 4 * limit], kept=kept)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

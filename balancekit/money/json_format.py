@@ -17,6 +17,7 @@ from balancekit.errors import BalancekitError, ConfigError, ProviderError
 from balancekit.money.amounts import format_amount
 from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal
 from balancekit.money.currencies import check_label
+from balancekit.money.layout import ISOLATES, one_line
 from balancekit.money.notice import describe_notice
 from balancekit.money.serialization import StructureError, from_dict
 from balancekit.money.totals import WrittenTotal, check_distinct, restore_totals
@@ -171,14 +172,23 @@ def _label(value: str | None) -> str | None:
     return check_label(value) if value else None
 
 
+def _line(value: str) -> str:
+    # Names in it may be isolated.
+    return one_line(value, kept=ISOLATES)
+
+
+def _optional_line(value: str | None) -> str | None:
+    return None if value is None else _line(value)
+
+
 @attrs.frozen
 class _WrittenError:
     type: str
-    message: str
+    message: str = attrs.field(converter=_line)
     status: int | None = None
-    code: str | None = None
+    code: str | None = attrs.field(default=None, converter=_optional_line)
     retryable: bool = False
-    hint: str | None = None
+    hint: str | None = attrs.field(default=None, converter=_optional_line)
     retry_after: float | None = None
     account: str | None = attrs.field(default=None, converter=_label)
     provider: str | None = attrs.field(default=None, converter=_label)

@@ -46,6 +46,12 @@ def isolate(name: str) -> str:
     return name.join(ISOLATES)
 
 
+def one_line(text: str, *, kept: str = "") -> str:
+    """Return untrusted text as one printable line, in which the characters `kept` may be too."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() or each in kept else "?" for each in line)
+
+
 def name_some(names: Sequence[str], most: int = MAX_NAMES) -> str:
     """Return names in one line: as many as `most`, and how many more there are."""
     more = len(names) - most

@@ -66,7 +66,7 @@ class Lookup:
     def check_not_renamed(self, key: object) -> None:
         """Raise KeyError for a code of which nothing is found, but that is counted as another currency: it is held."""
         match key:
-            case str(code) | (str(code), _) if currencies := self._renamed.get(normalize_code(code)):
+            case str(code) | (str(code), str()) if currencies := self._renamed.get(normalize_code(code)):
                 raise KeyError(f"{code} is counted as {' and '.join(sorted(currencies))}: ask for that")
             case _:
                 pass

@@ -1,6 +1,6 @@
 """Turning dicts, lists and strings back into values, with the path of what does not fit."""
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from balancekit.money.amounts import parse_amount
 from balancekit.money.balances import AccountBalances
 from balancekit.money.currencies import AssetType
 from balancekit.money.exact_json import json_type_name
+from balancekit.money.layout import one_line
 
 if TYPE_CHECKING:
     import cattrs
@@ -23,12 +24,16 @@ _Hook = Callable[[Any, Any], Any]
 # A total may have more digits than any amount that a provider may report.
 _MAX_DIGITS: Final = 1000
 
+_MAX_REASON: Final = 300
+"""How many characters the reason of an error has."""
+
 
 class StructureError(ValueError):
     """Data is not of a class; `path` is that of the first value that does not fit, and shows nothing of the data."""
 
     def __init__(self, name: str, path: str, reason: str) -> None:
-        super().__init__(name, path, reason)
+        # The reason may quote the data, whatever that is.
+        super().__init__(name, path, one_line(reason[:_MAX_REASON]))
         self.path = path
 
     def __str__(self) -> str:
@@ -56,7 +61,7 @@ def _structurer() -> "cattrs.Converter":
     readers: dict[type, Callable[[Any], object]] = {
         str: _require(str, "a string"),
         bool: _require(bool, "a boolean"),
-        int: _require(int, "a number"),
+        int: lambda value: _finite(_require(int, "a number")(value)),
         float: _finite,
         datetime: datetime.fromisoformat,
         Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
@@ -108,8 +113,9 @@ def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], obj
 
 
 def _finite(value: object) -> object:
-    number = _require((int, float), "a number")(value)
-    if isinstance(number, float) and not math.isfinite(number):
+    number = cast("float", _require((int, float), "a number")(value))
+    # Neither NaN, which is not even equal to itself, nor a whole number that is beyond all floats.
+    if not abs(number) <= sys.float_info.max:
         raise ValueError("not a finite number")
     return number
 

@@ -53,6 +53,11 @@ from balancekit.money import serialization
             lambda data: data["failures"][0]["error"].update(retry_after=float("nan")),
             "retry_after: not a finite number",
         ),
+        (
+            lambda data: data["failures"][0]["error"].update(retry_after=10**400),
+            "retry_after: not a finite number",
+        ),
+        (lambda data: data["failures"][0]["error"].update(status=10**400), "status: not a finite number"),
         (lambda data: data["failures"][0]["error"].update(account="shop\nBTC 1000"), "not printable"),
     ],
     ids=[
@@ -97,6 +102,8 @@ from balancekit.money import serialization
         "retryable",
         "error",
         "nan seconds",
+        "seconds of 400 digits",
+        "status of 400 digits",
         "two lines",
     ],
 )
@@ -164,3 +171,32 @@ def test_a_key_that_is_given_twice_is_refused(incomplete):
 
     with pytest.raises(ValueError, match="a key is given twice"):
         MergedBalances.from_json(f'{text[:-1]},"failures":[]}}')
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [("totals", "currency"), ("totals", "asset_type"), ("accounts", "fetched_at")]
+)
+def test_what_is_refused_is_quoted_in_part_alone(incomplete, place, name):
+    """The error is one short printable line, whatever the text has."""
+    data = incomplete.to_dict()
+    data[place][0][name] = "\x1b[2J\n\ud800" + "x" * 100_000
+
+    with pytest.raises(ValueError, match="not a merged result") as caught:
+        MergedBalances.from_dict(data)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["message", "hint", "code"])
+def test_what_an_error_says_is_one_printable_line(merged, name):
+    """It is shown, and written again: a control character would move the cursor, half a character has no bytes.
+
+    What keeps a name from reordering the line stays.
+    """
+    data = merged.to_dict()
+    data["failures"][0]["error"][name] = "shop\x1b[2J\n\ud800 \u2068\u05d0\u2069"
+
+    read = MergedBalances.from_dict(data)
+
+    assert getattr(read.failures[0].error, name) == "shop?[2J ? \u2068\u05d0\u2069"
+    assert MergedBalances.from_json(read.to_json().encode()) == read
