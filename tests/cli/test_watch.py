@@ -127,3 +127,13 @@ def test_failures_are_named_on_stderr_while_the_totals_are_on_a_terminal(start, 
     os.close(terminal)
     assert stderr.splitlines()[-1] == "INCOMPLETE: 1 of 3 accounts could not be read: treasury"
     assert process.returncode == 3
+
+
+def test_a_code_that_comes_to_be_counted_as_another_currency_ends_it(run, accounts_toml, monkeypatch, make_snapshot):
+    """Nothing would be shown of what is held; the error names the other."""
+    states = [merge([make_snapshot("a", *held)], aliases={"USDTB": "USDT"}) for held in ([], [("USDTB", "3")])]
+    monkeypatch.setattr(AggregateClient, "watch", lambda *_, **__: Watched(states))
+
+    result = run("watch", "--config", accounts_toml, "--currency", "USDTB")
+
+    assert (result.exit_code, result.stderr) == (2, "Error: --currency: USDTB is counted as USDT: ask for that\n")
