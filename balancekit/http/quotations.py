@@ -26,6 +26,12 @@ _MIN_SECRET: Final = 8
 _MAX_TEXT: Final = 2_000
 """How many characters of a text are read at all."""
 
+_MAX_LIGATURE: Final = 4
+"""How many letters a character may stand for: fifteen, as one of Arabic does, are far more to search than was sent."""
+
+_MAX_CHARACTERS: Final = 2**18
+"""How many characters are remembered: more than can be printed."""
+
 _MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -181,8 +187,25 @@ def _bare(text: str) -> str:
     if text.isascii():
         # Many times faster.
         return text.encode().translate(None, _MARKS).decode().lower()
-    # Accents become marks, and ligatures letters.
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
+    return text.translate(_BARE)
+
+
+class _BareCharacters(dict[int, str]):
+    """The letters and digits that characters consist of, by their codes: made once for each, since names have many."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        # Accents become marks, and ligatures letters.
+        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKD", character).casefold()))
+        if len(letters) > _MAX_LIGATURE and not letters.isascii():
+            letters = character
+        if len(self) >= _MAX_CHARACTERS:
+            self.clear()
+        self[code] = letters
+        return letters
+
+
+_BARE: Final = _BareCharacters()
 
 
 def _spellings_of(secret: str) -> Iterator[str]:

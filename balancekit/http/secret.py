@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, cast, final
 
 _MASK: Final = "***"
 _HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
-_WORD: Final = re.compile(r"(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4}")
+_WORDS: Final = re.compile(r"(?:(?:(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4})(?:[\W_]+|\Z))*+")
 
 _reveals: Final[ContextVar[set[str] | None]] = ContextVar("_reveals", default=None)
 
@@ -30,7 +30,7 @@ def looks_like_words(name: str) -> bool:
 
     A random secret has digits among its letters, or more letters without a break.
     """
-    return all(_WORD.fullmatch(part) for part in re.split(r"[\W_]", name))
+    return _WORDS.fullmatch(name) is not None
 
 
 def is_quoted(text: str) -> bool:

@@ -1,6 +1,7 @@
 """What text that a server has chosen costs, within the bounds on its size: counts that are the same on any machine."""
 
 import sys
+import tracemalloc
 from typing import ClassVar
 
 import pytest
@@ -9,9 +10,11 @@ from multidict import CIMultiDict
 from balancekit import Response
 from balancekit.http.clock_skew import date_of
 from balancekit.http.content_encoding import decode_body
+from balancekit.http.echoes import check_names
 from balancekit.http.messages import cached_for
 from balancekit.http.quotations import Secrets
 from balancekit.http.retry_after import retry_after_of
+from balancekit.http.secret import looks_like_words
 from balancekit.http.words import NOT_SHOWN, only_words
 
 HEADERS = 100
@@ -93,3 +96,23 @@ def test_marks_after_what_is_not_shown_are_read_once():
 
     assert only_words(f"{NOT_SHOWN}{marks}") == f"{NOT_SHOWN}{marks}"
     assert only_words(f"{NOT_SHOWN}{marks}{NOT_SHOWN}") == NOT_SHOWN
+
+
+def test_a_name_of_one_letter_words_costs_as_many_calls_as_any():
+    """An id may have a mark between any two letters."""
+    assert calls_of(looks_like_words, "a-" * 100) < 10
+    assert calls_of(looks_like_words, "\u0301" * 200) < 10
+
+
+def test_names_of_characters_that_stand_for_many_are_compared_as_they_are():
+    """Written out, a megabyte of one would be five million letters."""
+    credentials = Secrets(["kid-0123456789"])
+    names = [f"{number:06d}".rjust(200, "\ufdfa") for number in range(600)]
+    # What is made of the credentials, and of each character, is made once.
+    credentials.may_be_in(names)
+    tracemalloc.start()
+    credentials.may_be_in(names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 30 * 200 * len(names)
