@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet, ValuesView
 from contextlib import suppress
 from types import FunctionType
 from typing import Final, cast
@@ -37,7 +37,10 @@ FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"typ
 `types` (SimpleNamespace) and `_thread` (threading.local) keep whatever a program puts there.
 """
 
-_KEPT_BY_FUNCTIONS: Final = (str, bytes, bytearray, Secret, FunctionType)
+_WITHOUT_SECRETS: Final = FOREIGN | {__name__.partition(".")[0]}
+"""Where the classes are from that declare none."""
+
+_KEPT_BY_FUNCTIONS: Final = (str, bytes, bytearray, FunctionType)
 
 _PUBLIC_HEADERS: Final = frozenset({"accept", "content-type", "user-agent"})
 
@@ -57,8 +60,6 @@ _CREDENTIAL: Final = re.compile(
 )
 """What is in the name of a header, or of a parameter in the query, that holds a credential."""
 
-_LABELS: Final = frozenset({"account", "provider"})
-
 _RAISED: Final = (Exception, SystemExit)
 """What an adapter, which may be of any kind, and whatever it keeps may raise when it is looked at."""
 
@@ -66,10 +67,11 @@ _RAISED: Final = (Exception, SystemExit)
 def secrets_of(adapter: object, *requests: Request) -> Secrets:
     """Return all that must not be shown of an adapter and of the requests that it has built for one read.
 
-    Of the adapter that is what its attributes hold, at any depth: the texts marked as secrets, and the others but for
-    labels, short ones, endless ones and the harmless parts of URLs. Of a request it is the values of its query and
-    headers, and the tokens in path and body: texts that are too long for a word, or long and with digits. The parts
-    of a header's value between blanks count too, since a server may send a token back without its scheme.
+    Of the adapter that is what its attributes and items hold, at any depth: the texts marked as secrets, and the others
+    but for labels, short ones, endless ones and the harmless parts of URLs; and what classes declare that is marked. Of
+    a request it is the values of its query and headers, and the tokens in path and body: texts that are too long for a
+    word, or long and with digits. The parts of a header's value between blanks count too, since a server may send a
+    token back without its scheme.
     """
     found = set(_texts_in(adapter))
     for request in requests:
@@ -77,9 +79,7 @@ def secrets_of(adapter: object, *requests: Request) -> Secrets:
         for read in (_values_of_headers, _values_of_url, _values_of_body):
             with suppress(Exception):
                 found.update(read(request))
-    labels: set[object] = set()
-    with suppress(*_RAISED):
-        labels.update(getattr(adapter, name, None) for name in _LABELS)
+    labels = {*_labels_of(adapter)}
     return Secrets(text for text in found if len(text) >= _MIN_SECRET_LENGTH and text not in labels)
 
 
@@ -133,11 +133,34 @@ def _is_token(text: str) -> bool:
     return len(text) >= (_MIN_ATTRIBUTE_LENGTH if has_digits else _MIN_WORD_LENGTH)
 
 
+def _labels_of(adapter: object) -> Iterator[str]:
+    for name in ("account", "provider"):
+        with suppress(*_RAISED):
+            label = getattr(adapter, name)
+            if isinstance(label, str):
+                yield label
+
+
 def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
-    pending: deque[object] = deque(_kept_by(adapter, except_for=_LABELS))
-    # The values are kept, since the place in memory of one that is gone may be that of another.
-    seen: dict[int, object] = {}
-    room = 0 if marked_only else _MAX_SEARCHED
+    # Its own attributes, whatever its class is called: a program's module may have the name of a foreign one.
+    pending = deque(held for _, held in attributes_of(adapter))
+    with suppress(*_RAISED):
+        pending.extend(itertools.islice(_items_of(adapter), MAX_VALUES))
+    seen: dict[int, object] = {id(label): label for label in _labels_of(adapter)}
+    yield from _texts_among(pending, seen, room=0 if marked_only else _MAX_SEARCHED)
+    # The texts that a class declares are names, such as those of fields, unless they are marked.
+    classes = {id(kind): kind for kind in map(type, (adapter, *seen.values()))}
+    kept = (value for value in seen.values() if issubclass(type(value), type))
+    yield from _texts_among(deque((*classes.values(), *kept)), {}, room=0, with_classes=True)
+
+
+def _texts_among(
+    pending: deque[object], seen: dict[int, object], *, room: int, with_classes: bool = False
+) -> Iterator[str]:
+    """Give the texts among the values that are pending, and in them; all that were looked at are added to `seen`.
+
+    They are kept there, since the place in memory of one that is gone may be that of another.
+    """
     while pending and len(seen) < MAX_VALUES:
         # In the order of their depth.
         value = pending.popleft()
@@ -157,27 +180,35 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
                     yield from _texts_of(text)
             else:
                 # What has more may make them when they are taken, and without an end.
-                pending.extend(itertools.islice(_held_by(value), MAX_VALUES))
+                pending.extend(itertools.islice(_held_by(value, with_classes=with_classes), MAX_VALUES))
 
 
-def _held_by(value: object) -> Iterable[object]:
-    """Return what an object holds in which secrets may be."""
+def _held_by(value: object, *, with_classes: bool) -> Iterator[object]:
+    """Give what an object holds in which secrets may be; `with_classes`, its class too, and what a class declares."""
+    if not isinstance(value, LastRead) and package_of(value) not in FOREIGN:
+        yield from (held for _, held in attributes_of(value))
+        yield from (type(value),) if with_classes else ()
+    if with_classes and isinstance(value, type):
+        yield from _declared_by(value)
+    yield from _items_of(value)
+
+
+def _declared_by(kind: type) -> Iterator[object]:
+    for one in kind.__mro__:
+        if one.__module__.partition(".")[0] not in _WITHOUT_SECRETS:
+            yield from (held for name, held in vars(one).items() if not name.startswith("__"))
+
+
+def _items_of(value: object) -> Iterator[object]:
     if isinstance(value, FunctionType):
         # What else it encloses it rather works on.
-        return (held for held in enclosed_by(value) if isinstance(held, _KEPT_BY_FUNCTIONS))
-    if isinstance(value, functools.partial):
-        return (value.args, value.keywords)
-    if isinstance(value, Mapping):
-        return cast("Mapping[object, object]", value).values()
-    if isinstance(value, Sequence | AbstractSet):
-        return cast("Iterable[object]", value)
-    if isinstance(value, LastRead) or package_of(value) in FOREIGN:
-        return ()
-    return _kept_by(value)
-
-
-def _kept_by(value: object, *, except_for: Container[str] = ()) -> Iterator[object]:
-    return (held for name, held in attributes_of(value) if name not in except_for)
+        yield from (held for held in enclosed_by(value) if is_secret(held) or isinstance(held, _KEPT_BY_FUNCTIONS))
+    elif isinstance(value, functools.partial):
+        yield from (value.args, value.keywords)
+    elif isinstance(value, Mapping):
+        yield from cast("Mapping[object, object]", value).values()
+    elif isinstance(value, Sequence | AbstractSet | ValuesView):
+        yield from cast("Iterable[object]", value)
 
 
 def enclosed_by(function: FunctionType) -> Iterator[object]:

@@ -5,6 +5,7 @@ import threading
 import tracemalloc
 from collections.abc import Mapping, Sequence, Set as AbstractSet
 from types import SimpleNamespace
+from typing import ClassVar, NamedTuple
 
 import pytest
 
@@ -128,6 +129,62 @@ class ExitingAttribute:
         raise SystemExit("the vault is closed")
 
 
+class Settings:
+    """Settings that a program has in a class, where the words are names for the most part."""
+
+    password = Secret(PHRASE)
+    fields = ("currency", "available")
+
+
+class Deeper:
+    """Has such settings in its class."""
+
+    settings = Settings
+
+
+class InMapping:
+    """Has a secret in a mapping of its class."""
+
+    settings: ClassVar = {"password": Secret(PHRASE)}
+
+
+class Default:
+    """Has a secret as the default of a method's parameter."""
+
+    def sign(self, *, key=Settings.password):
+        """Sign with it."""
+
+
+class AsTuple(NamedTuple):
+    """An adapter that is a tuple."""
+
+    account: str
+    password: object
+    provider: str = "bank of england"
+
+
+class AsMapping(dict):
+    """An adapter that is a mapping."""
+
+    account = "settlement shop"
+    provider = "bank of england"
+
+
+class AsList(list):
+    """An adapter that is a list."""
+
+    account = "settlement shop"
+    provider = "bank of england"
+
+
+class WithAttribute(dict):
+    """A mapping that keeps something beside its values."""
+
+    def __init__(self, password):
+        super().__init__()
+        self.password = password
+
+
 def test_secrets_are_the_values_of_headers_and_their_words():
     """A token is a secret without the scheme before it, too; what is public, or short enough to guess, is no secret."""
     headers = {"Authorization": "Bearer canary-token", "Content-Type": "application/json", "X-Try": "1"}
@@ -171,6 +228,36 @@ def test_the_grant_of_a_token_is_no_secret():
 def test_a_text_is_known_however_an_adapter_keeps_it(kept):
     """It need not be an attribute itself."""
     assert redact(f"wrong password {PHRASE}", secrets_of(SimpleNamespace(kept=kept))) == "wrong password ***"
+
+
+@pytest.mark.parametrize("known_by", [secrets_of, credentials_of])
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        Settings(), InMapping(), Default(), Deeper(), SimpleNamespace(kept=Settings), SimpleNamespace(kept=Settings()),
+        SimpleNamespace(kept=[Deeper()]), AsTuple("settlement shop", Secret(PHRASE)),
+        AsMapping(password=Secret(PHRASE)), AsList([Secret(PHRASE)]),
+        SimpleNamespace(kept=WithAttribute(Secret(PHRASE))),
+        SimpleNamespace(kept={"password": Secret(PHRASE)}.values()),
+    ],
+    ids=[
+        *("class", "mapping of a class", "default of a method", "class in a class", "class that is kept", "instance"),
+        *("deep", "NamedTuple", "dict", "list", "attribute of a dict", "values of a dict"),
+    ],
+)  # fmt: skip
+def test_a_secret_is_known_wherever_a_class_has_it(known_by, adapter):
+    """It need not be an attribute of the instance; the other words that a class has, and labels, are shown."""
+    secrets = known_by(adapter)
+
+    assert redact(f"wrong password {PHRASE}", secrets) == "wrong password ***"
+    honest = "currency, available, bank of england, settlement shop"
+    assert redact(honest, secrets) == honest
+
+
+@pytest.mark.parametrize("adapter", [AsTuple("shop", PHRASE), AsMapping(password=PHRASE), AsList([PHRASE])])
+def test_a_text_is_known_that_an_adapter_has_as_its_item(adapter):
+    """As one is that it has in an attribute."""
+    assert redact(f"wrong password {PHRASE}", secrets_of(adapter)) == "wrong password ***"
 
 
 def test_what_a_function_works_on_is_not_searched_for_secrets():
