@@ -8,9 +8,9 @@ import pytest
 
 from balancekit import AccountBalances, AggregateClient, ConfigError, CryptoprocessingProvider
 from balancekit.client import results
-from balancekit.money import views
+from balancekit.money import lookup
+from balancekit.money.lookup import index_by_code
 from balancekit.money.merge import merge_counted
-from balancekit.money.views import index_by_code
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill
 
@@ -172,7 +172,7 @@ def test_ten_thousand_callers_of_unchanged_accounts_merge_nothing(with_client, m
     monkeypatch.setattr(
         results, "merge_counted", lambda *args, **more: merges.append(args) or merge_counted(*args, **more)
     )
-    monkeypatch.setattr(views, "index_by_code", lambda totals: indexes.append(totals) or index_by_code(totals))
+    monkeypatch.setattr(lookup, "index_by_code", lambda totals: indexes.append(totals) or index_by_code(totals))
 
     async def steps(client, till, *_):
         till.broken, till.retry_after = is_broken, 3600.0
