@@ -6,7 +6,7 @@ Moments are in seconds of one clock that never goes back.
 import math
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -60,6 +60,12 @@ _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 20.0
 
 
+def _no_bool(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    # A bool is an int.
+    if isinstance(value, bool):
+        raise TypeError(f"{attribute.name!r} must be a whole number, not {value!r}")
+
+
 @attrs.frozen
 class RetryPolicy:
     """Full-jitter exponential backoff: the delay after attempt n is random up to `first` * 2^(n - 1), at most `cap`.
@@ -69,7 +75,9 @@ class RetryPolicy:
     work.
     """
 
-    attempts: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    attempts: int = attrs.field(
+        default=3, validator=[_no_bool, attrs.validators.instance_of(int), attrs.validators.ge(1)]
+    )
     first: float = attrs.field(default=_FIRST_DELAY, validator=attrs.validators.ge(0))
     cap: float = attrs.field(default=_LONGEST_DELAY, validator=attrs.validators.ge(0))
 

@@ -9,6 +9,13 @@ from balancekit.client.retry import OriginCooldown, RetryBudget, RetryState
 POLICY = RetryPolicy(attempts=5)
 
 
+@pytest.mark.parametrize("attempts", [0, True, 2.0, "3", None], ids=repr)
+def test_attempts_are_a_whole_number_from_one(attempts):
+    """Anything else is refused when the policy is made, rather than at the first failure."""
+    with pytest.raises((TypeError, ValueError), match="attempts"):
+        RetryPolicy(attempts)
+
+
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8)])
 def test_the_longest_delay_doubles(attempt, longest):
     """Each attempt may wait up to twice as long as the one before; the first 50 ms on average."""

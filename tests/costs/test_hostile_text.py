@@ -10,7 +10,6 @@ from multidict import CIMultiDict
 from balancekit import Response
 from balancekit.http.clock_skew import date_of
 from balancekit.http.content_encoding import decode_body
-from balancekit.http.echoes import check_names
 from balancekit.http.messages import cached_for
 from balancekit.http.quotations import Secrets
 from balancekit.http.retry_after import retry_after_of
