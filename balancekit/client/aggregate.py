@@ -256,7 +256,7 @@ class AggregateClient:
         try:
             self._core.check_open()
             event = verify(self._core.book.source_of(label), headers, body, stands_in=known is None)
-            key = "" if known is None else deduplication_key(known.key, event, body)
+            key = None if known is None or event.may_recur else deduplication_key(known.key, event, body)
         except WebhookVerificationError as error:
             error.account = None if known is None else label
             raise

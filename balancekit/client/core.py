@@ -125,8 +125,8 @@ class ClientCore:
         """Note that an account's balances may have changed, for all that share the store."""
         await self._invalidate(await self.ready(), account)
 
-    async def settle(self, account: Account, event_key: str) -> None:
-        """Act on an event after which balances may have changed, once, and look again after a while."""
+    async def settle(self, account: Account, event_key: str | None) -> None:
+        """Act on an event after which balances may have changed, once if it has a key, and look again after a while."""
         runtime = await self.ready()
 
         async def invalidate_twice() -> None:
@@ -134,7 +134,10 @@ class ClientCore:
             if not (self.closed or account.is_removed):
                 runtime.second_looks.schedule(account.label, lambda: self._invalidate(runtime, account))
 
-        await act_once(runtime.store or self._events, event_key, invalidate_twice)
+        if event_key is None:
+            await invalidate_twice()
+        else:
+            await act_once(runtime.store or self._events, event_key, invalidate_twice)
 
     def add(self, provider: object) -> None:
         """Add the account of a provider."""

@@ -11,7 +11,9 @@ class WebhookEvent:
     """A verified delivery of a provider's webhook.
 
     `event_id` is the same in every delivery of one event. `event_type` and `status` are as the provider sent them, None
-    if it sent none. `settled` is whether the account's balances may have changed.
+    if it sent none. `settled` is whether the account's balances may have changed. `may_recur` is whether a later event
+    may have the same id and body, since the provider gives its events no ids: a client acts on every delivery of such
+    an event, and of any other on the first alone.
     """
 
     account: str
@@ -20,6 +22,7 @@ class WebhookEvent:
     event_type: str | None
     status: str | None
     settled: bool
+    may_recur: bool = attrs.field(default=False, kw_only=True, eq=False)
 
 
 RawHeaders: TypeAlias = (

@@ -1,4 +1,4 @@
-"""Replay protection: each event is acted on once, however often, late or out of order it is delivered."""
+"""Replay protection: an event with an id of its own is acted on once, however often, late or out of order it comes."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from balancekit.webhooks.events import WebhookEvent
 
 _DEDUPLICATION_WINDOW: Final = 48 * 3600.0
-"""How many seconds an event is remembered: Cryptoprocessing repeats a delivery for a day."""
+"""How many seconds an event is remembered: twice the day for which providers usually repeat a delivery."""
 
 
 class EventStore(Protocol):
@@ -25,7 +25,7 @@ class EventStore(Protocol):
 def deduplication_key(account_key: str, event: WebhookEvent, body: bytes) -> str:
     """Return what names an event in a store; `account_key` is unique to the account among all that share the store.
 
-    The body counts too: two events may share an id, for example if both lack a status.
+    The body counts too: the ids of an adapter may not be as unique as they should be.
     """
     return f"{account_key}#{event.event_id}#{hashlib.sha256(body).hexdigest()[:16]}"
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import json
 import logging
 import sys
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
@@ -273,6 +275,29 @@ def test_one_secret_for_two_keys_is_told_apart_by_the_key(run_virtually):
                     await client.handle_webhook(label, callback(other), BODY)
 
     run_virtually(main())
+
+
+def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtually):
+    """Cryptoprocessing confirms it the second time by the same bytes: nothing tells that from a redelivery."""
+    held = Decimal(10)
+
+    class Held(CryptoprocessingProvider):
+        async def fetch_balances(self, session):
+            return [self.balance("BTC", held)]
+
+    async def main():
+        nonlocal held
+        async with AggregateClient([Held("shop", key="key-0123", secret="AbCdEfG123456")]) as client:
+            shown = []
+            for status, amount in (("confirmed", 9), ("cancelled", 10), ("confirmed", 9)):
+                held = Decimal(amount)
+                body = json.dumps({"id": 7, "status": status}).encode()
+                headers = {"X-Processing-Key": "key-0123", "X-Processing-Signature": sign_body("AbCdEfG123456", body)}
+                await client.handle_webhook("shop", headers, body)
+                shown.append((await client.fetch(max_age=3600)).amount("BTC"))
+            return shown
+
+    assert run_virtually(main()) == [9, 10, 9]
 
 
 def test_one_webhook_key_for_two_accounts_costs_one_read_more(run_virtually):

@@ -131,6 +131,7 @@ def test_a_callback_becomes_an_event(shop):
     assert event == WebhookEvent(
         "shop", "cryptoprocessing", "7/deposit/confirmed", "deposit", "confirmed", settled=True
     )
+    assert event.may_recur
 
 
 @pytest.mark.parametrize(
