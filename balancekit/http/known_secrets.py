@@ -2,13 +2,15 @@
 
 import functools
 import itertools
+import json
 import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet, ValuesView
 from contextlib import suppress
 from types import FunctionType
-from typing import Final, cast
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl
 
 from yarl import URL
 
@@ -56,9 +58,12 @@ _WORDS: Final = re.compile(r"[A-Za-z._-]+")
 """A part of a path that is hardly a secret, such as `account.balance.getMany`."""
 
 _CREDENTIAL: Final = re.compile(
-    r"(?:auth|cookie|credential|key|password|secret|sign|token)(?!.*(?:id|method|name|user)$)", re.IGNORECASE
+    r"(?:auth|cookie|credential|key|password|secret|sign|token)"
+    # As in the address of a token, which is a currency.
+    r"(?!.*(?:address|contract|currency|id|method|name|symbol|type|user)$)",
+    re.IGNORECASE,
 )
-"""What is in the name of a header, or of a parameter in the query, that holds a credential."""
+"""What is in the name of a header, a parameter in the query, or a field in the body, that holds a credential."""
 
 _RAISED: Final = (Exception, SystemExit)
 """What an adapter, which may be of any kind, and whatever it keeps may raise when it is looked at."""
@@ -69,14 +74,14 @@ def secrets_of(adapter: object, *requests: Request) -> Secrets:
 
     Of the adapter that is what its attributes and items hold, at any depth: the texts marked as secrets, and the others
     but for labels, short ones, endless ones and the harmless parts of URLs; and what classes declare that is marked. Of
-    a request it is the values of its query and headers, and the tokens in path and body: texts that are too long for a
-    word, or long and with digits. The parts of a header's value between blanks count too, since a server may send a
-    token back without its scheme.
+    a request it is the values of its query and headers, what its body has under the name of a credential, and the
+    tokens in path and body: texts that are too long for a word, or long and with digits. The parts of a header's value
+    between blanks count too, since a server may send a token back without its scheme.
     """
     found = set(_texts_in(adapter))
     for request in requests:
         # It may be any. What has been found by then counts.
-        for read in (_values_of_headers, _values_of_url, _values_of_body):
+        for read in (_values_of_headers, _values_of_url, _values_of_body, _credentials_in_body):
             with suppress(Exception):
                 found.update(read(request))
     labels = {*_labels_of(adapter)}
@@ -90,11 +95,35 @@ def credentials_of(adapter: object, *requests: Request) -> Secrets:
     """
     found = set(_texts_in(adapter, marked_only=True))
     for request in requests:
-        with suppress(Exception):
-            named = (*request.headers.items(), *URL(request.url, encoded=True).query.items())
-            for value in (value for name, value in named if _CREDENTIAL.search(name)):
-                found.update((value, *value.split()))
+        for read in (_credentials_in_head, _credentials_in_body):
+            with suppress(Exception):
+                found.update(read(request))
     return Secrets(found)
+
+
+def _credentials_in_head(request: Request) -> Iterator[str]:
+    for name, value in (*request.headers.items(), *URL(request.url, encoded=True).query.items()):
+        if _CREDENTIAL.search(name):
+            yield from (value, *value.split())
+            scheme, _, login = value.partition(" ")
+            for decoded in decodings(login) if scheme.lower() == "basic" else ():
+                user, _, password = decoded.decode("utf-8", "replace").partition(":")
+                yield password
+                # Beside a password it is the name of an account; a key is sent with none, or with a filler.
+                if len(password) < _MIN_ATTRIBUTE_LENGTH:
+                    yield user
+
+
+def _credentials_in_body(request: Request) -> Iterator[str]:
+    fields: list[tuple[str, Any]] = []
+    try:
+        # For the objects at any depth.
+        json.loads(request.body, object_pairs_hook=fields.extend)
+    except ValueError:
+        fields += parse_qsl(_body_of(request))
+    for name, value in fields:
+        if _CREDENTIAL.search(name) and isinstance(value, str) and value not in _PUBLIC_VALUES:
+            yield value
 
 
 def _values_of_headers(request: Request) -> Iterator[str]:
@@ -113,10 +142,14 @@ def _values_of_url(request: Request) -> Iterator[str]:
     return _secrets_in_url(URL(request.url, encoded=True))
 
 
-def _values_of_body(request: Request) -> Iterator[str]:
+def _body_of(request: Request) -> str:
     # An adapter may have forgotten to encode it.
     content = cast("object", request.body)
-    body = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+
+
+def _values_of_body(request: Request) -> Iterator[str]:
+    body = _body_of(request)
     words = (word for word in _VALUE.findall(body) if word not in _PUBLIC_VALUES)
     return (word for word in words if _is_token(word) or word == body)
 

@@ -197,6 +197,14 @@ def test_secrets_are_the_values_of_headers_and_their_words():
     assert secrets.mask("application/json, 1, pay.example") == "application/json, 1, pay.example"
 
 
+@pytest.mark.parametrize("body", [b'{"login": {"password": "tigerlily"}}', b"user=shop&password=tigerlily"])
+def test_a_word_that_is_a_password_in_a_body_is_a_secret(body):
+    """Its name in JSON or a form is that of a credential; other words are shown."""
+    secrets = secrets_of(None, Request("POST", "https://pay.example/login", body=body))
+
+    assert redact("the password of user shop is not tigerlily", secrets) == "the password of user shop is not ***"
+
+
 def test_the_grant_of_a_token_is_no_secret():
     """RFC 6749 names it, and providers repeat its words, as in the code `invalid_client`."""
     body = b"grant_type=client_credentials&client_secret=canary-secret"

@@ -229,6 +229,78 @@ async def test_an_adapter_without_the_base_class_is_held_to_it():
     assert KEY not in merged.to_json()
 
 
+def basic(login):
+    """Return the header of a Basic login."""
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+class Plain(HttpProvider):
+    """An adapter that sends what it is given, and marks nothing as a secret."""
+
+    provider = "plain"
+
+    def __init__(self, url="https://plain.example/api", headers=(), body=b""):
+        super().__init__("shop", base_url="https://plain.example/api")
+        self.sent = (url, dict(headers), body)
+
+    def build_request(self, *, now, nonce):
+        """Send it."""
+        url, headers, body = self.sent
+        return Request("POST", url, headers, body)
+
+    read_response = Own.read_response
+
+
+@pytest.mark.parametrize("field", ["code", "chain", "id"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"body": json.dumps({"api_key": KEY}).encode()},
+        {"body": json.dumps({"batch": [{"auth": {"user": "shop", "password": KEY}}]}).encode()},
+        {"body": f"user=shop&password={''.join(f'%{ord(letter):02x}' for letter in KEY)}".encode()},
+        {"headers": basic(f"shop:{KEY}")},
+        {"headers": basic(f"{KEY}:")},
+        {"headers": basic(f"{KEY}:X")},
+    ],
+    ids=["JSON", "within JSON", "form", "password of Basic", "user of Basic alone", "user of Basic with a filler"],
+)  # fmt: skip
+async def test_a_credential_that_nobody_marked_is_one_wherever_a_request_has_it(wire, sent, field):
+    """It has the name of one, or is what a Basic login consists of."""
+    wire.outcome = listed({"code": "ETH", field: KEY})
+
+    assert (await failure_of(Plain(**sent))).message == REPEATED
+
+
+ACCOUNT = "acct-4711-0815-kiel"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"url": f"https://plain.example/api/accounts/{ACCOUNT}"},
+        {"url": f"https://plain.example/api?account={ACCOUNT}&token_address={ACCOUNT}"},
+        {"body": json.dumps({"account": ACCOUNT, "key_name": ACCOUNT, "tokenContract": ACCOUNT}).encode()},
+        {"body": f"account={ACCOUNT}&password=correct-horse-battery".encode()},
+        {"headers": basic(f"{ACCOUNT}:correct-horse-battery")},
+        {"body": ACCOUNT.encode()},
+    ],
+    ids=["path", "query", "JSON", "form", "user of Basic", "text"],
+)
+async def test_the_id_of_an_account_is_no_credential_wherever_a_request_has_it(wire, sent):
+    """A provider may well name the account that it was asked for."""
+    wire.outcome = listed({"code": "ETH", "id": ACCOUNT})
+
+    assert [balance.reference for balance in await Plain(**sent).fetch_balances(None)] == [ACCOUNT]
+
+
+async def test_a_body_of_another_kind_hides_no_credential_of_a_header(wire):
+    """Nor does one that is nested too deep to be read."""
+    wire.outcome = listed({"code": "ETH", "id": KEY})
+
+    for body in (b"\xff\x00", b"[" * 100_000, "text"):
+        assert (await failure_of(Plain(headers={"X-Api-Key": KEY}, body=body))).message == REPEATED
+
+
 async def test_names_that_a_request_has_too_are_no_credentials(wire):
     """The id of an account, and the name of a network, are in the request and in its response."""
     line = {"code": "ETH", "chain": "ethereum-mainnet", "id": "acct-4711-0815-key-2026-eur"}
