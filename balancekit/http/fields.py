@@ -151,12 +151,12 @@ def list_in(document: object, name: str | None) -> Entries:
 
 
 def error_field_of(fields: Mapping[str, object], name: str | None = None) -> str | None:
-    """Return the field of a JSON object that reports an error, None if none does; `name` is that of another thing."""
+    """Return the field of a JSON object that reports an error, None if none does; `name` is that of a list."""
     for field in _ERRORS:
         if field != name and (value := fields.get(field)) and not _says(value, _NO_ERROR):
             return field
     for field, failure in _OUTCOMES.items():
-        if field != name and field in fields and _says(fields[field], failure):
+        if field in fields and _says(fields[field], failure):
             return field
     return None
 

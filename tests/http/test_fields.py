@@ -122,7 +122,7 @@ def test_balances_beside_an_error_are_not_taken_for_all(field, value):
         {"code": "SUCCESS", "status": None, "result": {"status": "error"}},
         {"error": None, "errors": [], "error_code": 0, "error_message": ""},
         {"error": "0", "error_code": "000", "error_message": "OK", "errorCode": "none", "errorMessage": "success"},
-        {"error": False, "errors": {}, "errorCode": False},
+        {"error": False, "errors": {}, "errorCode": "false"},
     ],
     ids=str,
 )

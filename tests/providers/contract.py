@@ -131,6 +131,15 @@ class AdapterContract:
         assert caught.value.code is None
         assert caught.value.hint == f"{HINTS[MalformedResponseError]}. The response says: 1003 rate limit exceeded"
 
+    async def test_the_words_of_a_success_are_not_shown_as_those_of_an_error(self, provider, wire):
+        """What is wrong with one of its balances has nothing to do with them."""
+        wire.outcome = Response(200, body=b'{"code": 0, "message": "OK", "data": [{}]}')
+
+        with pytest.raises(MalformedResponseError) as caught:
+            await provider.fetch_balances(None)
+
+        assert (caught.value.code, caught.value.hint) == (None, HINTS[MalformedResponseError])
+
     async def test_a_success_that_says_so_is_read(self, provider, wire):
         """A status, a code and a message of a success are in its way nowhere."""
         said = b'{"success": true, "code": 0, "message": "OK", "status": "ok", "data": []}'
