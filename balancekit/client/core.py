@@ -223,9 +223,13 @@ class ClientCore:
         since = self._clock.monotonic()
         try:
             if runtime.store is not None:
+                # Nobody is given the snapshot from before while the store takes its time.
+                account.state.invalidate(self.moment(), since=since)
+                self._results.forget()
                 await runtime.store.invalidate(account.key)
         finally:
-            # Also if the caller has not waited for the store, which is then given it later.
+            # Also if the caller has not waited for the store, which is then given it later. What was read in between
+            # has the version that the store had before.
             self._on_change(Change(account.key, invalidated=True), since=since)
 
     def _merge_watched(self, watch: Watch) -> MergedBalances:

@@ -79,6 +79,21 @@ def test_an_invalidation_that_the_store_refuses_holds_in_its_own_client(with_cli
     assert with_clients(steps) == (2, [2, 0])
 
 
+def test_an_invalidation_holds_while_the_store_is_asked_to_take_it(with_clients):
+    """Nobody is given the snapshot from before for as long as a store is slow."""
+
+    async def steps(store, here, there):
+        await here.fetch(max_age=30)
+        store.fault = 0.4
+        invalidating = asyncio.create_task(here.invalidate("till"))
+        await asyncio.sleep(0)
+        latest = here.latest()
+        await invalidating
+        return latest.accounts[0].stale
+
+    assert with_clients(steps) == (True, [1, 0])
+
+
 def test_an_invalidation_survives_the_event_loop(run_virtually):
     """One that could not be sent to the store in one `asyncio.run` is sent in the next."""
     till, client, store = Till(), None, None
