@@ -27,7 +27,7 @@ _MAX_TEXT: Final = 2_000
 """How many characters of a text are read at all."""
 
 _MAX_LIGATURE: Final = 4
-"""How many letters a character may stand for: fifteen, as one of Arabic does, are far more to search than was sent."""
+"""How many letters a character of a name may stand for: one of Arabic stands for fifteen, five times what was sent."""
 
 _MAX_CHARACTERS: Final = 2**18
 """How many characters are remembered: more than can be printed."""
@@ -110,23 +110,31 @@ class Secrets:
 
     def may_be_in(self, names: Iterable[str]) -> bool:
         """Return whether `found_in` or `repeated_in` may be true of names; megabytes of them take milliseconds."""
-        text = _bare_lines(names)
+        text = self._lines_of(names)
         short = (whole for whole in self._wholes if len(whole) < _MIN_REPETITION)
         return bool(self._of_marks) or any(whole in text for whole in short) or self._has_piece(text)
 
     def found_in(self, names: Collection[str]) -> bool:
         """Return whether a name has a secret in it, encoded or not, or is a dozen characters or more of one."""
-        text = _bare_lines(names)
+        text = self._lines_of(names)
         if any(whole in text for whole in self._wholes) or any(
             secret in name for secret in self._of_marks for name in names
         ):
             return True
-        secrets = _bare_lines(self._texts)
+        secrets = "\n".join(map(_bare, self._texts))
         return any(len(name) >= _MIN_REPETITION and name in secrets for name in text.split("\n"))
 
     def repeated_in(self, names: Iterable[str]) -> bool:
         """Return whether a name has a dozen characters of a secret, or of one of its encodings, in a row."""
-        return self._has_piece(_bare_lines(names))
+        return self._has_piece(self._lines_of(names))
+
+    def _lines_of(self, names: Iterable[str]) -> str:
+        """Return the letters and digits of each name on a line of its own, with long ligatures as they are.
+
+        Unless a secret may have one, or what it stands for.
+        """
+        letters_of = _letters_of_name if all(map(str.isascii, self._texts)) else _bare
+        return "\n".join(map(letters_of, names))
 
     def _has_piece(self, text: str) -> bool:
         # Wherever a piece begins, half of it is one of these: to look each character up would take ten times as long.
@@ -178,8 +186,8 @@ def _parts_of(text: str, length: int) -> frozenset[str]:
     return frozenset(text[at : at + length] for at in range(len(text) - length + 1))
 
 
-def _bare_lines(texts: Iterable[str]) -> str:
-    return "\n".join(map(_bare, texts))
+def _letters_of_name(name: str) -> str:
+    return _bare(name) if name.isascii() else name.translate(_LETTERS)
 
 
 def _bare(text: str) -> str:
@@ -187,25 +195,24 @@ def _bare(text: str) -> str:
     if text.isascii():
         # Many times faster.
         return text.encode().translate(None, _MARKS).decode().lower()
-    return text.translate(_BARE)
+    # Accents become marks, and ligatures letters.
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
 
 
-class _BareCharacters(dict[int, str]):
-    """The letters and digits that characters consist of, by their codes: made once for each, since names have many."""
+class _Letters(dict[int, str]):
+    """The letters and digits that a character consists of, by its code: found once for each, since names have many."""
 
     def __missing__(self, code: int) -> str:
-        character = chr(code)
-        # Accents become marks, and ligatures letters.
-        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKD", character).casefold()))
+        letters = _bare(chr(code))
         if len(letters) > _MAX_LIGATURE and not letters.isascii():
-            letters = character
+            letters = chr(code)
         if len(self) >= _MAX_CHARACTERS:
             self.clear()
         self[code] = letters
         return letters
 
 
-_BARE: Final = _BareCharacters()
+_LETTERS: Final = _Letters()
 
 
 def _spellings_of(secret: str) -> Iterator[str]:

@@ -205,3 +205,13 @@ def test_secrets_cannot_be_listed():
     """Error trackers iterate the local variables of a traceback that are sets or sequences."""
     with pytest.raises(TypeError):
         iter(Secrets([TOKEN]))
+
+
+@pytest.mark.parametrize("secret", ["صلى الله عليه وسلم", "ﷺ is the key"], ids=["letters", "ligature"])
+def test_a_secret_of_other_letters_is_found_in_a_name_of_their_ligature(secret):
+    """One character stands for fifteen letters; it is looked at as them where a credential has letters of its kind."""
+    secrets = Secrets([secret])
+
+    assert secrets.may_be_in(["id ﷺ"])
+    assert secrets.repeated_in(["id ﷺ"])
+    assert not secrets.may_be_in(["id ﷲ"])
