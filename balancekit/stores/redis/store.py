@@ -89,6 +89,8 @@ class RedisStore:
         if not isinstance(given, Redis | RedisCluster):
             found = f"got {type(given).__name__}; for a URL use from_url"
             raise ConfigError(f"redis: expected a redis.asyncio.Redis or RedisCluster, {found}")
+        if not isinstance(cast("object", prefix), str):
+            raise ConfigError(f"prefix: expected text, got {type(prefix).__name__}")
         seconds = cast("object", keep)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_KEEP:
             raise ConfigError(f"keep: expected seconds above zero, and at most {_LONGEST_KEEP:_}")

@@ -80,6 +80,12 @@ class TestReplicas:
 
         assert CANARY not in everything_shown_by(caught.value)
 
+    @pytest.mark.parametrize("wrong", [None, 5, b"shop"])
+    def test_a_prefix_that_is_no_text_is_refused(self, wrong):
+        """Names of keys would begin with what Python writes of it."""
+        with pytest.raises(ConfigError, match=r"^prefix: expected text, got (NoneType|int|bytes)$"):
+            RedisStore.from_url("redis://db", prefix=wrong)
+
 
 class TestManyClients:
     """Thirty clients of one process on one store."""
