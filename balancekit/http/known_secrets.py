@@ -182,7 +182,7 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
     seen: dict[int, object] = {id(label): label for label in _labels_of(adapter)}
     yield from _texts_among(pending, seen, room=0 if marked_only else _MAX_SEARCHED)
     # The texts that a class declares are names, such as those of fields, unless they are marked.
-    classes = {id(kind): kind for kind in map(type, (adapter, *seen.values()))}
+    classes = {id(kind): kind for kind in map(type, (adapter, *seen.values())) if _may_declare_secrets(kind)}
     kept = (value for value in seen.values() if issubclass(type(value), type))
     yield from _texts_among(deque((*classes.values(), *kept)), {}, room=0, with_classes=True)
 
@@ -202,18 +202,23 @@ def _texts_among(
         seen[id(value)] = value
         # What it may raise hides no other value, and none that was found in it by then.
         with suppress(*_RAISED):
-            if is_secret(value):
-                yield from Secret.of(value).reveal().split()
+            if isinstance(value, Secret):
+                yield from value.reveal().split()
+            elif is_secret(value):
+                yield from _text_of(cast("Any", value).get_secret_value()).split()
             elif isinstance(value, str | bytes | bytearray | URL):
-                # No character has more than four bytes.
-                start = value[: 4 * MAX_TEXT + 1] if isinstance(value, bytes | bytearray) else value
-                text = start.decode("utf-8", "replace") if isinstance(start, bytes | bytearray) else str(start)
+                text = _text_of(value)
                 if len(text) <= min(room, MAX_TEXT):
                     room -= len(text)
                     yield from _texts_of(text)
             else:
                 # What has more may make them when they are taken, and without an end.
                 pending.extend(itertools.islice(_held_by(value, with_classes=with_classes), MAX_VALUES))
+
+
+def _text_of(value: object) -> str:
+    # No character has more than four bytes.
+    return value[: 4 * MAX_TEXT + 1].decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _held_by(value: object, *, with_classes: bool) -> Iterator[object]:
@@ -226,9 +231,14 @@ def _held_by(value: object, *, with_classes: bool) -> Iterator[object]:
     yield from _items_of(value)
 
 
+def _may_declare_secrets(kind: type) -> bool:
+    # It may be anything.
+    return str(kind.__module__).partition(".")[0] not in _WITHOUT_SECRETS
+
+
 def _declared_by(kind: type) -> Iterator[object]:
     for one in kind.__mro__:
-        if one.__module__.partition(".")[0] not in _WITHOUT_SECRETS:
+        if _may_declare_secrets(one):
             yield from (held for name, held in vars(one).items() if not name.startswith("__"))
 
 

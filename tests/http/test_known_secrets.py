@@ -155,6 +155,14 @@ class Default:
         """Sign with it."""
 
 
+class SecretBytes:
+    """What imitates pydantic's."""
+
+    def get_secret_value(self):
+        """Reveal the bytes."""
+        return PHRASE.encode()
+
+
 class AsTuple(NamedTuple):
     """An adapter that is a tuple."""
 
@@ -227,10 +235,13 @@ def test_the_grant_of_a_token_is_no_secret():
         holding(PHRASE)[1],
         holding(PHRASE)[2],
         holding(holding(PHRASE)[1])[0],
+        SecretBytes(),
+        holding(SecretBytes())[0],
     ],
     ids=[
         *("private slot", "partial", "Secret in a partial", "bytearray", "long text", "thread", "closure"),
         *("Secret in a closure", "default", "keyword's default", "function in a closure"),
+        *("SecretBytes", "SecretBytes in a closure"),
     ],
 )
 def test_a_text_is_known_however_an_adapter_keeps_it(kept):
