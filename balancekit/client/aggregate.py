@@ -247,7 +247,7 @@ class AggregateClient:
         Raises WebhookVerificationError, and nothing else, for a delivery that is rejected, also for a label that no
         account has; RuntimeError if the client is closed.
         """
-        from balancekit.webhooks.replay import deduplication_key
+        from balancekit.webhooks.replay import Delivery
         from balancekit.webhooks.verification import verify
 
         # No account has an empty label; a receiver of one's own may pass anything.
@@ -256,15 +256,19 @@ class AggregateClient:
         try:
             self._core.check_open()
             event = verify(self._core.book.source_of(label), headers, body, stands_in=known is None)
-            key = None if known is None or event.may_recur else deduplication_key(known.key, event, body)
+            delivery = Delivery.of("" if known is None else known.key, event, body)
         except WebhookVerificationError as error:
             error.account = None if known is None else label
             raise
         finally:
             # An error keeps this frame, and the headers of a delivery may hold the account's key.
             del headers, body
-        if known is not None and event.settled:
-            await self._core.settle(known, key)
+        if known is None:
+            return event
+        if event.settled:
+            await self._core.settle(known, delivery)
+        else:
+            self._core.deliveries.note(delivery)
         return event
 
     async def add(self, provider: BalanceProvider) -> None:

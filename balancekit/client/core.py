@@ -25,7 +25,7 @@ from balancekit.money.balances import AccountFailure
 from balancekit.money.merged import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.recent_events import RecentEvents
-from balancekit.webhooks.replay import act_once
+from balancekit.webhooks.replay import Delivery, LatestDeliveries, act_once
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class ClientCore:
         self._settle_delay = settle_delay
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
+        self.deliveries = LatestDeliveries()
         self._events = RecentEvents(self._clock)
         self._log_not_shared(book.values())
 
@@ -125,8 +126,8 @@ class ClientCore:
         """Note that an account's balances may have changed, for all that share the store."""
         await self._invalidate(await self.ready(), account)
 
-    async def settle(self, account: Account, event_key: str | None) -> None:
-        """Act on an event after which balances may have changed, once if it has a key, and look again after a while."""
+    async def settle(self, account: Account, delivery: Delivery) -> None:
+        """Act on an event after which balances may have changed, once, and look again after a while."""
         runtime = await self.ready()
 
         async def invalidate_twice() -> None:
@@ -134,10 +135,7 @@ class ClientCore:
             if not (self.closed or account.is_removed):
                 runtime.second_looks.schedule(account.label, lambda: self._invalidate(runtime, account))
 
-        if event_key is None:
-            await invalidate_twice()
-        else:
-            await act_once(runtime.store or self._events, event_key, invalidate_twice)
+        await act_once(runtime.store or self._events, self.deliveries, delivery, invalidate_twice)
 
     def add(self, provider: object) -> None:
         """Add the account of a provider."""

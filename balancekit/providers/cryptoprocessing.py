@@ -112,10 +112,11 @@ class CryptoprocessingProvider(HttpProvider, known_by_request=True):
         hmac_sha512.verify(headers, body, key=self._key, keyed=self._keyed_hash)
         data = read_object(body)
         transaction, kind, status = _read_id(data), optional_text(data, "type"), optional_text(data, "status")
-        # The id is that of the transaction, which may be confirmed, cancelled and confirmed again by the same body.
+        # With the id alone, all events of one transaction would count as the same event. It may be confirmed, cancelled
+        # and confirmed again by the same body.
         event_id = "/".join(quote(part, safe="") for part in (transaction, kind or "", status or ""))
         settled = status is None or status.lower() not in NOT_FINAL
-        return WebhookEvent(self.account, self.provider, event_id, kind, status, settled, may_recur=True)
+        return WebhookEvent(self.account, self.provider, event_id, kind, status, settled, subject=transaction)
 
 
 def _find_brand(name: object) -> "tuple[Brand | None, Iterable[str]]":

@@ -11,9 +11,9 @@ class WebhookEvent:
     """A verified delivery of a provider's webhook.
 
     `event_id` is the same in every delivery of one event. `event_type` and `status` are as the provider sent them, None
-    if it sent none. `settled` is whether the account's balances may have changed. `may_recur` is whether a later event
-    may have the same id and body, since the provider gives its events no ids: a client acts on every delivery of such
-    an event, and of any other on the first alone.
+    if it sent none. `settled` is whether the account's balances may have changed. `subject` is what the event is about,
+    such as a transaction, where `event_id` may come again: an event like an earlier one is then a new one if another of
+    the subject has come in between.
     """
 
     account: str
@@ -22,7 +22,7 @@ class WebhookEvent:
     event_type: str | None
     status: str | None
     settled: bool
-    may_recur: bool = attrs.field(default=False, kw_only=True, eq=False)
+    subject: str | None = attrs.field(default=None, kw_only=True, eq=False)
 
 
 RawHeaders: TypeAlias = (

@@ -45,19 +45,6 @@ def test_an_event_that_comes_twice_is_acted_on_once(with_quick_till):
     assert with_quick_till(steps) == (True, 2, 2)
 
 
-def test_an_event_that_may_recur_is_acted_on_each_time(with_quick_till):
-    """Its second delivery may be of the same event, or of one like it."""
-
-    async def steps(client, till):
-        till.may_recur = True
-        for _ in range(3):
-            await client.fetch(max_age=60)
-            await client.handle_webhook("till", {}, b"event-1")
-        return till.requests
-
-    assert with_quick_till(steps) == 3
-
-
 def test_two_bodies_of_one_id_are_two_events(with_quick_till):
     """A status without a name of its own may come again, and every time the balances may have changed."""
 

@@ -277,8 +277,9 @@ def test_one_secret_for_two_keys_is_told_apart_by_the_key(run_virtually):
     run_virtually(main())
 
 
-def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtually):
-    """Cryptoprocessing confirms it the second time by the same bytes: nothing tells that from a redelivery."""
+@pytest.mark.parametrize("between", ["cancelled", "not_confirmed"])
+def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtually, between):
+    """Cryptoprocessing confirms it the second time by the same bytes: only what came between tells it from the first."""
     held = Decimal(10)
 
     class Held(CryptoprocessingProvider):
@@ -287,9 +288,9 @@ def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtu
 
     async def main():
         nonlocal held
-        async with AggregateClient([Held("shop", key="key-0123", secret="AbCdEfG123456")]) as client:
+        async with AggregateClient([Held("shop", key="key-0123", secret="AbCdEfG123456")], settle_delay=0) as client:
             shown = []
-            for status, amount in (("confirmed", 9), ("cancelled", 10), ("confirmed", 9)):
+            for status, amount in (("confirmed", 9), (between, 10), ("confirmed", 8), ("confirmed", 7)):
                 held = Decimal(amount)
                 body = json.dumps({"id": 7, "status": status}).encode()
                 headers = {"X-Processing-Key": "key-0123", "X-Processing-Signature": sign_body("AbCdEfG123456", body)}
@@ -297,7 +298,7 @@ def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtu
                 shown.append((await client.fetch(max_age=3600)).amount("BTC"))
             return shown
 
-    assert run_virtually(main()) == [9, 10, 9]
+    assert run_virtually(main()) == [9, 10 if between == "cancelled" else 9, 8, 8]
 
 
 def test_one_webhook_key_for_two_accounts_costs_one_read_more(run_virtually):

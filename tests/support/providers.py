@@ -83,7 +83,6 @@ class Till:
         self.broken = False
         self.retry_after = None
         self.event_id = None
-        self.may_recur = False
 
     async def fetch_balances(self, session):
         """Respond, or fail."""
@@ -104,8 +103,7 @@ class Till:
         if isinstance(headers, Exception):
             raise headers
         event_id = self.event_id or body.decode()
-        facts = {"settled": headers != "pending", "may_recur": self.may_recur}
-        return WebhookEvent(self.account, self.provider, event_id, "payment", None, **facts)
+        return WebhookEvent(self.account, self.provider, event_id, "payment", None, settled=headers != "pending")
 
 
 class QuickTill(Till):

@@ -131,7 +131,6 @@ def test_a_callback_becomes_an_event(shop):
     assert event == WebhookEvent(
         "shop", "cryptoprocessing", "7/deposit/confirmed", "deposit", "confirmed", settled=True
     )
-    assert event.may_recur
 
 
 @pytest.mark.parametrize(
