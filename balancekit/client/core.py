@@ -55,7 +55,7 @@ class ClientCore:
         self._settle_delay = settle_delay
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
-        self.deliveries = LatestDeliveries()
+        self.deliveries: LatestDeliveries = LatestDeliveries()
         self._events = RecentEvents(self._clock)
         self._log_not_shared(book.values())
 

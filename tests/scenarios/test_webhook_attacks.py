@@ -279,7 +279,7 @@ def test_one_secret_for_two_keys_is_told_apart_by_the_key(run_virtually):
 
 @pytest.mark.parametrize("between", ["cancelled", "not_confirmed"])
 def test_a_transaction_that_goes_back_and_forth_is_looked_up_each_time(run_virtually, between):
-    """Cryptoprocessing confirms it the second time by the same bytes: only what came between tells it from the first."""
+    """Cryptoprocessing confirms it the second time by the same bytes: only what came between tells them apart."""
     held = Decimal(10)
 
     class Held(CryptoprocessingProvider):
