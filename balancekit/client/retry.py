@@ -6,12 +6,13 @@ Moments are in seconds of one clock that never goes back.
 import math
 import random
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.clock_skew import next_offset
+from balancekit.http.rate_limit import positive
 
 _CAPACITY: Final = 20.0
 _PER_SUCCESS: Final = 0.2
@@ -60,12 +61,6 @@ _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 20.0
 
 
-def _no_bool(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    # A bool is an int.
-    if isinstance(value, bool):
-        raise TypeError(f"{attribute.name!r} must be a whole number, not {value!r}")
-
-
 @attrs.frozen
 class RetryPolicy:
     """Full-jitter exponential backoff: the delay after attempt n is random up to `first` * 2^(n - 1), at most `cap`.
@@ -75,9 +70,7 @@ class RetryPolicy:
     work.
     """
 
-    attempts: int = attrs.field(
-        default=3, validator=[_no_bool, attrs.validators.instance_of(int), attrs.validators.ge(1)]
-    )
+    attempts: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), positive])
     first: float = attrs.field(default=_FIRST_DELAY, validator=attrs.validators.ge(0))
     cap: float = attrs.field(default=_LONGEST_DELAY, validator=attrs.validators.ge(0))
 

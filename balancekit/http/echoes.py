@@ -23,7 +23,7 @@ def names_of(balances: Iterable[Balance]) -> list[str | None]:
 def check_names(names: list[str | None], known: Iterable[str | None], credentials: Secrets) -> None:
     """Raise ShapeError if a name of a balance repeats a credential; those that are `known` were checked before."""
     new = {name for name in names if name} - {*known}
-    if new and credentials.may_be_in(new):
+    if credentials.may_be_in(new):
         # Ids may have much in common with the id of a key: those of one server and second are nearly the same.
         ids = {name for name in names[2::3] if name and len(name) <= _USUAL_REFERENCE}
         odd = [name for name in new - ids if not looks_like_words(name)]

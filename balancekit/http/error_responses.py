@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -149,7 +150,7 @@ def _hint_at_block(response: Response, detail: ErrorDetail) -> str | None:
 
 def _is_by_firewall(response: Response) -> bool:
     """Whether the body of a 403 is JSON that firewalls send in the provider's place."""
-    match _json_of(response):
+    match fields_of(response):
         case {"cloudflare_error": True}:
             return True
         case {"message": "Forbidden", **rest}:
@@ -173,11 +174,11 @@ def error_detail(response: Response) -> ErrorDetail:
     these two are called; for a 200 that reports no error, and anything else (a proxy's HTML or plain text), an
     excerpt of the body.
     """
-    data = _json_of(response)
+    fields = fields_of(response)
     code: object = None
     message: object = response.body
-    match data:
-        case dict() if response.status == OK and error_field_of(cast("dict[str, object]", data)) is None:
+    match fields:
+        case _ if response.status == OK and error_field_of(fields) is None:
             pass
         case {"error": {"code": _} | {"message": _} as error}:
             code, message = error.get("code"), error.get("message")
@@ -186,16 +187,14 @@ def error_detail(response: Response) -> ErrorDetail:
         case {"error": str(text)} if text.strip():
             # getMany sends a bare code for a wrong signature, where others send a sentence.
             is_code = _BARE_CODE.fullmatch(text) is not None
-            code, message = (text, words_in(cast("dict[str, object]", data)).message) if is_code else (None, text)
-        case {"errors": {**fields}} if fields:
-            message = "; ".join(f"{field}: {_message(text)}" for field, text in fields.items())
+            code, message = (text, words_in(fields).message) if is_code else (None, text)
+        case {"errors": {**by_field}} if by_field:
+            message = "; ".join(f"{field}: {_message(text)}" for field, text in by_field.items())
         case {"errors": [str(), *_] as texts}:
             message = texts
-        case {"errors": [{**fields}, *_]} | {**fields} if fields:
-            said = words_in(cast("dict[str, object]", fields))
+        case {"errors": [{**first}, *_]} | {**first}:
+            said = words_in(cast("dict[str, object]", first))
             code, message = said.code, said.message or response.body
-        case _:
-            pass
     return ErrorDetail(code, message)
 
 
@@ -208,9 +207,10 @@ def words_in(fields: Mapping[str, object]) -> ErrorDetail:
     return ErrorDetail(code, message)
 
 
-def _json_of(response: Response) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Return the decoded body, None if it is no JSON."""
-    try:
-        return response.json()
-    except ValueError:
-        return None
+def fields_of(response: Response) -> Mapping[str, Any]:
+    """Return the fields of the JSON object that a body is; none if it is anything else."""
+    with suppress(ValueError):
+        document = response.json()
+        if isinstance(document, dict):
+            return cast("dict[str, Any]", document)
+    return {}

@@ -182,9 +182,9 @@ def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
     seen: dict[int, object] = {id(label): label for label in _labels_of(adapter)}
     yield from _texts_among(pending, seen, room=0 if marked_only else _MAX_SEARCHED)
     # The texts that a class declares are names, such as those of fields, unless they are marked.
-    classes = {id(kind): kind for kind in map(type, (adapter, *seen.values())) if _may_declare_secrets(kind)}
+    classes = filter(_may_declare_secrets, map(type, (adapter, *seen.values())))
     kept = (value for value in seen.values() if issubclass(type(value), type))
-    yield from _texts_among(deque((*classes.values(), *kept)), {}, room=0, with_classes=True)
+    yield from _texts_among(deque((*classes, *kept)), {}, room=0, with_classes=True)
 
 
 def _texts_among(

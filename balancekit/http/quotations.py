@@ -29,9 +29,6 @@ _MAX_TEXT: Final = 2_000
 _MAX_LIGATURE: Final = 4
 """How many letters a character of a name may stand for: one of Arabic stands for fifteen, five times what was sent."""
 
-_MAX_CHARACTERS: Final = 2**18
-"""How many characters are remembered: more than can be printed."""
-
 _MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -92,11 +89,6 @@ class Secrets:
 
     def _known_of(self, pieces: set[str]) -> set[str]:
         """Return those pieces of a quotation's length that are in a spelling of a secret."""
-        of_letters = set(filter(str.isalpha, pieces))
-        # Words have no digits, and most of what is spelled has.
-        return self._found_of(of_letters) | self._found_of(pieces - of_letters)
-
-    def _found_of(self, pieces: set[str]) -> set[str]:
         if len(pieces) <= _MAX_SEARCHES:
             return {piece for piece in pieces if piece in self._spelled}
         # In one pass, over what consists of their letters and digits.
@@ -206,8 +198,6 @@ class _Letters(dict[int, str]):
         letters = _bare(chr(code))
         if len(letters) > _MAX_LIGATURE and not letters.isascii():
             letters = chr(code)
-        if len(self) >= _MAX_CHARACTERS:
-            self.clear()
         self[code] = letters
         return letters
 

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 
-def _positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+def positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Raise ValueError for anything but a finite number above zero; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"{attribute.name} must be above zero, not {value!r}")
 
@@ -20,8 +21,8 @@ def _positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> No
 class RateLimit:
     """At most `requests` to one origin in any `per` seconds; ValueError or TypeError for what cannot be a limit."""
 
-    requests: int = attrs.field(validator=[attrs.validators.instance_of(int), _positive])
-    per: float = attrs.field(kw_only=True, validator=_positive)
+    requests: int = attrs.field(validator=[attrs.validators.instance_of(int), positive])
+    per: float = attrs.field(kw_only=True, validator=positive)
 
     def __str__(self) -> str:
         return f"{self.requests} in {self.per:g} s"

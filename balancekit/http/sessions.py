@@ -75,9 +75,7 @@ def stand_in_for(lent: aiohttp.ClientSession) -> aiohttp.ClientSession:
     session = _stand_ins.get(lent)
     if session is None:
         sender = sender_over(lent)
-        session = _stand_ins[lent] = _open_over(
-            lent, sender.connector, _OwnResponse, skip_auto_headers=(ACCEPT_ENCODING,)
-        )
+        session = _stand_ins[lent] = _open_over(lent, sender.connector, _OwnResponse)
         _senders[session] = sender
     return session
 
@@ -86,8 +84,6 @@ def _open_over(
     lent: aiohttp.ClientSession,
     connector: aiohttp.BaseConnector | None,
     response_class: type[aiohttp.ClientResponse],
-    *,
-    skip_auto_headers: tuple[str, ...] = (),
 ) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
@@ -96,7 +92,7 @@ def _open_over(
         cookie_jar=aiohttp.DummyCookieJar(),
         request_class=OwnRequest,
         response_class=response_class,
-        skip_auto_headers=skip_auto_headers,
+        skip_auto_headers=(ACCEPT_ENCODING,),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     )
     # Not as an argument: tools that trace every session would add themselves a second time.

@@ -177,18 +177,14 @@ def _line(value: str) -> str:
     return one_line(value, kept=ISOLATES)
 
 
-def _optional_line(value: str | None) -> str | None:
-    return None if value is None else _line(value)
-
-
 @attrs.frozen
 class _WrittenError:
     type: str
     message: str = attrs.field(converter=_line)
     status: int | None = None
-    code: str | None = attrs.field(default=None, converter=_optional_line)
+    code: str | None = attrs.field(default=None, converter=attrs.converters.optional(_line))
     retryable: bool = False
-    hint: str | None = attrs.field(default=None, converter=_optional_line)
+    hint: str | None = attrs.field(default=None, converter=attrs.converters.optional(_line))
     retry_after: float | None = None
     account: str | None = attrs.field(default=None, converter=_label)
     provider: str | None = attrs.field(default=None, converter=_label)

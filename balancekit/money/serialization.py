@@ -61,8 +61,8 @@ def _structurer() -> "cattrs.Converter":
     readers: dict[type, Callable[[Any], object]] = {
         str: _require(str, "a string"),
         bool: _require(bool, "a boolean"),
-        int: lambda value: _finite(_require(int, "a number")(value)),
-        float: _finite,
+        int: partial(_finite, kinds=int),
+        float: partial(_finite, kinds=(int, float)),
         datetime: datetime.fromisoformat,
         Decimal: partial(parse_amount, max_digits=_MAX_DIGITS),
         AssetType: AssetType,
@@ -112,8 +112,8 @@ def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], obj
     return require
 
 
-def _finite(value: object) -> object:
-    number = cast("float", _require((int, float), "a number")(value))
+def _finite(value: object, kinds: type | tuple[type, ...]) -> object:
+    number = cast("float", _require(kinds, "a number")(value))
     # Neither NaN, which is not even equal to itself, nor a whole number that is beyond all floats.
     if not abs(number) <= sys.float_info.max:
         raise ValueError("not a finite number")

@@ -3,7 +3,6 @@
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, Final, Protocol, cast
 
 from yarl import URL
@@ -22,6 +21,7 @@ from balancekit.http.error_responses import (
     error_class,
     error_detail,
     error_of,
+    fields_of,
     redact_detail,
     words_in,
 )
@@ -140,7 +140,7 @@ def _malformed(adapter: Adapter, response: Response, message: str, hidden: Secre
     elif response.body.lstrip().startswith(b"<"):
         hint = PAGE_HINT
     elif len(response.body) <= MAX_ERROR_BODY:
-        reported, fields = _error_of_response(adapter, response, hidden), _fields_of(response)
+        reported, fields = _error_of_response(adapter, response, hidden), fields_of(response)
         if isinstance(reported, ProviderError) and (reported.code or error_field_of(fields) is not None):
             code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
         elif all(not value or isinstance(value, str | int) for value in fields.values()):
@@ -167,11 +167,3 @@ def _error_of_response(adapter: Adapter, response: Response, hidden: Secrets) ->
         if abs(error.clock_offset) > MAX_OFFSET:
             error.hint = ". ".join(filter(None, (error.hint, UNCREDIBLE_DATE_HINT)))
     return error
-
-
-def _fields_of(response: Response) -> Mapping[str, object]:
-    """Return the fields of the JSON object in a body; none if there is no such object."""
-    document: object = None
-    with suppress(ValueError):
-        document = response.json()
-    return cast("dict[str, object]", document) if isinstance(document, dict) else {}

@@ -30,7 +30,7 @@ def webhook_routes(
     # Half the time of importing aiohttp, which only its servers need.
     from aiohttp import hdrs, web
 
-    if account is None and not re.search(r"\{account[:}]", str(path)):
+    if account is None and not re.search(r"\{account[:}]", path):
         raise ConfigError("path: expected {account} in it, or the argument account")
     receiver = Receiver(client, max_body, body_timeout, account)
 
@@ -43,7 +43,7 @@ def webhook_routes(
                 yield chunk
 
     async def handle(request: web.Request) -> web.Response:
-        label = request.match_info["account"] if account is None else account
+        label = request.match_info.get("account", "")
         status = await receiver.handle(request.method, label, request.raw_headers, body_chunks(request))
         headers = {hdrs.ALLOW: hdrs.METH_POST} if status == web.HTTPMethodNotAllowed.status_code else {}
         response = web.Response(status=status, headers=headers)

@@ -41,9 +41,7 @@ class WebhookApp:
         """Serve one connection."""
         match scope["type"]:
             case "http":
-                account = self._receiver.account
-                label = account_label(scope) if account is None else account
-                response = self._respond(scope["method"], label, _header_pairs(scope), receive, send)
+                response = self._respond(scope["method"], account_label(scope), _header_pairs(scope), receive, send)
                 # Error trackers collect the local variables of the frames that a log line comes from.
                 del scope
                 await response

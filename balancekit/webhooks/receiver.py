@@ -76,6 +76,7 @@ class Receiver:
         204, or 400 whatever is wrong with the delivery; 405 if it is not a POST. 500 if the client failed, so that the
         provider delivers again.
         """
+        account = self.account or account
         if method != HTTPMethod.POST:
             return HTTPStatus.METHOD_NOT_ALLOWED
         body = b""
