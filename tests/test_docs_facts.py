@@ -58,8 +58,8 @@ QUOTED = {
         f"more than {bodies.MAX_RESPONSE_BODY // MIB} MiB",
         f"at most {messages.MAX_EXCERPT} characters",
         f"each text of {known_secrets._MIN_ATTRIBUTE_LENGTH} to {_spaced(known_secrets.MAX_TEXT)} characters",
-        f"up to {_spaced(known_secrets._MAX_SEARCHED)} characters in all",
-        f"of {_spaced(known_secrets.MAX_VALUES)} values",
+        f"at most {_spaced(known_secrets._MAX_SEARCHED)} characters",
+        f"in {_spaced(known_secrets.MAX_VALUES)} values",
     ),
     "docs/accounting.md": (f"{decimal.DefaultContext.prec} digits", "15 digits"),  # of Python and of Excel
     "docs/adapters.md": (f"at most {multi_request.MAX_REQUESTS} requests",),
@@ -81,7 +81,7 @@ QUOTED = {
     "docs/rules.md": (
         f"{amounts.MAX_DIGITS} digits",
         f"within ±{amounts.MAX_EXPONENT}",
-        f"calculates with {_spaced(amounts._ADAPTERS.prec)} digits",
+        f"Adapters calculate with {_spaced(amounts._ADAPTERS.prec)} digits",
         f"more than {amounts._FARTHEST_PLACE} places",
         f"up to {bodies.MAX_RESPONSE_BODY // MIB} MiB",
     ),
