@@ -1,12 +1,13 @@
 """Reading the body of a response, as aiohttp receives it: within bounds, decoded, and whole."""
 
 import asyncio
+from codecs import BOM_UTF8
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING
+from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_LENGTH, METH_HEAD, TRANSFER_ENCODING
 
 from balancekit.http.content_encoding import EncodingError, decode_body
 from balancekit.http.messages import MAX_ERROR_BODY
@@ -26,6 +27,8 @@ _PIECES_AT_ONCE: Final = 8
 
 _ERROR_BODY_TIMEOUT: Final = 1.0
 """How many seconds the body of an error response may take once its head has arrived."""
+
+_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class BodyTooLargeError(ValueError):
@@ -79,17 +82,19 @@ def _check_is_whole(body: bytes, response: aiohttp.ClientResponse) -> None:
     Source: RFC 9112, 8.
     """
     is_chunked = "chunked" in response.headers.get(TRANSFER_ENCODING, "").lower()
+    has_no_body = response.status in _WITHOUT_BODY or response.method == METH_HEAD
     # Without a version it is from no connection: tools for tests make such responses.
-    if is_chunked or response.version is None:
+    if is_chunked or has_no_body or response.version is None:
         return
-    start = body.lstrip()[:1]
-    if start == b"<":
+    # A byte order mark is refused where the body is read, and named there.
+    text = body.removeprefix(BOM_UTF8).lstrip()
+    if text[:1] == b"<":
         return
-    if start in {b"{", b"["}:
+    if text[:1] in {b"{", b"["}:
         with suppress(ShapeError):
-            decode_json(body)
+            decode_json(text)
             return
-    raise aiohttp.ClientPayloadError("nothing but the end of the connection shows where the body ends: it may be cut")
+    raise aiohttp.ClientPayloadError("nothing shows whether the body is complete: it came without a length or chunks")
 
 
 async def _decode_up_to(limit: int, decoded: bytearray, body: bytes, response: aiohttp.ClientResponse) -> None:

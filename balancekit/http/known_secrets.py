@@ -63,7 +63,14 @@ _CREDENTIAL: Final = re.compile(
     r"(?!.*(?:address|contract|currency|id|method|name|symbol|type|user)$)",
     re.IGNORECASE,
 )
-"""What is in the name of a header, a parameter in the query, or a field in the body, that holds a credential."""
+"""What is in the name of a header, or of a parameter in the query, that holds a credential."""
+
+_CREDENTIAL_FIELD: Final = re.compile(
+    r"(?:api|access|auth|private|secret|signing)[-_]?key|(?:access|api|auth|bearer|refresh|session)[-_]?token"
+    r"|(?:api|client|consumer|key)?[-_]?secret|pass(?:code|phrase|wd|word)|authorization|credentials?|signature",
+    re.IGNORECASE,
+)
+"""The whole name of a field in the body that holds one: a `token` may be a currency, and a `key` that of a row."""
 
 _RAISED: Final = (Exception, SystemExit)
 """What an adapter, which may be of any kind, and whatever it keeps may raise when it is looked at."""
@@ -122,7 +129,7 @@ def _credentials_in_body(request: Request) -> Iterator[str]:
     except ValueError:
         fields += parse_qsl(_body_of(request))
     for name, value in fields:
-        if _CREDENTIAL.search(name) and isinstance(value, str) and value not in _PUBLIC_VALUES:
+        if _CREDENTIAL_FIELD.fullmatch(name) and isinstance(value, str) and value not in _PUBLIC_VALUES:
             yield value
 
 

@@ -130,7 +130,7 @@ def check_amount(amount: Decimal) -> Decimal:
     checked = check_total(amount)
     exponent = cast("int", checked.as_tuple().exponent)
     if checked.adjusted() > _FARTHEST_PLACE or exponent < -_FARTHEST_PLACE:
-        raise ValueError(f"a digit more than {_FARTHEST_PLACE} places from the point")
+        raise ValueError(f"a digit more than {_FARTHEST_PLACE} places from the point: quantize what was divided")
     return _positive_zero(checked)
 
 

@@ -173,8 +173,8 @@ def _label(value: str | None) -> str | None:
 
 
 def _line(value: str) -> str:
-    # Names in it may be isolated.
-    return one_line(value, kept=ISOLATES)
+    # Names in it may be isolated. What can be shown stays as it is, so that what was written is read again.
+    return value if value.isprintable() else one_line(value, kept=ISOLATES)
 
 
 @attrs.frozen

@@ -123,6 +123,8 @@ def test_balances_beside_an_error_are_not_taken_for_all(field, value):
         {"error": None, "errors": [], "error_code": 0, "error_message": ""},
         {"error": "0", "error_code": "000", "error_message": "OK", "errorCode": "none", "errorMessage": "success"},
         {"error": False, "errors": {}, "errorCode": "false"},
+        {"error": "-", "errors": "no errors", "errorCode": 200, "errorMessage": "Request processed"},
+        {"error": "N/A", "errors": "none.", "error_code": "successful"},
     ],
     ids=str,
 )

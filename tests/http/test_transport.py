@@ -216,13 +216,32 @@ async def test_a_body_that_may_have_been_cut_is_refused(session, origin, head, b
     """Where its end is that of the connection alone, a part of lines, or of a number, would pass for all of it."""
     origin.response = f"{head}\r\n\r\n".encode() + body
 
-    with pytest.raises(aiohttp.ClientPayloadError, match="it may be cut"):
+    with pytest.raises(aiohttp.ClientPayloadError, match="nothing shows whether the body is complete"):
         await send(session, Request("GET", origin.url))
-    with pytest.raises(aiohttp.ClientPayloadError, match="it may be cut"):
+    with pytest.raises(aiohttp.ClientPayloadError, match="nothing shows whether the body is complete"):
         await (await stand_in_for(session).get(origin.url)).read()
 
 
-@pytest.mark.parametrize("body", [b' {"EUR": "1"}\n', b"[1]", b"<html>Not here</html>"])
+async def test_what_may_have_been_cut_is_said_in_words_that_are_shown(session, origin):
+    """Although a message of aiohttp is shown as far as it looks like words."""
+    origin.response = b"HTTP/1.0 200 OK\r\n\r\nEUR,1\n"
+
+    failure = await failure_of(session, origin.url)
+
+    words = "ClientPayloadError: nothing shows whether the body is complete: it came without a length or chunks"
+    assert failure.message == words
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_response_that_has_no_body_is_whole(session, origin, status):
+    """Such as that to a login."""
+    origin.response = f"HTTP/1.1 {status} Reason\r\n\r\n".encode()
+
+    assert await (await stand_in_for(session).post(origin.url)).read() == b""
+    assert await (await stand_in_for(session).head(origin.url)).read() == b""
+
+
+@pytest.mark.parametrize("body", [b' {"EUR": "1"}\n', b"[1]", b"<html>Not here</html>", b'\xef\xbb\xbf{"EUR": "1"}'])
 async def test_a_body_that_shows_its_own_end_needs_no_length(session, origin, body):
     """Such as that of a server that speaks HTTP/1.0."""
     origin.response = b"HTTP/1.0 200 OK\r\n\r\n" + body

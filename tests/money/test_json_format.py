@@ -19,6 +19,7 @@ from balancekit import (
     MergedBalances,
     ProviderError,
     RateLimitedError,
+    TransportError,
     merge,
 )
 from balancekit.money import json_format, serialization
@@ -266,3 +267,11 @@ def test_a_snapshot_comes_back_exactly(amounts):
 
     with localcontext(prec=5):
         assert serialization.from_dict(written, AccountBalances, "a snapshot") == snapshot
+
+
+def test_what_a_failure_says_is_read_as_it_was_written():
+    """Blanks among it, too, so that a result is equal to what was written of it."""
+    error = TransportError("no  connection", account="shop", provider="fake", code="A  B", hint="look  at it")
+    merged = merge([], [AccountFailure("shop", "fake", error)])
+
+    assert MergedBalances.from_json(merged.to_json()) == merged

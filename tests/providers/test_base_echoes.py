@@ -280,11 +280,12 @@ ACCOUNT = "acct-4711-0815-kiel"
         {"url": f"https://plain.example/api/accounts/{ACCOUNT}"},
         {"url": f"https://plain.example/api?account={ACCOUNT}&token_address={ACCOUNT}"},
         {"body": json.dumps({"account": ACCOUNT, "key_name": ACCOUNT, "tokenContract": ACCOUNT}).encode()},
+        {"body": json.dumps({"token": ACCOUNT, "accountKey": ACCOUNT, "author": ACCOUNT, "signet": ACCOUNT}).encode()},
         {"body": f"account={ACCOUNT}&password=correct-horse-battery".encode()},
         {"headers": basic(f"{ACCOUNT}:correct-horse-battery")},
         {"body": ACCOUNT.encode()},
     ],
-    ids=["path", "query", "JSON", "form", "user of Basic", "text"],
+    ids=["path", "query", "JSON", "names in JSON", "form", "user of Basic", "text"],
 )
 async def test_the_id_of_an_account_is_no_credential_wherever_a_request_has_it(wire, sent):
     """A provider may well name the account that it was asked for."""
