@@ -31,7 +31,7 @@ class Lookup:
             )
         return found[0] if found else None
 
-    def find_whole(self, code: str, asset_type: AssetType | None) -> CurrencyTotal | None:
+    def find_currency(self, code: str, asset_type: AssetType | None) -> CurrencyTotal | None:
         """Return the total of a currency, of any type for None; None if it is not held.
 
         Raises TypeError or ValueError for what is the name of no currency, AmbiguousCurrencyError if another total may
@@ -61,13 +61,14 @@ class Lookup:
         """Raise KeyError for a code that this view lacks, or that is counted as another currency."""
         self._check_is_chosen(code)
         if not self.matching(code):
-            self.check_not_renamed(code)
+            self.check_is_no_alias(code)
 
-    def check_not_renamed(self, key: object) -> None:
+    def check_is_no_alias(self, key: object) -> None:
         """Raise KeyError for a code of which nothing is found, but that is counted as another currency: it is held."""
         match key:
-            case str(code) | (str(code), str()) if currencies := self._renamed.get(normalize_code(code)):
-                raise KeyError(f"{code} is counted as {' and '.join(sorted(currencies))}: ask for that")
+            case str(code) | (str(code), str()) if currencies := self._aliased.get(normalize_code(code)):
+                names = " and ".join(sorted(currencies))
+                raise KeyError(f"{code} is an alias of {names} here: ask for {names}")
             case _:
                 pass
 
@@ -88,13 +89,13 @@ class Lookup:
         return index_by_code(self.totals)
 
     @functools.cached_property
-    def _renamed(self) -> Mapping[str, set[str]]:
-        renamed: defaultdict[str, set[str]] = defaultdict(set)
+    def _aliased(self) -> Mapping[str, set[str]]:
+        aliased: defaultdict[str, set[str]] = defaultdict(set)
         for snapshot in self.accounts:
             for balance in snapshot.balances:
                 if balance.code is not balance.currency and (code := normalize_code(balance.code)) != balance.currency:
-                    renamed[code].add(balance.currency)
-        return renamed
+                    aliased[code].add(balance.currency)
+        return aliased
 
 
 def index_by_code(totals: Iterable[CurrencyTotal]) -> Mapping[str, tuple[CurrencyTotal, ...]]:

@@ -78,7 +78,7 @@ class MergedBalances:
         """
         found = self._lookup.find(key)
         if found is None:
-            self._lookup.check_not_renamed(key)
+            self._lookup.check_is_no_alias(key)
             raise KeyError(key)
         return found
 
@@ -122,11 +122,11 @@ class MergedBalances:
         if the result is a view of other currencies, or counts the code as another one, by an alias; TypeError or
         ValueError for what is no code, or no type.
         """
-        found = self._lookup.find_whole(currency, asset_type)
+        found = self._lookup.find_currency(currency, asset_type)
         if not partial:
             self._check_complete(f"the amount of {currency}")
         if found is None:
-            self._lookup.check_not_renamed(currency)
+            self._lookup.check_is_no_alias(currency)
         return ZERO if found is None else found.amount
 
     def only(self, *currencies: str) -> "MergedBalances":

@@ -153,7 +153,7 @@ def test_a_code_that_is_counted_as_another_currency_is_a_usage_error(run, accoun
     result = run("balances", "--config", accounts_toml, "--format", form, "--currency", "usdc")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "Error: --currency: USDC is counted as USD: ask for that\n"
+    assert result.stderr == "Error: --currency: USDC is an alias of USD here: ask for USD\n"
 
 
 def test_the_table_of_a_brand_is_applied_to_its_accounts(run, sandbox, tmp_path):

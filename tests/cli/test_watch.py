@@ -136,4 +136,4 @@ def test_a_code_that_comes_to_be_counted_as_another_currency_ends_it(run, accoun
 
     result = run("watch", "--config", accounts_toml, "--currency", "USDTB")
 
-    assert (result.exit_code, result.stderr) == (2, "Error: --currency: USDTB is counted as USDT: ask for that\n")
+    assert (result.exit_code, result.stderr) == (2, "Error: --currency: USDTB is an alias of USDT here: ask for USDT\n")

@@ -80,7 +80,7 @@ def test_a_code_that_is_counted_as_another_currency_is_never_zero(renamed):
         renamed.of("a").amount,
         renamed.nonzero().only,
     ):
-        with pytest.raises(KeyError, match=r"(?i)usdce is counted as USDC: ask for that"):
+        with pytest.raises(KeyError, match=r"(?i)usdce is an alias of USDC here: ask for USDC"):
             ask("usdce")
     assert "usdce" not in renamed
     assert (renamed.amount("USDC"), renamed.amount("DOGE")) == (1001, 0)
