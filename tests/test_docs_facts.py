@@ -81,7 +81,7 @@ QUOTED = {
     "docs/rules.md": (
         f"{amounts.MAX_DIGITS} digits",
         f"within ±{amounts.MAX_EXPONENT}",
-        f"Adapters calculate with {_spaced(amounts._ADAPTERS.prec)} digits",
+        f"Adapters calculate with {_spaced(amounts._ADAPTER_CONTEXT.prec)} digits",
         f"more than {amounts._FARTHEST_PLACE} places",
         f"up to {bodies.MAX_RESPONSE_BODY // MIB} MiB",
     ),

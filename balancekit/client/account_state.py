@@ -22,7 +22,7 @@ import attrs
 from balancekit.client.retry import AccountCooldown, OriginCooldown
 from balancekit.clock import Clock
 from balancekit.errors import BalancekitError, ProviderError
-from balancekit.money.balances import AccountBalances, earlier
+from balancekit.money.balances import AccountBalances, set_back
 
 CLOCK_DRIFT: Final = 1.0
 """How many seconds two clocks may drift apart before one of them must have been set, or the machine suspended."""
@@ -337,8 +337,8 @@ class AccountState:
 
 
 def _earlier(snapshot: AccountBalances, seconds: float) -> AccountBalances:
-    reported_at = None if snapshot.reported_at is None else earlier(snapshot.reported_at, seconds)
-    return attrs.evolve(snapshot, fetched_at=earlier(snapshot.fetched_at, seconds), reported_at=reported_at)
+    reported_at = None if snapshot.reported_at is None else set_back(snapshot.reported_at, seconds)
+    return attrs.evolve(snapshot, fetched_at=set_back(snapshot.fetched_at, seconds), reported_at=reported_at)
 
 
 def delay_of(snapshot: AccountBalances) -> float:

@@ -24,7 +24,7 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.http.hints import ENDLESS_HINT
-from balancekit.money.amounts import calculate_for_all
+from balancekit.money.amounts import use_adapter_context
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.tasks import end_tasks
@@ -216,8 +216,8 @@ class Dispatcher:
 
     def _start(self, flight: Flight) -> None:
         context = flight.context.copy()
-        # What is read is shown to others.
-        context.run(calculate_for_all)
+        # Not the first caller's precision: the result is given to others, too.
+        context.run(use_adapter_context)
         # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
         worker = asyncio.Task(self._work(flight), loop=self._loop, context=context)
         flight.worker = worker

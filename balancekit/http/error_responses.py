@@ -170,9 +170,9 @@ def error_detail(response: Response) -> ErrorDetail:
     """Read the code and the message of an error response, in any of the usual shapes.
 
     `{"error": text, "code": code}`, `{"error": {"code": …, "message": …}}`, `{"error": code}`,
-    `{"errors": {field: text}}`, `{"errors": [{"code": …, "message": …}]}`, `{"code": …, "message": …}` and what else
-    these two are called; for a 200 that reports no error, and anything else (a proxy's HTML or plain text), an
-    excerpt of the body.
+    `{"errors": {field: text}}`, `{"errors": [{"code": …, "message": …}]}`, `{"code": …, "message": …}` or under the
+    other names in `_CODES` and `_MESSAGES`; for a 200 that reports no error, and anything else (a proxy's HTML or plain
+    text), an excerpt of the body.
     """
     fields = fields_of(response)
     code: object = None
@@ -187,18 +187,18 @@ def error_detail(response: Response) -> ErrorDetail:
         case {"error": str(text)} if text.strip():
             # getMany sends a bare code for a wrong signature, where others send a sentence.
             is_code = _BARE_CODE.fullmatch(text) is not None
-            code, message = (text, words_in(fields).message) if is_code else (None, text)
+            code, message = (text, detail_in(fields).message) if is_code else (None, text)
         case {"errors": {**by_field}} if by_field:
             message = "; ".join(f"{field}: {_message(text)}" for field, text in by_field.items())
         case {"errors": [str(), *_] as texts}:
             message = texts
         case {"errors": [{**first}, *_]} | {**first}:
-            said = words_in(cast("dict[str, object]", first))
-            code, message = said.code, said.message or response.body
+            found = detail_in(cast("dict[str, object]", first))
+            code, message = found.code, found.message or response.body
     return ErrorDetail(code, message)
 
 
-def words_in(fields: Mapping[str, object]) -> ErrorDetail:
+def detail_in(fields: Mapping[str, object]) -> ErrorDetail:
     """Return the code and the message that an object has side by side, by the names that are usual for them."""
     code, message = (
         next(filter(None, (read(fields.get(name)) for name in names)), None)

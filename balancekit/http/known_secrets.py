@@ -39,8 +39,8 @@ FOREIGN: Final = (sys.stdlib_module_names | {"aiohttp", "cryptography"}) - {"typ
 `types` (SimpleNamespace) and `_thread` (threading.local) keep whatever a program puts there.
 """
 
-_WITHOUT_SECRETS: Final = FOREIGN | {__name__.partition(".")[0]}
-"""Where the classes are from that declare none."""
+_TRUSTED_PACKAGES: Final = FOREIGN | {__name__.partition(".")[0]}
+"""Packages whose classes declare no secrets."""
 
 _KEPT_BY_FUNCTIONS: Final = (str, bytes, bytearray, FunctionType)
 
@@ -72,8 +72,8 @@ _CREDENTIAL_FIELD: Final = re.compile(
 )
 """The whole name of a field in the body that holds one: a `token` may be a currency, and a `key` that of a row."""
 
-_RAISED: Final = (Exception, SystemExit)
-"""What an adapter, which may be of any kind, and whatever it keeps may raise when it is looked at."""
+_FAILURES: Final = (Exception, SystemExit)
+"""What reading an attribute of an adapter, or of what it keeps, may raise: a property may call `sys.exit`."""
 
 
 def secrets_of(adapter: object, *requests: Request) -> Secrets:
@@ -175,7 +175,7 @@ def _is_token(text: str) -> bool:
 
 def _labels_of(adapter: object) -> Iterator[str]:
     for name in ("account", "provider"):
-        with suppress(*_RAISED):
+        with suppress(*_FAILURES):
             label = getattr(adapter, name)
             if isinstance(label, str):
                 yield label
@@ -184,7 +184,7 @@ def _labels_of(adapter: object) -> Iterator[str]:
 def _texts_in(adapter: object, *, marked_only: bool = False) -> Iterator[str]:
     # Its own attributes, whatever its class is called: a program's module may have the name of a foreign one.
     pending = deque(held for _, held in attributes_of(adapter))
-    with suppress(*_RAISED):
+    with suppress(*_FAILURES):
         pending.extend(itertools.islice(_items_of(adapter), MAX_VALUES))
     seen: dict[int, object] = {id(label): label for label in _labels_of(adapter)}
     yield from _texts_among(pending, seen, room=0 if marked_only else _MAX_SEARCHED)
@@ -208,7 +208,7 @@ def _texts_among(
             continue
         seen[id(value)] = value
         # What it may raise hides no other value, and none that was found in it by then.
-        with suppress(*_RAISED):
+        with suppress(*_FAILURES):
             if isinstance(value, Secret):
                 yield from value.reveal().split()
             elif is_secret(value):
@@ -240,7 +240,7 @@ def _held_by(value: object, *, with_classes: bool) -> Iterator[object]:
 
 def _may_declare_secrets(kind: type) -> bool:
     # It may be anything.
-    return str(kind.__module__).partition(".")[0] not in _WITHOUT_SECRETS
+    return str(kind.__module__).partition(".")[0] not in _TRUSTED_PACKAGES
 
 
 def _declared_by(kind: type) -> Iterator[object]:
@@ -283,14 +283,14 @@ def _texts_of(text: str) -> Iterator[str]:
 def attributes_of(value: object) -> Iterator[tuple[str, object]]:
     """Give the name and the value of each attribute of an object that can be read."""
     for name in _names_of(value):
-        with suppress(*_RAISED):
+        with suppress(*_FAILURES):
             yield name, getattr(value, name)
 
 
 def _names_of(value: object) -> Iterator[str]:
     for kind in type(value).__mro__:
         yield from _slots(kind)
-    with suppress(*_RAISED):
+    with suppress(*_FAILURES):
         # A copy, since to look at an attribute may add another.
         yield from [*getattr(value, "__dict__", ())]
 

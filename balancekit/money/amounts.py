@@ -34,7 +34,9 @@ ZERO: Final = Decimal(0)
 # Between the highest digit of the largest admitted amount (10^200) and the lowest of the smallest (10^-200) lie 400
 # digits; the rest is room for carries. `Rounded` is trapped too, so that not even a trailing zero is lost.
 _EXACT: Final = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[Inexact, Rounded, InvalidOperation, Overflow])
-_ADAPTERS: Final = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+_ADAPTER_CONTEXT: Final = Context(
+    prec=1000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
+)
 """In which adapters calculate: a result with more digits than an amount may have is refused later, and not rounded."""
 
 _FARTHEST_PLACE: Final = MAX_DIGITS + MAX_EXPONENT
@@ -115,9 +117,9 @@ def from_units(units: str, decimals: object) -> Decimal:
     raise ValueError(f"expected a whole number from 0 to {MAX_EXPONENT}")
 
 
-def calculate_for_all() -> None:
-    """Have decimals calculated alike for all callers in this context, whatever precision the caller has set."""
-    setcontext(_ADAPTERS.copy())
+def use_adapter_context() -> None:
+    """Set the decimal context that adapters calculate in, whatever the caller's is."""
+    setcontext(_ADAPTER_CONTEXT.copy())
 
 
 def check_amount(amount: Decimal) -> Decimal:

@@ -38,7 +38,10 @@ def _optional_amount(value: Decimal | None) -> Decimal | None:
 
 
 def utc_moment(value: datetime) -> datetime:
-    """Return a moment in UTC; TypeError for anything else, ValueError if it has no time zone, or is none in UTC."""
+    """Return a moment in UTC.
+
+    TypeError for anything else, ValueError without a time zone, or outside the years 1 to 9999 in UTC.
+    """
     if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - an adapter may return anything
         raise TypeError(f"a moment must be a datetime, not {type(value).__name__}")
     if value.tzinfo is None:
@@ -124,8 +127,8 @@ def finish_balances(account: str, provider: str, drafts: Iterable[BalanceDraft])
     return balances
 
 
-def earlier(moment: datetime, seconds: float) -> datetime:
-    """Return the moment so many seconds before one, or the first that there is, which some providers report."""
+def set_back(moment: datetime, seconds: float) -> datetime:
+    """Return a moment set back by so many seconds, at most to the year 1: some APIs report that for 'never'."""
     shift = timedelta(seconds=seconds)
     return max(moment, datetime.min.replace(tzinfo=UTC) + shift) - shift
 

@@ -11,7 +11,7 @@ from balancekit.http.clock_skew import MAX_OFFSET, TOLERANCE, date_of
 from balancekit.http.fields import MAX_BALANCES
 from balancekit.http.messages import Response, check_base_url
 from balancekit.http.secret import Secret
-from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself, earlier
+from balancekit.money.balances import Balance, ReportedBalances, check_ends_by_itself, set_back
 from balancekit.money.exact_json import ShapeError
 
 _fields_of: Final = attrgetter(*(field.name for field in attrs.fields(Balance)))
@@ -49,7 +49,7 @@ def by_local_clock(balances: tuple[Balance, ...], response: Response, now: float
     ahead = sent_at - now
     if not TOLERANCE <= ahead <= MAX_OFFSET:
         return balances
-    return ReportedBalances(balances, reported_at=earlier(balances.reported_at, ahead))
+    return ReportedBalances(balances, reported_at=set_back(balances.reported_at, ahead))
 
 
 def is_written_in(package: str, function: object) -> bool:

@@ -18,12 +18,12 @@ from balancekit.errors import (
 from balancekit.http.clock_skew import MAX_OFFSET, date_of
 from balancekit.http.error_responses import (
     ErrorDetail,
+    detail_in,
     error_class,
     error_detail,
     error_of,
     fields_of,
     redact_detail,
-    words_in,
 )
 from balancekit.http.fields import error_field_of
 from balancekit.http.hints import (
@@ -145,7 +145,7 @@ def _malformed(adapter: Adapter, response: Response, message: str, hidden: Secre
             code, hint = reported.code, with_hint(f"{ERROR_IN_200_HINT}: {reported.message}", reported.hint)
         elif all(not value or isinstance(value, str | int) for value in fields.values()):
             # Whether that is an error only the reader may know. The rest of the body may be a token.
-            said = redact_detail(words_in(fields), hidden)
+            said = redact_detail(detail_in(fields), hidden)
             hint = ". The response says: ".join(filter(None, (hint, " ".join(filter(None, (said.code, said.message))))))
     facts = {"status": OK, "code": code, "hint": hint}
     return error_of_account(adapter, MalformedResponseError, message, **facts)

@@ -13,7 +13,7 @@ from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
-from balancekit.stores.tasks import end_tasks, start_timers, wait_for
+from balancekit.stores.tasks import end_tasks, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,10 @@ _BATCH_SIZE: Final = 100
 """How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
 
 _AT_ONCE: Final = 10 * _BATCH_SIZE
-"""How many are in calls that are made at once: a store that is far away should not be waited for once a batch."""
+"""How many accounts are looked up at once, in several calls.
+
+One call after another would wait for a distant store each time.
+"""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
@@ -274,7 +277,7 @@ class FailOpenStore:
                 results.append(await self._call(call))
 
         try:
-            await wait_for(self._start(run()), 2 * _CALL_TIMEOUT, self._clock)
+            await wait_or_cancel(self._start(run()), 2 * _CALL_TIMEOUT, self._clock)
         except TimeoutError as error:
             self._fail(error)
         if not results:

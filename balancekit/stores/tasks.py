@@ -19,8 +19,8 @@ def start_timers(timers: list[Timer], timeout: asyncio.Timeout, seconds: float, 
     timers.append(clock.timeout_at(clock.monotonic() + seconds - _GRACE, begin_grace))
 
 
-async def wait_for(task: asyncio.Task[None], seconds: float, clock: Clock) -> None:
-    """Wait for a task, and cancel it; raises TimeoutError if it has not ended after so many seconds."""
+async def wait_or_cancel(task: asyncio.Task[None], seconds: float, clock: Clock) -> None:
+    """Wait for a task; after so many seconds cancel it and raise TimeoutError."""
     try:
         async with clock.timeout(seconds):
             await asyncio.wait([task])
