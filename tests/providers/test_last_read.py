@@ -148,7 +148,7 @@ def given_its_reading(*args, **settings):
 
 
 @pytest.mark.parametrize("make", [OwnReading, given_its_reading])
-async def test_it_is_however_it_comes_by_its_reading(wire, make):
+async def test_an_own_read_response_is_called_each_time(wire, make):
     """Neither its class need say so, nor need it be its class's."""
     shop = make("shop", key="key", secret="secret", base_url="https://gateway.example")
     for _ in range(2):

@@ -230,7 +230,7 @@ async def test_no_clock_can_be_set_back_beyond_the_first_moment():
     assert [failure.account for failure in merged.failures] == [till.account]
 
 
-async def test_nor_does_a_store_give_a_snapshot_of_before_it():
+async def test_a_store_gives_no_snapshot_from_before_the_year_1():
     """Two replicas whose clocks differ read one account all the same."""
     here, there, store = Clock(), Clock(), MemoryStore(clock=Clock())
     there.ahead = -5

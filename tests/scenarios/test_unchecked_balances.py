@@ -86,7 +86,7 @@ class Decorated(Bad):
         return self.balances
 
 
-async def test_nor_is_what_a_decorated_method_gives_taken_for_that_of_the_base_class():
+async def test_a_decorated_fetch_is_checked():
     """An iterator that ends early would lose balances, and a float would be in a total."""
     for wrong in (map(next, [iter(())]), [forged(amount=0.1)]):
         async with AggregateClient([Decorated(wrong)], attempts=1) as client:
