@@ -106,7 +106,7 @@ class AccountBook(Mapping[str, Account]):
             raise ConfigError(f"{place}: {label!r}: {error}") from None
         account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
         self._check_is_another(account, place)
-        # Looked up here, like all that the adapter says of itself.
+        # Cached: what the adapter raises for it has to be raised in here, where it is redacted.
         _ = account.key
         return account, aliases
 

@@ -151,7 +151,8 @@ def _proxy_url(text: str) -> URL | None:
 class OwnRequest(aiohttp.ClientRequest):
     """A request that shares no connection with those of another session that uses the same connector.
 
-    What the server sends on one of those, after a response, the lender of that session has read, or half of it.
+    The owner's request may have read, and dropped, a part of what the server sent unsolicited: such a connection is not
+    safe to use.
     """
 
     @property

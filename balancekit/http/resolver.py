@@ -48,7 +48,7 @@ async def in_daemon_thread(host: str, look_up: Callable[[], _Found]) -> _Found:
         try:
             outcome = found.set_result, look_up()
         except UnicodeError:
-            # What the name server is asked for cannot be written.
+            # The name cannot be encoded for a DNS query.
             problem = "the name has an empty part, or one of more than 63 characters"
             outcome = found.set_exception, socket.gaierror(socket.EAI_NONAME, problem)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who is in another thread

@@ -9,7 +9,9 @@ from typing import Any, Final, NoReturn, cast, final
 
 _MASK: Final = "***"
 _HEADER_TEXT: Final = "expected visible ASCII characters without blanks"
-_WORDS: Final = re.compile(r"(?:(?:(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4})(?:[\W_]+|\Z))*+")
+_WORD: Final = r"(?:(?:[A-Z]?[a-z]{0,12}|[A-Z]{1,12})[0-9]{0,2}|[0-9]{1,4})"
+# One match for the whole name: a name may have a hundred parts. Possessive, so that none is tried twice.
+_WORDS: Final = re.compile(rf"(?:{_WORD}(?:[\W_]+|\Z))*+")
 
 _reveals: Final[ContextVar[set[str] | None]] = ContextVar("_reveals", default=None)
 

@@ -141,7 +141,7 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
         # Not by the status that aiohttp gives it, which nobody has sent.
         reason = f"the response is no HTTP: {error.message}"
     elif isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, HttpProcessingError):
-        # Nor by that here.
+        # The status in this message is also aiohttp's own, and was never sent.
         reason = f"the body is not complete: {error.__cause__.message}"
     return reason, hint
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
@@ -12,6 +13,10 @@ from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.layout import isolate, name_some
 from balancekit.money.notice import all_labels
 from balancekit.money.totals import sum_by_currency
+
+# In this order: what differs at a provider is named by that, rather than by one of its accounts.
+_AT_PROVIDER: Final = 0
+_IN_ACCOUNT: Final = 1
 
 
 @attrs.frozen
@@ -156,7 +161,8 @@ def _check_aliases(earlier: Side, later: Side, compared: Collection[str]) -> Non
     """Raise ValueError if a code is counted as one currency in one result and as another in the other."""
     before, after = _currencies(earlier.accounts, compared), _currencies(later.accounts, compared)
     for key in sorted(before.keys() | after.keys()):
-        (_, owner, code), was, now = key, before.get(key), after.get(key)
+        _, owner, code = key
+        was, now = before.get(key), after.get(key)
         if was is None or now is None:
             # A view of some currencies would not show what the code is counted as without the alias.
             if earlier.chosen_currencies is not None and (was or now) != {normalize_code(code)}:
@@ -179,7 +185,7 @@ def _currencies(accounts: Iterable[AccountBalances], compared: Collection[str]) 
     found: defaultdict[tuple[int, str, str], set[str]] = defaultdict(set)
     for snapshot in accounts:
         for balance in snapshot.balances:
-            found[0, balance.provider, balance.code].add(balance.currency)
+            found[_AT_PROVIDER, balance.provider, balance.code].add(balance.currency)
             if snapshot.account in compared:
-                found[1, balance.account, balance.code].add(balance.currency)
+                found[_IN_ACCOUNT, balance.account, balance.code].add(balance.currency)
     return found

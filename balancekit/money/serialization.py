@@ -114,7 +114,7 @@ def _require(kind: type | tuple[type, ...], name: str) -> Callable[[object], obj
 
 def _finite(value: object, kinds: type | tuple[type, ...]) -> object:
     number = cast("float", _require(kinds, "a number")(value))
-    # Neither NaN, which is not even equal to itself, nor a whole number that is beyond all floats.
+    # `not ... <=` also refuses NaN; the bound refuses whole numbers that no float can hold.
     if not abs(number) <= sys.float_info.max:
         raise ValueError("not a finite number")
     return number

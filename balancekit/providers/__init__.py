@@ -75,7 +75,7 @@ def provider_class(name: str) -> ProviderFactory:
             makes = hasattr(loaded, "fetch_balances") if isinstance(loaded, type) else callable(loaded)
             if makes:
                 factory = cast("ProviderFactory", loaded)
-                # Whoever needs its settings need not expect that reading them raises anything.
+                # Read once here, so that no later reader has to expect an exception.
                 settings_of(factory)
                 return factory
             problem = f"the provider {name!r} is registered as {entry.value}, which makes no BalanceProvider"
