@@ -1,6 +1,7 @@
 """Texts that must not be shown, and what quotes them: in plain, in part, or encoded so that it looks like words."""
 
 import base64
+import binascii
 import codecs
 import re
 import unicodedata
@@ -229,6 +230,8 @@ def _spellings_of(secret: str) -> Iterator[str]:
         yield from (base64.b64encode(content[skipped:]).decode() for skipped in range(3))
     yield from (base64.b32encode(text[skipped:]).decode() for skipped in range(5))
     yield base64.b64encode(base64.b64encode(text)).decode()
+    # Lines of 45 bytes.
+    yield "".join(binascii.b2a_uu(text[at : at + 45]).decode() for at in range(0, len(text), 45))
     yield base64.b85encode(text).decode()
     yield base64.a85encode(text).decode()
 

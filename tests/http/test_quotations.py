@@ -119,6 +119,7 @@ def test_no_disguise_of_a_secret_is_shown(secret, disguise, body):
     st.sampled_from(sorted(DISGUISES)),
 )
 @example("000000000YAabaa", "pieces of ten")
+@example("100H00A0", "uuencode")
 def test_no_disguise_of_a_random_secret_is_shown(secret, disguise):
     """What a server sends back of a key is not shown, whichever key and encoding that is."""
     sent = DISGUISES[disguise](secret).decode("utf-8", "replace")
