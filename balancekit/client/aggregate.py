@@ -27,7 +27,6 @@ from balancekit.client.options import (
     checked_time,
     interval,
     positive_int,
-    positive_seconds,
 )
 from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
@@ -35,6 +34,7 @@ from balancekit.client.settling import SETTLE_DELAY
 from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import Clock
 from balancekit.errors import ConfigError, WebhookVerificationError, without_frames
+from balancekit.http.durations import positive_seconds
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
 from balancekit.money.merged import MergedBalances

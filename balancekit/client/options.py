@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Mapping
-from typing import Final, TypeGuard
+from typing import Final
 
 import aiohttp
 import attrs
@@ -13,9 +13,9 @@ from balancekit.client.retry import RetryPolicy
 from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.http.connections import Proxy, is_proxy
+from balancekit.http.durations import is_number, shown
 from balancekit.http.secret import Secret
 from balancekit.money.aliases import check_aliases
-from balancekit.money.exact_json import json_type_name
 from balancekit.providers.base import BalanceProvider, HttpProvider
 from balancekit.stores.base import SnapshotStore
 
@@ -95,31 +95,24 @@ def checked_proxy(proxy: object, trust_env: object, session: object) -> Proxy:
 def positive_int(name: str, value: object, *, most: int = sys.maxsize) -> int:
     """Return a count of at most so many."""
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ConfigError(f"{name}: expected a whole number above zero, got {_shown(value)}")
+        raise ConfigError(f"{name}: expected a whole number above zero, got {shown(value)}")
     if value > most:
-        raise ConfigError(f"{name}: expected at most {most}, got {_shown(value)}")
+        raise ConfigError(f"{name}: expected at most {most}, got {shown(value)}")
     return value
-
-
-def positive_seconds(name: str, value: object) -> float:
-    """Return a duration above zero."""
-    if _is_number(value) and 0 < value < math.inf:
-        return float(value)
-    raise ConfigError(f"{name}: expected seconds above zero, got {_shown(value)}")
 
 
 def age(name: str, value: object) -> float:
     """Return an age in seconds, which may be zero or infinite."""
-    if _is_number(value) and value >= 0:
+    if is_number(value) and value >= 0:
         return float(value)
-    raise ConfigError(f"{name}: expected seconds, zero or more, got {_shown(value)}")
+    raise ConfigError(f"{name}: expected seconds, zero or more, got {shown(value)}")
 
 
 def interval(name: str, value: object, *, least: float) -> float:
     """Return a duration of at least so many seconds."""
-    if _is_number(value) and least <= value < math.inf:
+    if is_number(value) and least <= value < math.inf:
         return float(value)
-    raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {_shown(value)}")
+    raise ConfigError(f"{name}: expected {least:.0f} seconds or more, got {shown(value)}")
 
 
 def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
@@ -133,14 +126,3 @@ def checked_aliases(aliases: Mapping[str, str] | None) -> dict[str, str]:
 def aliases_of(provider: BalanceProvider) -> dict[str, str]:
     """Return the table of aliases that a provider has for its own account."""
     return checked_aliases(provider.aliases) if isinstance(provider, HttpProvider) and provider.aliases else {}
-
-
-def _shown(value: object) -> str:
-    """Return a number as it is, and of anything else its type: a setting may have been given a secret by mistake."""
-    return repr(value) if type(value) in {bool, float} or _is_number(value) else json_type_name(value)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    # A bool is an int, too, and an int may be larger than any float.
-    is_int = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    return is_int or isinstance(value, float)

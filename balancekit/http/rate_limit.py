@@ -10,11 +10,13 @@ from typing import Any
 
 import attrs
 
+from balancekit.http.durations import is_number, shown
+
 
 def positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Raise ValueError for anything but a finite number above zero; a bool is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be above zero, not {value!r}")
+    if not is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be above zero, not {shown(value)}")
 
 
 @attrs.frozen

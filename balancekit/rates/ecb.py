@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from balancekit.clock import checked_clock
 from balancekit.errors import ConfigError, MalformedResponseError, ProviderError, TransportError, without_frames
+from balancekit.http.durations import positive_seconds
 from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import UNSENT_HINT
 from balancekit.http.messages import Request, Response, check_base_url
@@ -51,8 +52,7 @@ class EcbRates:
             raise ConfigError(f"EcbRates: url: {error}") from None
         given: dict[str, object] = {"max_age": max_age, "timeout": timeout}
         for name, seconds in given.items():
-            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
-                raise ConfigError(f"EcbRates: {name}: expected seconds above 0")
+            positive_seconds(f"EcbRates: {name}", seconds)
         try:
             self._clock = checked_clock(clock)
         except TypeError as error:

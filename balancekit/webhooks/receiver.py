@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
+from balancekit.http.durations import positive_seconds
 from balancekit.money.currencies import check_label
 from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
@@ -24,9 +25,6 @@ _MAX_LOGGED: Final = 200
 _LOG_INTERVAL: Final = 60.0
 """The least seconds between two log lines about one account."""
 
-_LONGEST_TIMEOUT: Final = 86_400
-"""How many seconds a body may take at most."""
-
 _log = logging.getLogger("balancekit.webhooks")
 
 
@@ -36,8 +34,7 @@ def _check_max_body(_: object, __: object, value: object) -> None:
 
 
 def _check_body_timeout(_: object, __: object, value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _LONGEST_TIMEOUT:
-        raise ConfigError(f"body_timeout: expected seconds, more than 0 and at most {_LONGEST_TIMEOUT}")
+    positive_seconds("body_timeout", value)
 
 
 def _check_client(_: object, __: object, value: WebhookHandler) -> None:

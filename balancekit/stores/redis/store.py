@@ -22,6 +22,7 @@ import attrs
 from balancekit.clock import MonotonicClock
 from balancekit.errors import ConfigError, without_frames
 from balancekit.http.bodies import MAX_RESPONSE_BODY
+from balancekit.http.durations import positive_seconds
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
@@ -91,9 +92,6 @@ class RedisStore:
             raise ConfigError(f"redis: expected a redis.asyncio.Redis or RedisCluster, {found}")
         if not isinstance(cast("object", prefix), str):
             raise ConfigError(f"prefix: expected text, got {type(prefix).__name__}")
-        seconds = cast("object", keep)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_KEEP:
-            raise ConfigError(f"keep: expected seconds above zero, and at most {_LONGEST_KEEP:_}")
         # None if the store has connections of its own, for each event loop, which `_connect` opens.
         self._lent: AnyRedis | None = redis
         self._connect: Callable[[], AnyRedis] = lambda: redis
@@ -101,7 +99,7 @@ class RedisStore:
         self._connected: dict[asyncio.AbstractEventLoop, _Connected] = {}
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
-        self._keep = max(1, round(keep))
+        self._keep = max(1, round(positive_seconds("keep", keep, most=_LONGEST_KEEP)))
         # Not that of the event loop: some look at the time once an iteration.
         self.monotonic: Callable[[], float] = MonotonicClock()
         self._clocks = ServerClocks()
