@@ -27,10 +27,7 @@ _BATCH_SIZE: Final = 100
 """How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
 
 _AT_ONCE: Final = 10 * _BATCH_SIZE
-"""How many accounts are looked up at once, in several calls.
-
-One call after another would wait for a distant store each time.
-"""
+"""How many accounts are looked up at once: one call after another would wait for a distant store each time."""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
