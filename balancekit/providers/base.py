@@ -101,11 +101,6 @@ class HttpProvider(Construction, ABC):
         super().__init_subclass__(**kwargs)
         cls._balancekit_by_request = known_by_request
 
-    @cached_property
-    def _balancekit_checks_fields(self) -> bool:
-        """Whether it reads as an adapter of this package does: each field by a function that checks it."""
-        return is_written_in(_PACKAGE, getattr(self.read_response, "__func__", None))
-
     def __init__(self, account: str, *, base_url: str | Secret, allow_http_to: Sequence[str] = ()) -> None:
         # Hidden before anything can raise, since it may hold a password.
         base_url = Secret.of(base_url)
@@ -213,7 +208,9 @@ class HttpProvider(Construction, ABC):
             if response.status == OK:
                 if "Age" in response.headers:
                     check_uncached(self, response)
-                if self._balancekit_checks_fields:
+                # The adapters of this package read each field by a function that checks it.
+                is_ours = is_written_in(_PACKAGE, getattr(self.read_response, "__func__", None))
+                if is_ours:
                     if (same := self._balancekit_last_read.balances_in(response.body)) is not None:
                         return same
                     balances = self.read_response(response)
@@ -224,7 +221,7 @@ class HttpProvider(Construction, ABC):
                 # Nearly always they are those of the last response.
                 if (names := names_of(balances)) != self._balancekit_last_read.names:
                     check_names(names, self._balancekit_last_read.names, credentials_of(self, request))
-                LastRead.of(response.body if self._balancekit_checks_fields else None, balances).keep(self)
+                LastRead.of(response.body if is_ours else None, balances).keep(self)
                 return balances
         except BaseException as error:  # noqa: BLE001 - an adapter may raise anything, and the frames of a cancellation hold the headers, too
             raised = error
