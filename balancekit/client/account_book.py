@@ -165,7 +165,7 @@ class AccountBook(Mapping[str, Account]):
 
     def source_of(self, label: str) -> BalanceProvider | None:
         """Return the provider of an account; of an unknown label always the same other one, None without accounts."""
+        if (known := self._by_label.get(label)) is not None:
+            return known.source
         index = crc32(label.encode("utf-8", "replace")) % max(len(self._by_label), 1)
-        known = self._by_label.get(label)
-        others = islice(self._by_label.values(), index, None)
-        return next((account.source for account in (others if known is None else [known])), None)
+        return next((account.source for account in islice(self._by_label.values(), index, None)), None)

@@ -43,7 +43,8 @@ A code of the provider's own is not among it: many an API has one for its succes
 """
 
 _ERROR_CODES: Final = ("error_code", "errorCode")
-_ERRORS: Final = ("error", "errors", *_ERROR_CODES, "error_message", "errorMessage")
+_ERRORS: Final = ("error", "errors", *_ERROR_CODES)
+_ERROR_MESSAGES: Final = ("error_message", "errorMessage")
 _NO_ERROR: Final = r"(?i)0*|200|-|false|n/?a|no(?:ne|[ _]errors?)\.?|null|ok|success(?:ful(?:ly)?)?"
 """What such a field says where there is no error, besides null and what is empty."""
 
@@ -155,7 +156,7 @@ def error_field_of(fields: Mapping[str, object], name: str | None = None) -> str
     """Return the field of a JSON object that reports an error, None if none does; `name` is that of a list."""
     # Beside a code, a message need not be about an error.
     has_code = any(field in fields for field in _ERROR_CODES)
-    for field in _ERRORS[:-2] if has_code else _ERRORS:
+    for field in _ERRORS if has_code else (*_ERRORS, *_ERROR_MESSAGES):
         if field != name and (value := fields.get(field)) and not _says(value, _NO_ERROR):
             return field
     for field, failure in _OUTCOMES.items():

@@ -65,10 +65,10 @@ _CREDENTIAL: Final = re.compile(
 )
 """What is in the name of a header, or of a parameter in the query, that holds a credential."""
 
-_CREDENTIAL_FIELD: Final = re.compile(
-    r"(?:api|access|auth|private|secret|signing)[-_]?key|(?:access|api|auth|bearer|refresh|session)[-_]?token"
-    r"|(?:api|client|consumer|key)?[-_]?secret|pass(?:code|phrase|wd|word)|authorization|credentials?|signature",
-    re.IGNORECASE,
+# A text, which `re` compiles when a body first has fields: that saves time at import.
+_CREDENTIAL_FIELD: Final = (
+    r"(?i)(?:api|access|auth|private|secret|signing)[-_]?key|(?:access|api|auth|bearer|refresh|session)[-_]?token"
+    r"|(?:api|client|consumer|key)?[-_]?secret|pass(?:code|phrase|wd|word)|authorization|credentials?|signature"
 )
 """The whole name of a field in the body that holds one: a `token` may be a currency, and a `key` that of a row."""
 
@@ -129,7 +129,7 @@ def _credentials_in_body(request: Request) -> Iterator[str]:
     except ValueError:
         fields += parse_qsl(_body_of(request))
     for name, value in fields:
-        if _CREDENTIAL_FIELD.fullmatch(name) and isinstance(value, str) and value not in _PUBLIC_VALUES:
+        if re.fullmatch(_CREDENTIAL_FIELD, name) and isinstance(value, str) and value not in _PUBLIC_VALUES:
             yield value
 
 

@@ -12,6 +12,7 @@ import balancekit
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider
 from balancekit.http.echoes import check_names
 from balancekit.http.quotations import Secrets
+from tests.support.calls import calls_of
 
 ACCOUNTS = 60
 CONCURRENCY = 10
@@ -181,16 +182,7 @@ def test_names_that_are_new_cost_a_few_calls_each_and_none_for_a_letter():
     names = [f"{number:x}".rjust(200, "x") for number in range(600)]
     # What is made of the credentials is made once.
     check_names(["a"], (), credentials)
-    calls = 0
 
-    def count(frame, event, argument):
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        check_names([*names], (), credentials)
-    finally:
-        sys.setprofile(None)
+    calls = calls_of(check_names, [*names], (), credentials)
 
     assert calls < 10 * len(names)

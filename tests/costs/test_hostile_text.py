@@ -1,6 +1,5 @@
 """What text that a server has chosen costs, within the bounds on its size: counts that are the same on any machine."""
 
-import sys
 import tracemalloc
 from typing import ClassVar
 
@@ -15,27 +14,12 @@ from balancekit.http.quotations import Secrets
 from balancekit.http.retry_after import retry_after_of
 from balancekit.http.secret import looks_like_words
 from balancekit.http.words import NOT_SHOWN, only_words
+from tests.support.calls import calls_of
 
 HEADERS = 100
 """How many headers aiohttp reads, more or less."""
 LINE = 8_000
 """How long each may be."""
-
-
-def calls_of(function, *args, **kwargs):
-    """Return how many functions a call calls, those in C among them."""
-    calls = 0
-
-    def count(frame, event, argument):
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        function(*args, **kwargs)
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 @pytest.mark.parametrize("value", ["1,", "a,", "1 Jan 2026 1:1:1,", "Mon,"])
