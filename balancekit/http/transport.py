@@ -15,7 +15,7 @@ from balancekit.http.bodies import BodyTooLargeError, read_body, read_error_body
 from balancekit.http.connections import ProxyAddressError, TooManyHeadsError, is_reused_connection
 from balancekit.http.content_encoding import ACCEPTED_ENCODINGS, EncodingError, UnsupportedEncodingError
 from balancekit.http.error_responses import ErrorDetail, error_of
-from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT
+from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT, UNSENT_HINT
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import OK, Request, Response, excerpt
 from balancekit.http.quotations import Secrets
@@ -184,6 +184,15 @@ def transport_error(
     if failure.__cause__ is None and isinstance(error, LostKeepaliveError):
         failure.__cause__ = LostKeepaliveError()
     return failure
+
+
+def unsent_error(raised: BaseException, *, account: str, provider: str) -> TransportError:
+    """Return the error that an exception of `send` stands for that is none of aiohttp's: a request was not sent.
+
+    Such as a closed session or a header that cannot be written: trying again would change nothing.
+    """
+    problem = f"{type(raised).__name__} while sending the request"
+    return TransportError(problem, account=account, provider=provider, retryable=False, hint=UNSENT_HINT)
 
 
 def describe_failure(error: BaseException, request: Request) -> str | None:

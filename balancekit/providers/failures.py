@@ -12,7 +12,6 @@ from balancekit.errors import (
     BalancekitError,
     MalformedResponseError,
     ProviderError,
-    TransportError,
     with_hint,
 )
 from balancekit.http.clock_skew import MAX_OFFSET, date_of
@@ -35,13 +34,12 @@ from balancekit.http.hints import (
     PAGE_HINT,
     UNCREDIBLE_DATE_HINT,
     UNENCODED_HINT,
-    UNSENT_HINT,
 )
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, cached_for, origin_of
 from balancekit.http.quotations import Secrets
 from balancekit.http.redaction import attach_cause, error_like, exit_like, redact
-from balancekit.http.transport import transport_error
+from balancekit.http.transport import transport_error, unsent_error
 from balancekit.money.exact_json import ShapeError
 
 SENT_UNCHANGED: Final = re.compile(r"[^\x00-\x20\x7f#]*")
@@ -110,10 +108,7 @@ def _error_of_exception(
         translated = transport_error(raised, account=adapter.account, provider=adapter.provider, secrets=hidden)
         if translated is not None:
             return translated
-        # Such as a closed session or a header that cannot be written: trying again would change nothing.
-        failure = error_of_account(
-            adapter, TransportError, f"{name} while sending the request", retryable=False, hint=UNSENT_HINT
-        )
+        failure = unsent_error(raised, account=adapter.account, provider=adapter.provider)
     elif isinstance(raised, ShapeError):
         return _malformed(adapter, response, redact(str(raised), hidden), hidden)
     else:

@@ -7,13 +7,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from balancekit.clock import checked_clock
-from balancekit.errors import ConfigError, MalformedResponseError, ProviderError, TransportError, without_frames
+from balancekit.errors import ConfigError, MalformedResponseError, ProviderError, without_frames
 from balancekit.http.durations import positive_seconds
 from balancekit.http.error_responses import ErrorDetail, error_of
-from balancekit.http.hints import UNSENT_HINT
 from balancekit.http.messages import Request, Response, check_base_url
 from balancekit.http.redaction import attach_cause
-from balancekit.http.transport import send, transport_error
+from balancekit.http.transport import send, transport_error, unsent_error
 from balancekit.rates.reference import ReferenceRates, next_publication, parse_reference_rates
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class EcbRates:
                 return await send(self._session, Request("GET", self._url))
         except Exception as error:  # noqa: BLE001 - a lent session may raise anything
             failure = transport_error(error, account=_ACCOUNT, provider=_PROVIDER)
-            return attach_cause(_unsent(error), error) if failure is None else failure
+            return failure or attach_cause(unsent_error(error, account=_ACCOUNT, provider=_PROVIDER), error)
 
     async def _load(self) -> ReferenceRates:
         loaded_at = self._clock.monotonic()
@@ -119,8 +118,3 @@ class EcbRates:
         self._keep_for = self._keep_until - now
         self.last, self._loaded_at = rates, loaded_at
         return rates
-
-
-def _unsent(raised: Exception) -> ProviderError:
-    problem = f"{type(raised).__name__} while sending the request"
-    return TransportError(problem, account=_ACCOUNT, provider=_PROVIDER, retryable=False, hint=UNSENT_HINT)
