@@ -158,8 +158,11 @@ class OwnRequest(aiohttp.ClientRequest):
     @property
     def connection_key(self) -> ConnectionKey:
         """What the connector finds a connection by."""
-        key = super().connection_key
-        return key._replace(proxy_headers_hash=hash((OwnRequest, key.proxy_headers_hash)))
+        host, port, is_ssl, ssl, proxy, proxy_auth, headers_hash, server_hostname = super().connection_key
+        # `_replace` takes twice as long, and has CPython keep up to 2000 tuples that it reuses for nothing.
+        return ConnectionKey(
+            host, port, is_ssl, ssl, proxy, proxy_auth, hash((OwnRequest, headers_hash)), server_hostname
+        )
 
 
 class GuardedConnector(aiohttp.BaseConnector):
