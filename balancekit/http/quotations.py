@@ -4,6 +4,8 @@ import base64
 import binascii
 import codecs
 import re
+import string
+import struct
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -21,7 +23,6 @@ _MAX_SEARCHES: Final = 64
 
 _MIN_SHORT: Final = 4
 _MIN_REPETITION: Final = 12
-_HALF_PIECE: Final = _MIN_REPETITION // 2
 _MIN_SECRET: Final = 8
 
 _MAX_TEXT: Final = 2_000
@@ -33,6 +34,17 @@ _MAX_LIGATURE: Final = 4
 _MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 _WORD: Final = re.compile(r"[^\W_]+")
+
+_POWERS_OF_85: Final = tuple(85**power for power in range(4, -1, -1))
+
+_BASE85: Final = dict(
+    zip(
+        range(ord("!"), ord("!") + 85),
+        string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~",
+        strict=True,
+    )
+)
+"""What stands in base85 (RFC 1924) for each character of Ascii85."""
 
 
 class Secrets:
@@ -77,7 +89,7 @@ class Secrets:
             starts.append(len(bare))
             bare += _bare(word[0])
         pieces = [bare[at : at + _MIN_QUOTATION] for at in range(len(bare) - _MIN_QUOTATION + 1)]
-        known = self._known_of({*pieces})
+        known = self._known_of({*pieces}, _MIN_QUOTATION)
         quoted = [at for at, piece in enumerate(pieces) if piece in known]
         hidden = {place for at in quoted for place in range(at, at + _MIN_QUOTATION)}
         hidden.update(start for word, start in zip(words, starts, strict=True) if _bare(word[0]) in self._short)
@@ -88,17 +100,14 @@ class Secrets:
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def _known_of(self, pieces: set[str]) -> set[str]:
-        """Return those pieces of a quotation's length that are in a spelling of a secret."""
+    def _known_of(self, pieces: set[str], length: int) -> set[str]:
+        """Return those pieces, all of that length, that are in a spelling of a secret."""
         if len(pieces) <= _MAX_SEARCHES:
             return {piece for piece in pieces if piece in self._spelled}
         # In one pass, over what consists of their letters and digits.
-        runs = re.findall(f"[{''.join({*''.join(pieces)})}]{{{_MIN_QUOTATION},}}", self._spelled)
+        runs = re.findall(f"[{''.join({*''.join(pieces)})}]{{{length},}}", self._spelled)
         return {
-            part
-            for run in runs
-            for at in range(len(run) - _MIN_QUOTATION + 1)
-            if (part := run[at : at + _MIN_QUOTATION]) in pieces
+            part for run in runs for at in range(len(run) - length + 1) if (part := run[at : at + length]) in pieces
         }
 
     def may_be_in(self, names: Iterable[str]) -> bool:
@@ -129,15 +138,21 @@ class Secrets:
         letters_of = _letters_of_name if all(map(str.isascii, self._texts)) else _bare
         return "\n".join(map(letters_of, names))
 
-    def _has_piece(self, text: str) -> bool:
-        # Wherever a piece begins, half of it is one of these: to look each character up would take ten times as long.
-        halves = [text[at : at + _HALF_PIECE] for at in range(0, len(text), _HALF_PIECE + 1)]
-        return not self._halves.isdisjoint(halves) and any(
-            text[start : start + _MIN_REPETITION] in self._pieces
-            for number, half in enumerate(halves)
-            if half in self._halves
-            for start in range(max(number * (_HALF_PIECE + 1) - _HALF_PIECE, 0), number * (_HALF_PIECE + 1) + 1)
-        )
+    def _has_piece(self, lines: str) -> bool:
+        # Most codes and chains are too short.
+        text = "\n".join(re.findall(f".{{{_MIN_REPETITION},}}", lines))
+        # Wherever a dozen characters begin, one of these is among them: to look up each dozen would take seven times as
+        # long.
+        step = _MIN_REPETITION - _MIN_QUOTATION + 1
+        parts = [text[at : at + _MIN_QUOTATION] for at in range(0, len(text) - _MIN_QUOTATION + 1, step)]
+        known = self._known_of({*parts}, _MIN_QUOTATION)
+        pieces = {
+            text[start : start + _MIN_REPETITION]
+            for number, part in enumerate(parts)
+            if part in known
+            for start in range(max((number - 1) * step + 1, 0), min(number * step, len(text) - _MIN_REPETITION) + 1)
+        }
+        return bool(self._known_of(pieces, _MIN_REPETITION))
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""
@@ -146,8 +161,8 @@ class Secrets:
     @cached_property
     def _wholes(self) -> frozenset[str]:
         """All secrets that are long enough, as they are and in the encodings, without marks."""
-        wholes = {_bare(text) for secret in self._texts if len(secret) >= _MIN_SECRET for text in _spellings_of(secret)}
-        return frozenset(whole for whole in wholes if len(whole) >= _MIN_QUOTATION)
+        long = (spellings for secret, spellings in self._spellings.items() if len(secret) >= _MIN_SECRET)
+        return frozenset(whole for spellings in long for whole in spellings if len(whole) >= _MIN_QUOTATION)
 
     @cached_property
     def _short(self) -> frozenset[str]:
@@ -161,22 +176,14 @@ class Secrets:
         return tuple(text for text in self._texts if len(text) >= _MIN_SECRET and len(_bare(text)) < _MIN_QUOTATION)
 
     @cached_property
-    def _pieces(self) -> frozenset[str]:
-        """The pieces of a dozen characters of all secrets."""
-        return _parts_of(self._spelled, _MIN_REPETITION)
-
-    @cached_property
-    def _halves(self) -> frozenset[str]:
-        return _parts_of(self._spelled, _HALF_PIECE)
-
-    @cached_property
     def _spelled(self) -> str:
         """All secrets as they are and in the encodings that look like words, without marks."""
-        return "\n".join({_bare(text) for secret in self._texts for text in _spellings_of(secret)})
+        return "\n".join({text for spellings in self._spellings.values() for text in spellings})
 
-
-def _parts_of(text: str, length: int) -> frozenset[str]:
-    return frozenset(text[at : at + length] for at in range(len(text) - length + 1))
+    @cached_property
+    def _spellings(self) -> dict[str, list[str]]:
+        """Each secret with its spellings, without marks."""
+        return {secret: [*map(_bare, _spellings_of(secret))] for secret in self._texts}
 
 
 def _letters_of_name(name: str) -> str:
@@ -232,8 +239,19 @@ def _spellings_of(secret: str) -> Iterator[str]:
     yield base64.b64encode(base64.b64encode(text)).decode()
     # Lines of 45 bytes.
     yield "".join(binascii.b2a_uu(text[at : at + 45]).decode() for at in range(0, len(text), 45))
-    yield base64.b85encode(text).decode()
-    yield base64.a85encode(text).decode()
+    ascii85 = _ascii85(text)
+    yield ascii85
+    yield ascii85.translate(_BASE85)
+
+
+def _ascii85(content: bytes) -> str:
+    """Encode in Ascii85; `base64` would make tables for it that take 0.6 MB, and more time than a first fetch has."""
+    padding = -len(content) % 4
+    digits = bytearray()
+    for (word,) in struct.iter_unpack(">I", content + bytes(padding)):
+        for power in _POWERS_OF_85:
+            digits.append(ord("!") + word // power % 85)
+    return digits[: len(digits) - padding].decode()
 
 
 def decodings(text: str) -> Iterator[bytes]:
