@@ -109,6 +109,8 @@ class ClientCore:
                     yield account.to_failure(outcome.error, self.moment())
                 else:
                     yield account.state.instead_of(outcome, self.moment())
+                # Nobody needs it while the next one is read.
+                del outcome
 
     def latest(self, accounts: Mapping[str, Account], *, is_all: bool) -> MergedBalances:
         """Merge the last that is known of accounts."""

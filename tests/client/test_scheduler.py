@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import weakref
 from contextlib import aclosing
 
 import pytest
@@ -266,6 +267,23 @@ def test_cancelling_a_fetch_ends_every_request_and_leaves_the_client_usable(run_
             return await client.fetch()
 
     assert run_virtually(main()).complete
+
+
+def test_a_client_keeps_nothing_of_an_outcome_that_a_stream_has_given(run_virtually):
+    """Not even while the next account is read: its balances may take megabytes."""
+
+    async def main():
+        async with (
+            AggregateClient([Scripted("first"), Scripted("second", 1)], concurrency=1) as client,
+            aclosing(client.stream()) as outcomes,
+        ):
+            first = weakref.ref(await anext(outcomes))
+            second = asyncio.create_task(anext(outcomes))
+            await asyncio.sleep(0.5)
+            kept = first()
+            return kept, (await second).account
+
+    assert run_virtually(main()) == (None, "second")
 
 
 def test_a_caller_may_take_its_time_between_outcomes(run_virtually):
