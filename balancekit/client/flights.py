@@ -61,7 +61,7 @@ class Waiter:
         # With the version at which the store knows each account. No flight for each yet: there may be ten thousand.
         self.queued: dict[Account, str] = {}
         # Accounts that are to be queued only when most of those before them have been read.
-        self.rest: dict[Origin, deque[Account]] = {}
+        self.rest: dict[Origin, list[Account]] = {}
         self.pending: dict[str, Flight] = {}
         # Tasks that were cancelled because this caller left.
         self.cancelled: set[asyncio.Task[None]] = set()

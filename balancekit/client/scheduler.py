@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sized
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -122,7 +121,7 @@ class Scheduler:
         moment = self._moment()
         for waiter in list(self._waiters):
             flight = waiter.pending.get(account.label)
-            rest = waiter.rest.get(account.origin, deque[Account]())
+            rest = waiter.rest.get(account.origin, [])
             if account in rest:
                 rest.remove(account)
                 if not rest:
@@ -159,7 +158,7 @@ class Scheduler:
 
     def _begin(self, waiter: Waiter, accounts: Iterable[tuple[Account, str]], moment: Moment) -> None:
         refresh: list[Account] = []
-        queued: dict[Origin, deque[Account]] = {}
+        queued: dict[Origin, list[Account]] = {}
         options, ends_at = waiter.options, waiter.deadline.at
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
@@ -171,7 +170,7 @@ class Scheduler:
                     self._set_known(waiter, account, outcome)
                     continue
             if not waiter.may_join or not self._flights.join(waiter, account, version, moment):
-                queued.setdefault(account.origin, deque()).append(account)
+                queued.setdefault(account.origin, []).append(account)
                 if options.buffer is None:
                     waiter.queued[account] = version
         self._queue_all(waiter, queued, moment)
@@ -189,13 +188,13 @@ class Scheduler:
         if waiter.options.background:
             self._on_read(account)
 
-    def _queue_all(self, waiter: Waiter, queued: dict[Origin, deque[Account]], moment: Moment) -> None:
+    def _queue_all(self, waiter: Waiter, queued: dict[Origin, list[Account]], moment: Moment) -> None:
         for origin, at_origin in queued.items():
             origin.listeners.add(self)
             if waiter.options.buffer is None:
-                self._enqueue(waiter, origin, list(at_origin), moment)
+                self._enqueue(waiter, origin, at_origin, moment)
             else:
-                waiter.rest[origin] = deque(in_order(list(at_origin), origin, moment))
+                waiter.rest[origin] = in_order(at_origin, origin, moment)
                 self._queue_rest(waiter, origin, moment)
 
     def _queue_rest(self, waiter: Waiter, origin: Origin, moment: Moment) -> None:
@@ -203,7 +202,8 @@ class Scheduler:
         few = self._options.concurrency
         while origin in waiter.rest and not waiter.is_full and self._dispatcher.queued_at(origin, waiter) < few:
             rest = waiter.rest[origin]
-            some = [rest.popleft() for _ in range(min(len(rest), 2 * few))]
+            some = rest[: 2 * few]
+            del rest[: 2 * few]
             if not rest:
                 del waiter.rest[origin]
             for account in some:
