@@ -31,6 +31,9 @@ from balancekit.stores.fail_open import FailOpenStore
 # sooner than was expected, and the store's message about that may be lost.
 _POLL_INTERVAL: Final = 1.0
 
+_READING_TIME: Final = 1e-5
+"""How many seconds may pass between looking at the two clocks: what is less is no difference between them."""
+
 
 @attrs.frozen
 class RetryAfter:
@@ -69,6 +72,7 @@ class Attempts:
             None if store is None else Leases(store, options.clock, failures, attempt_seconds=options.timeout)
         )
         self._clock = options.clock
+        self._ahead = 0.0
         self._timeout = SharedTimeout(options.timeout, options.clock, abandon)
 
     @property
@@ -149,7 +153,11 @@ class Attempts:
         flight.version = account.state.version
         # As `Moment.of` and `mark_sent` do, but without the calls: this is done for every request.
         now = self._clock.monotonic()
-        moment = Moment(now, self._clock.time() - now)
+        ahead = self._clock.time() - now
+        if abs(ahead - self._ahead) > _READING_TIME:
+            self._ahead = ahead
+        # The same number while the clocks go alike: the state of each account keeps it, and a float takes 24 bytes.
+        moment = Moment(now, self._ahead)
         flight.sent_at, flight.sent = now, moment
         if flight.first_sent_at is None:
             flight.first_sent_at = moment.now
