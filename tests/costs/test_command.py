@@ -101,6 +101,19 @@ def test_a_command_imports_what_it_needs(sandbox, tmp_path, form, needed, left_a
     assert not left_alone & imported
 
 
+def test_the_end_of_a_command_searches_for_no_cycles():
+    """That would take a tenth of the time that reading two accounts takes."""
+    watched = f"import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()))); {run_by('--help')}"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; {watched}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert ran[0].startswith("Usage: balancekit")
+    # Objects that are made after the command, and that the search at the end looks at.
+    assert int(ran[-1]) < 1_000
+
+
 @pytest.mark.parametrize(
     ("provider", "line", "most"), [(SHOP, crypto_line, 2), (TILL, getmany_line, 3)], ids=["cryptoprocessing", "getmany"]
 )
