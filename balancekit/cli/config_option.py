@@ -93,6 +93,9 @@ def _read(path: Path) -> "Config":
     from balancekit.config import load_config, parse_config
     from balancekit.config.loading import MAX_CONFIG_SIZE
 
+    if (on_imported := click.get_current_context().obj) is not None:
+        # Before there is an adapter, which may have opened files that are to be closed at the end.
+        on_imported()
     if str(path) == _STDIN:
         with suppress(OSError, AttributeError):
             # Without this, what another program sends later would be left out. Windows has no such pipes.

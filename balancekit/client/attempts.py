@@ -31,8 +31,8 @@ from balancekit.stores.fail_open import FailOpenStore
 # sooner than was expected, and the store's message about that may be lost.
 _POLL_INTERVAL: Final = 1.0
 
-_READING_TIME: Final = 1e-5
-"""How many seconds may pass between looking at the two clocks: what is less is no difference between them."""
+_MAX_AHEADS: Final = 100
+"""How many such numbers are kept: they are a quarter of a microsecond apart, and the clocks differ by few of those."""
 
 
 @attrs.frozen
@@ -72,7 +72,8 @@ class Attempts:
             None if store is None else Leases(store, options.clock, failures, attempt_seconds=options.timeout)
         )
         self._clock = options.clock
-        self._ahead = 0.0
+        # How far the wall clock was ahead, one object for each number: there are few, and each account would keep one.
+        self._aheads: dict[float, float] = {}
         self._timeout = SharedTimeout(options.timeout, options.clock, abandon)
 
     @property
@@ -154,10 +155,9 @@ class Attempts:
         # As `Moment.of` and `mark_sent` do, but without the calls: this is done for every request.
         now = self._clock.monotonic()
         ahead = self._clock.time() - now
-        if abs(ahead - self._ahead) > _READING_TIME:
-            self._ahead = ahead
-        # The same number while the clocks go alike: the state of each account keeps it, and a float takes 24 bytes.
-        moment = Moment(now, self._ahead)
+        if len(self._aheads) > _MAX_AHEADS:
+            self._aheads.clear()
+        moment = Moment(now, self._aheads.setdefault(ahead, ahead))
         flight.sent_at, flight.sent = now, moment
         if flight.first_sent_at is None:
             flight.first_sent_at = moment.now

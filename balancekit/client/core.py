@@ -109,7 +109,7 @@ class ClientCore:
                     yield account.to_failure(outcome.error, self.moment())
                 else:
                     yield account.state.instead_of(outcome, self.moment())
-                # Nobody needs it while the next one is read.
+                # Released now: it may hold thousands of balances, and the next may take long.
                 del outcome
 
     def latest(self, accounts: Mapping[str, Account], *, is_all: bool) -> MergedBalances:

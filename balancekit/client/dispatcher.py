@@ -262,7 +262,7 @@ class Dispatcher:
                     elif self._stores and worker in self._workers:
                         # Still a worker, so that some caller has waited: what none waits for any more is not stored.
                         await self._attempts.store(flight, result)
-                # It may hold thousands of balances, which nobody needs while the next account is read.
+                # Released now: it may hold thousands of balances, and the next may take long.
                 del result
             except BaseException as raised:  # noqa: BLE001 - raised again, below, if it ends the task or the program
                 self._fail(flight, raised)

@@ -202,6 +202,7 @@ class Scheduler:
         few = self._options.concurrency
         while origin in waiter.rest and not waiter.is_full and self._dispatcher.queued_at(origin, waiter) < few:
             rest = waiter.rest[origin]
+            # Twice as many as are read at once, so that the next are queued before these are used up.
             some = rest[: 2 * few]
             del rest[: 2 * few]
             if not rest:

@@ -32,6 +32,8 @@ _MAX_INFORMATIONAL: Final = 20
 _TURNS: Final = 2
 """How many iterations the event loop needs to read what has arrived: one to poll the sockets, one to read them."""
 
+_AT_HASH: Final = ConnectionKey._fields.index("proxy_headers_hash")
+
 _GUARD: Final = "balancekit_guard"
 """The attribute of a connection's protocol that holds its guard."""
 
@@ -158,11 +160,10 @@ class OwnRequest(aiohttp.ClientRequest):
     @property
     def connection_key(self) -> ConnectionKey:
         """What the connector finds a connection by."""
-        host, port, is_ssl, ssl, proxy, proxy_auth, headers_hash, server_hostname = super().connection_key
-        # `_replace` takes twice as long, and has CPython keep up to 2000 tuples that it reuses for nothing.
-        return ConnectionKey(
-            host, port, is_ssl, ssl, proxy, proxy_auth, hash((OwnRequest, headers_hash)), server_hostname
-        )
+        key = super().connection_key
+        # `_replace` takes longer, and each call leaves a tuple in CPython's free list, up to 2000 of them.
+        own_hash = hash((OwnRequest, key.proxy_headers_hash))
+        return ConnectionKey._make((*key[:_AT_HASH], own_hash, *key[_AT_HASH + 1 :]))
 
 
 class GuardedConnector(aiohttp.BaseConnector):

@@ -42,14 +42,6 @@ _OUTCOMES: Final[Mapping[str, str]] = MappingProxyType(
 A code of the provider's own is not among it: many an API has one for its successes as well.
 """
 
-_OWN_CODES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"code": ("message", "msg"), "retCode": ("retMsg",), "errcode": ("errmsg",)}
-)
-"""The fields of a provider's own codes, each with those in which it says what the code means."""
-
-_SUCCESS: Final = r"(?is).*(?:\bok(?:ay)?\b|\bno(?:ne\b|\W*err)|succe|complete|processed|\bdone\b|成功|正常).*"
-"""What a message says that is about a success."""
-
 _ERROR_CODES: Final = ("error_code", "errorCode")
 _ERRORS: Final = ("error", "errors", *_ERROR_CODES)
 _ERROR_MESSAGES: Final = ("error_message", "errorMessage")
@@ -155,8 +147,6 @@ def list_in(document: object, name: str | None) -> Entries:
     if not isinstance(listed, list):
         raise ShapeError(f"{place}expected a list, got {json_type_name(listed)}")
     entries = cast("Entries", listed)
-    if name is not None and not entries and (field := _field_of_own_error(cast("dict[str, object]", document))):
-        raise ShapeError(f"{field}: the response has no entries, and reports what may be an error")
     if len(entries) > MAX_BALANCES:
         raise ShapeError(f"{place}more than {MAX_BALANCES} entries")
     return entries
@@ -172,17 +162,6 @@ def error_field_of(fields: Mapping[str, object], name: str | None = None) -> str
     for field, failure in _OUTCOMES.items():
         if field in fields and _says(fields[field], failure):
             return field
-    return None
-
-
-def _field_of_own_error(fields: Mapping[str, object]) -> str | None:
-    """Return the field of a provider's own code that may be an error's: its message does not say otherwise."""
-    for field, messages in _OWN_CODES.items():
-        code, said = fields.get(field), [fields.get(message) for message in messages]
-        if isinstance(code, str | int) and not _says(code, rf"{_NO_ERROR}|20+|true"):
-            texts = [text for text in said if isinstance(text, str) and text.strip()]
-            if texts and not any(_says(text, _SUCCESS) for text in texts):
-                return field
     return None
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import codecs
+import itertools
 import re
 import string
 import struct
@@ -21,6 +22,9 @@ _MIN_QUOTATION: Final = 6
 _MAX_SEARCHES: Final = 64
 """For how many pieces a search for each takes less time than one pass over all spellings."""
 
+_MAX_CANDIDATES: Final = 10_000
+"""How many possible repetitions are looked up at once."""
+
 _MIN_SHORT: Final = 4
 _MIN_REPETITION: Final = 12
 _MIN_SECRET: Final = 8
@@ -35,16 +39,11 @@ _MARKS: Final = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 
 _WORD: Final = re.compile(r"[^\W_]+")
 
-_POWERS_OF_85: Final = tuple(85**power for power in range(4, -1, -1))
-
-_BASE85: Final = dict(
-    zip(
-        range(ord("!"), ord("!") + 85),
-        string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~",
-        strict=True,
-    )
+_BASE85: Final = str.maketrans(
+    "".join(map(chr, range(ord("!"), ord("!") + 85))),
+    string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~",
 )
-"""What stands in base85 (RFC 1924) for each character of Ascii85."""
+"""The digit of base85 (RFC 1924) that has the value of each digit of Ascii85."""
 
 
 class Secrets:
@@ -100,18 +99,19 @@ class Secrets:
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def _known_of(self, pieces: set[str], length: int) -> set[str]:
-        """Return those pieces, all of that length, that are in a spelling of a secret."""
+    def _known_of(self, pieces: Collection[str], length: int) -> set[str]:
+        """Return those pieces, all of that length, that spellings of secrets have; all that these have if very many."""
         if len(pieces) <= _MAX_SEARCHES:
             return {piece for piece in pieces if piece in self._spelled}
-        # In one pass, over what consists of their letters and digits.
-        runs = re.findall(f"[{''.join({*''.join(pieces)})}]{{{length},}}", self._spelled)
-        return {
-            part for run in runs for at in range(len(run) - length + 1) if (part := run[at : at + length]) in pieces
-        }
+        if len(pieces) > len(self._spelled):
+            return _parts_of(self._spelled, length)
+        # In one pass, over what consists of their letters and digits. Sorted, since `re` keeps what it has compiled.
+        letters = "".join(sorted({*"".join(pieces)} & {*self._spelled}))
+        runs: list[str] = re.findall(f"[{letters}]{{{length},}}", self._spelled) if letters else []
+        return {part for run in runs for part in _parts_of(run, length)}.intersection(pieces)
 
     def may_be_in(self, names: Iterable[str]) -> bool:
-        """Return whether `found_in` or `repeated_in` may be true of names; megabytes of them take milliseconds."""
+        """Return whether `found_in` or `repeated_in` may be true of names, in one pass over all of them."""
         text = self._lines_of(names)
         short = (whole for whole in self._wholes if len(whole) < _MIN_REPETITION)
         return bool(self._of_marks) or any(whole in text for whole in short) or self._has_piece(text)
@@ -139,20 +139,25 @@ class Secrets:
         return "\n".join(map(letters_of, names))
 
     def _has_piece(self, lines: str) -> bool:
-        # Most codes and chains are too short.
+        # No shorter name can have a repetition; most codes and chains are shorter.
         text = "\n".join(re.findall(f".{{{_MIN_REPETITION},}}", lines))
-        # Wherever a dozen characters begin, one of these is among them: to look up each dozen would take seven times as
-        # long.
+        # Any twelve characters in a row contain one of these, which begin at every seventh: to look up all takes up to
+        # seven times as long.
         step = _MIN_REPETITION - _MIN_QUOTATION + 1
-        parts = [text[at : at + _MIN_QUOTATION] for at in range(0, len(text) - _MIN_QUOTATION + 1, step)]
-        known = self._known_of({*parts}, _MIN_QUOTATION)
-        pieces = {
-            text[start : start + _MIN_REPETITION]
-            for number, part in enumerate(parts)
-            if part in known
+        samples = [text[at : at + _MIN_QUOTATION] for at in range(0, len(text) - _MIN_QUOTATION + 1, step)]
+        known = self._known_of(samples, _MIN_QUOTATION)
+        repetitions = (
+            repetition
+            for number, sample in enumerate(samples)
+            if sample in known
             for start in range(max((number - 1) * step + 1, 0), min(number * step, len(text) - _MIN_REPETITION) + 1)
-        }
-        return bool(self._known_of(pieces, _MIN_REPETITION))
+            if "\n" not in (repetition := text[start : start + _MIN_REPETITION])
+        )
+        # Not all at once, since the first may be one.
+        while some := {*itertools.islice(repetitions, _MAX_CANDIDATES)}:
+            if not some.isdisjoint(self._known_of(some, _MIN_REPETITION)):
+                return True
+        return False
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""
@@ -161,8 +166,8 @@ class Secrets:
     @cached_property
     def _wholes(self) -> frozenset[str]:
         """All secrets that are long enough, as they are and in the encodings, without marks."""
-        long = (spellings for secret, spellings in self._spellings.items() if len(secret) >= _MIN_SECRET)
-        return frozenset(whole for spellings in long for whole in spellings if len(whole) >= _MIN_QUOTATION)
+        of_long = (spellings for secret, spellings in self._spellings.items() if len(secret) >= _MIN_SECRET)
+        return frozenset(whole for spellings in of_long for whole in spellings if len(whole) >= _MIN_QUOTATION)
 
     @cached_property
     def _short(self) -> frozenset[str]:
@@ -182,8 +187,12 @@ class Secrets:
 
     @cached_property
     def _spellings(self) -> dict[str, list[str]]:
-        """Each secret with its spellings, without marks."""
+        """The spellings of each secret (see `_spellings_of`), without marks."""
         return {secret: [*map(_bare, _spellings_of(secret))] for secret in self._texts}
+
+
+def _parts_of(text: str, length: int) -> set[str]:
+    return {text[at : at + length] for at in range(len(text) - length + 1)}
 
 
 def _letters_of_name(name: str) -> str:
@@ -245,13 +254,11 @@ def _spellings_of(secret: str) -> Iterator[str]:
 
 
 def _ascii85(content: bytes) -> str:
-    """Encode in Ascii85; `base64` would make tables for it that take 0.6 MB, and more time than a first fetch has."""
+    """Encode in Ascii85; `base64` would first make tables, for this and for base85, of 0.6 MB."""
     padding = -len(content) % 4
-    digits = bytearray()
-    for (word,) in struct.iter_unpack(">I", content + bytes(padding)):
-        for power in _POWERS_OF_85:
-            digits.append(ord("!") + word // power % 85)
-    return digits[: len(digits) - padding].decode()
+    groups = struct.iter_unpack(">I", content + bytes(padding))
+    digits = [group // power % 85 for (group,) in groups for power in (85**4, 85**3, 85**2, 85, 1)]
+    return "".join(chr(ord("!") + digit) for digit in digits[: len(digits) - padding])
 
 
 def decodings(text: str) -> Iterator[bytes]:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from balancekit.cli import cli
 from tests.cli.conftest import ENVIRON
 from tests.support.pages import blocks
 
@@ -28,6 +30,20 @@ def test_a_mistake_in_standard_input_has_its_line(run):
 
     assert result.exit_code == 2
     assert result.stderr == "Error: standard input:1: 'acounts' is unknown; did you mean 'accounts'?\n"
+
+
+@pytest.mark.parametrize("command", ["balances", "check", "watch"])
+def test_what_is_to_be_done_once_all_is_imported_is_done_before_there_is_an_adapter(tmp_path, command):
+    """Whatever the configuration is: what adapters make is not frozen, so that it is collected at the end."""
+    imported = []
+
+    def note():
+        imported.append("balancekit.client.aggregate" in sys.modules)
+
+    result = CliRunner().invoke(cli, [command, "--config", str(tmp_path / "missing.toml")], obj=note)
+
+    assert result.exit_code == 2
+    assert imported == [True]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the redirection is that of a shell")

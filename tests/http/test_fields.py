@@ -133,49 +133,6 @@ def test_what_a_success_says_of_itself_is_no_error(beside):
     assert read(document() | beside) == read(document())
 
 
-@pytest.mark.parametrize(
-    ("field", "beside"),
-    [
-        ("code", {"code": 10003, "msg": "API key is invalid"}),
-        ("code", {"code": "40001", "message": "Signature mismatch", "msg": ""}),
-        ("code", {"code": "SYS_BUSY", "message": "try again"}),
-        ("retCode", {"retCode": 10003, "retMsg": "API key is invalid", "time": 1672211918471}),
-        ("errcode", {"errcode": 40001, "errmsg": "invalid credential"}),
-    ],
-    ids=str,
-)
-def test_an_empty_list_beside_a_code_and_a_message_of_no_success_is_not_taken_for_no_balances(field, beside):
-    """What the provider's own codes mean is not known, but an account that failed would pass for an empty one."""
-    with pytest.raises(ShapeError, match=f"^{field}: the response has no entries, and reports what may be an error$"):
-        read({"data": []} | beside)
-
-    assert read(document() | beside) == read(document())
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [
-        {"code": 10000, "msg": "Success"},
-        {"code": "200000"},
-        {"code": 1000, "msg": " "},
-        {"code": 1, "msg": "操作成功"},
-        {"code": 0, "msg": "no balances"},
-        {"code": True, "message": "all read"},
-        {"code": "20000", "message": "nothing held"},
-        {"code": "A0", "message": "OK, nothing is held"},
-        {"code": "A0", "message": "Request processed"},
-        {"code": None, "message": "No accounts"},
-        {"message": "No accounts"},
-        {"retCode": 0, "retMsg": "OK"},
-        {"errcode": 0, "errmsg": "ok"},
-    ],
-    ids=str,
-)
-def test_an_empty_list_is_that_of_an_account_that_holds_nothing(beside):
-    """A code of zeros, or a message about a success, is that of no error."""
-    assert read({"data": []} | beside) == []
-
-
 @pytest.mark.parametrize("name", ["errors", "result", "status", "code"])
 def test_the_list_itself_is_no_error(name):
     """It may have any name."""

@@ -216,3 +216,24 @@ def test_a_secret_of_other_letters_is_found_in_a_name_of_their_ligature(secret):
     assert secrets.may_be_in(["id ﷺ"])
     assert secrets.repeated_in(["id ﷺ"])
     assert not secrets.may_be_in(["id ﷲ"])
+
+
+@pytest.mark.parametrize("before", range(8))
+@pytest.mark.parametrize("others", [0, 20, 500, 5_000])
+def test_a_dozen_characters_of_a_secret_are_a_repetition_wherever_they_are_and_eleven_are_none(others, before):
+    """However many names there are, the ways of looking for them find the same."""
+    secrets = Secrets([SIGNATURE])
+    names = [f"id-{number:036x}" for number in range(others)]
+    # No character of the encodings' is next to them.
+    dozen, eleven = (f"{'é' * before}{SIGNATURE[40 : 40 + length]}é" for length in (12, 11))
+
+    assert secrets.repeated_in([*names, dozen, *names])
+    assert not secrets.repeated_in([*names, eleven, *names])
+    assert secrets.may_be_in([*names, dozen])
+
+
+def test_the_end_of_one_name_and_the_start_of_the_next_are_no_repetition():
+    """They are two names, of which each may have something in common with a secret."""
+    secrets = Secrets([f"{SIGNATURE[:20]}\n{SIGNATURE[20:40]}"])
+
+    assert not secrets.repeated_in([f"ééé{SIGNATURE[12:20]}", f"{SIGNATURE[20:28]}ééé"])
