@@ -29,9 +29,10 @@ def main() -> None:
         import gc
 
         from balancekit.cli import cli
+        from balancekit.cli.config_option import OnImported
 
         # To look for garbage among what was imported, again and at the end, takes a tenth of the time of a command.
-        cli(prog_name="balancekit", obj=gc.freeze)
+        cli(prog_name="balancekit", obj=OnImported(gc.freeze))
     except KeyboardInterrupt:
         # While modules were imported; later, the command itself handles it.
         if sys.stderr is not None:

@@ -74,6 +74,16 @@ def currency_option(command: _COMMAND) -> _COMMAND:
     return option(command)
 
 
+class OnImported:
+    """An object of click's context: what to `call` once all is imported, before an adapter is made.
+
+    What is frozen then holds no object of an adapter, whose open files are still closed at the end.
+    """
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+
+
 def read_config(path: Path, labels: Iterable[str]) -> "Config":
     """Read the configuration at a path; if there is none, ConfigError says what to do next.
 
@@ -93,9 +103,8 @@ def _read(path: Path) -> "Config":
     from balancekit.config import load_config, parse_config
     from balancekit.config.loading import MAX_CONFIG_SIZE
 
-    if (on_imported := click.get_current_context().obj) is not None:
-        # Before there is an adapter, which may have opened files that are to be closed at the end.
-        on_imported()
+    if (imported := click.get_current_context().find_object(OnImported)) is not None:
+        imported.call()
     if str(path) == _STDIN:
         with suppress(OSError, AttributeError):
             # Without this, what another program sends later would be left out. Windows has no such pipes.

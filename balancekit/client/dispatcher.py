@@ -239,8 +239,10 @@ class Dispatcher:
     async def _work(self, flight: Flight) -> None:
         worker, context, begun_in = asyncio.current_task(), flight.context, contextvars.copy_context()
         following: Flight | None = flight
+        result: AccountBalances | BalancekitError | RetryAfter | None
         while following is not None:
-            flight, retry_after, ended = following, None, None
+            # The last result is released: it may hold thousands of balances, and the next may take long.
+            flight, retry_after, ended, result = following, None, None, None
             flight.worker, flight.is_running = worker, True
             try:
                 result = await self._attempts.run(flight)
@@ -262,8 +264,6 @@ class Dispatcher:
                     elif self._stores and worker in self._workers:
                         # Still a worker, so that some caller has waited: what none waits for any more is not stored.
                         await self._attempts.store(flight, result)
-                # Released now: it may hold thousands of balances, and the next may take long.
-                del result
             except BaseException as raised:  # noqa: BLE001 - raised again, below, if it ends the task or the program
                 self._fail(flight, raised)
                 ended = [] if isinstance(raised, Exception) else [flight.account.to_exit(raised)]

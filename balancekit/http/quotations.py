@@ -22,9 +22,6 @@ _MIN_QUOTATION: Final = 6
 _MAX_SEARCHES: Final = 64
 """For how many pieces a search for each takes less time than one pass over all spellings."""
 
-_MAX_CANDIDATES: Final = 10_000
-"""How many possible repetitions are looked up at once."""
-
 _MIN_SHORT: Final = 4
 _MIN_REPETITION: Final = 12
 _MIN_SECRET: Final = 8
@@ -153,11 +150,14 @@ class Secrets:
             for start in range(max((number - 1) * step + 1, 0), min(number * step, len(text) - _MIN_REPETITION) + 1)
             if "\n" not in (repetition := text[start : start + _MIN_REPETITION])
         )
-        # Not all at once, since the first may be one.
-        while some := {*itertools.islice(repetitions, _MAX_CANDIDATES)}:
-            if not some.isdisjoint(self._known_of(some, _MIN_REPETITION)):
-                return True
-        return False
+        few = {*itertools.islice(repetitions, _MAX_SEARCHES)}
+        if self._known_of(few, _MIN_REPETITION):
+            return True
+        more = next(repetitions, None)
+        # Then one set of all repetitions: a server can make megabytes of names that share eleven characters.
+        return more is not None and not _parts_of(self._spelled, _MIN_REPETITION).isdisjoint(
+            itertools.chain([more], repetitions)
+        )
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from balancekit.cli import cli
+from balancekit.cli.config_option import OnImported
 from tests.cli.conftest import ENVIRON
 from tests.support.pages import blocks
 
@@ -36,14 +37,19 @@ def test_a_mistake_in_standard_input_has_its_line(run):
 def test_what_is_to_be_done_once_all_is_imported_is_done_before_there_is_an_adapter(tmp_path, command):
     """Whatever the configuration is: what adapters make is not frozen, so that it is collected at the end."""
     imported = []
-
-    def note():
-        imported.append("balancekit.client.aggregate" in sys.modules)
+    note = OnImported(lambda: imported.append("balancekit.client.aggregate" in sys.modules))
 
     result = CliRunner().invoke(cli, [command, "--config", str(tmp_path / "missing.toml")], obj=note)
 
     assert result.exit_code == 2
     assert imported == [True]
+
+
+def test_the_context_object_of_a_host_is_left_alone(tmp_path):
+    """The commands may be a part of another command line."""
+    result = CliRunner().invoke(cli, ["balances", "--config", str(tmp_path / "missing.toml")], obj={})
+
+    assert result.exit_code == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the redirection is that of a shell")

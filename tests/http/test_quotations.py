@@ -224,16 +224,25 @@ def test_a_dozen_characters_of_a_secret_are_a_repetition_wherever_they_are_and_e
     """However many names there are, the ways of looking for them find the same."""
     secrets = Secrets([SIGNATURE])
     names = [f"id-{number:036x}" for number in range(others)]
-    # No character of the encodings' is next to them.
-    dozen, eleven = (f"{'é' * before}{SIGNATURE[40 : 40 + length]}é" for length in (12, 11))
+    # With a letter around them that no encoding has.
+    dozen, eleven = (f"{'ж' * before}{SIGNATURE[40 : 40 + length]}ж" for length in (12, 11))
 
     assert secrets.repeated_in([*names, dozen, *names])
     assert not secrets.repeated_in([*names, eleven, *names])
     assert secrets.may_be_in([*names, dozen])
 
 
+def test_a_repetition_is_found_after_many_names_with_eleven_characters():
+    """As many as there are names: each has to be looked at."""
+    secrets = Secrets([SIGNATURE])
+    names = [f"ж{SIGNATURE[at : at + 11]}ж" for at in range(len(SIGNATURE) - 11)]
+
+    assert not secrets.repeated_in(names)
+    assert secrets.repeated_in([*names, f"ж{SIGNATURE[60:72]}"])
+
+
 def test_the_end_of_one_name_and_the_start_of_the_next_are_no_repetition():
     """They are two names, of which each may have something in common with a secret."""
     secrets = Secrets([f"{SIGNATURE[:20]}\n{SIGNATURE[20:40]}"])
 
-    assert not secrets.repeated_in([f"ééé{SIGNATURE[12:20]}", f"{SIGNATURE[20:28]}ééé"])
+    assert not secrets.repeated_in([f"жжж{SIGNATURE[12:20]}", f"{SIGNATURE[20:28]}жжж"])
