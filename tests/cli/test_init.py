@@ -151,12 +151,13 @@ def test_it_asks_for_accounts(run, folder):
     assert "Provider (" not in result.stdout
 
 
-def test_without_answers_it_says_which_option_to_give(run):
+def test_without_answers_it_says_which_option_to_give(start, folder):
     """A script has nobody to ask."""
-    result = run("init", input="")
+    process = start("init", stdin=subprocess.DEVNULL, cwd=folder)
+    _, said = process.communicate()
 
-    assert result.exit_code == 2
-    assert "give --account LABEL=PROVIDER" in result.stderr
+    assert process.returncode == 2
+    assert "give --account LABEL=PROVIDER" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent Ctrl-C")
