@@ -85,7 +85,7 @@ class Secrets:
             starts.append(len(bare))
             bare += _bare(word[0])
         pieces = [bare[at : at + _MIN_QUOTATION] for at in range(len(bare) - _MIN_QUOTATION + 1)]
-        known = self._known_of({*pieces}, _MIN_QUOTATION)
+        known = self._known_of({*pieces})
         quoted = [at for at, piece in enumerate(pieces) if piece in known]
         hidden = {place for at in quoted for place in range(at, at + _MIN_QUOTATION)}
         hidden.update(start for word, start in zip(words, starts, strict=True) if _bare(word[0]) in self._short)
@@ -96,16 +96,16 @@ class Secrets:
                 text = text[: word.start()] + NOT_SHOWN + text[word.end() :]
         return text
 
-    def _known_of(self, pieces: Collection[str], length: int) -> set[str]:
-        """Return those pieces, all of that length, that spellings of secrets have; all that these have if very many."""
+    def _known_of(self, pieces: Collection[str]) -> set[str]:
+        """Return those pieces of a quotation's length that are in a spelling of a secret, with others of its parts."""
         if len(pieces) <= _MAX_SEARCHES:
             return {piece for piece in pieces if piece in self._spelled}
         if len(pieces) > len(self._spelled):
-            return _parts_of(self._spelled, length)
+            return _parts_of(self._spelled, _MIN_QUOTATION)
         # In one pass, over what consists of their letters and digits. Sorted, since `re` keeps what it has compiled.
         letters = "".join(sorted({*"".join(pieces)} & {*self._spelled}))
-        runs: list[str] = re.findall(f"[{letters}]{{{length},}}", self._spelled) if letters else []
-        return {part for run in runs for part in _parts_of(run, length)}.intersection(pieces)
+        runs: list[str] = re.findall(f"[{letters}]{{{_MIN_QUOTATION},}}", self._spelled) if letters else []
+        return {part for run in runs for part in _parts_of(run, _MIN_QUOTATION)}
 
     def may_be_in(self, names: Iterable[str]) -> bool:
         """Return whether `found_in` or `repeated_in` may be true of names, in one pass over all of them."""
@@ -142,7 +142,7 @@ class Secrets:
         # seven times as long.
         step = _MIN_REPETITION - _MIN_QUOTATION + 1
         samples = [text[at : at + _MIN_QUOTATION] for at in range(0, len(text) - _MIN_QUOTATION + 1, step)]
-        known = self._known_of(samples, _MIN_QUOTATION)
+        known = self._known_of(samples)
         repetitions = (
             repetition
             for number, sample in enumerate(samples)
@@ -150,14 +150,11 @@ class Secrets:
             for start in range(max((number - 1) * step + 1, 0), min(number * step, len(text) - _MIN_REPETITION) + 1)
             if "\n" not in (repetition := text[start : start + _MIN_REPETITION])
         )
-        few = {*itertools.islice(repetitions, _MAX_SEARCHES)}
-        if self._known_of(few, _MIN_REPETITION):
-            return True
-        more = next(repetitions, None)
-        # Then one set of all repetitions: a server can make megabytes of names that share eleven characters.
-        return more is not None and not _parts_of(self._spelled, _MIN_REPETITION).isdisjoint(
-            itertools.chain([more], repetitions)
-        )
+        few = [*itertools.islice(repetitions, _MAX_SEARCHES)]
+        if len(few) < _MAX_SEARCHES:
+            return any(repetition in self._spelled for repetition in few)
+        # A server can make megabytes of names that share eleven characters with a secret.
+        return not _parts_of(self._spelled, _MIN_REPETITION).isdisjoint(itertools.chain(few, repetitions))
 
     def quoted_in(self, text: str) -> bool:
         """Return whether a text has a secret, or a part of one or of its encodings."""
