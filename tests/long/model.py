@@ -1,5 +1,6 @@
 """What accounts held and when, in plain integers, and the check of what a client says of it."""
 
+import asyncio
 import time
 from collections import Counter
 from fractions import Fraction
@@ -59,7 +60,10 @@ class Model:
         return {label: states[-1].held for label, states in self._states.items()}
 
     async def change(self, remote, label=None):
-        """Change what an account holds, here and there; returns its label."""
+        """Change what an account holds, here and there, even if this is cancelled; returns its label."""
+        return await asyncio.shield(asyncio.create_task(self._change(remote, label)))
+
+    async def _change(self, remote, label):
         label = label or self._chance.choice(list(self._states))
         states = self._states[label]
         old = states[-1]

@@ -156,9 +156,13 @@ class Remote:
         self._turn = asyncio.Lock()
 
     async def __call__(self, name, *arguments):
-        """Have something done, and wait until it is."""
+        """Have something done, even if this is cancelled, and wait until it is."""
+        # The thread cannot be cancelled: nobody else may use the pipe before it has the answer.
+        return await asyncio.shield(asyncio.create_task(self._command((name, *arguments))))
+
+    async def _command(self, command):
         async with self._turn:
-            return await asyncio.to_thread(self._ask, (name, *arguments))
+            return await asyncio.to_thread(self._ask, command)
 
     def _ask(self, command):
         self._pipe.send(command)
