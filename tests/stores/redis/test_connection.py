@@ -185,7 +185,7 @@ class TestListening:
     ):
         """Each heartbeat sends one ping."""
         # A machine that pauses for longer than this is taken for a Redis that does.
-        monkeypatch.setattr(connection, "HEARTBEAT", 0.25)
+        monkeypatch.setattr(connection, "HEARTBEAT", 1.0)
         async with connect(Secret.of(server.url)) as redis, aclosing(listen(redis, "news")) as messages:
             await anext(messages)
             waiting = asyncio.ensure_future(anext(messages))
