@@ -16,6 +16,8 @@ from hypothesis import settings
 
 from balancekit import AccountBalances, AggregateClient, AssetType, Balance
 from balancekit.sandbox import Sandbox
+from balancekit.stores import fail_open
+from balancekit.stores.redis import connection
 from tests.support.clock import LoopClock
 from tests.support.providers import Till
 from tests.support.redis_server import NO_SERVER, RedisServer, find_server
@@ -32,6 +34,7 @@ TESTS = Path(__file__).parent
 pytest_plugins = ["balancekit.testing.pytest_plugin", "pytester"]
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE = 10.0
 
 
 @pytest.fixture
@@ -136,6 +139,15 @@ def running_server():
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(autouse=True)
+def patience(request):
+    """Wait for a real server as long as a busy machine may need; a test that waits for a silent one sets its own."""
+    if "running_server" in request.fixturenames:
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setattr(connection, "SOCKET_TIMEOUT", PATIENCE)
+        monkeypatch.setattr(fail_open, "_CALL_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
