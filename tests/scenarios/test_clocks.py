@@ -135,6 +135,9 @@ async def test_a_watch_shows_no_balance_of_the_future(wall):
         wall.ahead = 0.0
         await client.invalidate("shop")
         state = await anext(states)
+        while state.accounts[1].stale:
+            # A busy machine may show first what is still to be read.
+            state = await anext(states)
         await states.aclose()
 
     assert [(snapshot.account, snapshot.stale) for snapshot in state.accounts] == [("broken", True), ("shop", False)]
