@@ -50,7 +50,7 @@ class Process:
         """Run a command in it, and return its response; if there is none in time, the process is killed."""
         self._process.stdin.write(json.dumps([command, settings]).encode() + b"\n")
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 response = await self._responses.get()
         except BaseException:
             await self.kill()
@@ -61,7 +61,7 @@ class Process:
 
     async def watched(self):
         """Wait for the next state of its watch: the amounts, and when they came."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self._watched.get()
 
     @property
@@ -135,7 +135,7 @@ class Service:
 
     async def all_logged(self, lines):
         """Wait until every process has logged so many lines, and return them all."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 logs = await self.all_do("log")
                 if min(map(len, logs)) >= lines:
@@ -162,7 +162,7 @@ def three_accounts(sandbox):
 
 async def until(condition):
     """Wait for something that happens elsewhere."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - no event says so
             await asyncio.sleep(0.001)
 
@@ -191,14 +191,15 @@ async def test_processes_keep_a_limit_together(service, sandbox):
     await service.open(rate_limit=[10, 0.5])
 
     await service.all_do("fetch_again_and_again", callers=4)
-    await asyncio.sleep(2)
+    await until(lambda: len(sandbox.requests) >= 40)
     arrivals = [request.at for request in sandbox.requests]
     fetched = await service.all_do("stop_fetching")
 
     windows = [late - early for early, late in zip(arrivals, arrivals[10:], strict=False)]
-    log.info("%d requests; the shortest window had %.4f s", len(arrivals), min(windows))
+    log.info("%d requests; windows had %.4f s, the shortest %.4f s", len(arrivals), median(windows), min(windows))
     assert min(windows) > 0.5
-    assert len(arrivals) >= 0.75 * 10 * (2 / 0.5)
+    # Of most windows, since the machine may pause in one.
+    assert median(windows) < 0.5 / 0.75
     assert {result[1] for response in fetched for result in response["results"]} == {True}
 
 
@@ -364,8 +365,10 @@ def content(client, key):
 
 async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(service, sandbox, server):
     """One of the others reads the account when the lease has run out, and all have its snapshot."""
+    # The one that dies must not have given up before.
+    timeout = 2.5
     sandbox.add_cryptoprocessing("shop", {"BTC": "1"})
-    dies, *others = await service.open(timeout=1.0)
+    dies, *others = await service.open(timeout=timeout)
     sandbox.fail("shop", Fault(hang=True))
     lost = asyncio.create_task(dies.do("fetch", max_age=60))
     await until(lambda: sandbox.requests)
@@ -383,4 +386,4 @@ async def test_killing_the_holder_of_a_lease_delays_by_no_more_than_the_lease(se
     log.info("requested again after %.3f s", second.at - first.at)
     assert [response["results"] for response in responses] == [[[{"BTC": "1"}, True, [], 1]]] * 3
     # The lease is as long as the timeout and half a second; the rest is what a busy machine may take.
-    assert second.at - first.at < 1.5 + 0.5
+    assert second.at - first.at < timeout + 0.5 + 2
