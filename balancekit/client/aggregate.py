@@ -294,7 +294,7 @@ class AggregateClient:
     async def aclose(self) -> None:
         """Close the client, and its session if it is its own, within a second; closing twice is fine.
 
-        What is being read fails, and watches end.
+        What is being read fails, and watches end. Should this be cancelled, the rest is closed in the background.
         """
         await self._core.aclose()
 

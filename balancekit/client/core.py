@@ -162,7 +162,8 @@ class ClientCore:
         self.closed = True
         self._keeper.close()
         if self.runtime is not None:
-            await self.runtime.aclose()
+            # Even if the caller is cancelled, who would not come back for the connections.
+            await asyncio.shield(self.runtime.aclose())
 
     async def ready(self) -> Runtime:
         """Return the part in the running event loop, which is made at its first use there."""

@@ -146,6 +146,28 @@ def test_a_store_that_hangs_is_not_waited_for(run_virtually, is_stubborn, after)
     assert run_virtually(main()) == (True, True, 0, 0)
 
 
+@pytest.mark.parametrize("after", [0, 0.1], ids=["at first", "half-way"])
+def test_a_close_that_is_cancelled_ends_all_the_same(run_virtually, after):
+    """Nobody would come back for the connections and for what listens to the store."""
+
+    async def main():
+        till, store = Scripted("till"), FlakyStore()
+        client = AggregateClient([till], store=store, clock=LoopClock())
+        await client.fetch()
+        # What is to be sent to the store before the end takes a while.
+        store.fault = HANGS
+        await client.invalidate("till")
+        close = asyncio.create_task(client.aclose())
+        await asyncio.sleep(after)
+        close.cancel()
+        await asyncio.wait([close], timeout=0)
+        was_cancelled = close.cancelled()
+        await asyncio.sleep(1)
+        return was_cancelled, till.session.closed, await left()
+
+    assert run_virtually(main()) == (True, True, (0, 0))
+
+
 def test_a_stream_that_nobody_reads_does_not_keep_a_client(run_virtually):
     """A consumer that has stopped taking outcomes has nothing to wait for when it comes back."""
 

@@ -236,7 +236,9 @@ class RedisStore:
         for loop in list(self._connected) if self._lent is None else ():
             closing = self._connected.pop(loop).redis.aclose()
             is_elsewhere = loop is not here and loop.is_running()
-            await (asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing)
+            end = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing
+            # Even if the caller is cancelled: nobody else knows these connections any more.
+            await asyncio.shield(end)
 
     async def __aenter__(self) -> Self:
         return self

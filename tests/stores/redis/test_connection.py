@@ -84,6 +84,24 @@ async def test_connections_that_the_server_has_closed_are_opened_again(server, r
     assert await asyncio.gather(*(redis.ping() for _ in range(30))) == [True] * 30
 
 
+async def test_a_close_that_is_cancelled_leaves_no_connection(server):
+    """It is closed all the same, while the store is still referred to."""
+    with server.client() as client:
+        before = client.info("clients")["connected_clients"]
+        store = RedisStore.from_url(server.url)
+        await store.seen("event")
+        close = asyncio.create_task(store.aclose())
+        await asyncio.sleep(0)
+
+        close.cancel()
+        await asyncio.wait([close])
+
+        async with asyncio.timeout(10):
+            while client.info("clients")["connected_clients"] > before:  # noqa: ASYNC110 - it is in another process
+                await asyncio.sleep(0)
+    assert close.cancelled()
+
+
 async def test_a_silent_server_is_not_waited_for(short_timeouts, server):
     """A call ends by the timeout of its socket, and the next works when the server does."""
     async with connect(Secret.of(server.url)) as redis:
