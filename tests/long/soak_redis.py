@@ -49,16 +49,19 @@ def store_of(client):
 
 
 class Lines(logging.Handler):
-    """Counts what is logged of stores."""
+    """Counts what is logged of stores, and the attempts that took too long."""
 
     def __init__(self):
         super().__init__()
         self.count = Counter()
+        self.late_attempts = 0
 
     def emit(self, record):
         """Count a line."""
         if record.name.startswith("balancekit.stores"):
             self.count[record.getMessage()] += 1
+        elif record.levelno == logging.DEBUG:
+            self.late_attempts += "ProviderTimeoutError" in record.getMessage()
 
 
 class SharedSoak(ModelLaws):
@@ -68,6 +71,7 @@ class SharedSoak(ModelLaws):
         self.chance = random.Random(seed)
         super().__init__(Model(self.chance, ACCOUNTS), slack=SLACK)
         self.seconds = seconds
+        self.over = asyncio.Event()
         self.done = Counter()
         self.slowest = 0.0
         self.lines = Lines()
@@ -120,19 +124,22 @@ class SharedSoak(ModelLaws):
                 await self.close(client, store)
 
     async def _run_jobs(self):
-        jobs = [asyncio.create_task(self.work(number)) for number in range(REPLICAS) for _ in range(WORKERS)]
-        jobs += [asyncio.create_task(job()) for job in (self.change, self.block, self.renew)]
-        trouble = asyncio.create_task(self.trouble())
-        await asyncio.wait([*jobs, trouble], timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
-        for job in jobs:
-            job.cancel()
-        for ended in await asyncio.gather(*jobs, return_exceptions=True):
-            if not isinstance(ended, asyncio.CancelledError):
-                self.problem(f"a job of this program ended: {ended!r}")
-        # A fault has an end: Redis is well afterwards.
-        self.seconds = 0.0
-        await trouble
+        asyncio.get_running_loop().call_later(self.seconds, self.over.set)
+        # None is cancelled: a fault has an end, and what is closed is closed to the end.
+        async with asyncio.TaskGroup() as jobs:
+            for number in range(REPLICAS):
+                for _ in range(WORKERS):
+                    jobs.create_task(self.work(number))
+            for job in (self.change, self.block, self.renew, self.trouble):
+                jobs.create_task(job())
         await self.last_fetches()
+
+    async def goes_on(self, longest):
+        """Wait for a random time, and return whether the run goes on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.chance.uniform(0, longest)):
+                await self.over.wait()
+        return not self.over.is_set()
 
     def open(self):
         """Make a client, and its store."""
@@ -156,8 +163,7 @@ class SharedSoak(ModelLaws):
 
     async def renew(self):
         """Replace a client by a new one, as a service is deployed."""
-        while True:
-            await asyncio.sleep(self.chance.uniform(0, 20))
+        while await self.goes_on(20):
             number = self.chance.randrange(REPLICAS)
             old = self.clients[number], self.stores[number]
             self.clients[number], self.stores[number] = self.open()
@@ -167,8 +173,7 @@ class SharedSoak(ModelLaws):
 
     async def trouble(self):
         """Have something happen to Redis, now and then."""
-        while self.seconds:
-            await asyncio.sleep(min(self.seconds, self.chance.uniform(0, 2 * (DELIVERED + SLACK))))
+        while await self.goes_on(2 * (DELIVERED + SLACK)):
             if self.chance.random() < 0.5:
                 await self.pair.copy_dump()
             fault = self.chance.choice(FAULTS)
@@ -179,12 +184,11 @@ class SharedSoak(ModelLaws):
 
     async def change(self):
         """Change balances, now and then, and mostly have a client learn of it."""
-        while True:
+        while await self.goes_on(0.1):
             await self.remote("fail", self.some_faults())
             label = await self.model.change(self.remote)
             if self.chance.random() < 0.7:
                 await self.invalidate(label)
-            await asyncio.sleep(self.chance.uniform(0, 0.1))
 
     async def invalidate(self, label):
         """Invalidate an account in one of the clients, as a webhook does."""
@@ -203,12 +207,12 @@ class SharedSoak(ModelLaws):
     async def block(self):
         """Take leases that nobody gives back, as of a process that has died."""
         keys = [account.key for account in self.clients[0]._core.book.values()]
-        while True:
-            await asyncio.sleep(self.chance.uniform(0, 2))
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(1):
-                    await self.stores[0].lease(self.chance.choice(keys), "dead", seconds=TIMEOUT + 0.5)
-                    self.done["leases of the dead"] += 1
+        async with RedisStore.from_url(self.url) as store:
+            while await self.goes_on(2):
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(1):
+                        await store.lease(self.chance.choice(keys), "dead", seconds=TIMEOUT + 0.5)
+                        self.done["leases of the dead"] += 1
 
     def some_faults(self):
         """Choose what goes wrong at the providers next."""
@@ -217,7 +221,7 @@ class SharedSoak(ModelLaws):
 
     async def work(self, number):
         """Fetch again and again, in one way or another."""
-        while True:
+        while await self.goes_on(0.1):
             way = self.chance.choices((self.fetch, self.stream, self.cancel), weights=(6, 3, 1))[0]
             accounts = None
             if self.chance.random() < 0.5:
@@ -240,7 +244,6 @@ class SharedSoak(ModelLaws):
                     self.problem(f"a snapshot from before an invalidation in this process, after {self.last_fault}")
                 if is_well and sent < by_any.get(label, 0.0):
                     self.problem(f"a snapshot from before an invalidation in another process, after {self.last_fault}")
-            await asyncio.sleep(self.chance.uniform(0, 0.1))
 
     def is_well(self, number):
         """Whether Redis has been well for long enough, and is so in the eyes of a client."""
@@ -302,12 +305,15 @@ class SharedSoak(ModelLaws):
         if any(store_of(client) and store_of(client).pending_invalidations for client in self.clients):
             self.problem("invalidations wait though Redis is well")
         requests, _ = await self.remote("figures")
+        # Only at this level is each attempt logged.
+        logging.getLogger("balancekit").setLevel(logging.DEBUG)
         for max_age in (60.0, 0.0):
             for client in self.clients:
                 merged = await client.fetch(max_age=max_age, strict=True)
                 self.check(None, merged)
                 self.check_totals(merged)
-        more = (await self.remote("figures"))[0] - requests
+        # On a busy machine even the sandbox may be late, and is then asked again.
+        more = (await self.remote("figures"))[0] - requests - self.lines.late_attempts
         if more != ACCOUNTS * (1 + REPLICAS):
             self.problem(f"{more} requests at the end instead of one an account, and one in each client")
         print("totals at the end:", ", ".join(f"{total.currency} {total.amount:f}" for total in merged))
