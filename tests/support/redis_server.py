@@ -1,8 +1,10 @@
 """A real Redis server for tests, on a socket in a folder of its own; run as a program, it prints which one that is."""
 
+import contextlib
 import functools
 import importlib.util
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -47,10 +49,15 @@ def _version_of(server):
 
 
 def free_port():
-    """Return a port of the loopback address that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Return a port of the loopback address that nothing listens on.
+
+    It is none of those that a system gives to whoever asks for any, so that no other test takes it before it is used.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
@@ -80,7 +87,7 @@ class RedisServer:
             return
         options = [str(word) for name, value in self._settings.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([find_server(), *options], stdout=subprocess.DEVNULL)
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 60
         while not self._responds():
             assert time.monotonic() < give_up, "redis-server does not start"
             assert self._process.poll() is None, "redis-server has ended"
