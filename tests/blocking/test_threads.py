@@ -118,16 +118,21 @@ def test_ctrl_c_cancels_the_call_that_waits_and_no_other():
     gate, other = Gate(), Gate("other")
     with Client([gate, other]) as client, ThreadPoolExecutor() as pool:
         waiting = pool.submit(client.fetch, ["other"])
-        assert other.started.wait(5)
+        assert other.started.wait(30)
 
-        # Long after the call has begun to wait.
-        threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        def press():
+            assert gate.started.wait(30)
+            # Long after the call has begun to wait.
+            time.sleep(0.3)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        threading.Thread(target=press).start()
         with pytest.raises(KeyboardInterrupt):
             client.fetch(["gate"])
 
-        assert gate.ended.wait(5)
+        assert gate.ended.wait(30)
         other.open()
-        assert waiting.result(5).complete
+        assert waiting.result(30).complete
 
 
 def test_closing_ends_calls_under_way(client):
@@ -136,12 +141,13 @@ def test_closing_ends_calls_under_way(client):
     client.add(gate)
     with ThreadPoolExecutor() as pool:
         call = pool.submit(client.fetch)
-        assert gate.started.wait(5)
+        assert gate.started.wait(30)
         started = time.monotonic()
         client.close()
 
-        assert "was closed" in str([failure.error for failure in call.result(5).failures])
-    assert time.monotonic() - started < 5
+        assert "was closed" in str([failure.error for failure in call.result(30).failures])
+    # The rest is what a busy machine may take; the gate would wait for ever.
+    assert time.monotonic() - started < 2 + 8
     assert threads_of_clients() == []
 
 
@@ -167,7 +173,7 @@ def test_many_threads_may_close_it_at_once(client):
             return str(error)
 
     with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(call, range(64), timeout=20))
+        results = list(pool.map(call, range(64), timeout=60))
 
     assert {result for result in results if isinstance(result, str)} == {"the client is closed"}
 
