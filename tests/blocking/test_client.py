@@ -64,7 +64,7 @@ def test_leaving_a_stream_early_ends_its_requests(client):
 
     del outcome
     gc.collect()
-    assert not gate.started.is_set() or gate.ended.wait(5)
+    assert not gate.started.is_set() or gate.ended.wait(30)
 
 
 @pytest.mark.parametrize("begin", ["client.watch()", "client.stream()"])
@@ -141,7 +141,7 @@ def test_a_watch_ends_when_it_is_closed_by_another_thread(client, closed):
         rest = pool.submit(list, watch)
         {"watch": watch, "client": client}[closed].close()
 
-        assert all(state.complete for state in rest.result(5))
+        assert all(state.complete for state in rest.result(30))
     assert list(watch) == []
 
 

@@ -45,7 +45,7 @@ def test_ctrl_c_shows_what_has_been_read(start, accounts_toml, hung, form):
 
 def test_a_timeout_shows_what_has_been_read(run, accounts_toml, hung):
     """It replaces the deadline, and the account that hangs is a failure."""
-    result = run("balances", "--config", accounts_toml, "--timeout", "0.5", "--format", "json")
+    result = run("balances", "--config", accounts_toml, "--timeout", "1.5", "--format", "json")
 
     merged = MergedBalances.from_json(result.stdout)
     assert result.exit_code == 3

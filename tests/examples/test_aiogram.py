@@ -27,7 +27,7 @@ async def test_the_bot_answers_its_owner_within_three_seconds_and_stops(accounts
             await check_answers(api)
         finally:
             await dispatcher.stop_polling()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await polling
 
     assert repr(client) == "AggregateClient(3 accounts, closed)"

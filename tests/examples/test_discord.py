@@ -37,7 +37,7 @@ async def test_the_bot_responds_to_its_owner_within_three_seconds_and_stops(acco
             assert "\nBTC 0.5\n" in (await api.ask("balance", currency="btc eth"))[0]
             assert (await api.ask("health"))[0].startswith("down: down (getmany): 503")
         finally:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await bot.close()
                 await running
 

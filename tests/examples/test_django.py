@@ -23,7 +23,7 @@ import examples.django_service  # noqa: F401 - it configures Django
 def get(url):
     """Return the status and the content of a response."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=30) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -13,7 +13,7 @@ from examples.prometheus_exporter import exporter
 
 def scrape(port):
     """Return the lines about balancekit by their names."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line.startswith("balance"))}
 

@@ -24,7 +24,7 @@ async def test_the_bot_answers_its_owner_within_three_seconds_and_stops(accounts
             try:
                 await check_answers(api)
             finally:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await bot.updater.stop()
                     await bot.stop()
         await bot.post_shutdown(bot)

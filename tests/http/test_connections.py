@@ -152,7 +152,7 @@ async def test_data_on_a_new_connection_is_no_response_either(data, version):
     with ThreadServer(echo, served, greeting=data) as server:
         async with aiohttp.ClientSession(connector=BusyConnector(ssl=context or True)) as session:
             with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await ask(session, server, b"first")
 
 
@@ -169,7 +169,7 @@ async def test_a_connection_with_unsolicited_data_is_not_used(data):
     host, port = server.sockets[0].getsockname()
     async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await send(session, Request("POST", f"http://{host}:{port}"))
     server.close()
     for writer in connected:

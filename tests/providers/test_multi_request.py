@@ -331,7 +331,7 @@ async def test_pages_of_more_balances_than_an_account_may_have_are_malformed(ses
 async def test_each_request_has_a_permit(origin, requests):
     """A limit counts requests, not reads: under one that all permits cannot be had in time, the read times out."""
     limits = {origin.url: RateLimit(requests, per=60)}
-    async with AggregateClient([repeating(origin, 3)], rate_limits=limits, timeout=0.2, attempts=1) as client:
+    async with AggregateClient([repeating(origin, 3)], rate_limits=limits, timeout=1.0, attempts=1) as client:
         merged = await client.fetch()
 
     assert not merged.complete

@@ -115,7 +115,7 @@ def until():
     """Wait until a condition holds that the server brings about."""
 
     async def until(condition):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - no event is set for it
                 await asyncio.sleep(0)
 

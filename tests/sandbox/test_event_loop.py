@@ -11,7 +11,7 @@ from balancekit.sandbox import Fault, Sandbox
 
 def status_of(sandbox):
     """Ask for anything, as a program without an event loop does."""
-    connection = http.client.HTTPConnection(sandbox.address.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(sandbox.address.removeprefix("http://"), timeout=30)
     connection.request("GET", "/")
     response = connection.getresponse()
     connection.close()
@@ -35,7 +35,7 @@ def test_requests_that_hang_end_with_the_block():
     """Closing waits for nobody."""
     with Sandbox() as sandbox:
         sandbox.fail(None, Fault(hang=True))
-        waiting = http.client.HTTPConnection(sandbox.address.removeprefix("http://"), timeout=5)
+        waiting = http.client.HTTPConnection(sandbox.address.removeprefix("http://"), timeout=30)
         waiting.request("GET", "/")
         while not sandbox.requests:
             pass
@@ -86,7 +86,7 @@ def test_a_delivery_goes_on_after_the_loop_of_its_caller():
         sandbox.add_getmany("till", webhook_url="http://127.0.0.1:1/")
         delivery = asyncio.run(sandbox.settle("till", "USDC", "1"))
 
-        assert retried.wait(5)
+        assert retried.wait(30)
 
     assert len(delivery.attempts) == 1
 

@@ -116,7 +116,7 @@ async def test_a_silent_request_ends_with_the_sandbox(sandbox, exchange, until, 
     asking = asyncio.create_task(exchange(ASK))
     await until(lambda: sandbox.requests)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sandbox.aclose()
 
     assert await asking == (b"", b"")

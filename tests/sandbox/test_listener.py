@@ -86,7 +86,7 @@ async def test_closing_leaves_no_task(until):
     # One task for each connection, and one for the request.
     await until(lambda: len(asyncio.all_tasks()) > len(before) + 2)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sandbox.aclose()
 
     assert asyncio.all_tasks() == before

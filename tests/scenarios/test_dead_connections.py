@@ -25,7 +25,8 @@ async def test_any_number_of_dead_connections_costs_nothing(sandbox, number, is_
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector)) if is_lent else None
         if not is_lent:
             await connector.close()
-        client = AggregateClient(providers, session=session, concurrency=number, attempts=1)
+        patience = {"timeout": 60.0, "deadline": 60.0}
+        client = AggregateClient(providers, session=session, concurrency=number, attempts=1, **patience)
         await stack.enter_async_context(client)
         await client.fetch(strict=True)
         few = await client.fetch([account.label for account in accounts[: number // 3]])
@@ -61,7 +62,7 @@ async def test_an_attempt_after_a_silent_one_opens_a_connection(sandbox):
     providers = [GetManyProvider(f"a{n}", **keys | {"base_url": f"{origin.url}/{n}"}) for n in range(5)]
     retry = RetryPolicy(2, first=0)
 
-    async with AggregateClient(providers, timeout=0.5, retry=retry) as client:
+    async with AggregateClient(providers, timeout=2.0, retry=retry) as client:
         await client.fetch(strict=True)
         merged = await client.fetch(["a0"])
     origin.server.close()

@@ -232,7 +232,7 @@ class TestSharedChanges:
                 swallowed.append(True)
             await asyncio.Event().wait()
 
-        async with asyncio.timeout(5), aclosing(SharedChanges(stubborn).subscribe()) as changes:
+        async with asyncio.timeout(30), aclosing(SharedChanges(stubborn).subscribe()) as changes:
             await anext(changes)
             await asyncio.sleep(0)
 

@@ -53,7 +53,7 @@ class Accounts:
 
     async def asked(self, label, times):
         """Wait until an account has been asked so many times."""
-        for _ in range(500):
+        for _ in range(3000):
             if len([each for each in self.sandbox.requests if each.account == label]) >= times:
                 return
             await asyncio.sleep(0.01)
@@ -70,7 +70,7 @@ async def nothing_left():
     """Check that what is started inside leaves no task, thread, client or session."""
     threads, tasks = {*threading.enumerate()}, asyncio.all_tasks()
     yield
-    for _ in range(50):
+    for _ in range(1000):
         if asyncio.all_tasks() <= tasks:
             break
         await asyncio.sleep(0.01)
@@ -89,7 +89,7 @@ async def served(make_server):
 
         async def stop():
             server.should_exit = True
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await serving
 
         try:

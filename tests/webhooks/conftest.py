@@ -115,7 +115,7 @@ class Servers:
         if framed:
             lines.append(b"Content-Length: %d" % len(body))
         lines += [b"%b: %b" % header for header in headers]
-        with socket.create_connection(("127.0.0.1", self._ports[framework]), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self._ports[framework]), timeout=30) as connection:
             # A server that refuses early may reset the rest of the sending.
             with suppress(ConnectionError):
                 connection.sendall(b"\r\n".join([*lines, b"", body]))

@@ -108,7 +108,7 @@ async def test_a_silent_server_is_not_waited_for(short_timeouts, server):
         await redis.ping()
         server.pause()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 with pytest.raises((exceptions.TimeoutError, exceptions.ConnectionError)):
                     await redis.ping()
         finally:
@@ -198,12 +198,8 @@ class TestListening:
             finally:
                 server.resume()
 
-    async def test_a_server_that_responds_is_listened_to_however_quiet_it_is(
-        self, short_timeouts, monkeypatch, server, publish
-    ):
+    async def test_a_server_that_responds_is_listened_to_however_quiet_it_is(self, short_timeouts, server, publish):
         """Each heartbeat sends one ping."""
-        # A machine that pauses for longer than this is taken for a Redis that does.
-        monkeypatch.setattr(connection, "HEARTBEAT", 1.0)
         async with connect(Secret.of(server.url)) as redis, aclosing(listen(redis, "news")) as messages:
             await anext(messages)
             waiting = asyncio.ensure_future(anext(messages))
@@ -275,7 +271,7 @@ async def test_a_name_that_is_looked_up_for_long_takes_no_thread_of_the_event_lo
         redis = connect(Secret.of(f"{scheme}://redis.example"), cluster=cluster)
         async with aclosing(redis):
             outcomes = await asyncio.gather(*(redis.ping() for _ in range(20)), return_exceptions=True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await asyncio.to_thread(int) == 0
     finally:
         answer.set()

@@ -61,7 +61,7 @@ class TestLosses:
                     store.release_permit("host", RateLimit(1, per=1), "a"),
                     anext(store.changes()),
                 ]
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     ended = await asyncio.gather(*calls, return_exceptions=True)
             finally:
                 server.resume()
