@@ -99,9 +99,8 @@ class SharedChanges:
 
     async def subscribe(self) -> AsyncGenerator[Change]:
         """Give changes from the source, after one without a key when it has begun."""
-        if self._task is None:
-            self._start()
         self._count += 1
+        self._ensure_open()
         try:
             async with aclosing(self._subscribers.subscribe(begun=self._begun)) as changes:
                 async for change in changes:
@@ -115,17 +114,18 @@ class SharedChanges:
         """Open the source anew, if it is open; the subscribers get its first change."""
         if self._task is not None:
             await self._stop()
-            self._start()
+            self._ensure_open()
 
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+    def _ensure_open(self) -> None:
+        # Neither for nobody nor twice: subscribers may come and go while it is being closed.
+        if self._count and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def _stop(self) -> None:
         task, self._task, self._begun = self._task, None, False
-        while task is not None and not task.done():
-            # Repeated, since redis-py swallows a cancellation that comes together with the loss of its connection.
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+        if task is not None:
+            # Even if the caller is cancelled: nobody else knows the task any more.
+            await asyncio.shield(_end(task))
 
     async def _follow(self) -> None:
         # With eager tasks, too, the first subscriber is there before anything happens.
@@ -136,5 +136,14 @@ class SharedChanges:
                     self._begun = True
                     self._subscribers.publish(change)
         except Exception as error:  # noqa: BLE001 - the subscribers raise it, whatever it is
-            self._task, self._begun = None, False
-            self._subscribers.fail(error)
+            # Unless it is being closed, perhaps with another in its place.
+            if self._task is asyncio.current_task():
+                self._task, self._begun = None, False
+                self._subscribers.fail(error)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    while not task.done():
+        # Repeated, since redis-py swallows a cancellation that comes together with the loss of its connection.
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -237,3 +237,78 @@ class TestSharedChanges:
             await asyncio.sleep(0)
 
         assert swallowed == [True]
+
+    async def test_it_is_not_opened_anew_for_nobody(self, source, shared):
+        """The last one may leave while it is being closed to be opened anew."""
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+            anew = asyncio.create_task(shared.restart())
+            await asyncio.sleep(0)
+        await anew
+
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (source.open, source.opened) == (0, 1)
+
+    async def test_it_is_opened_once_while_it_is_opened_anew(self, source, shared):
+        """Anyone who comes meanwhile shares what is opened."""
+        source.queue.put_nowait(Change(None))
+        async with aclosing(shared.subscribe()) as one, aclosing(shared.subscribe()) as other:
+            await anext(one)
+            anew = asyncio.create_task(shared.restart())
+            await asyncio.sleep(0)
+            first = asyncio.ensure_future(anext(other))
+            await anew
+            source.queue.put_nowait(Change(None))
+
+            assert await first == Change(None)
+            assert (source.open, source.opened) == (1, 2)
+        assert source.open == 0
+
+    async def test_a_source_that_fails_while_it_is_closed_fails_nobody(self):
+        """What was opened in its place gives the first change."""
+        opened = []
+
+        async def failing():
+            opened.append(True)
+            try:
+                yield Change(None)
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if len(opened) == 1:
+                    raise ConnectionError("lost") from None
+                raise
+
+        shared = SharedChanges(failing)
+        async with asyncio.timeout(5), aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+            await shared.restart()
+
+            assert await anext(changes) == Change(None)
+        assert len(opened) == 2
+
+    async def test_a_source_is_closed_though_its_closing_is_cancelled(self):
+        """Also if it swallows the first cancellation."""
+        ended = asyncio.Event()
+
+        async def stubborn():
+            try:
+                yield Change(None)
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        changes = SharedChanges(stubborn).subscribe()
+        await anext(changes)
+        await asyncio.sleep(0)
+        close = asyncio.create_task(changes.aclose())
+        await asyncio.sleep(0)
+
+        close.cancel()
+
+        async with asyncio.timeout(5):
+            await ended.wait()
+        assert close.cancelled()
