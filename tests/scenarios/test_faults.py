@@ -330,7 +330,9 @@ async def test_memory_is_bounded(sandbox, provider, case):
     """However much is sent, or comes out of what is sent, little more than the greatest body is ever held."""
     stricken = add(sandbox, provider, "stricken", "ETH")
     sandbox.fail("stricken", case.fault)
-    client = client_of(stricken, *add_others(sandbox), timeout=timeout_for(case.error), attempts=1)
+    # The others have one attempt as well.
+    timeout = 4 * timeout_for(case.error)
+    client = client_of(stricken, *add_others(sandbox), timeout=timeout, attempts=1)
 
     tracemalloc.start()
     try:
