@@ -184,7 +184,7 @@ async def test_the_server_of_the_readme_stops(sandbox):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session, session.get(url) as response:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session, session.get(url) as response:
         assert await response.content.readline() == b"USDC 1\n"
         await runner.cleanup()
         assert await response.content.read() == b""

@@ -13,7 +13,7 @@ from tests.support.hosts import get_json, nothing_left
 async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monkeypatch):
     """Readers see what is settled and what is down, by the aliases of the file, and do not keep it from ending."""
     monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
-    async with nothing_left(), asyncio.timeout(20):
+    async with nothing_left(), asyncio.timeout(60):
         runner = web.AppRunner(aiohttp_service.make_app(accounts.config), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -43,7 +43,7 @@ async def test_the_service_sends_changes_and_heartbeats_and_stops(accounts, monk
 async def test_a_reader_who_leaves_is_no_error_in_the_log(accounts, monkeypatch, caplog):
     """What is written to one who has left ends the response, and nothing else."""
     monkeypatch.setattr(aiohttp_service, "HEARTBEAT", 0.05)
-    async with nothing_left(), asyncio.timeout(20):
+    async with nothing_left(), asyncio.timeout(60):
         runner = web.AppRunner(aiohttp_service.make_app(accounts.config), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

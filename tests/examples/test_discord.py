@@ -19,7 +19,7 @@ ONLY_THE_READER = 64
 
 async def test_the_bot_responds_to_its_owner_within_three_seconds_and_stops(accounts, caplog, monkeypatch):
     """Its response has what could be read, says what could not, and nobody else sees it."""
-    async with nothing_left(), DiscordApi() as api, asyncio.timeout(20):
+    async with nothing_left(), DiscordApi() as api, asyncio.timeout(60):
         monkeypatch.setattr(Route, "BASE", api.url)
         monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(f"{api.url}/gateway/"))
         client = accounts.client(timeout=30, deadline=30)

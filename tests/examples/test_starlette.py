@@ -14,7 +14,7 @@ make_server = pytest.importorskip("examples.starlette_service").make_server
 async def test_the_service_sends_changes_and_stops(accounts):
     """Readers see what is settled and what is down, and are no obstacle to its end."""
     client = accounts.client()
-    async with nothing_left(), asyncio.timeout(20), served(lambda: make_server(client)) as (url, stop):
+    async with nothing_left(), asyncio.timeout(60), served(lambda: make_server(client)) as (url, stop):
         accounts.shop.webhook_url = f"{url}/webhooks/shop"
         async with aiohttp.ClientSession() as session, session.get(f"{url}/events") as response:
             await next_state(

