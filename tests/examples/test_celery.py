@@ -43,7 +43,7 @@ async def test_a_worker_returns_the_result_of_a_report(accounts, configured):
 
     def run():
         with start_worker(app, perform_ping_check=False, shutdown_timeout=10):
-            return report.delay().get(timeout=10)
+            return report.delay().get(timeout=60)
 
     result = await asyncio.to_thread(run)
     close()

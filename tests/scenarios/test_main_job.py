@@ -199,13 +199,13 @@ async def test_accounts_wait_for_the_connections_of_a_lent_session_before_their_
     """Forty healthy accounts over four connections take longer together than one may, and none of them fails."""
     accounts = [sandbox.add_getmany(f"till-{number}", {"USDC": "1"}) for number in range(40)]
     for account in accounts:
-        sandbox.fail(account.label, Fault(delay=0.15))
+        sandbox.fail(account.label, Fault(delay=0.25))
     providers = [GetManyProvider(account.label, **account.settings) for account in accounts]
 
     connector = aiohttp.TCPConnector(limit_per_host=4)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        AggregateClient(providers, session=session, timeout=1.2, attempts=1) as client,
+        AggregateClient(providers, session=session, timeout=2.0, attempts=1) as client,
     ):
         merged = await client.fetch()
 
