@@ -1,7 +1,6 @@
 """Publishing changes to all subscribers in one process, without waiting for slow ones."""
 
 import asyncio
-import copy
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import attrs
 
 from balancekit.stores.base import Change
+from balancekit.stores.copied_errors import copied
 
 MAX_PENDING: Final = 1000
 """How many changes wait for a slow subscriber; beyond that, one change without a key replaces them all."""
@@ -62,8 +62,7 @@ class Subscribers:
     def fail(self, error: Exception) -> None:
         """Let all present subscribers raise an error after what was published before."""
         for subscriber in self._subscribers:
-            # One for each, since an exception that many raise collects the frames of all.
-            subscriber.error = copy.copy(error)
+            subscriber.error = copied(error)
             subscriber.wake.set()
 
     async def subscribe(self, *, begun: bool = True) -> AsyncGenerator[Change]:

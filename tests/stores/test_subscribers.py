@@ -190,6 +190,22 @@ class TestSharedChanges:
             assert await anext(changes) == Change(None)
         assert (source.open, source.opened) == (0, 2)
 
+    async def test_an_error_that_cannot_be_copied_is_no_end(self, source, shared):
+        """It is named, and the next subscriber opens the source anew."""
+
+        class VaultError(Exception):
+            def __init__(self, text, *, status):
+                super().__init__(text)
+                self.status = status
+
+        source.queue.put_nowait(VaultError("locked", status=403))
+        with pytest.raises(RuntimeError, match="VaultError"):
+            await anext(shared.subscribe())
+
+        source.queue.put_nowait(Change(None))
+        async with asyncio.timeout(5), aclosing(shared.subscribe()) as changes:
+            assert await anext(changes) == Change(None)
+
     async def test_a_subscriber_that_is_cancelled_leaves_the_others(self, source, shared):
         """And the source open for them."""
         source.queue.put_nowait(Change(None))

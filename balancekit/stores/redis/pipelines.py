@@ -1,7 +1,6 @@
 """Scripts that are called at about the same time, sent to Redis together: the way to it is waited for once for all."""
 
 import asyncio
-import copy
 import functools
 from collections.abc import Sequence
 from hashlib import sha1
@@ -9,6 +8,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
+from balancekit.stores.copied_errors import copied
 from balancekit.stores.redis.connection import UNREACHABLE, AnyRedis, NoScriptError, ReadOnlyError, disconnect
 from balancekit.stores.redis.refusals import refusal_of_connection
 
@@ -92,9 +92,8 @@ class Pipelines:
             if any(isinstance(reply, ReadOnlyError) for reply in replies):
                 await disconnect(self._redis, in_use=self._own)
         except Exception as error:  # noqa: BLE001 - the callers get it, whatever it is
-            # One for each, since an exception that many raise collects the frames of all. A copy has no frames.
             failure = refusal_of_connection(error) or error
-            return [copy.copy(failure) for _ in calls]
+            return [copied(failure) for _ in calls]
         return replies
 
     async def _repeat(self, command: str, calls: Sequence[Call], replies: list[Any], places: Sequence[int]) -> None:

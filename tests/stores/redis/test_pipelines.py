@@ -1,6 +1,7 @@
 """Calls at the same time go to Redis together."""
 
 import asyncio
+import gc
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -208,3 +209,30 @@ async def test_every_caller_has_an_error_of_its_own(server):
 
     assert {type(error) for error in errors} == {exceptions.ConnectionError}
     assert len({id(error) for error in errors}) == 20
+
+
+class VaultError(Exception):
+    """An error that cannot be copied, as of what gives a client its credentials."""
+
+    def __init__(self, text, *, status):
+        super().__init__(text)
+        self.status = status
+
+
+class LockedOut:
+    """A client of Redis that gets no connection."""
+
+    def pipeline(self, **_):
+        """Raise an error with a token in its text."""
+        raise VaultError("canary-token-1", status=403)
+
+
+async def test_each_call_has_an_error_of_its_own_whatever_it_is(caplog):
+    """One that cannot be copied is named, and its text is in no log."""
+    calls = [Call("return 1", f"key-{number}", ()) for number in range(2)]
+
+    one, other = await asyncio.gather(*(Pipelines(LockedOut(), own=True).run([call]) for call in calls))
+
+    gc.collect()
+    assert [(type(error), str(error)) for error in one + other] == [(RuntimeError, "VaultError")] * 2
+    assert "canary-token-1" not in caplog.text

@@ -1,0 +1,15 @@
+"""Errors for several callers at a time, each with one of its own."""
+
+import copy
+
+
+def copied(error: Exception) -> Exception:
+    """Return an error like another, without frames: one that many raise would collect the frames of all.
+
+    One of a class that cannot be copied, as with arguments by keyword alone, becomes a RuntimeError with its name.
+    """
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - copying calls the class, which may raise anything
+        own = None
+    return own if isinstance(own, Exception) and own is not error else RuntimeError(type(error).__name__)
