@@ -94,8 +94,8 @@ def test_the_code_and_the_message_of_an_error_response_are_read(body, code, mess
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ('{"code": 0, "message": "OK", "data": [{}]}', ErrorDetail(None, '{"code": 0, "message": "OK", "data": [{}]}')),
-        ('{"error": "0", "code": 0, "data": {}}', ErrorDetail(None, '{"error": "0", "code": 0, "data": {}}')),
+        ('{"code": 0, "message": "OK", "data": [{}]}', NO_DETAIL),
+        ('{"error": "0", "code": 0, "data": {}}', NO_DETAIL),
         ('{"code": 429, "message": "Too many", "data": []}', ErrorDetail("429", "Too many")),
         ('{"success": false, "code": 7, "msg": "No"}', ErrorDetail("7", "No")),
     ],
@@ -103,6 +103,16 @@ def test_the_code_and_the_message_of_an_error_response_are_read(body, code, mess
 def test_the_code_of_a_success_is_that_of_no_error(body, detail):
     """A 200 has the code and the message of an error only if something in it reports one."""
     assert error_detail(Response(200, body=body.encode())) == detail
+
+
+@pytest.mark.parametrize("status", [200, 203, 206, 299])
+@pytest.mark.parametrize("failed", ["", '"success": false, ', '"status": "error", "code": 7, '])
+def test_what_may_be_balances_is_not_quoted(status, failed):
+    """A body with the status of a success may hold them, whatever else is in it."""
+    body = f' {{{failed}"data": [{{"currency": "BTC", "balance": "77.1234"}}]}}'
+
+    for shown in (body, f"[{body}]"):
+        assert error_detail(Response(status, body=shown.encode())).message is None
 
 
 @pytest.mark.parametrize(
