@@ -34,7 +34,7 @@ TESTS = Path(__file__).parent
 pytest_plugins = ["balancekit.testing.pytest_plugin", "pytester"]
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -141,17 +141,15 @@ def running_server():
             server.stop()
 
 
-@pytest.fixture(autouse=True)
-def patience(request):
+@pytest.fixture
+def patience(monkeypatch):
     """Wait for a real server as long as a busy machine may need; a test that waits for a silent one sets its own."""
-    if "running_server" in request.fixturenames:
-        monkeypatch = request.getfixturevalue("monkeypatch")
-        monkeypatch.setattr(connection, "SOCKET_TIMEOUT", PATIENCE)
-        monkeypatch.setattr(fail_open, "_CALL_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(fail_open, "_CALL_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
-def server(running_server):
+def server(running_server, patience):
     """Give a running server without any keys."""
     running_server.start_empty()
     return running_server

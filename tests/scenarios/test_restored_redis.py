@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
-def redis_with_dump(running_server) -> Iterator[RedisServer]:
+def redis_with_dump(running_server, patience) -> Iterator[RedisServer]:
     """Give a server of its own, whose dump no other test loads."""
     with tempfile.TemporaryDirectory(prefix="balancekit-") as folder:
         server = RedisServer(folder)

@@ -66,6 +66,8 @@ def make_redis_world(running_server):
 @pytest.fixture(params=["memory", "redis"])
 async def world(request):
     """Give a store of either kind, with its time."""
+    if request.param == "redis":
+        request.getfixturevalue("patience")
     async with request.getfixturevalue(f"make_{request.param}_world")() as world:
         yield world
 

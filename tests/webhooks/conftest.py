@@ -82,7 +82,7 @@ class Servers:
 
     async def start(self):
         """Serve, with the default limits at /webhooks and small ones at /narrow."""
-        narrow = {"max_body": 100, "body_timeout": 0.05}
+        narrow = {"max_body": 100, "body_timeout": 0.25}
         site = web.Application()
         site.add_routes(webhook_routes(self.inbox))
         site.add_routes(webhook_routes(self.inbox, "/narrow/{account}", **narrow))

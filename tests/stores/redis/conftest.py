@@ -89,13 +89,13 @@ def snapshot(make_snapshot):
 
 
 @pytest.fixture
-def short_timeouts(monkeypatch):
+def short_timeouts(patience, monkeypatch):
     """Wait for a silent server no longer than a test may take, but longer than a busy machine stands still."""
     monkeypatch.setattr(connection, "SOCKET_TIMEOUT", 1.0)
     monkeypatch.setattr(connection, "HEARTBEAT", 1.0)
 
 
 @pytest.fixture
-def long_timeouts(monkeypatch):
+def long_timeouts(patience, monkeypatch):
     """Wait for a connection as long as a busy machine may need."""
     monkeypatch.setattr(connection, "SOCKET_TIMEOUT", 60.0)

@@ -76,7 +76,7 @@ def running_cluster(running_server):
 
 
 @pytest.fixture
-def cluster(running_cluster):
+def cluster(running_cluster, patience):
     """Give a cluster without any keys."""
     for node in running_cluster.nodes:
         _call(node, "FLUSHALL")

@@ -14,7 +14,7 @@ from tests.support.stores import known, put
 
 
 @pytest.fixture
-def primary(running_server, tmp_folder):
+def primary(running_server, patience, tmp_folder):
     """Give a server of its own, whose dump no other test loads, and which may have replicas."""
     primary = RedisServer(tmp_folder("primary"), port=free_port())
     primary.start()

@@ -269,7 +269,7 @@ class TestValues:
 
 
 @pytest.fixture
-def server_with_port(running_server, tmp_folder):
+def server_with_port(running_server, patience, tmp_folder):
     """Give a server that listens on a port as well."""
     server = RedisServer(tmp_folder("port"), port=free_port())
     server.start()
