@@ -90,7 +90,7 @@ def test_an_account_that_cannot_be_read_again_ends_it(run, settle_after):
 
 def test_a_total_that_does_not_arrive_ends_it(run, monkeypatch, settle_after):
     """If no new total arrives in time, the demo shows the response to the delivery and exits with 1."""
-    monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
+    monkeypatch.setattr(demo_watch, "TIMEOUT", 1.5)
 
     def misdirect(sandbox, label):
         (account,) = (account for account in sandbox.accounts if account.label == label)
@@ -102,12 +102,12 @@ def test_a_total_that_does_not_arrive_ends_it(run, monkeypatch, settle_after):
 
     assert result.exit_code == 1
     assert "0.25 BTC is settled in shop-eu: its signed webhook was rejected with status 404." in result.stdout
-    assert result.stderr == "No new totals came within 0.5 s.\n"
+    assert result.stderr == "No new totals came within 1.5 s.\n"
 
 
 def test_a_delivery_that_fails_is_explained(run, monkeypatch, settle_after):
     """If the webhook cannot be delivered, the demo shows the error of the connection."""
-    monkeypatch.setattr(demo_watch, "TIMEOUT", 0.5)
+    monkeypatch.setattr(demo_watch, "TIMEOUT", 1.5)
 
     def misdirect(sandbox, label):
         (account,) = (account for account in sandbox.accounts if account.label == label)

@@ -115,7 +115,7 @@ def command(start, accounts_toml, tmp_path):
 
     def command(name, adapter, *options):
         settings = accounts_toml.read_text()
-        accounts_toml.write_text(f'{settings}\n[accounts.odd]\nprovider = "{adapter}"\n[client]\ntimeout = 1.5\n')
+        accounts_toml.write_text(f'{settings}\n[accounts.odd]\nprovider = "{adapter}"\n[client]\ntimeout = 2.5\n')
         return start(name, "--config", accounts_toml, *options, env={**ENVIRON, "PYTHONPATH": path})
 
     return command
@@ -127,7 +127,7 @@ def command(start, accounts_toml, tmp_path):
 )
 def test_it_ends_although_an_adapter_does_not(command, name, adapter, code):
     """What was read is shown, and the exit code is that of the result, be it a task or a thread that goes on."""
-    process = command(name, adapter, "--timeout", "2.5")
+    process = command(name, adapter, "--timeout", "4")
 
     stdout, stderr = process.communicate(timeout=30)
 

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 
 import pytest
@@ -167,11 +168,13 @@ def test_ctrl_c_at_a_question_is_an_interrupt(start, folder):
     while process.stderr.read(1) != ":":
         assert process.poll() is None
 
-    # Python's `input` loses a signal that comes while it flushes its streams, before it waits.
+    # Python's `input` loses a signal that comes while it flushes its streams, before it waits; one that comes while the
+    # process ends kills it.
     while process.poll() is None:
+        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(1)
+            process.wait(20)
 
     assert process.communicate()[1].endswith("Interrupted.\n")
     assert process.returncode == 130
