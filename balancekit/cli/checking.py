@@ -18,6 +18,7 @@ from balancekit.config.client_table import proxy_of
 from balancekit.errors import ProviderError
 from balancekit.http.clock_skew import TOLERANCE
 from balancekit.http.messages import parse_date
+from balancekit.http.own_variables import own_variable
 from balancekit.http.resolver import DaemonResolver
 from balancekit.money.balances import AccountFailure
 from balancekit.money.layout import pluralize
@@ -64,7 +65,7 @@ class Checked:
 
 
 # Requests run in the context of the call that they are for.
-_current: Final[ContextVar[_Exchange | None]] = ContextVar("balancekit_checked", default=None)
+_current: Final[ContextVar[_Exchange | None]] = own_variable("balancekit_checked", None)
 
 
 async def check_accounts(

@@ -4,6 +4,7 @@ Nothing here refers to the client itself, so that one that is dropped without be
 """
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
@@ -53,6 +54,7 @@ class ClientCore:
         self._proxy = proxy
         self._given_store = store
         self._settle_delay = settle_delay
+        self._context = contextvars.copy_context()
         self._results = Results(book, aliases)
         self._keeper = Keeper(self._clock, book, refresh=self._refresh, listen=self._listen, merge=self._merge_watched)
         self.deliveries: LatestDeliveries = LatestDeliveries()
@@ -238,7 +240,8 @@ class ClientCore:
 
     def _refresh(self, accounts: Sequence[Account], max_age: float) -> None:
         if self.runtime is not None and not self.closed:
-            self.runtime.scheduler.refresh(accounts, max_age=max_age)
+            # Not in that of the timer or of the read that has led to this, which may be an adapter's.
+            self._context.copy().run(self.runtime.scheduler.refresh, accounts, max_age=max_age)
 
     async def _listen(self) -> None:
         """Have changes that other processes make reported, if the store is shared."""

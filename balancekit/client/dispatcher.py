@@ -24,6 +24,7 @@ from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.http.hints import ENDLESS_HINT
+from balancekit.http.own_variables import OWN_VARIABLES
 from balancekit.money.amounts import use_adapter_context
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
@@ -216,8 +217,6 @@ class Dispatcher:
 
     def _start(self, flight: Flight) -> None:
         context = flight.context.copy()
-        # Not the first caller's precision: the result is given to others, too.
-        context.run(use_adapter_context)
         # Not by the loop's task factory: a worker that it started at once would not be one of `_workers` yet.
         worker = asyncio.Task(self._work(flight), loop=self._loop, context=context)
         flight.worker = worker
@@ -237,13 +236,17 @@ class Dispatcher:
         self.dispatch()
 
     async def _work(self, flight: Flight) -> None:
-        worker, context, begun_in = asyncio.current_task(), flight.context, contextvars.copy_context()
+        worker, context = asyncio.current_task(), flight.context
         following: Flight | None = flight
         result: AccountBalances | BalancekitError | RetryAfter | None
         while following is not None:
             # The last result is released: it may hold thousands of balances, and the next may take long.
             flight, retry_after, ended, result = following, None, None, None
             flight.worker, flight.is_running = worker, True
+            # Neither the caller's precision, since the result is given to others, too, nor what the last adapter, which
+            # may have changed that in place, has made of it.
+            use_adapter_context()
+            begun_in = contextvars.copy_context()
             try:
                 result = await self._attempts.run(flight)
                 retry_after = result if isinstance(result, RetryAfter) else None
@@ -291,7 +294,6 @@ class Dispatcher:
             ):
                 self._start(following)
                 return
-            begun_in = left
 
     def _fail(self, flight: Flight, raised: BaseException) -> None:
         # When the event loop is closed, tasks that have not ended are thrown away, and so are the callers.
@@ -346,8 +348,7 @@ class Dispatcher:
 
 def _is_our_own(begun_in: contextvars.Context, left: contextvars.Context) -> bool:
     """Return whether all that differs in a context from that which a worker has begun in is of this package."""
-    changed = (variable.name for variable, value in left.items() if begun_in.get(variable) is not value)
-    return all(name.startswith("balancekit_") for name in changed)
+    return all(begun_in.get(variable) is value or variable in OWN_VARIABLES for variable, value in left.items())
 
 
 def _waiting_since(item: _Item) -> float:

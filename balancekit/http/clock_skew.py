@@ -8,10 +8,10 @@ provider.
 """
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from typing import Final
 
 from balancekit.http.messages import Response, parse_date, values_of
+from balancekit.http.own_variables import own_variable
 
 MAX_OFFSET: Final = 86_400.0
 """How many seconds an origin's clock may be from this machine's; a `Date` beyond that is not believed."""
@@ -19,7 +19,7 @@ MAX_OFFSET: Final = 86_400.0
 TOLERANCE: Final = 5.0
 """How many seconds a measured offset may be from the one in use: `Date` has whole seconds, and takes time to arrive."""
 
-_offset: Final[ContextVar[float]] = ContextVar("balancekit_clock_offset", default=0.0)
+_offset: Final = own_variable("balancekit_clock_offset", 0.0)
 
 
 class OriginClock:

@@ -4,7 +4,6 @@ import asyncio
 import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any, Final, cast
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,10 +15,11 @@ from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from balancekit.http.messages import OK, is_loopback
+from balancekit.http.own_variables import own_variable
 from balancekit.http.secret import Secret
 
-_opens_connections: Final[ContextVar[bool]] = ContextVar("balancekit_opens_connections", default=False)
-_is_reused: Final[ContextVar[bool]] = ContextVar("balancekit_is_reused", default=False)
+_opens_connections: Final = own_variable("balancekit_opens_connections", default=False)
+_is_reused: Final = own_variable("balancekit_is_reused", default=False)
 
 
 _ENCRYPTED: Final = frozenset({"https", "wss"})

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
-_next: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("balancekit_next_request", default=None)
+from balancekit.http.own_variables import own_variable
+
+_next: ContextVar[Callable[[], Awaitable[None]] | None] = own_variable("balancekit_next_request", None)
 
 
 def use_before_next_request(wait: Callable[[], Awaitable[None]] | None) -> None:

@@ -5,6 +5,7 @@ Digits and exponents are bounded so that every sum stays exact and cheap; `Decim
 with a gigabyte of memory.
 """
 
+import contextvars
 import re
 from collections.abc import Iterable, Sequence
 from decimal import (
@@ -120,6 +121,13 @@ def from_units(units: str, decimals: object) -> Decimal:
 def use_adapter_context() -> None:
     """Set the decimal context that adapters calculate in, whatever the caller's is."""
     setcontext(_ADAPTER_CONTEXT.copy())
+
+
+def adapter_context() -> contextvars.Context:
+    """Return a copy of the context to run an adapter in: what it sets is not the caller's, nor the decimal context."""
+    context = contextvars.copy_context()
+    context.run(use_adapter_context)
+    return context
 
 
 def check_amount(amount: Decimal) -> Decimal:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextvars
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext, localcontext
 
 import pytest
 
-from balancekit import AggregateClient
+from balancekit import AggregateClient, WebhookEvent
 from tests.support.clock import LoopClock
-from tests.support.providers import Scripted, outage
+from tests.support.providers import Bank, Scripted, outage
+from tests.support.watching import Seen
 
 tenant = contextvars.ContextVar("tenant", default="-")
 
@@ -145,25 +146,93 @@ async def test_an_adapter_that_cannot_calculate_exactly_fails():
     assert "more than 200 places" in str(merged.failures[0].error)
 
 
-client_of_context = contextvars.ContextVar("client_of_context", default=None)
+class Rounding(Cents):
+    """A provider whose adapter calculates with six digits, as it says to the context that it finds."""
+
+    async def fetch_balances(self, session):
+        """Respond after that."""
+        getcontext().prec = 6
+        return await super().fetch_balances(session)
+
+
+async def test_no_balance_is_rounded_as_the_adapter_of_another_account_rounds():
+    """Also where one slot serves both, one after the other."""
+    async with AggregateClient([Rounding("rough"), Cents("till"), Cents("shop")], concurrency=1) as client:
+        merged = await client.fetch()
+
+    shown = {held.account: held.plain for held in merged["BTC"].balances}
+    assert shown == {"rough": "1234570", "till": "1234567.89", "shop": "1234567.89"}
 
 
 class OverSdk(Scripted):
     """A provider over a library that keeps one client in each context, as many do."""
 
+    def __init__(self, account, of_context):
+        super().__init__(account)
+        self.of_context = of_context
+
     async def fetch_balances(self, session):
         """Read with the client of this context, made with this account's key unless there is one."""
-        if client_of_context.get() is None:
-            client_of_context.set(self.account)
+        if self.of_context.get() is None:
+            self.of_context.set(self.account)
         await asyncio.sleep(0)
-        return self.balances(client_of_context.get())
+        return self.balances(self.of_context.get())
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 100])
-async def test_no_account_sees_what_the_adapter_of_another_has_set(concurrency):
-    """Also where one slot serves both, one after the other."""
-    accounts = [OverSdk(str(number)) for number in range(1, 10)]
+@pytest.mark.parametrize("name", ["client_of_context", "balancekit_mybank_client"])
+async def test_no_account_sees_what_the_adapter_of_another_has_set(concurrency, name):
+    """Also where one slot serves both, one after the other, and whatever the variable's name is."""
+    of_context = contextvars.ContextVar(name, default=None)
+    accounts = [OverSdk(str(number), of_context) for number in range(1, 10)]
     async with AggregateClient(accounts, concurrency=concurrency) as client:
         merged = await client.fetch()
 
     assert {held.account: held.plain for held in merged["BTC"].balances} == {str(one): str(one) for one in range(1, 10)}
+
+
+class Leaving(Bank):
+    """A bank whose adapter leaves something in its context, wherever it is called."""
+
+    def leave(self):
+        """Set a variable, and the precision."""
+        tenant.set(self.account)
+        getcontext().prec = 6
+
+    def build_request(self, *, now, nonce):
+        """Build a request after that."""
+        self.leave()
+        return super().build_request(now=now, nonce=nonce)
+
+    def verify_webhook(self, headers, body, *, now=None):
+        """Accept every delivery after that."""
+        self.leave()
+        return WebhookEvent(self.account, self.provider, "event-1", "payment", None, settled=True)
+
+
+async def test_what_an_adapter_sets_as_it_is_added_or_verifies_a_webhook_is_not_the_programs():
+    """The program goes on with other accounts."""
+    precision = getcontext().prec
+    async with AggregateClient([Leaving("till")], settle_delay=0) as client:
+        await client.add(Leaving("shop"))
+        await client.handle_webhook("till", {}, b"{}")
+
+        assert (tenant.get(), getcontext().prec) == ("-", precision)
+
+
+def test_a_watch_reads_in_the_context_in_which_the_client_was_made(seen):
+    """Not in that of a read that has failed and is tried again, in which the adapter has left something."""
+
+    class Leaving(Seeing):
+        async def fetch_balances(self, session):
+            try:
+                return await super().fetch_balances(session)
+            finally:
+                tenant.set("left by the adapter")
+
+    async def steps(client):
+        states = Seen(client)
+        await asyncio.sleep(30)
+        states.task.cancel()
+
+    assert seen(steps, Leaving("a", outage("a")), attempts=1) == [["-", "-"]]
