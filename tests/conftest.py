@@ -1,7 +1,10 @@
 """What all tests share: snapshots made in a line, clients in virtual time, a sandbox, and a Redis server."""
 
 import asyncio
+import hashlib
+import itertools
 import os
+import secrets
 import sys
 import tempfile
 import traceback
@@ -111,7 +114,18 @@ def everything_shown_by() -> Callable[[BaseException], str]:
 
 
 @pytest.fixture
-def sandbox(balancekit_sandbox: Sandbox) -> Sandbox:
+def same_keys(monkeypatch):
+    """Have a sandbox make the same keys each time: words that are in a random one, or in what it signs, are hidden."""
+    numbers = itertools.count()
+
+    def token_hex(size: int = 32) -> str:
+        return hashlib.sha256(b"%d" % next(numbers)).hexdigest()[: 2 * size]
+
+    monkeypatch.setattr(secrets, "token_hex", token_hex)
+
+
+@pytest.fixture
+def sandbox(balancekit_sandbox: Sandbox, same_keys: None) -> Sandbox:
     """Give the sandbox that the plugin for others' tests has."""
     return balancekit_sandbox
 

@@ -70,6 +70,7 @@ def invented_accounts(monkeypatch, tmp_path, sandbox):
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.place for program in PROGRAMS])
+@pytest.mark.usefixtures("same_keys")
 def test_a_program_prints_what_the_page_shows(program, request, monkeypatch, capsys):
     """Each program runs as it stands, and its output is the block below it."""
     if "import pandas" in program.code:

@@ -17,6 +17,8 @@ from balancekit import (
     Request,
     Response,
 )
+from balancekit.providers import base
+from balancekit.providers.base import new_nonce
 from tests.support.loopback_origin import OK
 from tests.support.my_bank import CANARY, MyBank
 from tests.support.providers import Scripted
@@ -193,8 +195,9 @@ async def test_a_response_that_a_cache_has_just_fetched_is_read(bank, wire, age)
     assert len(await bank.fetch_balances(None)) == 1
 
 
-async def test_every_request_has_its_own_nonce_and_the_time(bank, wire):
+async def test_every_request_has_its_own_nonce_and_the_time(bank, wire, monkeypatch):
     """A retry is signed anew: 16 random bytes for each request, and whole Unix seconds."""
+    monkeypatch.setattr(base, "new_nonce", new_nonce)
     for _ in range(200):
         await bank.fetch_balances(None)
 
