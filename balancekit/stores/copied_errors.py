@@ -3,10 +3,11 @@
 import copy
 
 
-def copied(error: Exception) -> Exception:
+def copied(error: BaseException) -> Exception:
     """Return an error like another, without frames: one that many raise would collect the frames of all.
 
-    One of a class that cannot be copied, as with arguments by keyword alone, becomes a RuntimeError with its name.
+    What is no Exception, or cannot be copied, as with arguments by keyword alone, becomes a RuntimeError with the name
+    of its class.
     """
     try:
         own = copy.copy(error)

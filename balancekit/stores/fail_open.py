@@ -13,7 +13,7 @@ from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
-from balancekit.stores.tasks import end_tasks, start_timers, wait_or_cancel
+from balancekit.stores.tasks import end_tasks, ends_task, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ class FailOpenStore:
         return task
 
     async def _call(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        called_at, was_reachable = self._clock.monotonic(), self._reachable
+        task, called_at, was_reachable = asyncio.current_task(), self._clock.monotonic(), self._reachable
         self._ensure_flushing()
         if not was_reachable:
             if called_at < self._retry_at:
@@ -247,12 +247,10 @@ class FailOpenStore:
                 result = await call()
         except StoreRefusedError as refusal:
             self._note_answer(was_reachable=was_reachable)
-            self._log_refusal(refusal)
+            self._messages.warn(f"the store refuses a call: {refusal}")
             raise _UnavailableError from None
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                # Our caller was cancelled. Otherwise the store raised it: a store may raise anything.
+        except BaseException as error:
+            if ends_task(error, task):
                 raise
             if isinstance(error, TimeoutError) and self._answered_at > called_at:
                 self._messages.warn(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
@@ -287,9 +285,6 @@ class FailOpenStore:
         if not was_reachable and not self._reachable:
             self._reachable = True
             _log.info("the store is back")
-
-    def _log_refusal(self, refusal: StoreRefusedError) -> None:
-        self._messages.warn(f"the store refuses a call: {refusal}")
 
     def _fail(self, error: BaseException) -> None:
         self._retry_at = self._clock.monotonic() + _COOLDOWN
@@ -382,19 +377,22 @@ class FailOpenStore:
         return known | {key: Stored(f"{self._unknown.version_of(key)} {known[key].version}") for key in pending}
 
     async def _listen(self) -> None:
+        task = asyncio.current_task()
         while True:
-            # What else goes wrong is not logged here: the next call will fail too, and log it once.
-            with suppress(Exception):
-                try:
-                    async with aclosing(self._store.changes()) as changes:
-                        async for change in changes:
-                            # A store may ignore that this was cancelled.
-                            if self._closed:
-                                return
-                            self._listening.set()
-                            self._unknown.on_change(change)
-                            self._on_change(change)
-                except StoreRefusedError as refusal:
-                    self._log_refusal(refusal)
+            try:
+                async with aclosing(self._store.changes()) as changes:
+                    async for change in changes:
+                        # A store may ignore that this was cancelled.
+                        if self._closed:
+                            return
+                        self._listening.set()
+                        self._unknown.on_change(change)
+                        self._on_change(change)
+            except StoreRefusedError as refusal:
+                self._messages.warn(f"the store refuses a call: {refusal}")
+            except BaseException as error:
+                # Not logged here: the next call will fail too, and log it once.
+                if ends_task(error, task):
+                    raise
             self._listening.set()
             await self._clock.sleep(_COOLDOWN)

@@ -9,6 +9,7 @@ import attrs
 
 from balancekit.stores.base import Change
 from balancekit.stores.copied_errors import copied
+from balancekit.stores.tasks import ends_task
 
 MAX_PENDING: Final = 1000
 """How many changes wait for a slow subscriber; beyond that, one change without a key replaces them all."""
@@ -59,7 +60,7 @@ class Subscribers:
                 with suppress(RuntimeError):
                     subscriber.loop.call_soon_threadsafe(subscriber.add, change)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Let all present subscribers raise an error after what was published before."""
         for subscriber in self._subscribers:
             subscriber.error = copied(error)
@@ -127,6 +128,7 @@ class SharedChanges:
             await asyncio.shield(_end(task))
 
     async def _follow(self) -> None:
+        task = asyncio.current_task()
         # With eager tasks, too, the first subscriber is there before anything happens.
         await asyncio.sleep(0)
         try:
@@ -134,9 +136,11 @@ class SharedChanges:
                 async for change in changes:
                     self._begun = True
                     self._subscribers.publish(change)
-        except Exception as error:  # noqa: BLE001 - the subscribers raise it, whatever it is
-            # Unless it is being closed, perhaps with another in its place.
-            if self._task is asyncio.current_task():
+        except BaseException as error:
+            if ends_task(error, task):
+                raise
+            # The subscribers raise it, unless the source is being closed, perhaps with another in its place.
+            if self._task is task:
                 self._task, self._begun = None, False
                 self._subscribers.fail(error)
 

@@ -1,8 +1,8 @@
-"""Ending calls and tasks, which may ignore that they are cancelled."""
+"""Ending calls and tasks, which may ignore that they are cancelled, and what they end with."""
 
 import asyncio
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from balancekit.clock import Clock, Timer, expire
 
@@ -36,3 +36,17 @@ async def end_tasks(tasks: Collection[asyncio.Task[None]], *seconds: float) -> N
             _, running = await asyncio.wait(running, timeout=timeout)
         for task in running:
             task.cancel()
+
+
+def ends_task(raised: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Return whether an exception ends the program, or the task in which it was caught.
+
+    Any other is a failure of what the task has called: a store may raise anything, what only a cancellation should
+    raise and what is no `Exception` too.
+    """
+    if task is None or asyncio.current_task(task.get_loop()) is not task:
+        # It was thrown away with its event loop.
+        return True
+    if isinstance(raised, asyncio.CancelledError):
+        return task.cancelling() > 0
+    return isinstance(raised, KeyboardInterrupt | SystemExit)

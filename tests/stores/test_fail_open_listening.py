@@ -7,7 +7,7 @@ import pytest
 from balancekit import Clock
 from balancekit.stores import Change
 from balancekit.stores.fail_open import FailOpenStore
-from tests.support.stores import HANGS, FlakyStore, timed
+from tests.support.stores import FAULTS, HANGS, FlakyStore, timed
 
 
 @pytest.fixture
@@ -40,13 +40,14 @@ def test_changes_are_passed_on_once_listening_has_begun(with_listener):
     assert with_listener(steps) == [Change(None), Change("shop", invalidated=True)]
 
 
-def test_listening_begins_again_after_a_failure(with_listener):
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS.values() if fault is not HANGS], ids=repr)
+def test_listening_begins_again_after_a_failure(with_listener, fault):
     """A change without a key stands for all that may have been missed."""
 
     async def steps(store, fail_open, changes):
         await fail_open.listen()
         await store.invalidate("shop")
-        store.fault = ConnectionError()
+        store.fault = fault
         await asyncio.sleep(0.5)
         store.fault = None
         await asyncio.sleep(1)

@@ -8,6 +8,7 @@ import pytest
 
 from balancekit.stores import Change, subscribers
 from balancekit.stores.subscribers import SharedChanges, Subscribers
+from tests.support.stores import PanicError
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ class Source:
         try:
             while True:
                 change = await self.queue.get()
-                if isinstance(change, Exception):
+                if isinstance(change, BaseException):
                     raise change
                 yield change
         finally:
@@ -178,12 +179,22 @@ class TestSharedChanges:
 
             assert await first == Change(None)
 
-    async def test_every_subscriber_raises_the_error_of_the_source(self, source, shared):
-        """The next one opens it anew."""
-        source.queue.put_nowait(ConnectionError("lost"))
+    @pytest.mark.parametrize(
+        ("error", "text"),
+        [
+            (ConnectionError("lost"), "lost"),
+            (PanicError("lost"), "PanicError"),
+            (asyncio.CancelledError(), "CancelledError"),
+            (GeneratorExit(), "GeneratorExit"),
+        ],
+        ids=repr,
+    )
+    async def test_every_subscriber_raises_the_error_of_the_source(self, source, shared, error, text):
+        """By its name, if it is no Exception; the next one opens it anew."""
+        source.queue.put_nowait(error)
         failing = [shared.subscribe() for _ in range(3)]
         ended = await asyncio.gather(*(anext(changes) for changes in failing), return_exceptions=True)
-        assert [str(error) for error in ended] == ["lost"] * 3
+        assert [str(one) for one in ended] == [text] * 3
 
         source.queue.put_nowait(Change(None))
         async with aclosing(shared.subscribe()) as changes:

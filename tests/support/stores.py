@@ -10,11 +10,19 @@ from tests.support.clock import LoopClock
 HANGS = 9e9
 """A fault that lasts longer than any test."""
 
+
+class PanicError(BaseException):
+    """What an extension in Rust raises when it panics: not an Exception."""
+
+
 FAULTS = {
     "refuses": ConnectionError("redis://user:hunter2@host"),
     "raises anything": ZeroDivisionError(),
     "times out": TimeoutError(),
     "cancels": asyncio.CancelledError(),
+    "panics": PanicError(),
+    "raises a group": BaseExceptionGroup("redis://user:hunter2@host", [KeyboardInterrupt()]),
+    "leaves a generator": GeneratorExit(),
     "hangs": HANGS,
 }
 

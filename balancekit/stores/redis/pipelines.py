@@ -11,6 +11,7 @@ import attrs
 from balancekit.stores.copied_errors import copied
 from balancekit.stores.redis.connection import UNREACHABLE, AnyRedis, NoScriptError, ReadOnlyError, disconnect
 from balancekit.stores.redis.refusals import refusal_of_connection
+from balancekit.stores.tasks import ends_task
 
 Argument: TypeAlias = str | bytes | int
 
@@ -77,6 +78,7 @@ class Pipelines:
             self._pipeline, self._sent, self._waiting = None, [], []
 
     async def _execute(self, calls: Sequence[Call]) -> list[Any]:
+        task = asyncio.current_task()
         try:
             replies = await self._pipe("EVALSHA", calls)
             lost = [place for place, reply in enumerate(replies) if isinstance(reply, UNREACHABLE)]
@@ -91,7 +93,9 @@ class Pipelines:
                 await self._repeat(command, calls, replies, unknown)
             if any(isinstance(reply, ReadOnlyError) for reply in replies):
                 await disconnect(self._redis, in_use=self._own)
-        except Exception as error:  # noqa: BLE001 - the callers get it, whatever it is
+        except BaseException as error:
+            if ends_task(error, task):
+                raise
             failure = refusal_of_connection(error) or error
             return [copied(failure) for _ in calls]
         return replies

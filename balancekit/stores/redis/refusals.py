@@ -52,7 +52,7 @@ _COMMANDS: Final = frozenset(
 ) | {"auth", "eval", "evalsha", "ping", "select", "subscribe"}
 
 
-def refusal_of(error: Exception) -> StoreRefusedError | None:
+def refusal_of(error: BaseException) -> StoreRefusedError | None:
     """Return what a response of Redis refuses; None for any other error."""
     text = str(error)
     denied = _DENIED_COMMAND.match(text)
@@ -65,7 +65,7 @@ def refusal_of(error: Exception) -> StoreRefusedError | None:
     return None
 
 
-def refusal_of_connection(error: Exception) -> StoreRefusedError | None:
+def refusal_of_connection(error: BaseException) -> StoreRefusedError | None:
     """Return what Redis refuses that responds with an error when a connection is opened; None for any other error.
 
     Its text is never shown: a server that does not know AUTH repeats the user and the password.

@@ -15,7 +15,7 @@ from balancekit.stores import RedisStore
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis.pipelines import Call, Pipelines
 from balancekit.testing import ManualClock
-from tests.support.stores import known, put
+from tests.support.stores import PanicError, known, put
 
 DELAY = 0.025
 
@@ -236,3 +236,13 @@ async def test_each_call_has_an_error_of_its_own_whatever_it_is(caplog):
     gc.collect()
     assert [(type(error), str(error)) for error in one + other] == [(RuntimeError, "VaultError")] * 2
     assert "canary-token-1" not in caplog.text
+
+
+async def test_what_is_no_exception_is_an_error_of_each_call(monkeypatch):
+    """A client of Redis that is lent may be written in another language."""
+    redis = Counting()
+    monkeypatch.setattr(redis, "execute_command", lambda *_, **__: (_ for _ in ()).throw(PanicError))
+
+    replies = await Pipelines(redis, own=False).run([Call("return 1", f"{number}", ()) for number in range(2)])
+
+    assert [(type(reply), str(reply)) for reply in replies] == [(RuntimeError, "PanicError")] * 2
