@@ -24,6 +24,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
+def _find_clocks() -> tuple[tuple[int, ...], float]:
+    """Return the clocks that show suspensions, and their difference; none on Windows, whose clock goes on anyway."""
+    for names in _SUSPENSION_CLOCKS:
+        # A sandbox may not permit them.
+        with suppress(AttributeError, OSError):
+            clocks = tuple(getattr(time, name) for name in names)
+            # In this order: a thread that is interrupted in between finds less, and what is noted stays.
+            return clocks, time.clock_gettime(clocks[0]) - time.clock_gettime(clocks[1])
+    return (), 0.0
+
+
+# Of the process, so that all of its clocks show the same: clients made before and after a suspension share limits.
+_CLOCKS, _BEFORE = _find_clocks()
+
+
 class Timer(Protocol):
     """Something that will be called, unless it is cancelled before."""
 
@@ -39,15 +54,6 @@ class MonotonicClock:
     """
 
     def __init__(self) -> None:
-        # Empty on Windows, whose monotonic clock goes on anyway.
-        self._clocks: tuple[int, ...] = ()
-        for names in _SUSPENSION_CLOCKS:
-            # A sandbox may not permit them.
-            with suppress(AttributeError, OSError):
-                self._clocks = tuple(getattr(time, name) for name in names)
-                # In this order: a thread that is interrupted in between finds less, and what is noted stays.
-                self._before = time.clock_gettime(self._clocks[0]) - time.clock_gettime(self._clocks[1])
-                break
         self._noted = 0.0
 
     def __call__(self) -> float:
@@ -56,9 +62,9 @@ class MonotonicClock:
 
     def suspended(self) -> float:
         """Return in how many of these seconds the machine was suspended; never less than before, in any thread."""
-        if self._clocks:
+        if _CLOCKS:
             # Without a call: the time is looked at several times for each account.
-            seconds = time.clock_gettime(self._clocks[0]) - time.clock_gettime(self._clocks[1]) - self._before
+            seconds = time.clock_gettime(_CLOCKS[0]) - time.clock_gettime(_CLOCKS[1]) - _BEFORE
             if seconds > self._noted + _NOTICEABLE:
                 with _lock:
                     self._noted = max(self._noted, seconds)

@@ -108,6 +108,16 @@ def test_the_monotonic_clock_goes_on_while_the_machine_is_suspended(monkeypatch)
     assert before + 3600 <= moments[0] <= moments[1] <= moments[2] <= before + 3660
 
 
+@pytest.mark.skipif(COUNTING is None, reason="only Linux has this clock")
+def test_clocks_made_before_and_after_a_suspension_show_the_same(monkeypatch):
+    """Clients with one set of limits count from each other's moments."""
+    suspensions, before = Suspensions(monkeypatch), balancekit.Clock()
+    before.monotonic()
+    suspensions.seconds = 3600
+
+    assert balancekit.Clock().monotonic() == pytest.approx(before.monotonic(), abs=1)
+
+
 async def test_a_clock_of_ones_own_need_only_say_the_time():
     """Waiting works by the time that it says, whatever that counts from."""
 
