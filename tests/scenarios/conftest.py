@@ -1,13 +1,19 @@
 """What scenarios share: a bank, a store of either kind, and two clients with one store."""
 
 import asyncio
+import base64
+import itertools
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from balancekit import AggregateClient
+from balancekit.providers import base
+from balancekit.sandbox import server
 from balancekit.stores import MemoryStore, RedisStore
-from tests.support.clock import LoopClock
+from tests.support.clock import NEW_YEAR, LoopClock
 from tests.support.providers import Till
 from tests.support.stores import FlakyStore
 
@@ -28,6 +34,20 @@ async def bank():
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@pytest.fixture
+def one_signature(monkeypatch, same_keys):
+    """Have getMany's requests signed alike each time, by the clock that this gives: words in a random one are hidden."""
+    keys, nonces = itertools.count(), itertools.count()
+
+    def new_key():
+        key = Ed25519PrivateKey.from_private_bytes(next(keys).to_bytes(32))
+        return base64.b64encode(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())).decode()
+
+    monkeypatch.setattr(server, "new_signing_key", new_key)
+    monkeypatch.setattr(base, "new_nonce", lambda: base64.b64encode(next(nonces).to_bytes(16)).decode())
+    return lambda: NEW_YEAR
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import logging
 import pickle
+import time
 import tracemalloc
 from decimal import Decimal
 
@@ -179,9 +180,10 @@ async def elsewhere():
         yield running
 
 
-def client_of(*accounts, timeout=AMPLE, deadline=BOUND, attempts=ATTEMPTS, **settings):
-    """Make a client that does not wait between attempts."""
+def client_of(*accounts, timeout=AMPLE, deadline=BOUND, attempts=ATTEMPTS, time_of_first=time.time, **settings):
+    """Make a client that does not wait between attempts; the clock of its first account may be another one."""
     providers = [PROVIDERS[one.provider](one.label, **one.settings) for one in accounts]
+    providers[0].clock = time_of_first
     retry = RetryPolicy(attempts, first=0.0)
     return AggregateClient(providers, timeout=timeout, deadline=deadline, retry=retry, **settings)
 
@@ -312,13 +314,14 @@ async def test_a_host_that_is_away_costs_its_accounts_alone(sandbox, elsewhere, 
     ],
     ids=["valid", "unknown-authority", "expired", "other-host", "self-signed"],
 )
-async def test_a_wrong_certificate_is_refused(sandbox, provider, certificate, trusted, reason):
+async def test_a_wrong_certificate_is_refused(sandbox, provider, certificate, trusted, reason, one_signature):
     """No request, and so no credential, is sent to a host that is not shown to be the right one."""
-    async with Sandbox(certificate=certificate) as secure:
+    async with Sandbox(certificate=certificate, clock=one_signature) as secure:
         stricken = add(secure, provider, "stricken", "ETH")
         connector = aiohttp.TCPConnector(ssl=secure.client_context if trusted else True)
         async with aiohttp.ClientSession(connector=connector) as session:
-            _, failure = await fetch(client_of(stricken, *add_others(sandbox), session=session))
+            client = client_of(stricken, *add_others(sandbox), session=session, time_of_first=one_signature)
+            _, failure = await fetch(client)
 
     assert (type(failure.error) if failure else None) is (TransportError if reason else None)
     assert reason is None or reason in failure.error.message

@@ -120,21 +120,20 @@ async def test_a_wrong_clock_is_corrected_once_and_remembered(sandbox, till, cap
     assert re.fullmatch(rf"the clock of {sandbox.address} is \+(3599|3600) s from .*", record.message)
 
 
-@pytest.mark.parametrize(
-    ("clock", "requests"), [(time.time, 1), (lambda: time.time() - 3600, 2)], ids=["right clock", "wrong clock"]
-)
-async def test_a_wrong_key_is_final_once_the_clock_is_right(sandbox, till, clock, requests):
+@pytest.mark.parametrize(("behind", "requests"), [(0, 1), (3600, 2)], ids=["right clock", "wrong clock"])
+async def test_a_wrong_key_is_final_once_the_clock_is_right(one_signature, behind, requests):
     """The request is sent again only where the clock has to be corrected first."""
-    other = sandbox.add_getmany("other")
-    provider = GetManyProvider("till", **(till.settings | {"signing_key": other.settings["signing_key"]}))
-    provider.clock = clock
+    async with Sandbox(clock=one_signature) as sandbox:
+        till, other = sandbox.add_getmany("till"), sandbox.add_getmany("other")
+        provider = GetManyProvider("till", **(till.settings | {"signing_key": other.settings["signing_key"]}))
+        provider.clock = lambda: one_signature() - behind
 
-    async with AggregateClient([provider]) as client:
-        (failure,) = (await client.fetch()).failures
+        async with AggregateClient([provider]) as client:
+            (failure,) = (await client.fetch()).failures
 
-    assert (failure.error.status, failure.error.code) == (401, "invalid_signature")
-    assert "clock" in failure.error.hint
-    assert len(sandbox.requests) == requests
+        assert (failure.error.status, failure.error.code) == (401, "invalid_signature")
+        assert "clock" in failure.error.hint
+        assert len(sandbox.requests) == requests
 
 
 async def test_a_cancelled_request_shows_no_signature(sandbox, account, everything_shown_by):
