@@ -122,6 +122,8 @@ def same_keys(monkeypatch):
         return hashlib.sha256(b"%d" % next(numbers)).hexdigest()[: 2 * size]
 
     monkeypatch.setattr(secrets, "token_hex", token_hex)
+    # The numbers of transactions, which webhooks sign.
+    monkeypatch.setattr(secrets, "randbits", lambda bits: next(numbers) % 2**bits)
 
 
 @pytest.fixture

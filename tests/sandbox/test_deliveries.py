@@ -74,7 +74,7 @@ async def test_a_refused_connection_is_the_error_of_the_attempt(sandbox, add, sl
     ]
 
 
-async def test_a_receiver_that_sends_the_key_back_shows_it_nowhere(sandbox, add, sleep):
+async def test_a_receiver_that_sends_the_key_back_shows_it_nowhere(sandbox, add, sleep, same_keys):
     """The error of the attempt has neither it nor the signature."""
     account = add("cryptoprocessing")
     origin = LoopbackOrigin()

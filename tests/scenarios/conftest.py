@@ -38,7 +38,10 @@ async def bank():
 
 @pytest.fixture
 def one_signature(monkeypatch, same_keys):
-    """Have getMany's requests signed alike each time, by the clock that this gives: words in a random one are hidden."""
+    """Have requests to getMany signed alike each time, by the clock that this gives.
+
+    Words that are in a random signature are hidden.
+    """
     keys, nonces = itertools.count(), itertools.count()
 
     def new_key():
