@@ -31,8 +31,6 @@ class AccountBook(Mapping[str, Account]):
         self.revision: int = 0
         # How many accounts are at each origin.
         self.origins: Counter[Origin] = Counter()
-        # The tables of the accounts that have aliases of their own, by label.
-        self.own_aliases: dict[str, Mapping[str, str]] = {}
         self._all_origins = origins
         self._clock = clock
         self._user = OriginUser()
@@ -62,19 +60,17 @@ class AccountBook(Mapping[str, Account]):
         return account
 
     def _add_to(self, by_label: dict[str, Account], source: object, place: str) -> Account:
-        account, aliases = self._read(by_label, source, place)
+        account = self._read(by_label, source, place)
         for identity in account.identities:
             self._by_identity.setdefault(identity, []).append(account)
         by_label[account.label] = self._by_key[account.key] = account
-        if aliases:
-            self.own_aliases[account.label] = aliases
         self.origins[account.origin] += 1
         account.origin.users.add(self._user)
         self.revision += 1
         return account
 
-    def _read(self, by_label: Mapping[str, Account], source: object, place: str) -> tuple[Account, Mapping[str, str]]:
-        """Return the account of a provider, all of whose code that is needed has run then, and its own aliases."""
+    def _read(self, by_label: Mapping[str, Account], source: object, place: str) -> Account:
+        """Return the account of a provider, all of whose code that is needed has run then."""
         try:
             return self._read_checked(by_label, source, place)
         except ConfigError:
@@ -88,9 +84,7 @@ class AccountBook(Mapping[str, Account]):
             raise ConfigError(f"{message}: {text}" if text else message)
         raise exit_like(raised, secrets)
 
-    def _read_checked(
-        self, by_label: Mapping[str, Account], source: object, place: str
-    ) -> tuple[Account, Mapping[str, str]]:
+    def _read_checked(self, by_label: Mapping[str, Account], source: object, place: str) -> Account:
         if not isinstance(source, BalanceProvider):
             lacking = [name for name in ("account", "provider", "fetch_balances") if not hasattr(source, name)]
             raise ConfigError(f"{place}: {type(source).__name__} is no BalanceProvider: it lacks {', '.join(lacking)}")
@@ -104,11 +98,11 @@ class AccountBook(Mapping[str, Account]):
             aliases = aliases_of(source)
         except ConfigError as error:
             raise ConfigError(f"{place}: {label!r}: {error}") from None
-        account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()))
+        account = Account(label, provider, source, self._all_origins.of(source, self._clock.monotonic()), aliases)
         self._check_is_another(account, place)
         # Cached: what the adapter raises for it has to be raised in here, where it is redacted.
         _ = account.key
-        return account, aliases
+        return account
 
     def _check_is_another(self, account: Account, place: str) -> None:
         """Raise ConfigError if an account is one of these, unless both have a fingerprint that says otherwise."""
@@ -129,7 +123,6 @@ class AccountBook(Mapping[str, Account]):
         ((_, account),) = self.select([label]).items()
         self._by_label = {other: known for other, known in self._by_label.items() if other != label}
         del self._by_key[account.key]
-        self.own_aliases.pop(label, None)
         for identity in account.identities:
             self._by_identity[identity].remove(account)
             if not self._by_identity[identity]:

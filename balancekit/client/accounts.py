@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TypeAlias, cast
@@ -35,7 +36,7 @@ Outcome: TypeAlias = AccountBalances | AccountFailure
 class Account:
     """One account, how to read it and what is known of it; its label and its provider's name were checked.
 
-    Once it `is_removed`, it is not read any more.
+    `aliases` are those of its own, and none for most. Once it `is_removed`, it is not read any more.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Account:
     # An adapter may have a repr of its own, with its keys, and error trackers show the locals of frames.
     source: BalanceProvider = attrs.field(repr=False)
     origin: Origin
+    aliases: Mapping[str, str] = attrs.field(factory=dict[str, str])
     state: AccountState = attrs.field(
         default=attrs.Factory(lambda self: AccountState(origin_cooldown=self.origin.cooldown), takes_self=True),
         init=False,

@@ -116,7 +116,7 @@ class ClientCore:
 
     def latest(self, accounts: Mapping[str, Account], *, is_all: bool) -> MergedBalances:
         """Merge the last that is known of accounts."""
-        return self._results.of_known(list(accounts.values()), None if is_all else tuple(accounts), self.moment())
+        return self._results.of_known(accounts, None if is_all else tuple(accounts), self.moment())
 
     def watch(self, accounts: Mapping[str, Account] | None, options: WatchOptions) -> Watch:
         """Make a watch of those accounts, or of all."""

@@ -52,8 +52,8 @@ class Results:
         self._cache: dict[tuple[tuple[str, ...] | None, float], _Cached] = {}
         # What watches alike are shown, and as of when it was merged.
         self._watched: dict[Hashable, tuple[Moment, MergedBalances]] = {}
-        # The last result and the snapshots that it was merged from.
-        self._merged: tuple[MergedBalances | None, list[AccountBalances]] = None, []
+        # The last result, the snapshots that it was merged from, and the accounts that were asked for.
+        self._merged: tuple[MergedBalances | None, list[AccountBalances], Mapping[str, Account]] = None, [], {}
 
     def forget(self) -> None:
         """Merge anew from now on: something new is known of an account."""
@@ -63,7 +63,7 @@ class Results:
     def forget_all(self) -> None:
         """Keep nothing that was merged before: an account was removed, and what was read of it is to go with it."""
         self.forget()
-        self._merged = None, []
+        self._merged = None, [], {}
 
     def cached(
         self, labels: tuple[str, ...] | None, stale_for: float, max_age: float, moment: Moment
@@ -113,7 +113,7 @@ class Results:
             if last is not None and kept is not None and kept.age(moment) <= stale_for > 0:
                 snapshots.append(last)
         # Callers that get the same snapshots get the same totals, which are merged once, and errors of their own.
-        merged, merged_from = self._merged
+        merged, merged_from, accounts_of_merged = self._merged
         own = {failure.account: failure for failure in failures}
         if (
             merged is None
@@ -121,17 +121,18 @@ class Results:
             or any(map(is_not, merged_from, snapshots))
             or {failure.account for failure in merged.failures} != own.keys()
             or merged.chosen_accounts != chosen_labels(labels)
+            or accounts_of_merged != accounts
         ):
-            merged = self._merge(snapshots, failures, labels)
-            self._merged = merged, snapshots
+            merged = self._merge(snapshots, failures, accounts, labels)
+            self._merged = merged, snapshots, accounts
             return merged
         if not own:
             return merged
         return attrs.evolve(merged, failures=as_shown((own[one.account] for one in merged.failures), merged.accounts))
 
-    def of_known(self, accounts: Iterable[Account], labels: Sequence[str] | None, moment: Moment) -> MergedBalances:
+    def of_known(self, accounts: Mapping[str, Account], labels: Sequence[str] | None, moment: Moment) -> MergedBalances:
         """Merge the last that is known of accounts; `labels` are those that were asked for, None for all."""
-        return self._of_pairs((last_of(account, moment) for account in accounts), labels)
+        return self._of_pairs([last_of(account, moment) for account in accounts.values()], accounts, labels)
 
     def of_watched(self, watch: Watch, moment: Moment) -> MergedBalances:
         """Merge what a watch shows of its accounts, once for all that show the same."""
@@ -141,15 +142,16 @@ class Results:
         if made is not None and elapsed(made[0].now, made[0].ahead, moment) <= CLOCK_DRIFT:
             failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
             return attrs.evolve(made[1], failures=failures) if failures else made[1]
+        accounts = {account.label: account for account in watch.select(self._accounts)}
         pairs = [
-            watched_of(account, moment, is_pending=account.label in watch.pending, stale_if_error=stale_if_error)
-            for account in watch.select(self._accounts)
+            watched_of(account, moment, is_pending=label in watch.pending, stale_if_error=stale_if_error)
+            for label, account in accounts.items()
         ]
         gone = watch.removed(self._accounts)
         pairs += [(None, AccountFailure(account.label, account.provider, removed(account))) for account in gone]
         named = [label for label in watch.labels if label is not None]
         # What is watched by name is a part, even if it is none.
-        merged = self._of_pairs(pairs, None if None in watch.labels else named)
+        merged = self._of_pairs(pairs, accounts, None if None in watch.labels else named)
         self._watched[key] = moment, merged
         return merged
 
@@ -182,25 +184,30 @@ class Results:
             self._cache[key] = _Cached(merged, as_of, ahead, most_ahead, until, stale_as_of, stale_ahead)
 
     def _of_pairs(
-        self, pairs: Iterable[tuple[AccountBalances | None, AccountFailure | None]], labels: Sequence[str] | None
+        self,
+        pairs: Sequence[tuple[AccountBalances | None, AccountFailure | None]],
+        accounts: Mapping[str, Account],
+        labels: Sequence[str] | None,
     ) -> MergedBalances:
-        known = list(pairs)
-        snapshots = [snapshot for snapshot, _ in known if snapshot is not None]
-        return self._merge(snapshots, [failure for _, failure in known if failure is not None], labels)
+        snapshots = [snapshot for snapshot, _ in pairs if snapshot is not None]
+        return self._merge(snapshots, [failure for _, failure in pairs if failure is not None], accounts, labels)
 
     def _merge(
-        self, snapshots: list[AccountBalances], failures: list[AccountFailure], labels: Sequence[str] | None
+        self,
+        snapshots: list[AccountBalances],
+        failures: list[AccountFailure],
+        accounts: Mapping[str, Account],
+        labels: Sequence[str] | None,
     ) -> MergedBalances:
-        """Merge; of two accounts that list one balance, the one that was given later fails."""
+        """Merge what was read of `accounts`, of which some may be gone by now.
+
+        Of two that list one balance, the one that was given later fails, or the one that is gone.
+        """
         counted, failed = count_once(
             snapshots,
             failures,
-            origin_of=self._origin_of,
+            origin_of=lambda label: accounts[label].origin.name,
             labels=self._accounts,
         )
-        own = self._accounts.own_aliases
+        own = {label: account.aliases for label, account in accounts.items() if account.aliases}
         return merge_counted(counted, failed, aliases=self._aliases, own_aliases=own, chosen_accounts=labels)
-
-    def _origin_of(self, label: str) -> str:
-        account = self._accounts.get(label)
-        return "" if account is None else account.origin.name

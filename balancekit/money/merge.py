@@ -45,7 +45,6 @@ def merge_counted(
     """
     table = check_aliases(aliases or {})
     if own_aliases:
-        # Looked up one by one: another thread may add an account at the same time.
         snapshots = [apply_aliases(one, join_aliases(own_aliases.get(one.account, {}), table)) for one in snapshots]
     elif table:
         snapshots = [apply_aliases(one, table) for one in snapshots]

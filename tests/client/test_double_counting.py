@@ -1,5 +1,6 @@
 """A balance that two accounts list is counted once, and the other account fails."""
 
+import asyncio
 from contextlib import aclosing
 from decimal import Decimal
 
@@ -116,6 +117,26 @@ async def test_an_account_at_two_addresses_is_found_by_ids_that_are_unique(refer
 
     assert merged.amount("EUR", partial=True) == counted
     assert merged.complete is (counted == 2)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_an_account_that_goes_while_a_call_goes_on_is_counted_at_its_own_origin(with_client, is_replaced):
+    """It still lists what the other one lists, although the id is short and the origin is not among the client's."""
+    successor = held("shop", "b-9")
+    successor.provider = "elsewhere"
+
+    async def steps(client, *_):
+        fetching = asyncio.create_task(client.fetch())
+        await asyncio.sleep(0.5)
+        await client.remove("shop")
+        if is_replaced:
+            await client.add(successor)
+        return await fetching
+
+    merged = with_client(steps, held("shop", "b-1"), slow(held("again", "b-1")))
+
+    assert merged.amount("BTC", partial=True) == 1
+    assert [failure.account for failure in merged.failures] == ["shop"]
 
 
 async def test_a_balance_that_an_account_lists_twice_fails_that_account():

@@ -2,17 +2,24 @@
 
 import asyncio
 import gc
+import threading
 import weakref
+from datetime import UTC, datetime
 
 import pytest
 
-from balancekit import AccountBalances, AggregateClient, ConfigError, CryptoprocessingProvider
+from balancekit import AccountBalances, AggregateClient, Clock, ConfigError, CryptoprocessingProvider
 from balancekit.client import results
+from balancekit.client.account_book import AccountBook
+from balancekit.client.account_state import Moment
+from balancekit.client.accounts import Account
+from balancekit.client.origins import Origin, Origins
+from balancekit.client.results import Results
 from balancekit.money import lookup
 from balancekit.money.lookup import index_by_code
 from balancekit.money.merge import merge_counted
 from tests.support.clock import LoopClock
-from tests.support.providers import QuickTill
+from tests.support.providers import Bank, QuickTill, bitcoin
 
 
 class SuspendedClock(LoopClock):
@@ -154,6 +161,74 @@ async def test_the_aliases_of_an_account_come_and_go_with_it(sandbox):
             await client.remove("shop")
 
     assert held == ["USDT", "USDTE"]
+
+
+class Renaming(Bank):
+    """An account with aliases of its own, which holds one bitcoin."""
+
+    def __init__(self, aliases):
+        super().__init__("till")
+        self.aliases = aliases
+
+    async def fetch_balances(self, session):
+        """Respond at once."""
+        return bitcoin(self, "1")
+
+
+@pytest.mark.parametrize("successor_aliases", [None, {}, {"BTC": "EUR"}], ids=["none", "no aliases", "other aliases"])
+@pytest.mark.parametrize("own", [{}, {"BTC": "XBT"}], ids=["no aliases", "aliases"])
+def test_an_account_that_goes_while_a_call_goes_on_keeps_its_aliases_in_that(with_client, own, successor_aliases):
+    """Neither that it is gone nor another of its label changes what was read: no total holds what it does not show."""
+
+    async def steps(client, *_):
+        fetching = asyncio.create_task(client.fetch())
+        await asyncio.sleep(0.5)
+        await client.remove("till")
+        if successor_aliases is not None:
+            await client.add(Renaming(successor_aliases))
+        merged = await fetching
+        return merged.complete, {total.currency: total.plain for total in merged}
+
+    held = with_client(steps, Renaming(own), QuickTill("other", takes=1.0))
+
+    assert held == (True, {"XBT": "1", "BTC": "1"} if own else {"BTC": "2"})
+
+
+def test_the_same_snapshots_under_other_aliases_are_merged_anew():
+    """An account and the one that has its label later may be given one snapshot by a store, and calls of both go on."""
+    results_of = Results(AccountBook([], Origins(), Clock()), {})
+    snapshot = AccountBalances("till", "bank", tuple(bitcoin(Bank("till"), "1")), datetime.now(UTC))
+    held = [
+        results_of.of_outcomes(
+            [snapshot], {"till": Account("till", "bank", Bank("till"), Origin("bank"), aliases)}, None, 0, Moment(0, 0)
+        )
+        for aliases in ({}, {"BTC": "XBT"})
+    ]
+
+    assert [merged.totals[0].currency for merged in held] == ["BTC", "XBT"]
+
+
+async def test_an_account_that_goes_while_another_thread_looks_keeps_its_aliases_in_that():
+    """What `latest` merges is of the accounts that there were when it was called."""
+    looks, is_gone = threading.Event(), threading.Event()
+
+    class Pausing(Clock):
+        def time(self):
+            if threading.current_thread() is not threading.main_thread():
+                looks.set()
+                assert is_gone.wait(30)
+            return super().time()
+
+    async with AggregateClient([Renaming({"BTC": "XBT"}), QuickTill("other")], clock=Pausing()) as client:
+        await client.fetch()
+        looking = asyncio.create_task(asyncio.to_thread(client.latest))
+        assert await asyncio.to_thread(looks.wait, 30)
+        await client.remove("till")
+        is_gone.set()
+        merged = await looking
+
+    assert merged.complete
+    assert {total.currency: total.plain for total in merged} == {"XBT": "1", "BTC": "1"}
 
 
 def test_aliases_of_an_account_that_lead_to_others_are_refused():
