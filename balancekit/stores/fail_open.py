@@ -180,7 +180,9 @@ class FailOpenStore:
 
     async def listen(self) -> None:
         """Call `on_change` from now on; returns when that has begun, or if the store is unavailable."""
-        if self._listen_task is None:
+        # A program may cancel all of its tasks.
+        if self._listen_task is None or self._listen_task.done():
+            self._listening.clear()
             self._listen_task = self._start(self._listen())
         with suppress(TimeoutError):
             async with self._clock.timeout(_CALL_TIMEOUT):
@@ -300,7 +302,9 @@ class FailOpenStore:
             self._flush_task = self._start(self._flush_pending())
 
     async def _flush_pending(self) -> None:
-        # In a task of its own, since a process that only receives webhooks may make no other call for hours.
+        # In a task of its own, since a process that only receives webhooks may make no other call for hours. With eager
+        # tasks, too, that is known before it makes calls.
+        await asyncio.sleep(0)
         while self._pending_invalidations:
             await self._send_pending()
             if self._pending_invalidations:

@@ -137,9 +137,11 @@ class SharedChanges:
                     self._begun = True
                     self._subscribers.publish(change)
         except BaseException as error:
-            if ends_task(error, task):
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            if ends_task(error, task) and not is_cancelled:
                 raise
-            # The subscribers raise it, unless the source is being closed, perhaps with another in its place.
+            # The subscribers raise it, also if the program cancels all of its tasks, unless the source is being closed,
+            # perhaps with another in its place.
             if self._task is task:
                 self._task, self._begun = None, False
                 self._subscribers.fail(error)

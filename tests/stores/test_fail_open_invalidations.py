@@ -1,6 +1,9 @@
 """Invalidations that a store could not take, behind a fail-open store. Time is virtual."""
 
 import asyncio
+import sys
+
+import pytest
 
 from balancekit.stores import MemoryStore
 from tests.support.stores import known, put, timed
@@ -45,6 +48,20 @@ def test_those_of_an_earlier_event_loop_are_sent_too(with_store):
 
     assert with_store(steps, pending_invalidations=pending) == ("1", {})
     assert list(pending) == ["shop"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+def test_eager_tasks_send_them_no_more_often(with_store):
+    """Once a second, though each call to the store sees to it that they are sent."""
+
+    async def steps(store, fail_open):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        store.refused["invalidate"] = "full"
+        await fail_open.invalidate("shop")
+        await asyncio.sleep(3.5)
+        return store.calls.count("invalidate")
+
+    assert with_store(steps) == 5
 
 
 def test_thousands_are_sent_when_the_store_is_back_far_away(with_store):

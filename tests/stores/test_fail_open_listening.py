@@ -58,6 +58,22 @@ def test_listening_begins_again_after_a_failure(with_listener, fault):
     assert with_listener(steps) == [Change(None), Change(None), Change("till", invalidated=True)]
 
 
+def test_listening_begins_again_after_the_program_has_cancelled_all_of_its_tasks(with_listener):
+    """Some programs do, to end what they have begun, and go on with the client."""
+
+    async def steps(store, fail_open, changes):
+        await fail_open.listen()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(1)
+        await fail_open.listen()
+        await store.invalidate("till")
+        await asyncio.sleep(1)
+        return changes
+
+    assert with_listener(steps) == [Change(None), Change(None), Change("till", invalidated=True)]
+
+
 def test_a_store_that_hangs_is_not_waited_for(with_listener):
     """The caller has other things to do, and the next one need not find out again."""
 

@@ -217,6 +217,21 @@ class TestSharedChanges:
         async with asyncio.timeout(5), aclosing(shared.subscribe()) as changes:
             assert await anext(changes) == Change(None)
 
+    async def test_a_source_that_somebody_cancels_is_opened_anew(self, source, shared):
+        """As a program does that cancels all of its tasks: nobody waits for changes that cannot come."""
+        source.queue.put_nowait(Change(None))
+        changes = shared.subscribe()
+        await anext(changes)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        async with asyncio.timeout(5):
+            with pytest.raises(RuntimeError, match="CancelledError"):
+                await anext(changes)
+
+            source.queue.put_nowait(Change(None))
+            async with aclosing(shared.subscribe()) as anew:
+                assert await anext(anew) == Change(None)
+
     async def test_a_subscriber_that_is_cancelled_leaves_the_others(self, source, shared):
         """And the source open for them."""
         source.queue.put_nowait(Change(None))
