@@ -22,11 +22,13 @@ The facts of an error are its attributes; its message is for people and ends wit
 
 import functools
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import ClassVar, Final, ParamSpec, TypeVar
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
+
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
 
 
 class BalancekitError(Exception):
@@ -173,11 +175,20 @@ BY_NAME: Final[Mapping[str, type[BalancekitError]]] = MappingProxyType(
 """All classes above, by which an error is read that was written elsewhere; an adapter's own class is none of them."""
 
 
-def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Have a call raise a ConfigError, or what ends the program, without the frames that it came from.
+def text_of(error: BaseException) -> str:
+    """Return what an exception says, or else the name of its class: one of an adapter's own may not be able to."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its class may do anything
+        return type(error).__name__
 
-    Their local variables are what was passed by mistake, such as a URL with a password or a key that is not hidden, and
-    error trackers collect them.
+
+def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Have a call raise a ConfigError, or what ends the program, without what it came from: frames and exceptions.
+
+    The local variables of frames are what was passed, such as a URL with a password or a key that is not hidden, and
+    error trackers collect them. Any other exception loses the frame of the call alone, unless it is an adapter's: the
+    frames below, such as that of the code that makes a list of providers, show where the mistake is.
     """
 
     @functools.wraps(call)
@@ -185,11 +196,13 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
         try:
             return call(*args, **kwargs)
         except ConfigError as error:
-            raised: BaseException = ConfigError(str(error))
-        except Exception:
+            raised: BaseException = ConfigError(text_of(error))
+        except Exception as error:
+            _drop_frame_of_call(error.__traceback__)
             raise
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised = error.with_traceback(None)
+            raised.__cause__ = raised.__context__ = None
         finally:
             # Whatever is raised, a misspelt argument too, this frame would keep what was passed.
             del args, kwargs
@@ -197,3 +210,9 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
         raise raised
 
     return checked
+
+
+def _drop_frame_of_call(traceback: TracebackType | None) -> None:
+    own = traceback and traceback.tb_next
+    if traceback and own and own.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        traceback.tb_next = own.tb_next

@@ -4,6 +4,7 @@ import importlib
 import pickle
 import pkgutil
 import re
+import traceback
 
 import pytest
 
@@ -12,10 +13,13 @@ from balancekit import (
     AmbiguousCurrencyError,
     BalancekitError,
     ConfigError,
+    HttpProvider,
     ProviderError,
     RateLimitedError,
+    Request,
     errors,
 )
+from balancekit.rates import EcbRates
 
 FACTS = {
     "account": "shop",
@@ -120,3 +124,76 @@ def test_an_ambiguous_currency_is_a_key_error_that_reads_well():
 def test_a_config_error_is_a_value_error():
     """It can be caught as the error that Python's own functions raise for a wrong value."""
     assert issubclass(ConfigError, ValueError)
+
+
+class OwnError(ConfigError):
+    """A class of an adapter's own, with a mistake."""
+
+    def __str__(self):
+        return self.detail
+
+
+class Own(HttpProvider):
+    """An adapter whose constructor raises while it has a token in the clear."""
+
+    provider = "own"
+
+    def __init__(self, account, *, token, raised):
+        super().__init__(account, base_url="https://own.example")
+        try:
+            int(token)
+        except ValueError as error:
+            raise raised from error
+
+    def build_request(self, *, now, nonce):
+        """Build nothing of use."""
+        return Request("GET", self.base_url)
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+def _shown_frames(error):
+    """Return the names of all frames of an exception, and of those that it came from, with what these say."""
+    links = [error, error.__cause__, error.__context__]
+    return [(frame.name, str(link)) for link in links if link for frame in traceback.extract_tb(link.__traceback__)]
+
+
+@pytest.mark.parametrize("raised", [SystemExit("no number"), KeyboardInterrupt("no number"), ConfigError("no number")])
+def test_what_an_account_could_not_be_made_for_leads_to_nothing_before(raised):
+    """The exception that it came from quotes the token, and its frame has it."""
+    with pytest.raises(type(raised), match="no number") as caught:
+        Own("shop", token="canary-3f9a", raised=raised)
+
+    assert "canary" not in repr(_shown_frames(caught.value))
+    assert "__init__" not in dict(_shown_frames(caught.value))
+
+
+def test_a_config_error_that_cannot_be_shown_has_the_name_of_its_class():
+    """The mistake of its class is in another place than the one that it was raised for."""
+    with pytest.raises(ConfigError, match=r"^OwnError$") as caught:
+        Own("shop", token="canary-3f9a", raised=OwnError("no number"))
+
+    assert "__init__" not in dict(_shown_frames(caught.value))
+
+
+def test_an_exception_of_an_adapters_constructor_keeps_its_frame():
+    """Whoever writes the adapter looks for the line."""
+    with pytest.raises(LookupError) as caught:
+        Own("shop", token="7a", raised=LookupError())
+
+    assert caught.traceback[-1].name == "__init__"
+
+
+def test_an_exception_of_a_constructor_of_ours_shows_nothing_that_it_was_given(everything_shown_by):
+    """A URL may have a token."""
+
+    class Odd(float):
+        def __gt__(self, other):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        EcbRates(None, url="https://rates.example/canary-3f9a", timeout=Odd(1))
+
+    assert "canary" not in everything_shown_by(caught.value)

@@ -1,5 +1,7 @@
 """The accounts of a client and their origins: what cannot be distinguished, or limited, is refused."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from balancekit import (
@@ -9,6 +11,7 @@ from balancekit import (
     GetManyProvider,
     RateLimit,
 )
+from balancekit.blocking import Client
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
 from balancekit.clock import Clock
@@ -76,6 +79,31 @@ def test_a_misspelt_argument_of_a_client_is_not_shown(everything_shown_by):
         AggregateClient([], redis_url=f"redis://:{CANARY}@db")
 
     assert CANARY not in everything_shown_by(caught.value)
+
+
+@dataclass
+class Shown:
+    """A provider whose repr has its key."""
+
+    account: str
+    key: str
+    provider: str = "shown"
+
+    async def fetch_balances(self, session):
+        """Read nothing."""
+        return []
+
+
+@pytest.mark.parametrize("kind", [AggregateClient, Client])
+def test_a_list_of_accounts_that_fails_shows_no_secret(everything_shown_by, kind):
+    """Neither of the account before nor of the proxy; where it failed is still to be seen."""
+    keys = {"a": CANARY}
+
+    with pytest.raises(KeyError, match="b") as caught:
+        kind((Shown(label, keys[label]) for label in "ab"), proxy=f"http://user:{CANARY}@proxy.example:3128")
+
+    assert CANARY not in everything_shown_by(caught.value)
+    assert caught.traceback[-1].name == "<genexpr>"
 
 
 async def test_what_is_added_by_mistake_is_not_shown(everything_shown_by):
