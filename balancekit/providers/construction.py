@@ -31,8 +31,8 @@ class Construction:
             made = super().__new__(cls)
             # Not when the class is made: a decorator writes the constructor afterwards.
             if "_balancekit_guarded" not in vars(cls):
-                cls._balancekit_guarded = True
                 setattr(cls, "__init__", without_frames(cls.__init__))  # noqa: B010 - an assignment would declare a constructor
+                cls._balancekit_guarded = True
             if not is_known_by_request(cls):
                 # An adapter may be frozen.
                 vars(made)[_SETTINGS] = read_settings(cls.__init__, args, kwargs)

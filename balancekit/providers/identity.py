@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 import attrs
 from yarl import URL
 
+from balancekit.errors import without_frames
 from balancekit.http.known_secrets import enclosed_by
 from balancekit.http.messages import Request
 from balancekit.http.secret import Secret, is_secret, noting_reveals
@@ -68,6 +69,7 @@ class Identity:
     has_secret: bool = False
 
 
+@without_frames
 def attributes_of(adapter: object) -> str:
     """Return a one-way hash of the class of an adapter, and of its plain values: attributes, and what methods enclose.
 
@@ -125,6 +127,7 @@ def _enclosed_in(members: Iterable[object]) -> list[object]:
     return found
 
 
+@without_frames
 def identify(
     build: Callable[[int, str], Request], settings: Settings, attributes: str, *, by_request: bool
 ) -> Identity:
@@ -165,6 +168,7 @@ def signature_of(call: Callable[..., object]) -> inspect.Signature:
     return inspect.signature(call)
 
 
+@without_frames
 def read_settings(init: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> Settings:
     """Return the settings in the arguments of a constructor."""
     objects: list[object] = []

@@ -299,3 +299,51 @@ def test_adapters_of_two_providers_whose_requests_have_no_credentials_are_two():
     client = AggregateClient([kind(kind.__name__, base_url="https://gateway/x") for kind in (GetManyProvider, Other)])
 
     assert client.accounts == ("GetManyProvider", "Other")
+
+
+class Interrupting(dict):
+    """A setting that is interrupted while it is read."""
+
+    def items(self):
+        """End the program."""
+        raise KeyboardInterrupt
+
+
+class Ending(HttpProvider):
+    """An adapter that ends the program while it builds its request."""
+
+    provider = "ending"
+
+    def __init__(self, account, *, token, zones=None):
+        super().__init__(account, base_url="https://bank.example")
+        self._token = Secret(token)
+
+    def build_request(self, *, now, nonce):
+        """Reveal the token, and leave it in no frame."""
+        assert self._token.reveal()
+        raise SystemExit("no")
+
+    def read_response(self, response):
+        """Read nothing."""
+        return []
+
+
+@pytest.mark.parametrize(("zones", "kind"), [({}, SystemExit), (Interrupting(), KeyboardInterrupt)])
+@pytest.mark.parametrize("name", ["fingerprint", "request_identity"])
+def test_what_ends_the_program_while_an_account_is_identified_shows_no_secret(everything_shown_by, name, zones, kind):
+    """Its request is built and its attributes are read for that, and error trackers report it, too."""
+    provider = Ending("shop", token="canary-3f9a")
+    provider.zones = zones
+
+    with pytest.raises(kind) as caught:
+        getattr(provider, name)
+
+    assert "canary" not in everything_shown_by(caught.value)
+
+
+def test_what_ends_the_program_while_an_account_is_made_shows_no_secret(everything_shown_by):
+    """The settings are read before the constructor hides the secret."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Ending("shop", token="canary-3f9a", zones=Interrupting())
+
+    assert "canary" not in everything_shown_by(caught.value)
