@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, ParamSpec, TypeVar, cast
 
-from balancekit.errors import WebhookVerificationError
+from balancekit.errors import WebhookVerificationError, text_of
 from balancekit.http.fields import read_text
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.redaction import exit_like
@@ -41,7 +41,7 @@ def only_verification_errors(check: Callable[_Parameters, _Result]) -> Callable[
         try:
             return check(*args, **kwargs)
         except WebhookVerificationError as error:
-            reason = str(error)
+            reason = text_of(error)
         except Exception as error:  # noqa: BLE001 - headers may be an object of any framework, and raise anything
             reason = f"{type(error).__name__} while it was verified"
         except BaseException as error:  # noqa: BLE001 - it ends the program, without the frames that hold the delivery

@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 
 from balancekit import CryptoprocessingProvider, GetManyProvider, WebhookVerificationError
 from balancekit.webhooks.verification import check_body, optional_text, read_object, single_headers, verify
+from tests.support.providers import Till
 
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 NAMES = ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "x-processing-key", "X-Processing-Signature"]
@@ -103,6 +104,19 @@ def test_headers_that_raise_are_refused(shop):
         shop.verify_webhook(broken(), b"{}")
 
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_an_error_that_cannot_be_shown_rejects_a_delivery(everything_shown_by):
+    """An adapter's own class may have a mistake; the frames of its exception hold the delivery."""
+
+    class OwnError(WebhookVerificationError):
+        def __str__(self):
+            raise AttributeError(self.args)
+
+    with pytest.raises(WebhookVerificationError, match=r"^OwnError$") as caught:
+        verify(Till(), OwnError("bad signature"), b"canary")
+
+    assert "canary" not in everything_shown_by(caught.value)
 
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt])
