@@ -138,13 +138,13 @@ class Account:
 
     def to_error(self, raised: BaseException) -> BalancekitError:
         """Return the error that stands for what the account's provider raised, whatever that is."""
-        if isinstance(raised, ShapeError):
-            raised = MalformedResponseError(str(raised), account=self.label, provider=self.provider)
-        if self._is_read_by_base_class and isinstance(raised, BalancekitError):
-            # The frames would keep what it has read.
-            return raised.with_traceback(None)
         secrets, error = Secrets(), None
         try:
+            if isinstance(raised, ShapeError):
+                raised = MalformedResponseError(str(raised), account=self.label, provider=self.provider)
+            if self._is_read_by_base_class and isinstance(raised, BalancekitError):
+                # The frames would keep what it has read.
+                return raised.with_traceback(None)
             secrets = secrets_of(self.source)
             if isinstance(raised, BalancekitError):
                 return error_like(raised, secrets, account=self.label, provider=self.provider)

@@ -160,7 +160,9 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
 def exit_like(raised: BaseException, secrets: Secrets) -> BaseException:
     """Return what ends a task or the program as an adapter's own exception does, with redacted arguments."""
     kind = next((kind for kind in type(raised).__mro__ if kind in _EXITS), BaseException)
-    return kind(*(_plain(value, secrets) for value in cast("tuple[object, ...]", raised.args)))
+    # Those that Python keeps: its class may have anything under that name.
+    args: tuple[object, ...] = vars(BaseException)["args"].__get__(raised)
+    return kind(*(_plain(value, secrets) for value in args))
 
 
 def _message_of(raised: BaseException, secrets: Secrets) -> str:
