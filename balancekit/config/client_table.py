@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, get_args, get_type_hints
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -116,9 +117,15 @@ def _read_limits(value: object, problems: Problems) -> dict[str, RateLimit | Non
     except ConfigProblem as error:
         problems.add(("client", "rate_limits"), f"client: rate_limits: {error}")
         return {}
-    return {
-        url: _structure(RateLimit, limit, ("client", "rate_limits", url), problems) for url, limit in limits.items()
-    }
+    read: dict[str, RateLimit | None] = {}
+    for url, limit in limits.items():
+        path = ("client", "rate_limits", url)
+        if "@" in url:
+            place = f"client: rate_limits: {limited_origin(url)!r}"
+            problems.add(path, f"{place}: a password does not belong in this file; give the origin alone")
+        else:
+            read[url] = _structure(RateLimit, limit, path, problems)
+    return read
 
 
 def _read_proxy(value: object, resolver: SecretResolver, problems: Problems) -> Secret | None:
@@ -153,7 +160,8 @@ def _read_url(value: object, resolver: SecretResolver) -> object:
     """Return a URL that may hold a password, if the file has only a reference to it."""
     if isinstance(value, dict):
         return resolver.resolve(cast("dict[str, object]", value))
-    if "@" in str(value):
+    query = parse_qsl(str(value).partition("?")[2])
+    if "@" in str(value) or any("password" in name for name, _ in query):
         raise ConfigProblem(f"a password does not belong in this file; give {REFERENCE_SYNTAX}")
     return value
 

@@ -64,11 +64,15 @@ def test_attempts_go_with_delays_of_retries(load):
         ),
         (
             "[client.rate_limits]\n'https://shop:canary3f9a@api.example/canary' = { requests = 5 }",
-            "7: client: rate_limits: 'https://api.example': per: missing",
+            "7: client: rate_limits: 'https://api.example': a password does not belong in this file; give the origin",
         ),
         ("[client.rate_limits]\n'canary3f9aQ7x' = 5", "7: client: rate_limits: 'a malformed URL': "),
         (
-            "[client.rate_limits.'https://shop:canary3f9a@api.example']\nper = 1\nrequests = 0",
+            "[client.rate_limits.'https://shop:canary3f9a@app.cryptoprocessing.com']\nper = 1\nrequests = 1",
+            f"6: client: rate_limits: '{ORIGIN}': a password does not belong in this file; give the origin alone",
+        ),
+        (
+            "[client.rate_limits.'https://api.example/canary']\nper = 1\nrequests = 0",
             "8: client: rate_limits: 'https://api.example': requests must be above zero, not 0",
         ),
         ("retry = { atempts = 1 }", "6: client: retry: 'atempts' is unknown; did you mean 'attempts'?"),
@@ -78,6 +82,9 @@ def test_attempts_go_with_delays_of_retries(load):
             "6: client: attempts: given in [client.retry] as well; keep one of them",
         ),
         ('store = "redis://:canary3f9a@db/0"', "6: client: store: a password does not belong in this file; give "),
+        ('store = "redis://db/0?password=canary"', "6: client: store: a password does not belong in this file; give "),
+        ('store = { url = "rediss://db?ssl_p%61ssword=canary" }', "6: client: store: a password does not belong "),
+        ('store = "unix:///run/redis.sock?db=1&password=canary"', "6: client: store: a password does not belong "),
         ('store = { env = "UNSET" }', "6: client: store: the environment variable UNSET is not set, or not exported"),
         ("[client.retry]\nfirst = 1\nattempts = 0", "8: client: retry: attempts must be above zero, not 0"),
         ('[client.store]\nurl = "redis://db"\nkeep = -5', "8: client: store: keep: expected seconds above zero"),
@@ -126,6 +133,24 @@ def test_the_address_of_a_store_is_not_shown(load):
     config = load(f'{GOOD}[client]\nstore = {{ env = "REDIS_URL" }}\n')
 
     assert "canary" not in repr(config)
+
+
+def test_the_address_of_a_store_may_have_options(load):
+    """Only a password has to come from elsewhere."""
+    config = load(f'{GOOD}[client]\nstore = "rediss://db/0?ssl_ca_certs=ca.pem&ssl_keyfile=own.key"\n')
+
+    assert config.store.url.reveal().endswith("own.key")
+
+
+@pytest.mark.parametrize("kind", ["make_client", "make_blocking_client"])
+def test_a_misspelt_setting_that_a_program_gives_shows_no_password(load, everything_shown_by, kind):
+    """Neither its own value nor that of the setting beside it, which a traceback would have."""
+    secret = "http://user:canary@proxy.example:3128"
+
+    with pytest.raises(TypeError, match="prxy") as caught:
+        getattr(load(GOOD), kind)(proxy=secret, prxy=secret)
+
+    assert "canary" not in everything_shown_by(caught.value)
 
 
 def test_the_address_of_a_proxy_is_not_shown(load):
