@@ -256,8 +256,8 @@ class AggregateClient:
         known = self._core.book.get(label)
         try:
             self._core.check_open()
-            source = self._core.book.source_of(label)
-            event = adapter_context().run(verify, source, headers, body, stands_in=known is None)
+            run = adapter_context().run
+            event = run(verify, self._core.book.source_of(label), headers, body, stands_in=known is None)
             delivery = Delivery.of("" if known is None else known.key, event, body)
         except WebhookVerificationError as error:
             error.account = None if known is None else label
