@@ -9,6 +9,9 @@ IN_MICROSECONDS: Final = 1_000_000
 MAX_VERSIONS: Final = 50_000
 """Of how many accounts the latest version is remembered."""
 
+_DRIFT: Final = 10
+"""In how many microseconds a clock gains or loses one, at most, while it is being corrected without a jump."""
+
 _TOLERANCE: Final = 100_000
 """By how many microseconds a clock may go back unnoticed, since no two clocks run alike."""
 
@@ -18,6 +21,7 @@ class _ServerClock:
     # How many microseconds it is ahead of the process's monotonic clock, at least and at most.
     least_ahead: int
     most_ahead: int
+    noted_at: int
     # By how much it has been set back, and the last moment that it showed before.
     set_back: int = 0
     until: int = 0
@@ -34,12 +38,16 @@ class ServerClocks:
     def note(self, history: str, now: int, *, asked_at: int, answered_at: int) -> None:
         """Note the time of a server, which it returned between two moments of the monotonic clock."""
         least, most = now - answered_at, now - asked_at
-        known = self._clocks.setdefault(history, _ServerClock(least, most))
+        known = self._clocks.setdefault(history, _ServerClock(least, most, answered_at))
         if most < known.least_ahead - _TOLERANCE:
             known.until = max(known.until, known.most_ahead + answered_at)
             known.set_back += known.most_ahead - least
             self._suspects.clear()
-        known.least_ahead, known.most_ahead = least, most
+        # What was known more exactly is still known: a reply may have been late.
+        drift = max(answered_at - known.noted_at, 0) // _DRIFT
+        narrow = max(least, known.least_ahead - drift), min(most, known.most_ahead + drift)
+        known.least_ahead, known.most_ahead = narrow if narrow[0] <= narrow[1] else (least, most)
+        known.noted_at = answered_at
 
     def at_least(self, history: str, moment: int) -> int | None:
         """Return what a server's clock shows at a moment of the monotonic clock, or a little less; None if unknown.
