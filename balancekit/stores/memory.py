@@ -1,12 +1,10 @@
 """The store of one process, in its memory."""
 
 import itertools
-import os
 import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
-from weakref import WeakSet
 
 import attrs
 
@@ -15,6 +13,7 @@ from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.forgetting import forget_some
+from balancekit.stores.forks import part_at_fork
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.subscribers import Subscribers
 
@@ -56,7 +55,7 @@ class MemoryStore:
         self._subscribers = Subscribers()
         self._events = RecentEvents(self._clock)
         self._permits: defaultdict[str, Permits] = defaultdict(Permits)
-        _stores.add(self)
+        part_at_fork(self)
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
@@ -181,18 +180,6 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._accounts)} accounts)"
-
-
-_stores: Final[WeakSet[MemoryStore]] = WeakSet()
-
-
-def _leave_parent() -> None:
-    for store in _stores:
-        store.leave_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_parent)
 
 
 def _age(known: _Account, now: float, monotonic: float) -> float:

@@ -28,6 +28,7 @@ from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
+from balancekit.stores.forks import part_at_fork
 from balancekit.stores.redis import clocks, scripts as lua
 from balancekit.stores.redis.clocks import LatestVersions, ServerClocks, is_restored
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
@@ -109,6 +110,7 @@ class RedisStore:
         self._denied: set[str] = set()
         self._parsed = ParsedSnapshots()
         self._latest = LatestVersions()
+        part_at_fork(self)
 
     @classmethod
     def from_url(
@@ -240,6 +242,11 @@ class RedisStore:
             # Even if the caller is cancelled: nobody else knows these connections any more.
             await asyncio.shield(end)
 
+    def leave_parent(self) -> object:
+        """Forget, in a child process, the parent's connections, which are returned; the next call opens new ones."""
+        inherited, self._connected = self._connected, {}
+        return inherited
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -293,14 +300,8 @@ class RedisStore:
         calls: list[Call] = []
         for key in keys:
             change = write_change(Change(key, invalidated=True))
-            args = (
-                self._time_override(),
-                secrets.token_hex(),
-                self._keep,
-                self._channel,
-                change,
-                self._latest.get(key),
-            )
+            latest = self._latest.get(key)
+            args = self._time_override(), secrets.token_hex(), self._keep, self._channel, change, latest
             calls.append(Call(lua.INVALIDATE, self._key("account", key), args))
         replies = await self._run(calls)
         versions = [version.decode() for version, _ in replies]
