@@ -236,11 +236,13 @@ class RedisStore:
         """Close the connections, if they are the store's own; the next call opens new ones."""
         here = asyncio.get_running_loop()
         for loop in list(self._connected) if self._lent is None else ():
-            closing = self._connected.pop(loop).redis.aclose()
-            is_elsewhere = loop is not here and loop.is_running()
+            closing, runs = self._connected.pop(loop).redis.aclose(), loop.is_running()
+            is_elsewhere = loop is not here and runs
             end = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing
-            # Even if the caller is cancelled: nobody else knows these connections any more.
-            await asyncio.shield(end)
+            # In a loop that stands still they are closed, but cannot be waited for.
+            with suppress(*() if runs else (RuntimeError,)):
+                # Even if the caller is cancelled: nobody else knows these connections any more.
+                await asyncio.shield(end)
 
     def leave_parent(self) -> object:
         """Forget, in a child process, the parent's connections, which are returned; the next call opens new ones."""
@@ -285,10 +287,8 @@ class RedisStore:
         return reply
 
     def _read(self, key: str, parsed: ParsedSnapshot | None, longest: int) -> Call:
-        mark = parsed.mark if parsed else ""
-        return Call(
-            lua.READ, self._key("account", key), (self._time_override(), secrets.token_hex(), self._keep, mark, longest)
-        )
+        args = self._time_override(), secrets.token_hex(), self._keep, parsed.mark if parsed else "", longest
+        return Call(lua.READ, self._key("account", key), args)
 
     def _is_left(self, key: str, reply: Sequence[Any]) -> bool:
         """Return whether a snapshot was too long to be read with the others."""

@@ -4,9 +4,30 @@ import asyncio
 import threading
 from contextlib import ExitStack
 
+import pytest
+
 from balancekit.blocking import Client
 from balancekit.stores import RedisStore
 from tests.support.providers import QuickTill
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+@pytest.mark.parametrize("is_closed", [False, True], ids=["stands still", "is closed"])
+def test_it_closes_the_connections_of_an_event_loop_that(server, is_closed):
+    """As that of a blocking client does, which ends before the store that it was given."""
+    loop, store = asyncio.new_event_loop(), RedisStore.from_url(server.url)
+    with server.client() as redis:
+        before = redis.info("clients")["connected_clients"]
+        loop.run_until_complete(store.seen("event"))
+        if is_closed:
+            loop.close()
+
+        asyncio.run(store.aclose())
+
+        if not is_closed:
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+        assert any(redis.info("clients")["connected_clients"] <= before for _ in range(1000))
 
 
 def test_each_event_loop_keeps_its_connections(server, caplog):
