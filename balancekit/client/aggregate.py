@@ -1,6 +1,5 @@
 """The client that reads many accounts at once: its accounts, its session, its event loop and its life."""
 
-import logging
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from types import TracebackType
@@ -45,7 +44,6 @@ from balancekit.stores.base import SnapshotStore
 if TYPE_CHECKING:
     from balancekit.webhooks.events import RawHeaders, WebhookEvent
 
-_log = logging.getLogger(__name__)
 
 _MIN_INTERVAL: Final = 60.0
 """The least value of `every`, in seconds: both providers ask not to be polled."""

@@ -215,8 +215,13 @@ class Attempts:
         """Make an attempt within a span, and log its result at DEBUG."""
         account, number = flight.account, flight.retry.attempts
         others = [waiter.span for waiter in flight.waiters] if len(flight.waiters) > 1 else []
-        with flight.span.attempt(account.label, account.provider, account.origin.name, number, others) as span:
-            span.result = result = await self._request(flight, clock_offset, moment)
+        span = flight.span.attempt(account.label, account.provider, account.origin.name, number, others)
+        result = None
+        try:
+            result = await self._request(flight, clock_offset, moment)
+        finally:
+            if span is not None:
+                span.end(result)
         instrumentation.log_attempt(account, number, result, self._clock.monotonic() - moment.now)
         return result
 

@@ -5,7 +5,6 @@ Nothing here refers to the client itself, so that one that is dropped without be
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -22,13 +21,14 @@ from balancekit.client.runtime import Runtime
 from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import check_time_passes
 from balancekit.http.connections import Proxy
+from balancekit.logs import Log
 from balancekit.money.balances import AccountFailure
 from balancekit.money.merged import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.webhooks.replay import Delivery, LatestDeliveries, act_once
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 class ClientCore:

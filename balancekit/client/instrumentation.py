@@ -7,8 +7,7 @@ conventions for HTTP clients. Of a request or a response, only the status and th
 
 import logging
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import traceback
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,15 +18,19 @@ from balancekit.client.accounts import Account
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.http.messages import MAX_EXCERPT, excerpt
+from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
 from balancekit.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextvars import Token
+
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Link, Span, Tracer
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _SCOPE: Final = "balancekit"
 _CODE: Final = "balancekit.error.code"
@@ -44,22 +47,63 @@ class _Instruments:
 
 
 @cache
+def _report(name: str, place: str) -> None:
+    # Once, since it may be raised in every attempt.
+    _log.warning("OpenTelemetry raised %s: reads go on without their spans. Look at %s", name, place)
+
+
+def _ignore(raised: BaseException) -> None:
+    """Log what OpenTelemetry has raised: its processors are the host's, and no account has failed."""
+    if isinstance(raised, KeyboardInterrupt | SystemExit):
+        raise raised
+    *_, (frame, line) = traceback.walk_tb(raised.__traceback__)
+    _report(type(raised).__name__, f"{frame.f_code.co_filename}:{line}")
+
+
+@cache
 def _instruments() -> _Instruments | None:
     try:
         from opentelemetry import metrics, trace
+
+        duration = metrics.get_meter(_SCOPE, __version__).create_histogram(
+            "balancekit.attempt.duration", unit="s", description="How long one attempt to read an account took."
+        )
+        return _Instruments(trace.get_tracer(_SCOPE, __version__), duration)
     except ImportError:
-        return None
-    duration = metrics.get_meter(_SCOPE, __version__).create_histogram(
-        "balancekit.attempt.duration", unit="s", description="How long one attempt to read an account took."
-    )
-    return _Instruments(trace.get_tracer(_SCOPE, __version__), duration)
+        pass
+    except BaseException as raised:  # noqa: BLE001 - raised again if it ends the program, as below
+        _ignore(raised)
+    return None
 
 
-@attrs.define
+@attrs.frozen
 class AttemptSpan:
-    """The span of one attempt; `result` is set before it ends, and stays None if the attempt is cancelled."""
+    """The span of one attempt, the current one until it ends."""
 
-    result: AccountBalances | BalancekitError | None = None
+    _duration: "Histogram"
+    _span: "Span"
+    _token: "Token[Context]"
+    _shared: dict[str, str | int]
+    _started: float = attrs.field(factory=time.perf_counter)
+
+    def end(self, ended: AccountBalances | BalancekitError | None) -> None:
+        """End it with what was read, or an error; None if the attempt was cancelled."""
+        try:
+            from opentelemetry.context import detach
+            from opentelemetry.trace import Status, StatusCode
+
+            detach(self._token)
+            result = _result(ended)
+            self._span.set_attributes(result)
+            # The text of an exception may quote a response, so none is recorded.
+            if "error.type" in result:
+                self._span.set_status(Status(StatusCode.ERROR))
+            self._span.end()
+            # A server may send any number of codes, and each would be a time series of its own.
+            result.pop(_CODE, None)
+            self._duration.record(time.perf_counter() - self._started, {**self._shared, **result})
+        except BaseException as raised:  # noqa: BLE001
+            _ignore(raised)
 
 
 class FetchSpan:
@@ -67,17 +111,20 @@ class FetchSpan:
 
     def __init__(self, accounts: int) -> None:
         self._instruments = _instruments()
-        self.is_recording: bool = self._instruments is not None
         self._span: Span | None = None
         self._context: Context | None = None
         if self._instruments is not None:
-            from opentelemetry.trace import set_span_in_context
+            try:
+                from opentelemetry.trace import set_span_in_context
 
-            self._span = self._instruments.tracer.start_span(
-                "balancekit.fetch", attributes={"balancekit.accounts": accounts}
-            )
-            # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
-            self._context = set_span_in_context(self._span)
+                self._span = self._instruments.tracer.start_span(
+                    "balancekit.fetch", attributes={"balancekit.accounts": accounts}
+                )
+                # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
+                self._context = set_span_in_context(self._span)
+            except BaseException as raised:  # noqa: BLE001
+                _ignore(raised)
+        self.is_recording: bool = self._context is not None
 
     def link(self) -> "Link | None":
         """Return what another span refers to this one by."""
@@ -94,46 +141,38 @@ class FetchSpan:
     def end(self, failures: int) -> None:
         """End the span with the number of accounts that could not be read."""
         if self._span is not None:
-            self._span.set_attribute("balancekit.failures", failures)
-            self._span.end()
+            try:
+                self._span.set_attribute("balancekit.failures", failures)
+                self._span.end()
+            except BaseException as raised:  # noqa: BLE001
+                _ignore(raised)
 
-    @contextmanager
     def attempt(
         self, account: str, provider: str, origin: str, number: int, others: "Sequence[FetchSpan]" = ()
-    ) -> Generator[AttemptSpan]:
-        """Measure one attempt within a current span; `number` counts from 1, and `others` are all that wait for it."""
-        attempt = AttemptSpan()
+    ) -> AttemptSpan | None:
+        """Begin the span of an attempt; `number` counts from 1, and `others` are all that wait for it."""
         instruments = self._instruments
-        if instruments is None:
-            yield attempt
-            return
-        from opentelemetry.trace import SpanKind, Status, StatusCode, use_span
-
-        shared: dict[str, str | int] = {"balancekit.provider": provider, **_address(origin)}
-        own: dict[str, str | int] = {"balancekit.account": account}
-        if number > 1:
-            own["http.request.resend_count"] = number - 1
-        started = time.perf_counter()
-        span = instruments.tracer.start_span(
-            "balancekit.attempt",
-            self._context,
-            SpanKind.CLIENT,
-            attributes={**shared, **own},
-            links=self._links_to(others) if others else None,
-        )
+        if instruments is None or not self.is_recording:
+            return None
         try:
-            # The text of an exception may quote a response, so it is not recorded.
-            with use_span(span, record_exception=False, set_status_on_exception=False):
-                yield attempt
-        finally:
-            result = _result(attempt.result)
-            span.set_attributes(result)
-            if "error.type" in result:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end()
-            # A server may send any number of codes, and each would be a time series of its own.
-            result.pop(_CODE, None)
-            instruments.duration.record(time.perf_counter() - started, {**shared, **result})
+            from opentelemetry.context import attach
+            from opentelemetry.trace import SpanKind, set_span_in_context
+
+            shared: dict[str, str | int] = {"balancekit.provider": provider, **_address(origin)}
+            own: dict[str, str | int] = {"balancekit.account": account}
+            if number > 1:
+                own["http.request.resend_count"] = number - 1
+            span = instruments.tracer.start_span(
+                "balancekit.attempt",
+                self._context,
+                SpanKind.CLIENT,
+                attributes={**shared, **own},
+                links=self._links_to(others) if others else None,
+            )
+            return AttemptSpan(instruments.duration, span, attach(set_span_in_context(span)), shared)
+        except BaseException as raised:  # noqa: BLE001
+            _ignore(raised)
+        return None
 
 
 def _address(origin: str) -> dict[str, str | int]:
@@ -178,11 +217,14 @@ def log_clock_skew(origin: Origin) -> None:
 
 def logs_attempts() -> bool:
     """Return whether each attempt is logged."""
-    return _log.isEnabledFor(logging.DEBUG)
+    # Not by `Log`, which would be a call more for every request.
+    return _log.logger.isEnabledFor(logging.DEBUG)
 
 
 def log_attempt(account: Account, number: int, result: AccountBalances | BalancekitError, seconds: float) -> None:
     """Log an attempt and how it ended."""
+    if not _log.logger.isEnabledFor(logging.DEBUG):
+        return
     ended = "200" if isinstance(result, AccountBalances) else brief(result)
     _log.debug("%s: attempt %d: %s in %.0f ms", str(account), number, ended, 1e3 * seconds)
 

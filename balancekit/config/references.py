@@ -1,6 +1,5 @@
 """Secrets that a configuration names by where they are: an environment variable, a file, or an entry of the keyring."""
 
-import logging
 import os
 import re
 import stat
@@ -15,9 +14,10 @@ import attrs
 from balancekit.config.files import decode, expand_home, read_text
 from balancekit.config.problems import ConfigProblem, unknown_key
 from balancekit.http.secret import is_quoted, looks_like_words
+from balancekit.logs import Log
 from balancekit.money.exact_json import json_type_name
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 KEYRING_SERVICE: Final = "balancekit"
 """The service under which the keyring has secrets, unless the reference names another one."""

@@ -1,7 +1,6 @@
 """A store that fails open: calls are bounded in time, and while it is down or slow, accounts are read without it."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from balancekit.clock import Clock, Timer
 from balancekit.http.rate_limit import RateLimit
+from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
 from balancekit.stores.quiet_log import QuietLog
@@ -16,7 +16,7 @@ from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.tasks import end_tasks, ends_task, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _Result = TypeVar("_Result")
 _Lookup = tuple[Sequence[str], asyncio.Future[Sequence[Stored]]]
 

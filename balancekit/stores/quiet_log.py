@@ -1,9 +1,9 @@
 """Warnings that are logged once, and again only if there was no reason for them for an hour."""
 
-import logging
 from typing import Final
 
 from balancekit.clock import Clock
+from balancekit.logs import Log
 
 _INTERVAL: Final = 3600.0
 
@@ -16,7 +16,7 @@ _FURTHER: Final = "further warnings like these are not logged for an hour"
 class QuietLog:
     """Logs each message once for as long as there is reason for it, and no more than `_MOST` in an hour."""
 
-    def __init__(self, log: logging.Logger, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         # When there was last reason for each message.

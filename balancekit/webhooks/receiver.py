@@ -12,6 +12,7 @@ import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
 from balancekit.http.durations import positive_seconds
+from balancekit.logs import Log
 from balancekit.money.currencies import check_label
 from balancekit.webhooks.events import WebhookHandler
 from balancekit.webhooks.verification import MAX_WEBHOOK_BODY
@@ -25,7 +26,7 @@ _MAX_LOGGED: Final = 200
 _LOG_INTERVAL: Final = 60.0
 """The least seconds between two log lines about one account."""
 
-_log = logging.getLogger("balancekit.webhooks")
+_log = Log("balancekit.webhooks")
 
 
 def _check_max_body(_: object, __: object, value: object) -> None:

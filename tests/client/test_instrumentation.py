@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -18,10 +19,13 @@ from balancekit import (
     AggregateClient,
     CryptoprocessingProvider,
     RetryPolicy,
+    ServiceUnavailableError,
 )
 from balancekit.client import instrumentation
 from balancekit.sandbox import Fault
+from tests.support.logs import broken_handler
 from tests.support.providers import Bank
+from tests.support.stores import PanicError
 
 
 @pytest.fixture
@@ -141,6 +145,94 @@ async def test_an_attempt_that_is_cancelled_says_so(exported, sandbox):
 def test_a_provider_without_a_url_has_no_address():
     """A name is no URL."""
     assert instrumentation._address("memory") == {}
+
+
+class Failing(SpanProcessor):
+    """A host's processor, which raises as spans of a name begin, or as they end."""
+
+    def __init__(self, name, *, begins, raised):
+        self.name, self.begins, self.raised = name, begins, raised
+
+    def on_start(self, span, parent_context=None):
+        """Raise, if that is to fail."""
+        if self.begins and span.name == self.name:
+            raise self.raised
+
+    def on_end(self, span):
+        """Raise, if that is to fail."""
+        if not self.begins and span.name == self.name:
+            raise self.raised
+
+
+@pytest.fixture
+def fail_tracing(monkeypatch):
+    """Have the processor of the host's spans fail, and what was found out of tracing in this process be forgotten."""
+
+    def fail(name, **how):
+        tracers = TracerProvider()
+        tracers.add_span_processor(Failing(name, **how))
+        monkeypatch.setattr(trace, "get_tracer", tracers.get_tracer)
+        instrumentation._instruments.cache_clear()
+        instrumentation._report.cache_clear()
+
+    yield fail
+    instrumentation._instruments.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["balancekit.fetch", "balancekit.attempt"])
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("raised", [RuntimeError("no exporter"), PanicError()], ids=repr)
+async def test_tracing_that_fails_is_logged_once_and_fails_no_read(fail_tracing, fetch, caplog, name, begins, raised):
+    """It is neither the adapter's error nor the caller's."""
+    fail_tracing(name, begins=begins, raised=raised)
+
+    results = [await fetch() for _ in range(3)]
+
+    assert [result.complete for result in results] == [True] * 3
+    (line,) = [record.getMessage() for record in caplog.records if "OpenTelemetry" in record.getMessage()]
+    assert line.startswith(f"OpenTelemetry raised {type(raised).__name__}: reads go on without their spans. Look at ")
+    assert "test_instrumentation.py" in line
+
+
+def test_tracing_may_end_the_program(fail_tracing):
+    """As when Ctrl-C arrives there."""
+    fail_tracing("balancekit.fetch", begins=True, raised=KeyboardInterrupt())
+
+    with pytest.raises(KeyboardInterrupt):
+        instrumentation.FetchSpan(1)
+
+
+def test_opentelemetry_that_cannot_be_set_up_fails_no_read(fail_tracing, monkeypatch, run_virtually, caplog):
+    """As with the name of a provider that is not installed in `OTEL_PYTHON_TRACER_PROVIDER`."""
+
+    async def main():
+        async with AggregateClient([Bank("shop")]) as client:
+            return [(await client.fetch()).complete for _ in range(2)]
+
+    fail_tracing("", begins=True, raised=RuntimeError())
+    monkeypatch.setattr(trace, "get_tracer", None)
+
+    assert run_virtually(main()) == [True, True]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING])
+def test_a_handler_that_raises_fails_no_read(run_virtually, capsys, level):
+    """The error is still that of the provider, and an account that is back is read in no more time than before."""
+
+    async def main():
+        began = asyncio.get_running_loop().time()
+        async with AggregateClient([Bank("shop", down=[False, True].pop)], attempts=1) as client:
+            results = [await client.fetch() for _ in range(2)]
+        return results, asyncio.get_running_loop().time() - began
+
+    with broken_handler(level):
+        (down, back), took = run_virtually(main())
+
+    assert [type(failure.error) for failure in down.failures] == [ServiceUnavailableError]
+    assert back.complete
+    assert took == 0
+    assert "the disk is full" in capsys.readouterr().err
 
 
 def test_without_opentelemetry_nothing_is_needed():

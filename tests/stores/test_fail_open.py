@@ -7,8 +7,9 @@ from contextlib import suppress
 import pytest
 
 from balancekit import AggregateClient
-from balancekit.stores.base import Stored, StoredFailure
+from balancekit.stores.base import Stored, StoredFailure, StoreRefusedError
 from balancekit.stores.memory import MemoryStore
+from tests.support.logs import broken_handler
 from tests.support.providers import Till
 from tests.support.stores import CALLS, FAULTS, HANGS, LIMIT, known, timed
 
@@ -237,6 +238,20 @@ class TestUnavailable:
         assert failed.endswith("): accounts are read without it")
         assert back == "the store is back"
         assert "hunter2" not in caplog.text
+
+    @pytest.mark.parametrize("fault", [ConnectionError(), StoreRefusedError("full")], ids=repr)
+    def test_a_log_handler_that_raises_fails_no_call(self, with_store, fault):
+        """It is the host's, and nothing that a caller could mend."""
+
+        async def steps(store, fail_open):
+            store.fault = fault
+            granted = await fail_open.lease("shop", "me", seconds=10)
+            store.fault = None
+            await asyncio.sleep(1)
+            return granted, (await known(fail_open)).version
+
+        with broken_handler():
+            assert with_store(steps) == (0, "0")
 
 
 class TestCooldown:

@@ -11,6 +11,7 @@ from balancekit.sandbox.cryptoprocessing_webhooks import sign_body, write_callba
 from balancekit.sandbox.getmany_webhooks import write_webhook
 from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, GetManyTamper
 from balancekit.webhooks import WebhookApp, webhook_routes
+from tests.support.logs import broken_handler
 from tests.webhooks.conftest import NOW
 
 FRAMEWORKS = ["aiohttp", "starlette", "fastapi"]
@@ -207,6 +208,14 @@ def test_an_error_of_the_client_is_described_in_the_log_only(servers, framework,
     assert record.getMessage().startswith("RuntimeError while handling a webhook for broken at ")
     assert record.exc_info is None
     assert "canary" not in caplog.text
+
+
+def test_a_log_handler_that_raises_changes_no_response(servers, framework):
+    """The sender is not who could mend it."""
+    with broken_handler():
+        response = servers.exchange(framework, "/webhooks/shop", [], CALLBACK)
+
+    assert status_of(response) == 400
 
 
 def test_untrusted_text_cannot_break_a_log_line(servers, framework, log_lines, caplog):

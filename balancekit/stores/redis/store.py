@@ -10,7 +10,6 @@ A Redis that loses its data forgets the permits of the last window under a rate 
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
@@ -26,6 +25,7 @@ from balancekit.http.durations import positive_seconds
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.redaction import SanitizedExceptions
 from balancekit.http.secret import Secret
+from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.forks import part_at_fork
@@ -45,7 +45,7 @@ from balancekit.stores.redis.values import (
 )
 from balancekit.stores.subscribers import SharedChanges
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _WEEK: Final = 7 * 86400.0
 

@@ -5,7 +5,6 @@ response: what was changed, moved to another account or written by another progr
 """
 
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, cast
@@ -14,13 +13,14 @@ import attrs
 
 from balancekit.http.bodies import MAX_RESPONSE_BODY
 from balancekit.http.fields import MAX_BALANCES
+from balancekit.logs import Log
 from balancekit.money import json_format
 from balancekit.money.balances import AccountBalances
 from balancekit.money.exact_json import ShapeError, decode_json
 from balancekit.money.serialization import StructureError, from_dict
 from balancekit.stores.base import Change
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _VERSION: Final = 1
 MAX_CACHED: Final = 50_000

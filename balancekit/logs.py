@@ -1,0 +1,29 @@
+"""The log of the package: what goes wrong in the host's handlers is no error of the work that is logged."""
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """The logger of a name, whose methods raise only what ends the program.
+
+    What a handler, a filter or a factory of records raises is shown on stderr, with its traceback, unless
+    `logging.raiseExceptions` is off: as `logging` itself does with what goes wrong in its own handlers, so that one who
+    looks for the reason finds it in the same place.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.getLogger(name))
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - of several types, as in the base class
+        """Log a line."""
+        try:
+            # The place of a line is where it was logged, and not this.
+            super().log(level, msg, *args, stacklevel=2, **kwargs)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - handlers are the host's, and may raise anything
+            # A stderr of the host's own, too.
+            with suppress(Exception):
+                logging.Handler().handleError(logging.makeLogRecord({"msg": msg, "args": args}))

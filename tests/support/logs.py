@@ -1,0 +1,26 @@
+"""A log handler of a host that fails."""
+
+import logging
+from contextlib import contextmanager
+
+
+class BrokenHandler(logging.Handler):
+    """A handler that raises."""
+
+    def emit(self, record):
+        """Raise."""
+        raise OSError("the disk is full")
+
+
+@contextmanager
+def broken_handler(level=logging.DEBUG):
+    """Have a handler of the package's log raise from a level on."""
+    logger, handler = logging.getLogger("balancekit"), BrokenHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
