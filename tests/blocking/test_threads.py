@@ -146,8 +146,7 @@ def test_closing_ends_calls_under_way(client):
         client.close()
 
         assert "was closed" in str([failure.error for failure in call.result(30).failures])
-    # The rest is what a busy machine may take; the gate would wait for ever.
-    assert time.monotonic() - started < 2 + 8
+    assert time.monotonic() - started < 5
     assert threads_of_clients() == []
 
 

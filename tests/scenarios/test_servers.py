@@ -17,8 +17,8 @@ from tests.support.pages import ROOT, blocks
 from tests.support.redis_server import free_port
 
 PAGE = "docs/servers.md"
-STOPS_WITHIN = 8.0
-"""Seconds, less than the timeout of the hung account; without `stop_watching` none of these servers stops at all."""
+STOPS_WITHIN = 2.0
+"""Seconds; without `stop_watching` none of these servers stops at all."""
 
 COMMAND = """
 {server}

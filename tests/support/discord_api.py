@@ -59,8 +59,7 @@ class DiscordApi:
             },
         }
         await gateway.send_json({"op": 0, "s": self._number, "t": "INTERACTION_CREATE", "d": data})
-        # The rest is what a busy machine may take.
-        async with asyncio.timeout(3 + 7):
+        async with asyncio.timeout(3):
             return await self._responses.get()
 
     async def _respond(self, request):

@@ -12,7 +12,7 @@ import uvicorn
 from balancekit import AggregateClient, Config, CryptoprocessingProvider, GetManyProvider
 from balancekit.sandbox import Fault
 
-QUICK = {"timeout": 2.0, "deadline": 5.0, "attempts": 1}
+QUICK = {"timeout": 1.0, "deadline": 2.0, "attempts": 1}
 """Settings of a client that knows of a hung account before a test grows long."""
 
 

@@ -225,8 +225,10 @@ class TestFailover:
             with server.client() as client:
                 assert client.publish("news", "still here") == 1
 
-    async def test_an_invalidation_reaches_the_new_primary_within_two_seconds(self, failover):
+    async def test_an_invalidation_reaches_the_new_primary_within_two_seconds(self, failover, monkeypatch):
         """Though the process makes no other call."""
+        # With the timeouts that a client has, since these are what is measured.
+        monkeypatch.undo()
         async with RedisStore.from_url(f"unix://{failover.address}") as store:
             client = FailOpenStore(store, lambda _: None, Clock())
             await client.get(["shop"])
@@ -235,8 +237,7 @@ class TestFailover:
             async with RedisStore.from_url(failover.new.url) as new, aclosing(new.changes()) as changes:
                 await anext(changes)
 
-                # The rest is what a busy machine may take.
-                async with asyncio.timeout(2 + 8):
+                async with asyncio.timeout(2):
                     await client.invalidate("shop")
                     assert await anext(changes) == Change("shop", invalidated=True)
             await client.aclose()
