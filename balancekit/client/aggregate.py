@@ -16,7 +16,6 @@ from balancekit.client.known import AccountStatus, status_of
 from balancekit.client.options import (
     MAX_CONCURRENCY,
     ReadOptions,
-    age,
     checked_aliases,
     checked_origins,
     checked_proxy,
@@ -25,7 +24,6 @@ from balancekit.client.options import (
     checked_store,
     checked_time,
     interval,
-    positive_int,
 )
 from balancekit.client.origins import Origins
 from balancekit.client.retry import RetryPolicy
@@ -33,7 +31,7 @@ from balancekit.client.settling import SETTLE_DELAY
 from balancekit.client.watch import Watch, WatchOptions
 from balancekit.clock import Clock
 from balancekit.errors import ConfigError, WebhookVerificationError, without_frames
-from balancekit.http.durations import positive_seconds
+from balancekit.http.durations import age, positive_int, positive_seconds
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
 from balancekit.money.amounts import adapter_context

@@ -1,7 +1,6 @@
 """The arguments of a client, checked: a setting that cannot work is a ConfigError that says what, where and why."""
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,7 +12,7 @@ from balancekit.client.retry import RetryPolicy
 from balancekit.clock import Clock, checked_clock
 from balancekit.errors import ConfigError
 from balancekit.http.connections import Proxy, is_proxy
-from balancekit.http.durations import is_number, shown
+from balancekit.http.durations import is_number, positive_int, shown
 from balancekit.http.secret import Secret
 from balancekit.money.aliases import check_aliases
 from balancekit.providers.base import BalanceProvider, HttpProvider
@@ -90,22 +89,6 @@ def checked_proxy(proxy: object, trust_env: object, session: object) -> Proxy:
     if not is_proxy(address):
         raise ConfigError("proxy: expected a URL such as http://proxy.example:3128")
     return Proxy(address.reveal(), uses_environment=uses_environment)
-
-
-def positive_int(name: str, value: object, *, most: int = sys.maxsize) -> int:
-    """Return a count of at most so many."""
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ConfigError(f"{name}: expected a whole number above zero, got {shown(value)}")
-    if value > most:
-        raise ConfigError(f"{name}: expected at most {most}, got {shown(value)}")
-    return value
-
-
-def age(name: str, value: object) -> float:
-    """Return an age in seconds, which may be zero or infinite."""
-    if is_number(value) and value >= 0:
-        return float(value)
-    raise ConfigError(f"{name}: expected seconds, zero or more, got {shown(value)}")
 
 
 def interval(name: str, value: object, *, least: float) -> float:

@@ -12,7 +12,7 @@ import attrs
 
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, ProviderTimeoutError, TransportError
 from balancekit.http.clock_skew import next_offset
-from balancekit.http.rate_limit import positive
+from balancekit.http.durations import age, checked_by, positive_int
 
 _CAPACITY: Final = 20.0
 _PER_SUCCESS: Final = 0.2
@@ -66,13 +66,12 @@ class RetryPolicy:
     """Full-jitter exponential backoff: the delay after attempt n is random up to `first` * 2^(n - 1), at most `cap`.
 
     `attempts` counts the first one too. `first` and `cap` are in seconds; with these defaults the first delay is 50 ms
-    on average. A wait that a provider asks for comes on top. Raises ValueError or TypeError for settings that cannot
-    work.
+    on average. A wait that a provider asks for comes on top. Raises ConfigError for settings that cannot work.
     """
 
-    attempts: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), positive])
-    first: float = attrs.field(default=_FIRST_DELAY, validator=attrs.validators.ge(0))
-    cap: float = attrs.field(default=_LONGEST_DELAY, validator=attrs.validators.ge(0))
+    attempts: int = attrs.field(default=3, validator=checked_by(positive_int))
+    first: float = attrs.field(default=_FIRST_DELAY, validator=checked_by(age))
+    cap: float = attrs.field(default=_LONGEST_DELAY, validator=checked_by(age))
 
     def delay(
         self,
@@ -89,8 +88,8 @@ class RetryPolicy:
         """
         if attempt >= self.attempts:
             return None
-        # ldexp of a large exponent overflows; by then the cap has long been reached.
-        ceiling = min(self.cap, math.ldexp(self.first, min(attempt - 1, 64)))
+        # A power of a larger exponent overflows, and by then the cap has long been reached; the product cannot.
+        ceiling = min(self.cap, self.first * 2.0 ** min(attempt - 1, 64))
         # On top of what the provider asks for, which may be the same second for many clients.
         wait = jitter() * ceiling + (retry_after or 0.0)
         return wait if wait < remaining else None

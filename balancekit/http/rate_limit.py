@@ -6,25 +6,18 @@ Moments are in seconds of one clock that never goes back.
 import bisect
 import math
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import attrs
 
-from balancekit.http.durations import is_number, shown
-
-
-def positive(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Raise ValueError for anything but a finite number above zero; a bool is none."""
-    if not is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be above zero, not {shown(value)}")
+from balancekit.http.durations import checked_by, positive_int, positive_seconds
 
 
 @attrs.frozen
 class RateLimit:
-    """At most `requests` to one origin in any `per` seconds; ValueError or TypeError for what cannot be a limit."""
+    """At most `requests` to one origin in any `per` seconds; ConfigError for what cannot be a limit."""
 
-    requests: int = attrs.field(validator=[attrs.validators.instance_of(int), positive])
-    per: float = attrs.field(kw_only=True, validator=positive)
+    requests: int = attrs.field(validator=checked_by(positive_int))
+    per: float = attrs.field(kw_only=True, validator=checked_by(positive_seconds))
 
     def __str__(self) -> str:
         return f"{self.requests} in {self.per:g} s"

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
-from balancekit.http.durations import positive_seconds
+from balancekit.http.durations import checked_by, positive_seconds
 from balancekit.logs import Log
 from balancekit.money.currencies import check_label
 from balancekit.webhooks.events import WebhookHandler
@@ -34,10 +34,6 @@ def _check_max_body(_: object, __: object, value: object) -> None:
         raise ConfigError(f"max_body: expected a whole number from 1 to {MAX_WEBHOOK_BODY}")
 
 
-def _check_body_timeout(_: object, __: object, value: object) -> None:
-    positive_seconds("body_timeout", value)
-
-
 def _check_client(_: object, __: object, value: WebhookHandler) -> None:
     if not callable(getattr(value, "handle_webhook", None)):
         raise ConfigError(f"client: expected an AggregateClient, got {type(value).__name__}")
@@ -58,7 +54,7 @@ class Receiver:
 
     client: WebhookHandler = attrs.field(repr=False, validator=_check_client)
     max_body: int = attrs.field(default=MAX_WEBHOOK_BODY, validator=_check_max_body)
-    body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=_check_body_timeout)
+    body_timeout: float = attrs.field(default=BODY_TIMEOUT, validator=checked_by(positive_seconds))
     account: str | None = attrs.field(default=None, validator=_check_account)
     # By an account's label, None for whatever is of no account, or a kind of failure: when a line about it was logged,
     # and how many were left out since then.

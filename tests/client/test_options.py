@@ -33,6 +33,7 @@ from balancekit import (
         ({"settle_delay": None}, "settle_delay"),
         ({"settle_delay": 10**400}, "settle_delay"),
         ({"timeout": 10**400}, "timeout"),
+        ({"timeout": 10**18}, "timeout: expected seconds above zero and at most 1_000_000_000, got 1000"),
         ({"aliases": {"A": "B", "B": "C"}}, "aliases: .*an alias itself"),
         ({"aliases": {"a": "B", "A": "C"}}, "aliases: the alias 'A' leads to both"),
         ({"aliases": [("A", "B")]}, "aliases: expected a mapping"),

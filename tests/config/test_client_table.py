@@ -60,7 +60,7 @@ def test_attempts_go_with_delays_of_retries(load):
         ),
         (
             f"[client.rate_limits.'{ORIGIN}']\nper = 1\nrequests = 0",
-            f"8: client: rate_limits: '{ORIGIN}': requests must be above zero, not 0",
+            f"8: client: rate_limits: '{ORIGIN}': requests: expected a whole number above zero, got 0",
         ),
         (
             "[client.rate_limits]\n'https://shop:canary3f9a@api.example/canary' = { requests = 5 }",
@@ -73,10 +73,10 @@ def test_attempts_go_with_delays_of_retries(load):
         ),
         (
             "[client.rate_limits.'https://api.example/canary']\nper = 1\nrequests = 0",
-            "8: client: rate_limits: 'https://api.example': requests must be above zero, not 0",
+            "8: client: rate_limits: 'https://api.example': requests: expected a whole number above zero, got 0",
         ),
         ("retry = { atempts = 1 }", "6: client: retry: 'atempts' is unknown; did you mean 'attempts'?"),
-        ("retry = { attempts = 0 }", "6: client: retry: attempts must be above zero, not 0"),
+        ("retry = { attempts = 0 }", "6: client: retry: attempts: expected a whole number above zero, got 0"),
         (
             "attempts = 1\nretry = { attempts = 1 }",
             "6: client: attempts: given in [client.retry] as well; keep one of them",
@@ -86,7 +86,10 @@ def test_attempts_go_with_delays_of_retries(load):
         ('store = { url = "rediss://db?ssl_p%61ssword=canary" }', "6: client: store: a password does not belong "),
         ('store = "unix:///run/redis.sock?db=1&password=canary"', "6: client: store: a password does not belong "),
         ('store = { env = "UNSET" }', "6: client: store: the environment variable UNSET is not set, or not exported"),
-        ("[client.retry]\nfirst = 1\nattempts = 0", "8: client: retry: attempts must be above zero, not 0"),
+        ("[client.retry]\nfirst = 1\nattempts = 0", "8: client: retry: attempts: expected a whole number above zero"),
+        (f"[client.retry]\nattempts = 2\nfirst = {10**400}", "8: client: retry: first: expected seconds, zero or more"),
+        ("retry = { cap = nan }", "6: client: retry: cap: expected seconds, zero or more, got nan"),
+        ("timeout = 1e300", "6: client: timeout: expected seconds above zero and at most 1_000_000_000, got 1e+300"),
         ('[client.store]\nurl = "redis://db"\nkeep = -5', "8: client: store: keep: expected seconds above zero"),
         ('store = { prefix = "p" }', "6: client: store: url: missing"),
         ('store = { url = "redis://db", kep = 1 }', "6: client: store: 'kep' is unknown; did you mean 'keep'?"),

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from balancekit import RateLimit
+from balancekit import ConfigError, RateLimit
 from balancekit.http.rate_limit import Permits
 
 TEN_SECONDS = RateLimit(1, per=10)
@@ -142,10 +142,13 @@ def test_a_limit_is_shown_in_words():
 
 @pytest.mark.parametrize(
     ("requests", "per"),
-    [(0, 60), (1.5, 60), (-1, 60), (True, 60), (30, 0), (30, float("inf")), (30, "60"), (30, 10**400)],
+    [
+        (0, 60), (1.5, 60), (-1, 60), (True, 60), ("30", 60), (10**400, 60), (30, 0), (30, float("inf")), (30, "60"),
+        (30, 10**400), (30, 1e18), (30, 2 * 10**307),
+    ],
     ids=str,
-)
+)  # fmt: skip
 def test_an_impossible_limit_is_an_error(requests, per):
-    """A limit of nothing would never allow a request."""
-    with pytest.raises((TypeError, ValueError), match=r"requests|per"):
+    """A limit of nothing would never allow a request, and Redis cannot count a time of ages."""
+    with pytest.raises(ConfigError, match=r"^requests: expected a|^per: expected seconds above zero"):
         RateLimit(requests, per=per)

@@ -49,9 +49,6 @@ _log = Log(__name__)
 
 _WEEK: Final = 7 * 86400.0
 
-_LONGEST_KEEP: Final = 10**9
-"""How many seconds Redis may be asked to keep an account: half a century is less than it can count."""
-
 _LARGE: Final = 2**15
 """The length from which on snapshots are read one by one: garbage must not keep those of others from being read."""
 
@@ -100,7 +97,7 @@ class RedisStore:
         self._connected: dict[asyncio.AbstractEventLoop, _Connected] = {}
         self._prefix = prefix
         self._channel = f"{prefix}:changes"
-        self._keep = max(1, round(positive_seconds("keep", keep, most=_LONGEST_KEEP)))
+        self._keep = max(1, round(positive_seconds("keep", keep)))
         # Not that of the event loop: some look at the time once an iteration.
         self.monotonic: Callable[[], float] = MonotonicClock()
         self._clocks = ServerClocks()
