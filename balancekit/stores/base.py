@@ -1,8 +1,7 @@
 """The protocol of a store: what a client may share with other processes."""
 
-import math
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -44,24 +43,6 @@ class Stored:
     age: float = 0.0
     valid: bool = False
     failure: StoredFailure | None = None
-
-
-def is_sound(stored: object) -> bool:
-    """Whether what a store returned of an account has the types that it should: it may be anybody's."""
-    if not isinstance(stored, Stored):
-        return False
-    failure, times = cast("object", stored.failure), [stored.age]
-    if isinstance(failure, StoredFailure):
-        times += [failure.age, failure.cooldown]
-    elif failure is not None:
-        return False
-    return (
-        isinstance(cast("object", stored.version), str)
-        and isinstance(cast("object", stored.snapshot), AccountBalances | None)
-        and (failure is None or isinstance(cast("object", failure.text), str))
-        # Neither infinite nor no number.
-        and all(isinstance(cast("object", one), int | float) and -math.inf < one < math.inf for one in times)
-    )
 
 
 @attrs.frozen

@@ -1,7 +1,7 @@
 """A store that fails open: calls are bounded in time, and while it is down or slow, accounts are read without it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -10,24 +10,19 @@ from balancekit.clock import Clock, Timer
 from balancekit.http.rate_limit import RateLimit
 from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
-from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError, is_sound
+from balancekit.stores.base import Change, FailureStore, SnapshotStore, Stored, StoreRefusedError
+from balancekit.stores.joined_lookups import AT_ONCE, JoinedLookups
 from balancekit.stores.quiet_log import QuietLog
 from balancekit.stores.recent_events import RecentEvents
+from balancekit.stores.returned import is_sound, sound_seconds
 from balancekit.stores.tasks import end_tasks, ends_task, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
 _log = Log(__name__)
 _Result = TypeVar("_Result")
-_Lookup = tuple[Sequence[str], asyncio.Future[Sequence[Stored]]]
 
 _CALL_TIMEOUT: Final = 0.5
 """How many seconds one call to the store may take."""
-
-_BATCH_SIZE: Final = 100
-"""How many accounts one call looks up: parsing many snapshots takes a while, in which nothing else is done."""
-
-_AT_ONCE: Final = 10 * _BATCH_SIZE
-"""How many accounts are looked up at once: one call after another would wait for a distant store each time."""
 
 _COOLDOWN: Final = 1.0
 """How many seconds pass before a store that failed is called again, and before listening to it begins again."""
@@ -72,10 +67,8 @@ class FailOpenStore:
         self._pending_invalidations: dict[str, object] = dict(pending_invalidations or {})
         # Also kept in the store; here for when the store is unavailable.
         self._recent_events = RecentEvents(clock)
-        self._lookups: list[_Lookup] = []
-        self._unanswered: dict[object, _Lookup] = {}
+        self._lookups = JoinedLookups(self._get_batch, self._unknown_of, self._start)
         self._listening = asyncio.Event()
-        self._looking_up, self._looks_up = False, True
         self._listen_task: asyncio.Task[None] | None = None
         self._flush_task: asyncio.Task[None] | None = None
         # All that are to end when this is closed.
@@ -94,22 +87,11 @@ class FailOpenStore:
 
     async def get(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of each account; concurrent calls are joined into one of the store."""
-        if not self._looks_up:
-            return self.unknown(keys)
-        known: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
-        self._unanswered[known] = lookup = keys, known
-        self._lookups.append(lookup)
-        if not self._looking_up:
-            self._looking_up = True
-            self._start(self._look_up())
-        try:
-            return await known
-        finally:
-            del self._unanswered[known]
+        return await self._lookups.get(keys)
 
     def unknown(self, keys: Sequence[str]) -> Sequence[Stored]:
         """Return what is known of accounts as long as the store says nothing of them."""
-        return [Stored(self._unknown.version_of(key)) for key in keys]
+        return [*map(self._unknown_of, keys)]
 
     @staticmethod
     def is_known(version: str) -> bool:
@@ -142,7 +124,7 @@ class FailOpenStore:
     async def lease(self, key: str, owner: str, *, seconds: float) -> float:
         """Take, or renew, the right to read the account; without the store every process has it."""
         try:
-            return await self._call(lambda: self._store.lease(key, owner, seconds=seconds))
+            return await self._call(lambda: sound_seconds(self._store.lease(key, owner, seconds=seconds)))
         except _UnavailableError:
             return 0.0
 
@@ -169,7 +151,8 @@ class FailOpenStore:
     async def acquire_permit(self, origin: str, limit: RateLimit, request_id: str, *, hold: float) -> float:
         """Acquire a permit; without the store every request has one, and the limit holds within this process only."""
         try:
-            return await self._call(lambda: self._store.acquire_permit(origin, limit, request_id, hold=hold))
+            acquire = partial(self._store.acquire_permit, origin, limit, request_id, hold=hold)
+            return await self._call(lambda: sound_seconds(acquire()))
         except _UnavailableError:
             return 0.0
 
@@ -211,8 +194,7 @@ class FailOpenStore:
 
     def stop_looking_up(self) -> None:
         """Answer every lookup at once, also those that are under way: nothing is known."""
-        self._looks_up, self._lookups = False, []
-        self._resolve(self._unanswered.values(), {})
+        self._lookups.stop()
 
     async def aclose(self) -> None:
         """Send pending invalidations, and end the calls under way; the store itself is left open."""
@@ -314,9 +296,9 @@ class FailOpenStore:
         # Cooldown or not: callers need not wait for this, and other processes should know soon.
         self._retry_at = 0.0
         pending = list(self._pending_invalidations.items())
-        for start in range(0, len(pending), _AT_ONCE):
+        for start in range(0, len(pending), AT_ONCE):
             with suppress(_UnavailableError):
-                await self._call(partial(self._send_invalidations, pending[start : start + _AT_ONCE]))
+                await self._call(partial(self._send_invalidations, pending[start : start + AT_ONCE]))
 
     async def _send_invalidations(self, pending: Sequence[tuple[str, object]]) -> None:
         """Send invalidations all at once; raise the error of one that failed, that of an outage before a refusal."""
@@ -332,35 +314,8 @@ class FailOpenStore:
         if self._pending_invalidations.get(key) is mark:
             del self._pending_invalidations[key]
 
-    async def _look_up(self) -> None:
-        lookups, self._lookups = self._lookups, []
-        keys = list(dict.fromkeys(key for keys, _ in lookups for key in keys))
-        known: dict[str, Stored] = {}
-        try:
-            for start in range(0, len(keys), _AT_ONCE):
-                batches = [keys[first : first + _BATCH_SIZE] for first in range(start, start + _AT_ONCE, _BATCH_SIZE)]
-                for found in await asyncio.gather(*(self._get_batch(batch) for batch in batches if batch)):
-                    known |= found
-                if start == 0:
-                    self._look_up_next()
-        except asyncio.CancelledError:
-            self.stop_looking_up()
-            raise
-        finally:
-            if not known:
-                self._look_up_next()
-            self._resolve(lookups, known)
-
-    def _look_up_next(self) -> None:
-        # Lookups that came in the meantime wait no longer, however many accounts are still to be looked up.
-        self._looking_up = bool(self._lookups)
-        if self._looking_up:
-            self._start(self._look_up())
-
-    def _resolve(self, lookups: Iterable[_Lookup], known: Mapping[str, Stored]) -> None:
-        for keys, waiting in lookups:
-            if not waiting.done():
-                waiting.set_result([known.get(key) or Stored(self._unknown.version_of(key)) for key in keys])
+    def _unknown_of(self, key: str) -> Stored:
+        return Stored(self._unknown.version_of(key))
 
     async def _get_batch(self, keys: list[str]) -> dict[str, Stored]:
         async def get() -> dict[str, Stored]:

@@ -6,11 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from balancekit import AggregateClient
-from balancekit.stores.base import Stored, StoredFailure, StoreRefusedError
-from balancekit.stores.memory import MemoryStore
+from balancekit.stores.base import StoreRefusedError
 from tests.support.logs import broken_handler
-from tests.support.providers import Till
 from tests.support.stores import CALLS, FAULTS, HANGS, LIMIT, known, timed
 
 
@@ -333,36 +330,6 @@ def test_closing_does_not_wait_for_a_background_call_that_hangs(with_store):
         return await timed(fail_open.aclose())
 
     assert with_store(steps) == (None, pytest.approx(0.4))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        None, "1", Stored(None), Stored(5), Stored("1", {"account": "shop"}), Stored("1", age="1"),
-        Stored("1", age=float("nan")), Stored("1", failure="x"), Stored("1", failure=StoredFailure(None, 1, 10)),
-        Stored("1", failure=StoredFailure(b"{}", 1, 10)), Stored("1", failure=StoredFailure("", 1, float("inf"))),
-    ],
-    ids=repr,
-)  # fmt: skip
-async def test_what_a_store_returns_of_a_wrong_type_is_absent_for_that_account(caplog, wrong):
-    """The others are shared, and the log has one line."""
-
-    class Odd(MemoryStore):
-        async def get(self, keys):
-            found = await super().get(keys)
-            return [wrong if "odd" in key else one for key, one in zip(keys, found, strict=True)]
-
-    store = Odd()
-    for _ in range(3):
-        shop, odd = Till("shop", takes=0.0), Till("odd", takes=0.0)
-        async with AggregateClient([shop, odd], store=store) as client:
-            merged = await client.fetch(max_age=60)
-
-        assert [one.account for one in merged.accounts] == ["odd", "shop"]
-    assert (shop.requests, odd.requests) == (0, 1)
-    assert {record.getMessage() for record in caplog.records if "store" in record.name} == {
-        "the store returns wrong types: accounts of which it does count as unknown"
-    }
 
 
 @pytest.mark.parametrize(
