@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -35,8 +36,12 @@ def _check_max_body(_: object, __: object, value: object) -> None:
 
 
 def _check_client(_: object, __: object, value: WebhookHandler) -> None:
-    if not callable(getattr(value, "handle_webhook", None)):
-        raise ConfigError(f"client: expected an AggregateClient, got {type(value).__name__}")
+    handler, expected = getattr(value, "handle_webhook", None), "client: expected an AggregateClient"
+    if not callable(handler):
+        raise ConfigError(f"{expected}, got {type(value).__name__}")
+    # That of a wrapper, as of tracing, is the wrapped one's.
+    if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
+        raise ConfigError(f"{expected}, got {type(value).__name__}, whose handle_webhook is not async")
 
 
 def _check_account(_: object, __: object, value: str | None) -> None:

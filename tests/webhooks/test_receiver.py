@@ -1,11 +1,12 @@
 """The receivers in their frameworks, on real sockets."""
 
+import functools
 from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from balancekit import ConfigError, WebhookEvent
+from balancekit import ConfigError, WebhookEvent, blocking
 from balancekit.sandbox import Holding
 from balancekit.sandbox.cryptoprocessing_webhooks import sign_body, write_callback
 from balancekit.sandbox.getmany_webhooks import write_webhook
@@ -245,3 +246,25 @@ def test_settings_that_cannot_work_are_a_config_error(inbox, framework, setting)
 
     with pytest.raises(ConfigError, match=rf"^{next(iter(setting))}: "):
         make(**{"client": inbox} | setting)
+
+
+def test_a_client_without_an_event_loop_is_a_config_error(framework):
+    """Its `handle_webhook` would hold the server up, if it did not fail: the error names the client to use."""
+    make = webhook_routes if framework == "aiohttp" else WebhookApp
+
+    with blocking.Client([]) as client, pytest.raises(ConfigError) as caught:
+        make(client)
+
+    assert str(caught.value) == "client: expected an AggregateClient, got Client, whose handle_webhook is not async"
+
+
+def test_a_handler_that_is_wrapped_is_accepted(inbox, framework):
+    """As tracing wraps it, for one."""
+    make = webhook_routes if framework == "aiohttp" else WebhookApp
+
+    class Traced:
+        @functools.wraps(inbox.handle_webhook)
+        def handle_webhook(self, *args):
+            return inbox.handle_webhook(*args)
+
+    assert make(Traced())
