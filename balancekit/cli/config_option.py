@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 _STDIN: Final = "-"
+_HARMLESS: Final = re.compile(r"(?!-)(?:[\w.:@+/-]|[^\x00-\x7f])+", re.ASCII)
 _NEXT: Final = "`balancekit init` writes one, and `balancekit demo` needs none"
 
 
@@ -143,8 +145,16 @@ def complete_currencies(_: click.Context, __: click.Parameter, incomplete: str) 
 
 
 def complete_labels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the labels of accounts that begin like what was typed."""
+    """Return the labels of accounts that begin like what was typed, and that a shell may insert as they are."""
     import tomllib
+
+    from balancekit.money.currencies import check_label
+
+    def is_harmless(label: str) -> bool:
+        # What no account can be called may be a sequence for the terminal: the file of a folder may be anybody's.
+        with suppress(ValueError):
+            return _HARMLESS.fullmatch(check_label(label)) is not None
+        return False
 
     # Not by `load_config`: whatever is wrong with a secret, a label can be completed.
     path = context.params.get("path") or os.environ.get("BALANCEKIT_CONFIG") or "accounts.toml"
@@ -153,5 +163,6 @@ def complete_labels(context: click.Context, _: click.Parameter, incomplete: str)
         file = Path(path).expanduser()
         accounts: object = tomllib.loads(file.read_text("utf-8-sig"))["accounts"] if file.is_file() else {}
         if isinstance(accounts, dict):
-            return [label for label in cast("dict[str, object]", accounts) if label.startswith(incomplete)]
+            labels = filter(is_harmless, cast("dict[str, object]", accounts))
+            return [label for label in labels if label.startswith(incomplete)]
     return []

@@ -1,5 +1,6 @@
 """The option --config: standard input, and what a shell completes."""
 
+import json
 import os
 import shlex
 import shutil
@@ -101,10 +102,10 @@ def test_without_a_file_it_says_what_to_do_next(run, arguments, tmp_path):
     assert "No such file or directory; `balancekit init` writes one, and `balancekit demo` needs none" in result.stderr
 
 
-def complete(folder, words, shell="bash"):
+def complete(folder, words):
     """Return what a shell offers after the words."""
     environ = ENVIRON | {
-        "_BALANCEKIT_COMPLETE": f"{shell}_complete",
+        "_BALANCEKIT_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["balancekit", *words]),
         "COMP_CWORD": str(len(words)),
     }
@@ -138,6 +139,20 @@ def test_a_shell_completes_no_label_of_a_file_without_accounts(tmp_path, text):
     (tmp_path / "accounts.toml").write_text(text)
 
     assert complete(tmp_path, ["balances", "--account", "s"]) == []
+
+
+def test_a_shell_completes_no_label_that_it_would_interpret(tmp_path):
+    """The file in a folder may be anybody's, and what is completed is not quoted; nor is what no account can have."""
+    harmless = ["shop-1", "Shop_2.eu", "shop@eu:3", "магазин", "小店"]
+    hostile = [
+        "shop\x1b]0;owned\x07\x1b[8m", "shop;touch$IFS/tmp/pwn", "shop$(id)", "shop`id`", "shop|id", "shop&id",
+        "shop>f", "shop<f", "~root", "shop*", "shop?", "[a]", "{a,b}", "#shop", "!shop", "a'b", 'a"b', "a\\b", "=ls",
+        "shop eu", "shop\u2028eu", "shop\u202eue", "shop\neu", "-shop", "", "s" * 500,
+    ]  # fmt: skip
+    tables = [f"[accounts.{json.dumps(label)}]" for label in [*hostile, *harmless]]
+    (tmp_path / "accounts.toml").write_text("\n".join(tables), encoding="utf-8")
+
+    assert complete(tmp_path, ["balances", "--account", ""]) == harmless
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
