@@ -216,12 +216,12 @@ class Attempts:
         account, number = flight.account, flight.retry.attempts
         others = [waiter.span for waiter in flight.waiters] if len(flight.waiters) > 1 else []
         span = flight.span.attempt(account.label, account.provider, account.origin.name, number, others)
-        result = None
+        ended = None
         try:
-            result = await self._request(flight, clock_offset, moment)
+            result = ended = await self._request(flight, clock_offset, moment)
         finally:
             if span is not None:
-                span.end(result)
+                span.end(ended)
         instrumentation.log_attempt(account, number, result, self._clock.monotonic() - moment.now)
         return result
 
