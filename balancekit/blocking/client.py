@@ -110,10 +110,11 @@ class Client:
     def stream(
         self, accounts: Iterable[str] | None = None, *, max_age: float = 0.0, deadline: float | None = None
     ) -> "Iteration[Outcome]":
-        """Read the accounts and give each outcome as it arrives: see `AggregateClient.stream`."""
-        return self._iterate(
-            lambda: self._client.stream(accounts, max_age=max_age, deadline=deadline), ends_with_client=False
-        )
+        """Read the accounts and give each outcome as it arrives: see `AggregateClient.stream`.
+
+        A wait that is interrupted, as by a signal handler that raises, ends it; the next one raises RuntimeError.
+        """
+        return self._iterate(lambda: self._client.stream(accounts, max_age=max_age, deadline=deadline), is_watch=False)
 
     def watch(
         self,
@@ -126,7 +127,8 @@ class Client:
     ) -> "Iteration[MergedBalances]":
         """Give the state now and after each change: see `AggregateClient.watch`.
 
-        It ends when it, or the client, is closed, by any thread.
+        It ends when it, or the client, is closed, by any thread. A wait that is interrupted does not end it, and loses
+        nothing.
         """
 
         def watch() -> Watch:
@@ -134,7 +136,7 @@ class Client:
                 accounts, max_age=max_age, every=every, min_interval=min_interval, stale_if_error=stale_if_error
             )
 
-        return self._iterate(watch, ends_with_client=True)
+        return self._iterate(watch, is_watch=True)
 
     def latest(self, accounts: Iterable[str] | None = None) -> MergedBalances:
         """Return what this client knows, at once: see `AggregateClient.latest`."""
@@ -192,9 +194,9 @@ class Client:
     def __repr__(self) -> str:
         return f"blocking.{self._client!r}".replace("AggregateClient", "Client")
 
-    def _iterate(self, begin: Callable[[], AsyncIterator[_T]], *, ends_with_client: bool) -> "Iteration[_T]":
+    def _iterate(self, begin: Callable[[], AsyncIterator[_T]], *, is_watch: bool) -> "Iteration[_T]":
         source = self._wait(_call(begin))
-        return Iteration(source, self._discard, self._wait, ends_with_client=ends_with_client)
+        return Iteration(source, self._discard, self._wait, is_watch=is_watch)
 
     def _discard(self, source: object) -> None:
         """Close what is not used any more, unless that ended with its thread; does not wait, and starts no thread."""

@@ -1,7 +1,8 @@
 """What iterates over what an event loop in another thread yields."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
@@ -10,6 +11,7 @@ from balancekit.blocking.loop_thread import ClosedError
 
 if TYPE_CHECKING:
     from balancekit.client.watch import Watch
+    from balancekit.money.merged import MergedBalances
 
 _T = TypeVar("_T")
 
@@ -19,7 +21,8 @@ _END: Final = object()
 class Iteration(Iterator[_T], Generic[_T]):
     """What `Client.stream` and `Client.watch` return: an iterator, and a context manager that closes it.
 
-    `close`, by any thread, ends it for a thread that waits as well.
+    `close`, by any thread, ends it for a thread that waits as well. A wait that is interrupted, as by a signal handler
+    that raises, ends a stream, so that the next one raises RuntimeError; a watch goes on, and loses nothing.
     """
 
     def __init__(
@@ -28,27 +31,34 @@ class Iteration(Iterator[_T], Generic[_T]):
         discard: Callable[[object], None],
         wait: Callable[[Coroutine[Any, Any, Any]], Any],
         *,
-        ends_with_client: bool,
+        is_watch: bool,
     ) -> None:
         self._source = source
         self._discard = discard
         self._wait = wait
-        self._ends_with_client = ends_with_client
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._is_watch = is_watch
+        # By the thread that waits.
+        self._waiting: dict[int, asyncio.Task[Any]] = {}
+        # What the event loop has given last, and what has reached a caller: something else after an interrupt.
+        self._given: object = None
+        self._reached: object = None
         self._closed = False
 
     def __next__(self) -> _T:
         item: object = _END
         if not self._closed:
             try:
-                item = self._wait(self._next())
+                item = self._wait(self._next(threading.get_ident()))
             except ClosedError:
-                if not self._ends_with_client:
+                if not self._is_watch:
                     raise
         if item is _END:
             self._closed = True
             raise StopIteration
-        return cast("_T", item)
+        reached = cast("_T", item)
+        # Nothing is called from here on, so that no signal handler runs.
+        self._reached = reached
+        return reached
 
     def close(self) -> None:
         """End it; closing twice is fine."""
@@ -70,24 +80,39 @@ class Iteration(Iterator[_T], Generic[_T]):
             # Any thread may find it unused, that of the event loop, too; so may the end of the program.
             self._discard(self._source)
 
-    async def _next(self) -> object:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._waiting.add(task)
+    async def _next(self, thread: int) -> object:
+        while thread in self._waiting:
+            # It was interrupted.
+            await self._cancel([self._waiting[thread]])
+        if self._given is not self._reached:
+            if not self._is_watch:
+                raise RuntimeError("the stream has ended, since a wait for it was interrupted: begin another one")
+            cast("Watch", self._source).give_again(cast("MergedBalances | None", self._reached))
+        self._waiting[thread] = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
-            return await anext(self._source, _END)
+            item = await anext(self._source, _END)
         except asyncio.CancelledError:
             if self._closed:
                 return _END
+            if not self._is_watch:
+                # With the wait, a generator ends.
+                self._given = _END
             raise
         finally:
-            self._waiting.discard(task)
+            del self._waiting[thread]
+        if item is not _END:
+            self._given = item
+        return item
 
     async def _end(self) -> None:
-        for task in self._waiting:
-            task.cancel()
-        if self._waiting:
-            await asyncio.wait(self._waiting)
+        await self._cancel(self._waiting.values())
         await close_source(self._source)
+
+    async def _cancel(self, tasks: Collection[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 async def close_source(source: object) -> None:

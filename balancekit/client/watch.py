@@ -154,6 +154,10 @@ class Watch:
             self._has_news = True
             self._wake()
 
+    def give_again(self, reached: MergedBalances | None) -> None:
+        """Note that `reached` is the last state that the consumer has: what was given later was lost on its way."""
+        self._given, self._has_news = reached, True
+
     def close(self) -> None:
         """End the watch now."""
         if not self._closed:

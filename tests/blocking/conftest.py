@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -18,6 +19,38 @@ def getmany(account):
 def till(sandbox):
     """Return an account of the sandbox."""
     return sandbox.add_getmany("till", {"USDC": "12.5"})
+
+
+class InterruptError(Exception):
+    """What a signal handler raises."""
+
+
+@pytest.fixture(params=["is begun", "goes on", "has ended"])
+def interrupt(request, monkeypatch):
+    """Interrupt the next wait for a client's thread, as a signal does whose handler raises.
+
+    That is when the wait has begun, while it goes on, or when it has ended and its result has not reached the caller.
+    """
+    begin, wait = asyncio.run_coroutine_threadsafe, Future.result
+
+    def begun(*args):
+        begin(*args)
+        monkeypatch.undo()
+        raise InterruptError
+
+    def waited(future):
+        monkeypatch.undo()
+        if request.param == "has ended":
+            wait(future)
+        raise InterruptError
+
+    def arm():
+        if request.param == "is begun":
+            monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", begun)
+        else:
+            monkeypatch.setattr(Future, "result", waited)
+
+    return arm
 
 
 @pytest.fixture

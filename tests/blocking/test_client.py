@@ -5,13 +5,14 @@ import hmac
 import inspect
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from balancekit import AggregateClient, ConfigError, CryptoprocessingProvider, WebhookVerificationError
 from balancekit.blocking import Client
-from tests.blocking.conftest import Gate, getmany
+from tests.blocking.conftest import Gate, InterruptError, getmany
 
 CANARY = "canary-password-1"
 
@@ -143,6 +144,47 @@ def test_a_watch_ends_when_it_is_closed_by_another_thread(client, closed):
 
         assert all(state.complete for state in rest.result(30))
     assert list(watch) == []
+
+
+def test_a_watch_loses_nothing_by_a_wait_that_is_interrupted(client, till, interrupt):
+    """A state that has not reached the caller is given by the next wait, whenever a signal handler has raised."""
+    with client.watch(min_interval=0) as watch:
+        next(watch)
+        till.set("USDC", "13")
+        client.invalidate("till")
+        interrupt()
+        with pytest.raises(InterruptError):
+            next(watch)
+        # Ends the wait if nothing comes.
+        timer = threading.Timer(20, watch.close)
+        timer.start()
+
+        assert str(next(watch).amount("USDC")) == "13"
+        timer.cancel()
+
+
+def test_a_stream_ends_with_a_wait_that_is_interrupted_and_says_so(client, interrupt):
+    """What it lacks from then on is not taken for complete."""
+    with client.stream() as stream:
+        interrupt()
+        with pytest.raises(InterruptError):
+            next(stream)
+
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="a wait for it was interrupted"):
+                next(stream)
+
+
+@pytest.mark.parametrize("interrupt", ["has ended"], indirect=True)
+def test_a_stream_of_which_all_has_come_ends_after_an_interrupt_too(client, interrupt):
+    """It lacks nothing."""
+    stream = client.stream()
+    next(stream)
+    interrupt()
+    with pytest.raises(InterruptError):
+        next(stream)
+
+    assert list(stream) == []
 
 
 def test_a_stream_whose_client_is_closed_is_not_taken_for_complete(client):
