@@ -160,6 +160,8 @@ class AggregateClient:
         """Read the accounts and give each outcome as it arrives; aliases are not applied.
 
         Leaving the loop early ends every request that no other caller waits for; `contextlib.aclosing` does so at once.
+        A wait that is cancelled, as by a timeout around `anext`, ends the stream, as it does any async generator: what
+        follows looks like the end of a complete one. Give it a `deadline` instead, which makes failures of the rest.
         A consumer that is slow slows down the reading. `max_age` and `deadline` are those of `fetch`; without `max_age`
         no snapshot is kept, so that any number of accounts takes little memory. Raises as `fetch` does, at the call.
         """
