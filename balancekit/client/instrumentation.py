@@ -18,6 +18,7 @@ from balancekit.client.accounts import Account
 from balancekit.client.origins import Origin
 from balancekit.errors import BalancekitError, ProviderError
 from balancekit.http.messages import MAX_EXCERPT, excerpt
+from balancekit.http.redaction import traceback_of
 from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
 from balancekit.version import __version__
@@ -56,7 +57,7 @@ def _ignore(raised: BaseException) -> None:
     """Log what OpenTelemetry has raised: its processors are the host's, and no account has failed."""
     if isinstance(raised, KeyboardInterrupt | SystemExit):
         raise raised
-    *_, (frame, line) = traceback.walk_tb(raised.__traceback__)
+    *_, (frame, line) = traceback.walk_tb(traceback_of(raised))
     _report(type(raised).__name__, f"{frame.f_code.co_filename}:{line}")
 
 

@@ -105,7 +105,7 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | 
     The exception is sanitized, and its message redacted; `_clean` says which one is dropped.
     """
     secrets = Secrets.of(secrets)
-    frames = traceback.extract_tb(raised.__traceback__)
+    frames = traceback.extract_tb(traceback_of(raised))
     own_text = own_text_of(raised, secrets)
     # Where the adapter is, rather than where a library is that it has called.
     outside = [frame.filename for frame in frames if not frame.filename.startswith(_PACKAGE)][:1]
@@ -117,6 +117,12 @@ def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | 
             error.hint = f"{note}. {error.hint}" if error.hint else note
     error.__cause__ = clean(raised, secrets)
     return error
+
+
+def traceback_of(raised: BaseException) -> TracebackType | None:
+    """Return the frames that Python keeps of an exception: its class may have anything under their name."""
+    frames: TracebackType | None = vars(BaseException)["__traceback__"].__get__(raised)
+    return frames
 
 
 def own_text_of(raised: BaseException, secrets: Secrets) -> str:

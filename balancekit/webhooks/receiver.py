@@ -13,6 +13,7 @@ import attrs
 
 from balancekit.errors import ConfigError, WebhookVerificationError
 from balancekit.http.durations import checked_by, positive_seconds
+from balancekit.http.redaction import traceback_of
 from balancekit.logs import Log
 from balancekit.money.currencies import check_label
 from balancekit.webhooks.events import WebhookHandler
@@ -155,5 +156,5 @@ def _printable(text: str) -> str:
 
 
 def _raised_at(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(traceback_of(error))
     return "".join(f" at {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-1:])

@@ -12,6 +12,7 @@ from balancekit.sandbox.cryptoprocessing_webhooks import sign_body, write_callba
 from balancekit.sandbox.getmany_webhooks import write_webhook
 from balancekit.sandbox.webhooks import CryptoprocessingTamper, Event, GetManyTamper
 from balancekit.webhooks import WebhookApp, webhook_routes
+from balancekit.webhooks.receiver import Receiver
 from tests.support.logs import broken_handler
 from tests.webhooks.conftest import NOW
 
@@ -209,6 +210,24 @@ def test_an_error_of_the_client_is_described_in_the_log_only(servers, framework,
     assert record.getMessage().startswith("RuntimeError while handling a webhook for broken at ")
     assert record.exc_info is None
     assert "canary" not in caplog.text
+
+
+async def test_an_error_whose_frames_cannot_be_read_gets_its_response(framework):
+    """Its class is the handler's own, as is what is under any name."""
+
+    class OwnError(Exception):
+        @property
+        def __traceback__(self):
+            raise OwnError
+
+    class Inbox:
+        async def handle_webhook(self, *_):
+            raise OwnError
+
+    async def body():
+        yield b"{}"
+
+    assert await Receiver(Inbox()).handle("POST", "shop", [], body()) == 500
 
 
 def test_a_log_handler_that_raises_changes_no_response(servers, framework):
