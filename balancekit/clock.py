@@ -36,7 +36,7 @@ def _find_clocks() -> tuple[tuple[int, ...], float]:
 
 
 # Of the process, so that all of its clocks show the same: clients made before and after a suspension share limits.
-_CLOCKS, _BEFORE = _find_clocks()
+_CLOCKS, _DIFFERENCE_AT_START = _find_clocks()
 
 
 class Timer(Protocol):
@@ -64,7 +64,7 @@ class MonotonicClock:
         """Return in how many of these seconds the machine was suspended; never less than before, in any thread."""
         if _CLOCKS:
             # Without a call: the time is looked at several times for each account.
-            seconds = time.clock_gettime(_CLOCKS[0]) - time.clock_gettime(_CLOCKS[1]) - _BEFORE
+            seconds = time.clock_gettime(_CLOCKS[0]) - time.clock_gettime(_CLOCKS[1]) - _DIFFERENCE_AT_START
             if seconds > self._noted + _NOTICEABLE:
                 with _lock:
                     self._noted = max(self._noted, seconds)

@@ -28,7 +28,7 @@ from typing import ClassVar, Final, ParamSpec, TypeVar
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+_PACKAGE: Final = "balancekit."
 
 
 class BalancekitError(Exception):
@@ -176,7 +176,7 @@ BY_NAME: Final[Mapping[str, type[BalancekitError]]] = MappingProxyType(
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an exception says, or else the name of its class: one of an adapter's own may not be able to."""
+    """Return the text of an exception, or the name of its class if its `__str__` raises."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - its class may do anything
@@ -213,6 +213,7 @@ def without_frames(call: Callable[_Parameters, _Result]) -> Callable[_Parameters
 
 
 def _drop_frame_of_call(traceback: TracebackType | None) -> None:
-    own = traceback and traceback.tb_next
-    if traceback and own and own.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
-        traceback.tb_next = own.tb_next
+    """Drop the frame of the wrapped call, the second of a traceback, unless the code is an adapter's."""
+    called = traceback and traceback.tb_next
+    if traceback and called and called.tb_frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        traceback.tb_next = called.tb_next

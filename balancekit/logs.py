@@ -1,4 +1,4 @@
-"""The log of the package: what goes wrong in the host's handlers is no error of the work that is logged."""
+"""Loggers that raise nothing of what the host's handlers raise."""
 
 import logging
 from contextlib import suppress
@@ -19,11 +19,11 @@ class Log(logging.LoggerAdapter[logging.Logger]):
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - of several types, as in the base class
         """Log a line."""
         try:
-            # The place of a line is where it was logged, and not this.
+            # So that a record has the place of the caller.
             super().log(level, msg, *args, stacklevel=2, **kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - handlers are the host's, and may raise anything
-            # A stderr of the host's own, too.
+            # The host's stderr may raise, too.
             with suppress(Exception):
                 logging.Handler().handleError(logging.makeLogRecord({"msg": msg, "args": args}))

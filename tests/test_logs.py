@@ -59,7 +59,7 @@ def test_it_is_not_shown_where_logging_shows_no_errors(log, capsys, monkeypatch,
     assert capsys.readouterr().err == ""
 
 
-def test_a_stderr_that_raises_is_none(log, monkeypatch):
+def test_a_stderr_that_raises_fails_no_caller(log, monkeypatch):
     """A host may have replaced it by one that logs."""
     monkeypatch.setattr("sys.stderr", None)
     log.logger.addHandler(Handler(RuntimeError()))
@@ -99,7 +99,7 @@ def test_a_record_has_the_place_of_the_line_that_it_is_of(log):
     assert [record.getMessage() for record in handler.records] == ["one", "two", "three", "four"]
 
 
-def test_every_line_is_logged_so():
+def test_only_the_command_line_takes_plain_loggers():
     """Only the command line, whose handlers are its own, takes loggers as they are."""
     package = Path(balancekit.__file__).parent
     plain = {path for path in package.rglob("*.py") if "logging.getLogger" in path.read_text()}

@@ -39,7 +39,7 @@ class AccountBook(Mapping[str, Account]):
         self._by_identity: dict[tuple[str, ...], list[Account]] = {}
         self._by_key: dict[str, Account] = {}
         by_label: dict[str, Account] = {}
-        # All at once: an exception of what makes them shows no provider that came before.
+        # Listed first: if the iterable raises, no frame here holds a provider that came before.
         for index, source in enumerate([*cast("Iterable[object]", providers)]):
             self._add_to(by_label, source, f"providers[{index}]")
         self._by_label = by_label

@@ -36,7 +36,7 @@ Outcome: TypeAlias = AccountBalances | AccountFailure
 class Account:
     """One account, how to read it and what is known of it; its label and its provider's name were checked.
 
-    `aliases` are those of its own, and none for most. Once it `is_removed`, it is not read any more.
+    `aliases` are the adapter's own, usually none. Once it `is_removed`, it is not read any more.
     """
 
     label: str

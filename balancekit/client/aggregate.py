@@ -34,7 +34,7 @@ from balancekit.errors import ConfigError, WebhookVerificationError, without_fra
 from balancekit.http.durations import age, positive_int, positive_seconds
 from balancekit.http.rate_limit import RateLimit
 from balancekit.http.secret import Secret
-from balancekit.money.amounts import adapter_context
+from balancekit.money.amounts import isolated_context
 from balancekit.money.merged import MergedBalances
 from balancekit.providers.base import BalanceProvider
 from balancekit.stores.base import SnapshotStore
@@ -254,7 +254,7 @@ class AggregateClient:
         known = self._core.book.get(label)
         try:
             self._core.check_open()
-            run = adapter_context().run
+            run = isolated_context().run
             event = run(verify, self._core.book.source_of(label), headers, body, stands_in=known is None)
             delivery = Delivery.of("" if known is None else known.key, event, body)
         except WebhookVerificationError as error:

@@ -164,7 +164,7 @@ class ClientCore:
         self.closed = True
         self._keeper.close()
         if self.runtime is not None:
-            # Even if the caller is cancelled, who would not come back for the connections.
+            # A caller that is cancelled does not come back to close the rest.
             await asyncio.shield(self.runtime.aclose())
 
     async def ready(self) -> Runtime:
@@ -240,7 +240,7 @@ class ClientCore:
 
     def _refresh(self, accounts: Sequence[Account], max_age: float) -> None:
         if self.runtime is not None and not self.closed:
-            # Not in that of the timer or of the read that has led to this, which may be an adapter's.
+            # In the context in which the client was made: the current one may be that of a read, as adapters left it.
             self._context.copy().run(self.runtime.scheduler.refresh, accounts, max_age=max_age)
 
     async def _listen(self) -> None:

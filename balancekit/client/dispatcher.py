@@ -25,7 +25,7 @@ from balancekit.client.shared_failures import SharedFailures
 from balancekit.errors import BalancekitError
 from balancekit.http.hints import ENDLESS_HINT
 from balancekit.http.own_variables import OWN_VARIABLES
-from balancekit.money.amounts import use_adapter_context
+from balancekit.money.amounts import use_adapter_decimals
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.tasks import end_tasks
@@ -243,9 +243,8 @@ class Dispatcher:
             # The last result is released: it may hold thousands of balances, and the next may take long.
             flight, retry_after, ended, result = following, None, None, None
             flight.worker, flight.is_running = worker, True
-            # Neither the caller's precision, since the result is given to others, too, nor what the last adapter, which
-            # may have changed that in place, has made of it.
-            use_adapter_context()
+            # Afresh for each account: not the caller's precision, and not what the last adapter has made of it.
+            use_adapter_decimals()
             begun_in = contextvars.copy_context()
             try:
                 result = await self._attempts.run(flight)

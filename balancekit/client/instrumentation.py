@@ -53,7 +53,7 @@ def _report(name: str, place: str) -> None:
     _log.warning("OpenTelemetry raised %s: reads go on without their spans. Look at %s", name, place)
 
 
-def _ignore(raised: BaseException) -> None:
+def _log_raised(raised: BaseException) -> None:
     """Log what OpenTelemetry has raised: its processors are the host's, and no account has failed."""
     if isinstance(raised, KeyboardInterrupt | SystemExit):
         raise raised
@@ -73,7 +73,7 @@ def _instruments() -> _Instruments | None:
     except ImportError:
         pass
     except BaseException as raised:  # noqa: BLE001 - raised again if it ends the program, as below
-        _ignore(raised)
+        _log_raised(raised)
     return None
 
 
@@ -104,7 +104,7 @@ class AttemptSpan:
             result.pop(_CODE, None)
             self._duration.record(time.perf_counter() - self._started, {**self._shared, **result})
         except BaseException as raised:  # noqa: BLE001
-            _ignore(raised)
+            _log_raised(raised)
 
 
 class FetchSpan:
@@ -124,7 +124,7 @@ class FetchSpan:
                 # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
                 self._context = set_span_in_context(self._span)
             except BaseException as raised:  # noqa: BLE001
-                _ignore(raised)
+                _log_raised(raised)
         self.is_recording: bool = self._context is not None
 
     def link(self) -> "Link | None":
@@ -146,7 +146,7 @@ class FetchSpan:
                 self._span.set_attribute("balancekit.failures", failures)
                 self._span.end()
             except BaseException as raised:  # noqa: BLE001
-                _ignore(raised)
+                _log_raised(raised)
 
     def attempt(
         self, account: str, provider: str, origin: str, number: int, others: "Sequence[FetchSpan]" = ()
@@ -172,7 +172,7 @@ class FetchSpan:
             )
             return AttemptSpan(instruments.duration, span, attach(set_span_in_context(span)), shared)
         except BaseException as raised:  # noqa: BLE001
-            _ignore(raised)
+            _log_raised(raised)
         return None
 
 
@@ -218,13 +218,13 @@ def log_clock_skew(origin: Origin) -> None:
 
 def logs_attempts() -> bool:
     """Return whether each attempt is logged."""
-    # Not by `Log`, which would be a call more for every request.
+    # Of the logger itself: `Log.isEnabledFor` would be one more call for every request.
     return _log.logger.isEnabledFor(logging.DEBUG)
 
 
 def log_attempt(account: Account, number: int, result: AccountBalances | BalancekitError, seconds: float) -> None:
     """Log an attempt and how it ended."""
-    if not _log.logger.isEnabledFor(logging.DEBUG):
+    if not logs_attempts():
         return
     ended = "200" if isinstance(result, AccountBalances) else brief(result)
     _log.debug("%s: attempt %d: %s in %.0f ms", str(account), number, ended, 1e3 * seconds)

@@ -199,9 +199,9 @@ class Results:
         accounts: Mapping[str, Account],
         labels: Sequence[str] | None,
     ) -> MergedBalances:
-        """Merge what was read of `accounts`, of which some may be gone by now.
+        """Merge what was read of `accounts`, of which some may have been removed by now.
 
-        Of two that list one balance, the one that was given later fails, or the one that is gone.
+        Of two accounts that list one balance the removed one fails, otherwise the later one.
         """
         counted, failed = count_once(
             snapshots,

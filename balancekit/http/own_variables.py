@@ -1,4 +1,4 @@
-"""Context variables of this package: what they hold is of one request, so that the next may begin with it."""
+"""The context variables of this package: what one request leaves in them does not matter to the next."""
 
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 _Value = TypeVar("_Value")
 
 OWN_VARIABLES: Final[set[ContextVar[Any]]] = set()
-"""All that were made here. A name proves nothing: an adapter may give its own any name."""
+"""All that `own_variable` has made. They are not known by name: an adapter may choose the same one."""
 
 
 def own_variable(name: str, default: _Value) -> ContextVar[_Value]:

@@ -118,15 +118,15 @@ def from_units(units: str, decimals: object) -> Decimal:
     raise ValueError(f"expected a whole number from 0 to {MAX_EXPONENT}")
 
 
-def use_adapter_context() -> None:
+def use_adapter_decimals() -> None:
     """Set the decimal context that adapters calculate in, whatever the caller's is."""
     setcontext(_ADAPTER_CONTEXT.copy())
 
 
-def adapter_context() -> contextvars.Context:
-    """Return a copy of the context to run an adapter in: what it sets is not the caller's, nor the decimal context."""
+def isolated_context() -> contextvars.Context:
+    """Return a copy of the current context, with the decimals of adapters: what an adapter sets in it stays in it."""
     context = contextvars.copy_context()
-    context.run(use_adapter_context)
+    context.run(use_adapter_decimals)
     return context
 
 

@@ -22,7 +22,7 @@ from balancekit.http.last_read import LastRead
 from balancekit.http.messages import OK, Request, Response, origin_of, origin_repr
 from balancekit.http.secret import Secret
 from balancekit.http.transport import send
-from balancekit.money.amounts import adapter_context, parse_amount
+from balancekit.money.amounts import isolated_context, parse_amount
 from balancekit.money.balances import Balance
 from balancekit.money.currencies import AssetType, check_label
 from balancekit.money.exact_json import ShapeError, is_text, json_type_name
@@ -142,10 +142,12 @@ class HttpProvider(Construction, ABC):
         settings = vars(self).get("_balancekit_settings", Settings(is_plain=False))
         by_request = is_known_by_request(type(self))
         attributes = "" if by_request else attributes_of(self)
-        return adapter_context().run(
-            lambda: identify(
-                lambda now, nonce: self.build_request(now=now, nonce=nonce), settings, attributes, by_request=by_request
-            )
+        return isolated_context().run(
+            identify,
+            lambda now, nonce: self.build_request(now=now, nonce=nonce),
+            settings,
+            attributes,
+            by_request=by_request,
         )
 
     @cached_property

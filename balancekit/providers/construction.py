@@ -32,6 +32,7 @@ class Construction:
             # Not when the class is made: a decorator writes the constructor afterwards.
             if "_balancekit_guarded" not in vars(cls):
                 setattr(cls, "__init__", without_frames(cls.__init__))  # noqa: B010 - an assignment would declare a constructor
+                # Marked last: no other thread may take a constructor for guarded before it is.
                 cls._balancekit_guarded = True
             if not is_known_by_request(cls):
                 # An adapter may be frozen.

@@ -163,7 +163,7 @@ class FailOpenStore:
 
     async def listen(self) -> None:
         """Call `on_change` from now on; returns when that has begun, or if the store is unavailable."""
-        # A program may cancel all of its tasks.
+        # It is done if the program has cancelled all of its tasks.
         if self._listen_task is None or self._listen_task.done():
             self._listening.clear()
             self._listen_task = self._start(self._listen())
@@ -284,8 +284,8 @@ class FailOpenStore:
             self._flush_task = self._start(self._flush_pending())
 
     async def _flush_pending(self) -> None:
-        # In a task of its own, since a process that only receives webhooks may make no other call for hours. With eager
-        # tasks, too, that is known before it makes calls.
+        # In a task of its own, since a process that only receives webhooks may make no other call for hours. It yields
+        # first, so that with eager tasks `_flush_task` is set before a call to the store would begin another.
         await asyncio.sleep(0)
         while self._pending_invalidations:
             await self._send_pending()

@@ -1,4 +1,4 @@
-"""What a fork leaves to a store in the child: nothing that works, or ends, in the parent alone."""
+"""Stores after a fork: the child forgets what works, or ends, only in its parent."""
 
 import os
 from typing import Final, Protocol
@@ -6,7 +6,7 @@ from weakref import WeakSet
 
 
 class _Forked(Protocol):
-    def leave_parent(self) -> object:
+    def forget_parent(self) -> object:
         """Forget, in a child process, what is the parent's; returns what must not be released there."""
         ...
 
@@ -14,17 +14,17 @@ class _Forked(Protocol):
 _stores: Final[WeakSet[_Forked]] = WeakSet()
 
 _inherited: Final[list[object]] = []
-"""What is never released here: closing the copy of a connection, or of a loop, would end the parent's as well."""
+"""Kept so that nothing is closed in the child: connections and event loops share file descriptors with the parent's."""
 
 
-def part_at_fork(store: _Forked) -> None:
-    """Have a store leave its parent in each child that is forked while it exists."""
+def forget_parent_after_fork(store: _Forked) -> None:
+    """Have a store forget its parent in each child that is forked while it exists."""
     _stores.add(store)
 
 
-def _leave_parent() -> None:
-    _inherited.extend([store.leave_parent() for store in _stores])
+def _forget_parent() -> None:
+    _inherited.extend([store.forget_parent() for store in _stores])
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_parent)
+    os.register_at_fork(after_in_child=_forget_parent)

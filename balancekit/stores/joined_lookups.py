@@ -18,8 +18,8 @@ AT_ONCE: Final = 10 * _BATCH_SIZE
 class JoinedLookups:
     """Looks accounts up together; those that come while a call is under way are looked up by the next.
 
-    `look_up` returns what is known of a batch of accounts, by key, and `unknown` what counts of those of which nothing
-    is. `start` runs a coroutine in a task.
+    `look_up` returns what is known of a batch of accounts, by key, and `unknown` what stands for an account
+    of which nothing is known. `start` runs a coroutine in a task.
     """
 
     def __init__(

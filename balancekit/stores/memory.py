@@ -13,7 +13,7 @@ from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.forgetting import forget_some
-from balancekit.stores.forks import part_at_fork
+from balancekit.stores.forks import forget_parent_after_fork
 from balancekit.stores.recent_events import RecentEvents
 from balancekit.stores.subscribers import Subscribers
 
@@ -55,7 +55,7 @@ class MemoryStore:
         self._subscribers = Subscribers()
         self._events = RecentEvents(self._clock)
         self._permits: defaultdict[str, Permits] = defaultdict(Permits)
-        part_at_fork(self)
+        forget_parent_after_fork(self)
 
     async def get(self, keys: Sequence[str]) -> list[Stored]:
         """Return what is known of each account, in the order of the keys."""
@@ -156,7 +156,7 @@ class MemoryStore:
         with self._lock:
             self._permits[origin].release(limit, request_id, self._clock.monotonic())
 
-    def leave_parent(self) -> None:
+    def forget_parent(self) -> None:
         """Forget, in a child process, the leases, permits and subscribers of the parent, which end only there."""
         # A thread of the parent may have held it.
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ from balancekit.stores.base import Stored, StoredFailure
 
 
 def is_sound(stored: object) -> bool:
-    """Whether what a store returned of an account has the types that it should: it may be anybody's."""
+    """Whether what a store returned of an account has the types that it should."""
     if not isinstance(stored, Stored):
         return False
     failure, times = cast("object", stored.failure), [stored.age]

@@ -117,7 +117,7 @@ class SharedChanges:
             self._ensure_open()
 
     def _ensure_open(self) -> None:
-        # Neither for nobody nor twice: subscribers may come and go while it is being closed.
+        # Only if there is a subscriber and no task yet: subscribers come and go while the source is being closed.
         if self._count and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._follow())
 
@@ -137,11 +137,10 @@ class SharedChanges:
                     self._begun = True
                     self._subscribers.publish(change)
         except BaseException as error:
-            is_cancelled = isinstance(error, asyncio.CancelledError)
-            if ends_task(error, task) and not is_cancelled:
+            if ends_task(error, task) and not isinstance(error, asyncio.CancelledError):
                 raise
-            # The subscribers raise it, also if the program cancels all of its tasks, unless the source is being closed,
-            # perhaps with another in its place.
+            # Also if the program has cancelled all of its tasks, since the subscribers would wait for ever; not if
+            # `_stop` has cancelled this one.
             if self._task is task:
                 self._task, self._begun = None, False
                 self._subscribers.fail(error)

@@ -41,8 +41,8 @@ async def end_tasks(tasks: Collection[asyncio.Task[None]], *seconds: float) -> N
 def ends_task(raised: BaseException, task: "asyncio.Task[Any] | None") -> bool:
     """Return whether an exception ends the program, or the task in which it was caught.
 
-    Any other is a failure of what the task has called: a store may raise anything, what only a cancellation should
-    raise and what is no `Exception` too.
+    Anything else is a failure of what the task called: a store may raise anything, also CancelledError, or what is no
+    `Exception`.
     """
     if task is None or asyncio.current_task(task.get_loop()) is not task:
         # It was thrown away with its event loop.

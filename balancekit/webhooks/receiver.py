@@ -40,7 +40,7 @@ def _check_client(_: object, __: object, value: WebhookHandler) -> None:
     handler, expected = getattr(value, "handle_webhook", None), "client: expected an AggregateClient"
     if not callable(handler):
         raise ConfigError(f"{expected}, got {type(value).__name__}")
-    # That of a wrapper, as of tracing, is the wrapped one's.
+    # A wrapper, such as one for tracing, is judged by what it wraps.
     if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
         raise ConfigError(f"{expected}, got {type(value).__name__}, whose handle_webhook is not async")
 

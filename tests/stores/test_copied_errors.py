@@ -3,14 +3,7 @@
 import pytest
 
 from balancekit.stores.copied_errors import copied
-
-
-class OfKeywordsError(Exception):
-    """An error that cannot be copied: the default calls its class with `args` alone."""
-
-    def __init__(self, text, *, response):
-        super().__init__(text)
-        self.response = response
+from tests.support.stores import UncopyableError
 
 
 class ItselfError(Exception):
@@ -45,7 +38,7 @@ def test_an_error_is_like_the_other_without_its_frames():
 
 
 @pytest.mark.parametrize(
-    "error", [OfKeywordsError("with a token", response=403), ItselfError(), NothingError()], ids=repr
+    "error", [UncopyableError("with a token", status=403), ItselfError(), NothingError()], ids=repr
 )
 def test_an_error_that_cannot_be_copied_is_named(error):
     """Its text is not shown, since nobody knows what is in it."""

@@ -8,7 +8,7 @@ import pytest
 
 from balancekit.stores import Change, subscribers
 from balancekit.stores.subscribers import SharedChanges, Subscribers
-from tests.support.stores import PanicError
+from tests.support.stores import PanicError, UncopyableError
 
 
 @pytest.fixture
@@ -184,13 +184,14 @@ class TestSharedChanges:
         [
             (ConnectionError("lost"), "lost"),
             (PanicError("lost"), "PanicError"),
+            (UncopyableError("lost", status=403), "UncopyableError"),
             (asyncio.CancelledError(), "CancelledError"),
             (GeneratorExit(), "GeneratorExit"),
         ],
         ids=repr,
     )
     async def test_every_subscriber_raises_the_error_of_the_source(self, source, shared, error, text):
-        """By its name, if it is no Exception; the next one opens it anew."""
+        """By its name, if it is no Exception or cannot be copied; the next one opens it anew."""
         source.queue.put_nowait(error)
         failing = [shared.subscribe() for _ in range(3)]
         ended = await asyncio.gather(*(anext(changes) for changes in failing), return_exceptions=True)
@@ -200,22 +201,6 @@ class TestSharedChanges:
         async with aclosing(shared.subscribe()) as changes:
             assert await anext(changes) == Change(None)
         assert (source.open, source.opened) == (0, 2)
-
-    async def test_an_error_that_cannot_be_copied_is_no_end(self, source, shared):
-        """It is named, and the next subscriber opens the source anew."""
-
-        class VaultError(Exception):
-            def __init__(self, text, *, status):
-                super().__init__(text)
-                self.status = status
-
-        source.queue.put_nowait(VaultError("locked", status=403))
-        with pytest.raises(RuntimeError, match="VaultError"):
-            await anext(shared.subscribe())
-
-        source.queue.put_nowait(Change(None))
-        async with asyncio.timeout(5), aclosing(shared.subscribe()) as changes:
-            assert await anext(changes) == Change(None)
 
     async def test_a_source_that_somebody_cancels_is_opened_anew(self, source, shared):
         """As a program does that cancels all of its tasks: nobody waits for changes that cannot come."""

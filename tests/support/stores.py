@@ -15,6 +15,14 @@ class PanicError(BaseException):
     """What an extension in Rust raises when it panics: not an Exception."""
 
 
+class UncopyableError(Exception):
+    """What cannot be copied, as of some libraries: the default calls its class with `args` alone."""
+
+    def __init__(self, text, *, status):
+        super().__init__(text)
+        self.status = status
+
+
 FAULTS = {
     "refuses": ConnectionError("redis://user:hunter2@host"),
     "raises anything": ZeroDivisionError(),

@@ -9,8 +9,8 @@ IN_MICROSECONDS: Final = 1_000_000
 MAX_VERSIONS: Final = 50_000
 """Of how many accounts the latest version is remembered."""
 
-_DRIFT: Final = 10
-"""In how many microseconds a clock gains or loses one, at most, while it is being corrected without a jump."""
+_SLEW: Final = 10
+"""A clock that is corrected gains or loses at most one microsecond in this many: by chronyd's default one in 12."""
 
 _TOLERANCE: Final = 100_000
 """By how many microseconds a clock may go back unnoticed, since no two clocks run alike."""
@@ -44,8 +44,8 @@ class ServerClocks:
             known.set_back += known.most_ahead - least
             self._suspects.clear()
         # What was known more exactly is still known: a reply may have been late.
-        drift = max(answered_at - known.noted_at, 0) // _DRIFT
-        narrow = max(least, known.least_ahead - drift), min(most, known.most_ahead + drift)
+        slew = (answered_at - known.noted_at) // _SLEW
+        narrow = max(least, known.least_ahead - slew), min(most, known.most_ahead + slew)
         known.least_ahead, known.most_ahead = narrow if narrow[0] <= narrow[1] else (least, most)
         known.noted_at = answered_at
 

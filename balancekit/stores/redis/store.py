@@ -28,7 +28,7 @@ from balancekit.http.secret import Secret
 from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
 from balancekit.stores.base import Change, Stored, StoredFailure
-from balancekit.stores.forks import part_at_fork
+from balancekit.stores.forks import forget_parent_after_fork
 from balancekit.stores.redis import clocks, scripts as lua
 from balancekit.stores.redis.clocks import LatestVersions, ServerClocks, is_restored
 from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
@@ -107,7 +107,7 @@ class RedisStore:
         self._denied: set[str] = set()
         self._parsed = ParsedSnapshots()
         self._latest = LatestVersions()
-        part_at_fork(self)
+        forget_parent_after_fork(self)
 
     @classmethod
     def from_url(
@@ -236,12 +236,15 @@ class RedisStore:
             closing, runs = self._connected.pop(loop).redis.aclose(), loop.is_running()
             is_elsewhere = loop is not here and runs
             end = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing
-            # In a loop that stands still they are closed, but cannot be waited for.
-            with suppress(*() if runs else (RuntimeError,)):
+            try:
                 # Even if the caller is cancelled: nobody else knows these connections any more.
                 await asyncio.shield(end)
+            except RuntimeError:
+                # A loop that is stopped or closed cannot be waited for; its connections are closed all the same.
+                if runs:
+                    raise
 
-    def leave_parent(self) -> object:
+    def forget_parent(self) -> object:
         """Forget, in a child process, the parent's connections, which are returned; the next call opens new ones."""
         inherited, self._connected = self._connected, {}
         return inherited

@@ -19,7 +19,9 @@ def run(coroutine):
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
 
 async def begin():
-    await anext(changes)
+    # Only where the child closes the store: what gives changes would keep the connections from being collected.
+    if sys.argv[3] == "closes":
+        await anext(changes)
     return await store.lease("shop", "parent", seconds=60)
 
 async def end():
@@ -31,8 +33,10 @@ async def end():
     gc.collect()
 
 async def go_on():
-    await store.invalidate("shop")
-    print(await asyncio.wait_for(anext(changes), 5))
+    print(await store.lease("shop", "parent", seconds=60))
+    if sys.argv[3] == "closes":
+        await store.invalidate("shop")
+        print(await asyncio.wait_for(anext(changes), 5))
     await changes.aclose()
     await store.aclose()
 
@@ -65,4 +69,5 @@ def test_a_child_leaves_the_connections_of_its_parent_alone(server, loop, child)
         timeout=60,
     )
 
-    assert ran.stdout + ran.stderr == "0.0\nTrue\nChange(key='shop', invalidated=True, released=False)\n"
+    heard = "Change(key='shop', invalidated=True, released=False)\n" if child == "closes" else ""
+    assert ran.stdout + ran.stderr == f"0.0\nTrue\n0.0\n{heard}"

@@ -15,7 +15,7 @@ from balancekit.stores import RedisStore
 from balancekit.stores.fail_open import FailOpenStore
 from balancekit.stores.redis.pipelines import Call, Pipelines
 from balancekit.testing import ManualClock
-from tests.support.stores import PanicError, known, put
+from tests.support.stores import PanicError, UncopyableError, known, put
 
 DELAY = 0.025
 
@@ -211,20 +211,12 @@ async def test_every_caller_has_an_error_of_its_own(server):
     assert len({id(error) for error in errors}) == 20
 
 
-class VaultError(Exception):
-    """An error that cannot be copied, as of what gives a client its credentials."""
-
-    def __init__(self, text, *, status):
-        super().__init__(text)
-        self.status = status
-
-
 class LockedOut:
     """A client of Redis that gets no connection."""
 
     def pipeline(self, **_):
         """Raise an error with a token in its text."""
-        raise VaultError("canary-token-1", status=403)
+        raise UncopyableError("canary-token-1", status=403)
 
 
 async def test_each_call_has_an_error_of_its_own_whatever_it_is(caplog):
@@ -234,7 +226,7 @@ async def test_each_call_has_an_error_of_its_own_whatever_it_is(caplog):
     one, other = await asyncio.gather(*(Pipelines(LockedOut(), own=True).run([call]) for call in calls))
 
     gc.collect()
-    assert [(type(error), str(error)) for error in one + other] == [(RuntimeError, "VaultError")] * 2
+    assert [(type(error), str(error)) for error in one + other] == [(RuntimeError, "UncopyableError")] * 2
     assert "canary-token-1" not in caplog.text
 
 

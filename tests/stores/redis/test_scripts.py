@@ -114,19 +114,6 @@ class TestClock:
 
             assert 5 <= (await known(world.store)).age < 6
 
-    async def test_a_clock_that_is_set_forward_and_back_makes_no_snapshot_older_than_that(
-        self, make_redis_world, snapshot, monkeypatch
-    ):
-        """It is known anew after the first."""
-        async with make_redis_world() as world:
-            monkeypatch.setattr(world.store, "monotonic", Clock())
-            await put(world.store, snapshot)
-            world.time.now += 60
-            await known(world.store)
-            world.time.now -= 60
-
-            assert 0 <= (await known(world.store)).age <= 60
-
     async def test_a_released_permit_is_waited_for_no_longer_than_the_limit(self, make_redis_world):
         """An hour back is no hour's wait."""
         limit = RateLimit(1, per=10)
