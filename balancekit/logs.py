@@ -23,7 +23,9 @@ class Log(logging.LoggerAdapter[logging.Logger]):
             super().log(level, msg, *args, stacklevel=2, **kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - handlers are the host's, and may raise anything
+        except BaseException as raised:  # noqa: BLE001 - handlers are the host's, and may raise anything
+            # What was being handled may quote a key; the handler has nothing to do with it.
+            raised.__context__ = None
             # The host's stderr may raise, too.
             with suppress(Exception):
                 logging.Handler().handleError(logging.makeLogRecord({"msg": msg, "args": args}))

@@ -26,6 +26,7 @@ from balancekit.money.balances import AccountFailure
 from balancekit.money.merged import MergedBalances
 from balancekit.stores.base import Change, SnapshotStore
 from balancekit.stores.recent_events import RecentEvents
+from balancekit.stores.tasks import finish
 from balancekit.webhooks.replay import Delivery, LatestDeliveries, act_once
 
 _log = Log(__name__)
@@ -165,7 +166,7 @@ class ClientCore:
         self._keeper.close()
         if self.runtime is not None:
             # A caller that is cancelled does not come back to close the rest.
-            await asyncio.shield(self.runtime.aclose())
+            await finish(self.runtime.aclose)
 
     async def ready(self) -> Runtime:
         """Return the part in the running event loop, which is made at its first use there."""

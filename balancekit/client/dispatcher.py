@@ -235,40 +235,46 @@ class Dispatcher:
         # A provider may have cancelled its task, and what is queued needs another one.
         self.dispatch()
 
-    async def _work(self, flight: Flight) -> None:
+    async def _work(self, flight: Flight) -> None:  # noqa: PLR0912 - each part in a call of its own is a call an account
         worker, context = asyncio.current_task(), flight.context
         following: Flight | None = flight
         result: AccountBalances | BalancekitError | RetryAfter | None
         while following is not None:
             # The last result is released: it may hold thousands of balances, and the next may take long.
             flight, retry_after, ended, result = following, None, None, None
+            failed: BaseException | None = None
             flight.worker, flight.is_running = worker, True
             # Afresh for each account: not the caller's precision, and not what the last adapter has made of it.
             use_adapter_decimals()
             begun_in = contextvars.copy_context()
             try:
-                result = await self._attempts.run(flight)
-                retry_after = result if isinstance(result, RetryAfter) else None
-                if (
-                    self._blocked
-                    and flight.account.origin in self._blocked
-                    and not (flight.is_own or (retry_after is not None and retry_after.blocks_origin))
-                ):
-                    # It has given back a permit with which it sent no request. If the store had none for it, it has
-                    # none for the next flight either.
-                    self._unblock(flight.account.origin)
-                if not isinstance(result, RetryAfter):
-                    self._finish(flight, result)
-                    # The waiters have what was read by now, and do not wait for the store.
-                    if isinstance(result, BalancekitError):
-                        # The next process with the lease looks for the failure first.
-                        self._attempts.release(flight)
-                    elif self._stores and worker in self._workers:
-                        # Still a worker, so that some caller has waited: what none waits for any more is not stored.
-                        await self._attempts.store(flight, result)
-            except BaseException as raised:  # noqa: BLE001 - raised again, below, if it ends the task or the program
-                self._fail(flight, raised)
-                ended = [] if isinstance(raised, Exception) else [flight.account.to_exit(raised)]
+                try:
+                    result = await self._attempts.run(flight)
+                    retry_after = result if isinstance(result, RetryAfter) else None
+                    if (
+                        self._blocked
+                        and flight.account.origin in self._blocked
+                        and not (flight.is_own or (retry_after is not None and retry_after.blocks_origin))
+                    ):
+                        # It has given back a permit with which it sent no request. If the store had none for it, it has
+                        # none for the next flight either.
+                        self._unblock(flight.account.origin)
+                    if not isinstance(result, RetryAfter):
+                        self._finish(flight, result)
+                        # The waiters have what was read by now, and do not wait for the store.
+                        if isinstance(result, BalancekitError):
+                            # The next process with the lease looks for the failure first.
+                            self._attempts.release(flight)
+                        elif self._stores and worker in self._workers:
+                            # Still a worker, so that some caller has waited: what none waits for is not stored.
+                            await self._attempts.store(flight, result)
+                except BaseException as raised:  # noqa: BLE001 - raised again, below, if it ends the task or the program
+                    failed = raised
+                if failed is not None:
+                    # Out here, so that no traceback of what a log handler raises has what the adapter raised.
+                    self._fail(flight, failed)
+                    ended = [] if isinstance(failed, Exception) else [flight.account.to_exit(failed)]
+                    failed = None
             finally:
                 flight.worker, flight.is_running = None, False
                 # As `_release_slot` does, but without the call: this is done for every request.

@@ -172,12 +172,11 @@ def error_detail(response: Response) -> ErrorDetail:
     `{"error": text, "code": code}`, `{"error": {"code": …, "message": …}}`, `{"error": code}`,
     `{"errors": {field: text}}`, `{"errors": [{"code": …, "message": …}]}`, `{"code": …, "message": …}` or under the
     other names in `_CODES` and `_MESSAGES`; for a 200 that reports no error, and anything else (a proxy's HTML or plain
-    text), an excerpt of the body, unless it is JSON with the status of a success, which may hold balances.
+    text), an excerpt of the body, unless its status is that of a success: it may hold balances.
     """
     fields = fields_of(response)
     code: object = None
-    may_hold_balances = response.status // 100 == 2 and response.body.lstrip()[:1] in {b"{", b"["}  # noqa: PLR2004 - 2xx
-    body = None if may_hold_balances else response.body
+    body = None if response.status // 100 == OK // 100 else response.body
     message: object = body
     match fields:
         case _ if response.status == OK and error_field_of(fields) is None:

@@ -225,27 +225,24 @@ class FailOpenStore:
             # This call tries whether the store is back; during the next cooldown no other does.
             self._retry_at = called_at + _COOLDOWN
         timers: list[Timer] = []
+        failure: list[BaseException] = []
         try:
             async with asyncio.timeout(None) as timeout:
                 start_timers(timers, timeout, _CALL_TIMEOUT, self._clock)
                 result = await call()
-        except StoreRefusedError as refusal:
-            self._note_answer(was_reachable=was_reachable)
-            self._messages.warn(f"the store refuses a call: {refusal}")
-            raise _UnavailableError from None
         except BaseException as error:
             if ends_task(error, task):
                 raise
-            if isinstance(error, TimeoutError) and self._answered_at > called_at:
-                self._messages.warn(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
-            else:
-                self._fail(error)
-            raise _UnavailableError from None
+            failure.append(error)
+        else:
+            self._note_answer(was_reachable=was_reachable)
+            return result
         finally:
             for timer in timers:
                 timer.cancel()
-        self._note_answer(was_reachable=was_reachable)
-        return result
+        # Out here, so that no traceback of what a log handler raises has what the store raised.
+        self._note_failure(failure.pop(), called_at, was_reachable=was_reachable)
+        raise _UnavailableError
 
     async def _call_in_task(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
         """As `_call`, for callers without a deadline: a store may ignore that the call is cancelled."""
@@ -269,6 +266,15 @@ class FailOpenStore:
         if not was_reachable and not self._reachable:
             self._reachable = True
             _log.info("the store is back")
+
+    def _note_failure(self, error: BaseException, called_at: float, *, was_reachable: bool) -> None:
+        if isinstance(error, StoreRefusedError):
+            self._note_answer(was_reachable=was_reachable)
+            self._messages.warn(f"the store refuses a call: {error}")
+        elif isinstance(error, TimeoutError) and self._answered_at > called_at:
+            self._messages.warn(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
+        else:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self._retry_at = self._clock.monotonic() + _COOLDOWN
@@ -338,6 +344,7 @@ class FailOpenStore:
     async def _listen(self) -> None:
         task = asyncio.current_task()
         while True:
+            refusal: StoreRefusedError | None = None
             try:
                 async with aclosing(self._store.changes()) as changes:
                     async for change in changes:
@@ -347,11 +354,13 @@ class FailOpenStore:
                         self._listening.set()
                         self._unknown.on_change(change)
                         self._on_change(change)
-            except StoreRefusedError as refusal:
-                self._messages.warn(f"the store refuses a call: {refusal}")
+            except StoreRefusedError as refused:
+                refusal = refused
             except BaseException as error:
                 # Not logged here: the next call will fail too, and log it once.
                 if ends_task(error, task):
                     raise
+            if refusal is not None:
+                self._messages.warn(f"the store refuses a call: {refusal}")
             self._listening.set()
             await self._clock.sleep(_COOLDOWN)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Final
 
 import attrs
 
 from balancekit.stores.base import Change
 from balancekit.stores.copied_errors import copied
-from balancekit.stores.tasks import ends_task
+from balancekit.stores.tasks import ends_task, finish
 
 MAX_PENDING: Final = 1000
 """How many changes wait for a slow subscriber; beyond that, one change without a key replaces them all."""
@@ -113,8 +114,10 @@ class SharedChanges:
     async def restart(self) -> None:
         """Open the source anew, if it is open; the subscribers get its first change."""
         if self._task is not None:
-            await self._stop()
-            self._ensure_open()
+            try:
+                await self._stop()
+            finally:
+                self._ensure_open()
 
     def _ensure_open(self) -> None:
         # Only if there is a subscriber and no task yet: subscribers come and go while the source is being closed.
@@ -125,7 +128,7 @@ class SharedChanges:
         task, self._task, self._begun = self._task, None, False
         if task is not None:
             # Even if the caller is cancelled: nobody else knows the task any more.
-            await asyncio.shield(_end(task))
+            await finish(partial(_end, task))
 
     async def _follow(self) -> None:
         task = asyncio.current_task()

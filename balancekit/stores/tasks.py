@@ -1,13 +1,17 @@
 """Ending calls and tasks, which may ignore that they are cancelled, and what they end with."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final
 
 from balancekit.clock import Clock, Timer, expire
 
 _GRACE: Final = 0.05
 """The last seconds of a call. They begin once the event loop is free, so that a busy loop is not taken for slowness."""
+
+
+_finishing: Final[set[asyncio.Task[None]]] = set()
+"""What is being ended in the background: an event loop alone does not keep its tasks."""
 
 
 def start_timers(timers: list[Timer], timeout: asyncio.Timeout, seconds: float, clock: Clock) -> None:
@@ -26,6 +30,20 @@ async def wait_or_cancel(task: asyncio.Task[None], seconds: float, clock: Clock)
             await asyncio.wait([task])
     finally:
         task.cancel()
+
+
+async def finish(end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what ends something; if that is cancelled, run it again in the background: its caller does not come back.
+
+    Not in a task from the start: while an event loop ends, each task that is begun looks like a program that goes on.
+    """
+    try:
+        await end()
+    except asyncio.CancelledError:
+        task = asyncio.get_running_loop().create_task(end())
+        _finishing.add(task)
+        task.add_done_callback(_finishing.discard)
+        raise
 
 
 async def end_tasks(tasks: Collection[asyncio.Task[None]], *seconds: float) -> None:

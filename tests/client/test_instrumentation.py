@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import io
 import logging
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from balancekit import (
     ServiceUnavailableError,
 )
 from balancekit.client import instrumentation
+from balancekit.http.secret import Secret
 from balancekit.sandbox import Fault
-from tests.support.logs import broken_handler
+from tests.support.logs import broken_handler, handled_by
 from tests.support.providers import Bank
 from tests.support.stores import PanicError
 
@@ -346,3 +348,30 @@ def test_log_records_hold_no_balances(run_virtually, caplog):
 
     assert {"is down", "is back"} <= {" ".join(record.message.split()[2:4]).rstrip(":") for record in caplog.records}
     assert {type(argument) for record in caplog.records for argument in record.args} <= {str, int, float}
+
+
+class Leaking(Bank):
+    """A bank whose adapter ends its task with its key as the text."""
+
+    key = Secret.of("canary-key-123456")
+
+    async def fetch_balances(self, session):
+        """Raise it."""
+        raise asyncio.CancelledError(self.key.reveal())
+
+
+def test_a_log_handler_that_fails_shows_nothing_of_what_an_adapter_raised(run_virtually, capsys):
+    """Python prints what was being handled as well."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.stream.close()
+
+    async def main():
+        async with AggregateClient([Leaking("shop")], attempts=1) as client:
+            await client.fetch()
+
+    with handled_by(handler):
+        run_virtually(main())
+
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "canary" not in shown

@@ -168,6 +168,25 @@ def test_a_close_that_is_cancelled_ends_all_the_same(run_virtually, after):
     assert run_virtually(main()) == (True, True, (0, 0))
 
 
+def test_a_close_begins_no_task(run_virtually):
+    """While an event loop ends, it would look like a program that goes on, in which what is cancelled has failed."""
+
+    async def main():
+        client = AggregateClient([Scripted("till")], store=FlakyStore(), clock=LoopClock())
+        await client.fetch()
+        begun, loop = [], asyncio.get_running_loop()
+
+        def begin(loop, coroutine, **settings):
+            begun.append(repr(coroutine))
+            return asyncio.Task(coroutine, loop=loop, **settings)
+
+        loop.set_task_factory(begin)
+        await client.aclose()
+        return list(begun)
+
+    assert run_virtually(main()) == []
+
+
 def test_a_stream_that_nobody_reads_does_not_keep_a_client(run_virtually):
     """A consumer that has stopped taking outcomes has nothing to wait for when it comes back."""
 

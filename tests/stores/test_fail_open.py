@@ -1,13 +1,14 @@
 """A store behind which no call raises or takes long, whatever the store does. Time is virtual."""
 
 import asyncio
+import io
 import logging
 from contextlib import suppress
 
 import pytest
 
 from balancekit.stores.base import StoreRefusedError
-from tests.support.logs import broken_handler
+from tests.support.logs import BrokenHandler, broken_handler, handled_by
 from tests.support.stores import CALLS, FAULTS, HANGS, LIMIT, known, timed
 
 
@@ -355,3 +356,21 @@ def test_a_store_that_ignores_cancellation_is_not_waited_for(with_store, make_sn
         return [given, again], took, took_again, reachable
 
     assert with_store(steps) == ([result, result], 1.0, 0.0, False)
+
+
+@pytest.mark.parametrize("handler", [BrokenHandler(), logging.StreamHandler(io.StringIO())], ids=["raises", "closed"])
+def test_a_log_handler_that_fails_shows_nothing_of_what_the_store_raised(with_store, capsys, handler):
+    """Python prints what was being handled as well, in which there may be an address with a password."""
+    if isinstance(handler, logging.StreamHandler):
+        handler.stream.close()
+
+    async def steps(store, fail_open):
+        with handled_by(handler):
+            store.fault = ConnectionError("redis://user:hunter2@host")
+            await fail_open.get(["shop"])
+
+    with_store(steps)
+
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "hunter2" not in shown

@@ -339,3 +339,44 @@ class TestSharedChanges:
         async with asyncio.timeout(5):
             await ended.wait()
         assert close.cancelled()
+
+    async def test_the_last_subscriber_closes_it_without_a_task(self, source, shared):
+        """While an event loop ends, a task would look like a program that goes on."""
+        source.queue.put_nowait(Change(None))
+        changes = shared.subscribe()
+        await anext(changes)
+        before = asyncio.all_tasks()
+        seen = []
+
+        def begin(loop, coroutine, **settings):
+            seen.append(coroutine.__qualname__)
+            return asyncio.Task(coroutine, loop=loop, **settings)
+
+        asyncio.get_running_loop().set_task_factory(begin)
+        await changes.aclose()
+
+        assert (seen, source.open) == ([], 0)
+        assert asyncio.all_tasks() < before
+
+    async def test_it_is_opened_anew_though_the_caller_is_cancelled(self):
+        """Its subscribers would wait for changes for ever."""
+        opened = []
+
+        async def slow():
+            opened.append(True)
+            try:
+                yield Change(None)
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+
+        shared = SharedChanges(slow)
+        async with asyncio.timeout(5), aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+            anew = asyncio.create_task(shared.restart())
+            await asyncio.sleep(0)
+            anew.cancel()
+            await asyncio.wait([anew])
+
+            assert await anext(changes) == Change(None)
+        assert len(opened) == 2

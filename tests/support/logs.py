@@ -12,10 +12,15 @@ class BrokenHandler(logging.Handler):
         raise OSError("the disk is full")
 
 
-@contextmanager
 def broken_handler(level=logging.DEBUG):
     """Have a handler of the package's log raise from a level on."""
-    logger, handler = logging.getLogger("balancekit"), BrokenHandler()
+    return handled_by(BrokenHandler(), level)
+
+
+@contextmanager
+def handled_by(handler, level=logging.DEBUG):
+    """Have a handler of the package's log from a level on."""
+    logger = logging.getLogger("balancekit")
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -274,7 +274,8 @@ def test_a_client_without_an_event_loop_is_a_config_error(framework):
     with blocking.Client([]) as client, pytest.raises(ConfigError) as caught:
         make(client)
 
-    assert str(caught.value) == "client: expected an AggregateClient, got Client, whose handle_webhook is not async"
+    expected = "client: expected an AggregateClient, got balancekit.blocking.Client, whose handle_webhook is not async"
+    assert str(caught.value) == expected
 
 
 def test_a_handler_that_is_wrapped_is_accepted(inbox, framework):

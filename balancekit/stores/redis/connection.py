@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
@@ -48,6 +48,9 @@ UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
 SOCKET_TIMEOUT: Final = 1.0
 MAX_CONNECTIONS: Final = 20
 # After how many seconds without a message a listener sends a ping; it waits as long again for the response.
+_CLOSING: Final = 1.0
+"""How many seconds the event loops of other threads may take to close their connections."""
+
 HEARTBEAT: Final = 5.0
 
 
@@ -132,6 +135,23 @@ async def disconnect(redis: AnyRedis, *, in_use: bool) -> None:
         await redis.aclose()
     else:
         await cast("Any", redis.connection_pool).disconnect(inuse_connections=in_use)
+
+
+async def close_all(clients: Mapping[asyncio.AbstractEventLoop, AnyRedis]) -> None:
+    """Close clients, each in the event loop that it was used in; one that has ended, or ends, is not waited for."""
+    elsewhere: list[asyncio.Future[None]] = []
+    for loop, redis in clients.items():
+        if loop is asyncio.get_running_loop():
+            await redis.aclose()
+        elif loop.is_running():
+            elsewhere.append(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(redis.aclose(), loop)))
+        else:
+            # They are closed, but cannot be waited for.
+            with suppress(RuntimeError):
+                await redis.aclose()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING):
+            await asyncio.gather(*elsewhere, return_exceptions=True)
 
 
 @asynccontextmanager

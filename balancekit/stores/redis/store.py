@@ -13,6 +13,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -31,7 +32,15 @@ from balancekit.stores.base import Change, Stored, StoredFailure
 from balancekit.stores.forks import forget_parent_after_fork
 from balancekit.stores.redis import clocks, scripts as lua
 from balancekit.stores.redis.clocks import LatestVersions, ServerClocks, is_restored
-from balancekit.stores.redis.connection import AnyRedis, NoPermissionError, Redis, RedisCluster, connect, listen
+from balancekit.stores.redis.connection import (
+    AnyRedis,
+    NoPermissionError,
+    Redis,
+    RedisCluster,
+    close_all,
+    connect,
+    listen,
+)
 from balancekit.stores.redis.pipelines import Argument, Call, Pipelines
 from balancekit.stores.redis.refusals import refusal_of, refusal_of_connection
 from balancekit.stores.redis.values import (
@@ -44,6 +53,7 @@ from balancekit.stores.redis.values import (
     write_snapshot,
 )
 from balancekit.stores.subscribers import SharedChanges
+from balancekit.stores.tasks import finish
 
 _log = Log(__name__)
 
@@ -100,13 +110,11 @@ class RedisStore:
         self._keep = max(1, round(positive_seconds("keep", keep)))
         # Not that of the event loop: some look at the time once an iteration.
         self.monotonic: Callable[[], float] = MonotonicClock()
-        self._clocks = ServerClocks()
+        self._clocks, self._parsed, self._latest = ServerClocks(), ParsedSnapshots(), LatestVersions()
         # The history of the server that was read last.
         self._last_history: str | None = None
         # The commands that Redis does not permit, each of which is logged once.
         self._denied: set[str] = set()
-        self._parsed = ParsedSnapshots()
-        self._latest = LatestVersions()
         forget_parent_after_fork(self)
 
     @classmethod
@@ -231,18 +239,10 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections, if they are the store's own; the next call opens new ones."""
-        here = asyncio.get_running_loop()
-        for loop in list(self._connected) if self._lent is None else ():
-            closing, runs = self._connected.pop(loop).redis.aclose(), loop.is_running()
-            is_elsewhere = loop is not here and runs
-            end = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop)) if is_elsewhere else closing
-            try:
-                # Even if the caller is cancelled: nobody else knows these connections any more.
-                await asyncio.shield(end)
-            except RuntimeError:
-                # A loop that is stopped or closed cannot be waited for; its connections are closed all the same.
-                if runs:
-                    raise
+        if self._lent is None:
+            clients = {loop: self._connected.pop(loop).redis for loop in list(self._connected)}
+            # Even if the caller is cancelled: nobody else knows these connections any more.
+            await finish(partial(close_all, clients))
 
     def forget_parent(self) -> object:
         """Forget, in a child process, the parent's connections, which are returned; the next call opens new ones."""
