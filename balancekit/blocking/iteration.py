@@ -39,16 +39,19 @@ class Iteration(Iterator[_T], Generic[_T]):
         self._is_watch = is_watch
         # By the thread that waits.
         self._waiting: dict[int, asyncio.Task[Any]] = {}
-        # What the event loop has given last, and what has reached a caller: something else after an interrupt.
-        self._given: object = None
-        self._reached: object = None
+        # By thread: what the event loop gave last, and what reached the caller; they differ after an interrupt.
+        self._given: dict[int, object] = {}
+        self._reached: dict[int, object] = {}
+        # Whether a wait for a stream was cancelled, with which it ends.
+        self._is_cut = False
         self._closed = False
 
     def __next__(self) -> _T:
         item: object = _END
+        thread = threading.get_ident()
         if not self._closed:
             try:
-                item = self._wait(self._next(threading.get_ident()))
+                item = self._wait(self._next(thread))
             except ClosedError:
                 if not self._is_watch:
                     raise
@@ -57,7 +60,7 @@ class Iteration(Iterator[_T], Generic[_T]):
             raise StopIteration
         reached = cast("_T", item)
         # Nothing is called from here on, so that no signal handler runs.
-        self._reached = reached
+        self._reached[thread] = reached
         return reached
 
     def close(self) -> None:
@@ -84,24 +87,23 @@ class Iteration(Iterator[_T], Generic[_T]):
         while thread in self._waiting:
             # It was interrupted.
             await self._cancel([self._waiting[thread]])
-        if self._given is not self._reached:
+        reached = self._reached.get(thread)
+        if self._is_cut or self._given.get(thread) is not reached:
             if not self._is_watch:
                 raise RuntimeError("the stream has ended, since a wait for it was interrupted: begin another one")
-            cast("Watch", self._source).give_again(cast("MergedBalances | None", self._reached))
+            cast("Watch", self._source).give_again(cast("MergedBalances | None", reached))
         self._waiting[thread] = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
             item = await anext(self._source, _END)
         except asyncio.CancelledError:
             if self._closed:
                 return _END
-            if not self._is_watch:
-                # With the wait, a generator ends.
-                self._given = _END
+            self._is_cut = not self._is_watch
             raise
         finally:
             del self._waiting[thread]
         if item is not _END:
-            self._given = item
+            self._given[thread] = item
         return item
 
     async def _end(self) -> None:
