@@ -103,7 +103,7 @@ class AttemptSpan:
             # A server may send any number of codes, and each would be a time series of its own.
             result.pop(_CODE, None)
             self._duration.record(time.perf_counter() - self._started, {**self._shared, **result})
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:  # noqa: BLE001 - as above
             _log_raised(raised)
 
 
@@ -123,7 +123,7 @@ class FetchSpan:
                 )
                 # Passed on, not made current: a fetch is a generator, which runs in its caller's context.
                 self._context = set_span_in_context(self._span)
-            except BaseException as raised:  # noqa: BLE001
+            except BaseException as raised:  # noqa: BLE001 - as above
                 _log_raised(raised)
         self.is_recording: bool = self._context is not None
 
@@ -145,7 +145,7 @@ class FetchSpan:
             try:
                 self._span.set_attribute("balancekit.failures", failures)
                 self._span.end()
-            except BaseException as raised:  # noqa: BLE001
+            except BaseException as raised:  # noqa: BLE001 - as above
                 _log_raised(raised)
 
     def attempt(
@@ -171,7 +171,7 @@ class FetchSpan:
                 links=self._links_to(others) if others else None,
             )
             return AttemptSpan(instruments.duration, span, attach(set_span_in_context(span)), shared)
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:  # noqa: BLE001 - as above
             _log_raised(raised)
         return None
 

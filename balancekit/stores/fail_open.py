@@ -344,7 +344,7 @@ class FailOpenStore:
     async def _listen(self) -> None:
         task = asyncio.current_task()
         while True:
-            refusal: StoreRefusedError | None = None
+            reason: str | None = None
             try:
                 async with aclosing(self._store.changes()) as changes:
                     async for change in changes:
@@ -354,13 +354,12 @@ class FailOpenStore:
                         self._listening.set()
                         self._unknown.on_change(change)
                         self._on_change(change)
-            except StoreRefusedError as refused:
-                refusal = refused
             except BaseException as error:
-                # Not logged here: the next call will fail too, and log it once.
                 if ends_task(error, task):
                     raise
-            if refusal is not None:
-                self._messages.warn(f"the store refuses a call: {refusal}")
+                # Anything else is not logged here: the next call will fail too, and log it once.
+                reason = str(error) if isinstance(error, StoreRefusedError) else None
+            if reason is not None:
+                self._messages.warn(f"the store refuses a call: {reason}")
             self._listening.set()
             await self._clock.sleep(_COOLDOWN)

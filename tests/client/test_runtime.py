@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from balancekit import AggregateClient, RateLimit, RateLimitedError, RetryPolicy
+from tests.support.begun_tasks import note_begun_tasks
 from tests.support.clock import LoopClock
 from tests.support.providers import Bank, QuickTill, Scripted, bitcoin, outage
 from tests.support.stores import HANGS, FlakyStore
@@ -174,13 +175,7 @@ def test_a_close_begins_no_task(run_virtually):
     async def main():
         client = AggregateClient([Scripted("till")], store=FlakyStore(), clock=LoopClock())
         await client.fetch()
-        begun, loop = [], asyncio.get_running_loop()
-
-        def begin(loop, coroutine, **settings):
-            begun.append(repr(coroutine))
-            return asyncio.Task(coroutine, loop=loop, **settings)
-
-        loop.set_task_factory(begin)
+        begun = note_begun_tasks()
         await client.aclose()
         return list(begun)
 

@@ -8,6 +8,7 @@ import pytest
 
 from balancekit.stores import Change, subscribers
 from balancekit.stores.subscribers import SharedChanges, Subscribers
+from tests.support.begun_tasks import note_begun_tasks
 from tests.support.stores import PanicError, UncopyableError
 
 
@@ -346,16 +347,10 @@ class TestSharedChanges:
         changes = shared.subscribe()
         await anext(changes)
         before = asyncio.all_tasks()
-        seen = []
-
-        def begin(loop, coroutine, **settings):
-            seen.append(coroutine.__qualname__)
-            return asyncio.Task(coroutine, loop=loop, **settings)
-
-        asyncio.get_running_loop().set_task_factory(begin)
+        begun = note_begun_tasks()
         await changes.aclose()
 
-        assert (seen, source.open) == ([], 0)
+        assert (begun, source.open) == ([], 0)
         assert asyncio.all_tasks() < before
 
     async def test_it_is_opened_anew_though_the_caller_is_cancelled(self):

@@ -40,6 +40,16 @@ def test_permits_are_given_as_in_memory(make_memory_world, make_redis_world, per
     asyncio.run(run())
 
 
+async def put_before_a_late_reply(world, snapshot, monkeypatch):
+    """Put a snapshot, of which the next reply takes five seconds; returns the monotonic clock before that."""
+    moments = Clock()
+    monkeypatch.setattr(world.store, "monotonic", moments)
+    await put(world.store, snapshot)
+    readings = iter([moments.now, moments.now + 5])
+    monkeypatch.setattr(world.store, "monotonic", lambda: next(readings))
+    return moments
+
+
 class TestClock:
     """The clock of Redis, which may be set back."""
 
@@ -87,11 +97,7 @@ class TestClock:
     async def test_a_response_that_is_late_is_no_clock_that_was_set_back(self, make_redis_world, snapshot, monkeypatch):
         """Between the call and its response Redis may have run it at any moment."""
         async with make_redis_world() as world:
-            moments = Clock()
-            monkeypatch.setattr(world.store, "monotonic", moments)
-            await put(world.store, snapshot)
-            readings = iter([moments.now, moments.now + 5])
-            monkeypatch.setattr(world.store, "monotonic", lambda: next(readings))
+            await put_before_a_late_reply(world, snapshot, monkeypatch)
 
             assert (await known(world.store)).age == 0
 
@@ -100,11 +106,7 @@ class TestClock:
     ):
         """What was known of the clock before is still known."""
         async with make_redis_world() as world:
-            moments = Clock()
-            monkeypatch.setattr(world.store, "monotonic", moments)
-            await put(world.store, snapshot)
-            readings = iter([moments.now, moments.now + 5])
-            monkeypatch.setattr(world.store, "monotonic", lambda: next(readings))
+            moments = await put_before_a_late_reply(world, snapshot, monkeypatch)
             world.time.now += 5
             await known(world.store)
 
