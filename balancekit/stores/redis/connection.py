@@ -48,10 +48,9 @@ UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
 SOCKET_TIMEOUT: Final = 1.0
 MAX_CONNECTIONS: Final = 20
 # After how many seconds without a message a listener sends a ping; it waits as long again for the response.
-_CLOSING: Final = 1.0
-"""How many seconds the event loops of other threads may take to close their connections."""
-
 HEARTBEAT: Final = 5.0
+# How many seconds the event loops of other threads may take to close their connections.
+_CLOSING: Final = 1.0
 
 
 class _LookingUp:
