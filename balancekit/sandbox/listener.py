@@ -10,6 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from balancekit.http.messages import is_loopback
+from balancekit.sandbox.acceptor import Acceptor
 from balancekit.sandbox.certificates import Authority
 from balancekit.sandbox.event_loop import SandboxLoop
 
@@ -40,6 +41,7 @@ class Listener:
         self._authority = authority
         self._loop = loop
         self._runner: web.ServerRunner | None = None
+        self._acceptor: Acceptor | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
     def address(self) -> str:
@@ -58,19 +60,21 @@ class Listener:
         self._runner = runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self._host, self._port, ssl_context=context).start()
+            self._acceptor = Acceptor(server, self._host, self._port, context)
         except BaseException:
-            await self.stop()
+            self._runner = None
+            await runner.cleanup()
             raise
-        self._port = runner.addresses[0][1]
+        self._port = self._acceptor.port
 
     async def stop(self) -> None:
         """Close every connection at once, and listen no more. Stopping twice does nothing."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
+        runner, acceptor = self._runner, self._acceptor
+        self._runner = self._acceptor = None
+        if runner is not None and acceptor is not None:
             for task in self._tasks:
                 task.cancel()
-            await runner.cleanup()
+            await acceptor.stop(runner.cleanup)
 
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncGenerator[None, None]:

@@ -1,11 +1,14 @@
 """When a sandbox accepts connections, and when it refuses or ignores them."""
 
 import asyncio
+import gc
+import socket
+import warnings
 
 import aiohttp
 import pytest
 
-from balancekit.sandbox import Sandbox
+from balancekit.sandbox import Certificate, Fault, Sandbox
 
 
 async def test_it_listens_on_loopback():
@@ -80,19 +83,77 @@ async def test_closing_leaves_no_task(until):
     sandbox = Sandbox()
     await sandbox.start()
     port = int(sandbox.address.rpartition(":")[2])
-    _, idle = await asyncio.open_connection("127.0.0.1", port)
-    reader, half = await asyncio.open_connection("127.0.0.1", port)
-    half.write(b"POST /api/v2/accounts/list HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-    # One task for each connection, and one for the request.
-    await until(lambda: len(asyncio.all_tasks()) > len(before) + 2)
+    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    for reader, writer in connections:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+    idle = len(asyncio.all_tasks())
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    await until(lambda: len(asyncio.all_tasks()) > idle)
 
     async with asyncio.timeout(30):
         await sandbox.aclose()
 
     assert asyncio.all_tasks() == before
     assert await reader.read() == b""
-    for writer in (idle, half):
+    for _, writer in connections:
         writer.close()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("turns", range(5))
+def test_closing_closes_a_connection_that_is_being_accepted(turns, *, tls):
+    """However far a connection has come when the sandbox closes, it ends with it, and nothing of it is left open."""
+
+    async def connect_and_close():
+        sandbox = Sandbox(certificate=Certificate.VALID if tls else None)
+        await sandbox.start()
+        address = ("127.0.0.1", int(sandbox.address.rpartition(":")[2]))
+        # The kernel accepts them before the event loop does.
+        clients.extend(socket.create_connection(address, timeout=30) for _ in range(3))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await sandbox.aclose()
+
+    clients = []
+    with warnings.catch_warnings(record=True, action="always") as left_open:
+        asyncio.run(connect_and_close())
+        gc.collect()
+    closed = [_is_closed(client) for client in clients]
+
+    assert [str(warning.message) for warning in left_open] == []
+    assert closed == [True] * 3
+
+
+def _is_closed(client):
+    with client:
+        try:
+            return client.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+def test_closing_does_not_wait_for_a_client_that_does_not_read():
+    """A response of which the half is sent is dropped with its connection."""
+
+    async def connect_and_close():
+        sandbox = Sandbox()
+        await sandbox.start()
+        sandbox.fail(None, Fault(body=bytes(64 * 2**20)))
+        address = ("127.0.0.1", int(sandbox.address.rpartition(":")[2]))
+        clients.append(socket.create_connection(address, timeout=30))
+        clients[0].send(b"GET /api/v2/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.to_thread(clients[0].recv, 1)
+        await sandbox.aclose()
+
+    clients = []
+    with warnings.catch_warnings(record=True, action="always") as left_open:
+        asyncio.run(connect_and_close())
+        gc.collect()
+    clients[0].close()
+
+    assert [str(warning.message) for warning in left_open] == []
 
 
 async def test_it_can_refuse_connections(sandbox, send):

@@ -10,6 +10,7 @@ from typing import Final, Self, TypeAlias
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from balancekit.http.messages import Request, Response
+from balancekit.sandbox.acceptor import Acceptor
 
 BASE_PATH: Final = "/base"
 """The path of the base URL, which belongs to every request."""
@@ -39,19 +40,23 @@ class Api:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=2**20)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._acceptor = Acceptor(self._protocol, "127.0.0.1", self._port)
+        self.port: int = self._acceptor.port
         self.base_url: str = f"http://127.0.0.1:{self.port}{BASE_PATH}"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.close()
+        await self._acceptor.stop(self._end_connections)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=2**20), self._serve)
+
+    async def _end_connections(self) -> None:
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,7 +75,7 @@ class Api:
             # The client went away, or the test is over.
             pass
         finally:
-            writer.transport.abort() if reader.at_eof() else writer.close()
+            writer.close()
             self._connections.discard(task)
 
     def _respond(self, request: Request) -> Reply:
