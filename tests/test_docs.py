@@ -1,19 +1,16 @@
-"""The documentation: every program runs and prints what the page shows, every command and every link exists."""
+"""The documentation: every program runs and prints what the page shows."""
 
 import ast
 import asyncio
 import inspect
 import re
-import shlex
 import socket
 import sys
 import tomllib
 import traceback
 import types
-from importlib.metadata import entry_points
 
 import aiohttp
-import click
 import pytest
 import uvicorn
 from aiohttp import web
@@ -27,26 +24,19 @@ from balancekit import (
     Response,
     merge,
 )
-from balancekit.cli import cli
 from balancekit.cli.example_accounts import add_example_accounts
 from balancekit.cli.sandbox_settings import write_settings
 from balancekit.config import load_config
 from balancekit.providers import ENTRY_POINTS
 from balancekit.sandbox import Fault
 from tests.support.loopback_origin import LoopbackOrigin, raw_response
-from tests.support.pages import PAGES, PYPROJECT, ROOT, SESSIONS, anchors, blocks, links
+from tests.support.pages import PAGES, ROOT, blocks
 
 # tests/examples/ runs those about the programs and packages in examples/, where their libraries are installed.
 ELSEWHERE = ("docs/hosts/", "examples/")
 PYTHON = [block for block in blocks("python") if not block.page.startswith(ELSEWHERE)]
 PROGRAMS = [block for block in PYTHON if block.output is not None]
 _DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-COMMANDS = [
-    (block.place, command)
-    for block in blocks("console")
-    for line in block.code.splitlines()
-    for command in line.split(" && ")
-]
 
 
 @pytest.fixture
@@ -307,98 +297,3 @@ def test_the_entry_point_is_in_the_group_that_is_read():
 
     assert registered == {"mybank": "mybank.balances:MyBankProvider"}
     assert _run_definition("MyBankProvider").provider == "mybank"
-
-
-@pytest.mark.parametrize("command", [command for _, command in COMMANDS], ids=[place for place, _ in COMMANDS])
-def test_a_command_exists(command):
-    """Every command line names a program, a command, options, sessions, extras and files that there are."""
-    program, *arguments = shlex.split(command)
-
-    match program.rpartition("/")[2]:
-        case "balancekit":
-            cli.commands[arguments[0]].make_context(arguments[0], arguments[1:])
-        case "nox" if arguments:
-            assert arguments[0] == "-s"
-            assert arguments[1] in SESSIONS
-        case "pip":
-            extras = [extra for argument in arguments for extra in re.findall(r"\[(.*)\]", argument)]
-            assert arguments[0] == "install"
-            assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
-        case known:
-            assert known in {"python3", "pytest", "nox", "celery", "jupyter"}
-    for file in re.findall(r"\btests/\S+", command):
-        assert (ROOT / file).exists()
-
-
-def test_extras_that_are_mentioned_exist():
-    """What a page tells a reader to install can be installed."""
-    mentioned = {extra for text in PAGES.values() for extra in re.findall(r"'balancekit\[(\w+)\]'", text)}
-
-    assert mentioned <= set(PYPROJECT["project"]["optional-dependencies"])
-
-
-def test_sessions_that_are_mentioned_exist():
-    """What a page tells a contributor to run can be run."""
-    mentioned = {session for text in PAGES.values() for session in re.findall(r"nox -s (\w+)", text)}
-
-    assert mentioned <= SESSIONS
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    """A link within the repository is relative, and its file and heading exist."""
-    for link in links(page):
-        if link.startswith("https://"):
-            assert "github.com" not in link
-            continue
-        path, _, anchor = link.partition("#")
-        target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
-        assert target.is_relative_to(ROOT), link
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target.relative_to(ROOT).as_posix()), link
-
-
-@pytest.mark.parametrize("folder", ["docs", "docs/hosts", "docs/reference"])
-def test_every_page_is_listed(folder):
-    """The lists of pages are complete; that of `docs/`, to which the README leads, has those of its folders."""
-    index = f"{folder}/README.md"
-    listed = {(ROOT / folder / link).resolve() for link in links(index) if "//" not in link}
-    pages = {page for page in PAGES if page.rpartition("/")[0] == folder} - {index}
-    lists = {page for page in PAGES if re.fullmatch(rf"{folder}/\w+/README\.md", page)}
-
-    assert [page for page in pages | lists if (ROOT / page) not in listed] == []
-    assert "docs/README.md" in links("README.md")
-
-
-def test_pages_beside_their_subject_are_listed():
-    """So are those in other folders: the site takes its pages from the list."""
-    listed = {(ROOT / "docs" / link).resolve() for link in links("docs/README.md") if "//" not in link}
-    pages = {*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("examples/packages/*/*.md")}
-
-    assert pages <= listed
-
-
-def test_the_readme_can_be_read_in_two_minutes():
-    """What is for later is on a page of its own."""
-    assert len(PAGES["README.md"].splitlines()) <= 220
-
-
-def test_ci_runs_the_readmes_test_command():
-    """The command that a newcomer reads is the one that is run before a change lands."""
-    (command,) = [
-        line
-        for block in blocks("console")
-        if block.page == "README.md"
-        for line in block.code.splitlines()
-        if line.endswith("nox")
-    ]
-
-    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
-
-
-def test_the_command_is_installed():
-    """The name that the pages use is the name of the command."""
-    (script,) = entry_points(group="console_scripts", name="balancekit")
-
-    assert script.value == "balancekit.__main__:main"
-    assert isinstance(cli, click.Group)

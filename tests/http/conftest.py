@@ -5,11 +5,13 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from balancekit import Request
+from balancekit import ErrorDetail, Request
+from balancekit.http.error_responses import error_of
 from balancekit.http.transport import send, transport_error
 from tests.support.loopback_origin import LoopbackOrigin
 
 CANARY = "canary-3f9a"
+NEW_YEAR = 1_767_225_600.0
 INFO = aiohttp.RequestInfo(
     URL("https://pay.example"), "POST", CIMultiDictProxy(CIMultiDict({"X-Key": CANARY})), URL("https://pay.example")
 )
@@ -43,6 +45,17 @@ async def session():
     """Open a session with aiohttp's defaults."""
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+def make_error():
+    """Make the error of a response, for an adapter with two hints of its own."""
+
+    def make(response, detail=None):
+        hints = {"locked": "Call the bank", 402: "Pay the bank"}
+        return error_of(response, detail or ErrorDetail(), account="shop", provider="fake", hints=hints, now=NEW_YEAR)
+
+    return make
 
 
 async def failure_of(session, url):
