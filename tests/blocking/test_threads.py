@@ -112,7 +112,16 @@ def test_a_call_in_its_own_thread_is_refused(client):
     assert str(client.fetch(["nested"]).amount("BTC")) == "2"
 
 
+@pytest.fixture
+def heeded_ctrl_c():
+    """Let Ctrl-C interrupt the tests, too, that run in the background of a shell, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal can be sent to a thread")
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_cancels_the_call_that_waits_and_no_other():
     """The main thread gets its KeyboardInterrupt, the request ends, and other threads get their results."""
     gate, other = Gate(), Gate("other")
