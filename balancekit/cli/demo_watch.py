@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -102,21 +102,22 @@ async def _webhook_server(client: "AggregateClient", accounts: "Sequence[Sandbox
     """Receive the webhooks of the accounts on loopback; yields the address that they are sent to."""
     from aiohttp import web
 
-    from balancekit.sandbox.acceptor import Acceptor
+    from balancekit.sandbox.listening_socket import ListeningSocket
     from balancekit.webhooks import webhook_routes
 
     app = web.Application()
     app.add_routes(webhook_routes(client))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
-    acceptor = Acceptor(cast("web.Server", runner.server), "127.0.0.1", 0)
+    listening = ListeningSocket("127.0.0.1")
     try:
-        address = f"http://127.0.0.1:{acceptor.port}/webhooks"
+        await web.SockSite(runner, listening).start()
+        address = f"http://127.0.0.1:{listening.port}/webhooks"
         for account in accounts:
             account.webhook_url = f"{address}/{account.label}"
         yield f"{address}/<account>"
     finally:
-        await acceptor.stop(runner.cleanup)
+        await listening.stop(runner.cleanup)
 
 
 async def _next_result(results: "Watch", seconds: float) -> "MergedBalances | None":

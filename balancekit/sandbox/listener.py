@@ -10,9 +10,9 @@ from aiohttp import web
 from yarl import URL
 
 from balancekit.http.messages import is_loopback
-from balancekit.sandbox.acceptor import Acceptor
 from balancekit.sandbox.certificates import Authority
 from balancekit.sandbox.event_loop import SandboxLoop
+from balancekit.sandbox.listening_socket import ListeningSocket, family_of
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
 """Seconds, since aiohttp takes zero for no limit; every request that was being handled is cancelled by then."""
@@ -41,7 +41,7 @@ class Listener:
         self._authority = authority
         self._loop = loop
         self._runner: web.ServerRunner | None = None
-        self._acceptor: Acceptor | None = None
+        self._socket: ListeningSocket | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
     def address(self) -> str:
@@ -60,21 +60,25 @@ class Listener:
         self._runner = runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         try:
             await runner.setup()
-            self._acceptor = Acceptor(server, self._host, self._port, context)
+            self._socket = ListeningSocket(self._host, self._port)
+            await web.SockSite(runner, self._socket, ssl_context=context).start()
         except BaseException:
-            self._runner = None
-            await runner.cleanup()
+            await self.stop()
             raise
-        self._port = self._acceptor.port
+        self._port = self._socket.port
 
     async def stop(self) -> None:
         """Close every connection at once, and listen no more. Stopping twice does nothing."""
-        runner, acceptor = self._runner, self._acceptor
-        self._runner = self._acceptor = None
-        if runner is not None and acceptor is not None:
-            for task in self._tasks:
-                task.cancel()
-            await acceptor.stop(runner.cleanup)
+        runner, listening = self._runner, self._socket
+        self._runner = self._socket = None
+        if runner is None:
+            return
+        for task in self._tasks:
+            task.cancel()
+        if listening is None:
+            await runner.cleanup()
+        else:
+            await listening.stop(runner.cleanup)
 
     @contextlib.asynccontextmanager
     async def refusing(self) -> AsyncGenerator[None, None]:
@@ -90,8 +94,7 @@ class Listener:
         """Accept connections without reading from them until the block ends."""
         async with self.refusing():
             # The kernel accepts connections for a socket that listens.
-            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-            with socket.create_server((self._host, self._port), family=family):
+            with socket.create_server((self._host, self._port), family=family_of(self._host)):
                 yield
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from typing import Final, Self, TypeAlias
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from balancekit.http.messages import Request, Response
-from balancekit.sandbox.acceptor import Acceptor
+from balancekit.sandbox.listening_socket import ListeningSocket
 
 BASE_PATH: Final = "/base"
 """The path of the base URL, which belongs to every request."""
@@ -40,20 +40,19 @@ class Api:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._acceptor = Acceptor(self._protocol, "127.0.0.1", self._port)
-        self.port: int = self._acceptor.port
+        self._socket = ListeningSocket("127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, sock=self._socket, limit=2**20)
+        self.port: int = self._socket.port
         self.base_url: str = f"http://127.0.0.1:{self.port}{BASE_PATH}"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._acceptor.stop(self._end_connections)
+        await self._socket.stop(self._close)
 
-    def _protocol(self) -> asyncio.Protocol:
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=2**20), self._serve)
-
-    async def _end_connections(self) -> None:
+    async def _close(self) -> None:
+        self._server.close()
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
