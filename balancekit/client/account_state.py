@@ -140,7 +140,7 @@ class AccountState:
 
     def shows_changes(self, kept: Kept | None) -> bool:
         """Return whether a snapshot was read since the balances may have changed, as far as is known."""
-        return kept is not None and kept.version == self.version and kept.sent_at >= self._changed_at
+        return kept is not None and self.is_current(kept.version, kept.sent_at)
 
     def fresh(self, version: str, max_age: float, moment: Moment) -> AccountBalances | None:
         """Return the last snapshot if it was read at that version, and is no older than `max_age` seconds."""
