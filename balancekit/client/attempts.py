@@ -149,7 +149,6 @@ class Attempts:
         account, origin, retry = flight.account, flight.account.origin, flight.retry
         clock_offset = origin.clock.offset if retry.clock_offset is None else retry.clock_offset
         retry.attempts += 1
-        retry.requested = True
         # What is read from now on is of the account as it is now.
         flight.version = account.state.version
         # As `Moment.of` and `mark_sent` do, but without the calls: this is done for every request.

@@ -102,12 +102,11 @@ class RetryState:
     `attempts` does not count an attempt that failed because of a closed kept-alive connection, which is repeated once,
     or perhaps of a wrong clock. `clock_offsets` are those that rejected requests were signed with, and `clock_offset`
     is the one for the next request; without it that is the origin's. The next request `opens_connection` if the last
-    one may have met a dead connection. `requested` is whether any request was sent, and
-    `error` what the last attempt ended with, at `failed_at`, if another is to follow.
+    one may have met a dead connection; `reconnected` is whether one was repeated at once for that. `error` is what the
+    last attempt ended with, at `failed_at`, if another is to follow.
     """
 
     attempts: int = 0
-    requested: bool = False
     reconnected: bool = False
     opens_connection: bool = False
     clock_offset: float | None = None

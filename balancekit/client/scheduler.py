@@ -356,7 +356,7 @@ class Scheduler:
         account, deadline = flight.account, waiter.deadline
         if flight.sent_at is None and flight.retry.error is not None:
             return flight.retry.error
-        if flight.retry.requested:
+        if flight.first_sent_at is not None:
             return account.timeout_error(f"no response before {deadline}")
         if self._dispatcher.is_awaiting_lease(flight):
             return account.timeout_error(f"another process has not read it before {deadline}")
