@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final
 
 import aiohttp
@@ -250,4 +251,5 @@ class Attempts:
         if self._clock.monotonic() + wait < flight.ends_at:
             # Not for the whole time at once: a permit comes sooner when others give theirs back.
             return RetryAfter(min(wait, _POLL_INTERVAL), blocks_origin=True)
-        return no_permit(flight.account, f"the deadline of {self._options.deadline:g} s", wait)
+        deadlines = [waiter.deadline for waiter in flight.waiters]
+        return no_permit(flight.account, max(deadlines, key=attrgetter("at"), default="the deadline"), wait)

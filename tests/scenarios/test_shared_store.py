@@ -178,6 +178,19 @@ def test_a_limit_on_the_rate_holds_for_all_clients_together(with_clients):
     assert (complete, sum(requests)) == (3, 3)
 
 
+def test_a_failure_for_want_of_a_permit_names_the_deadline_of_the_call(with_clients):
+    """Of a caller that waits five seconds it does not say that there is no permit within the client's thirty."""
+
+    async def steps(store, here, there):
+        await here.fetch()
+        (failure,) = (await there.fetch(deadline=5)).failures
+        return failure.error.message
+
+    message, _ = with_clients(steps, rate_limits={"till": RateLimit(1, per=60)})
+
+    assert message == "no permit before the deadline of 5 s under the limit of 1 in 60 s"
+
+
 def test_a_place_in_the_queue_is_given_up_when_another_client_has_read_the_account(with_clients):
     """The next request under the limit does not wait for it."""
 
