@@ -136,7 +136,8 @@ class MemoryStore:
 
     async def seen(self, event: str) -> bool:
         """Whether the event with that id is remembered."""
-        return event in self._events
+        with self._lock:
+            return event in self._events
 
     async def remember(self, event: str, *, seconds: float) -> None:
         """Remember the id of an event for at least that long, but no more than `recent_events.MAX_EVENTS` ids."""

@@ -44,10 +44,10 @@ async def test_of_two_snapshots_the_one_that_was_read_later_stays(make_snapshot)
 
 
 class Interrupted(float):
-    """A moment: while an age is counted from it, another thread goes on as far as it can."""
+    """A moment, or seconds: while something is counted with it, another thread goes on as far as it can."""
 
     def __new__(cls, moment, other_thread):
-        """Be a moment of a clock."""
+        """Be a moment of a clock, or so many seconds."""
         made = super().__new__(cls, moment)
         made.other_thread = other_thread
         return made
@@ -57,11 +57,20 @@ class Interrupted(float):
         return type(self)(float(self) - seconds, self.other_thread)
 
     def __rsub__(self, later):
-        """Let the other thread go on, for a moment if it waits for this one, and return the seconds since."""
+        """Let the other thread go on, and return the seconds since."""
+        self.go_on()
+        return later - float(self)
+
+    def __radd__(self, moment):
+        """Let the other thread go on, and return the moment so many seconds later."""
+        self.go_on()
+        return moment + float(self)
+
+    def go_on(self):
+        """Let the other thread go on, for a moment if it waits for this one."""
         if self.other_thread.ident is None:
             self.other_thread.start()
             self.other_thread.join(0.2)
-        return later - float(self)
 
 
 async def test_no_thread_is_given_parts_of_two_moments(make_snapshot):
@@ -82,6 +91,19 @@ async def test_no_thread_is_given_parts_of_two_moments(make_snapshot):
     (after,) = await store.get(["shop"])
 
     assert (during.snapshot, during.valid, after.snapshot, after.valid) == (earlier, False, later, True)
+
+
+async def test_an_event_is_not_forgotten_while_it_is_remembered_anew():
+    """Another thread that looks for it in that moment finds it, so that its webhook is not acted on twice."""
+    store, seen = MemoryStore(), []
+    await store.remember("event", seconds=60)
+
+    look = store.seen("event")
+    other = threading.Thread(target=lambda: seen.append(asyncio.run(look)))
+    await store.remember("event", seconds=Interrupted(60, other))
+    other.join()
+
+    assert seen == [True]
 
 
 async def test_it_is_shown_by_its_size(make_snapshot):
