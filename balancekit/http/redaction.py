@@ -102,7 +102,7 @@ class SanitizedExceptions:
 def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | Secrets = ()) -> _Error:
     """Make an adapter's own exception the cause of an error, and its message and place a note and a part of the hint.
 
-    The exception is sanitized, and its message redacted; `_clean` says which one is dropped.
+    The exception is sanitized, and its message redacted; `clean` says which one is dropped.
     """
     secrets = Secrets.of(secrets)
     frames = traceback.extract_tb(traceback_of(raised))
