@@ -6,8 +6,8 @@ import attrs
 
 from balancekit.client.account_state import Moment, own_copy, utc
 from balancekit.client.accounts import Account
-from balancekit.errors import BalancekitError, NotReadError
-from balancekit.http.hints import HINTS
+from balancekit.client.unread import not_read
+from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances, AccountFailure, comparable_error
 
 
@@ -86,11 +86,3 @@ def _known(
         return stale, AccountFailure(account.label, account.provider, error, stale)
     is_fresh = not is_pending and account.state.shows_changes(kept)
     return shown if is_fresh else attrs.evolve(shown, stale=True), None
-
-
-def not_read(account: Account) -> NotReadError:
-    """Make the error of an account of which there is no snapshot."""
-    message = "the account has not been read yet"
-    if account.state.last_success is not None:
-        message = "no snapshot of the account was kept: it was read by stream() without max_age"
-    return NotReadError(message, account=account.label, provider=account.provider, hint=HINTS[NotReadError])

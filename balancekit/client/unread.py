@@ -1,8 +1,16 @@
 """The errors of accounts that were not read, or not in time: they say what this client was waiting for."""
 
 from balancekit.client.accounts import Account
-from balancekit.errors import BalancekitError, ProviderError, RateLimitedError
+from balancekit.errors import BalancekitError, NotReadError, ProviderError, RateLimitedError
 from balancekit.http.hints import HINTS, NO_PERMIT_HINT, STILL_QUEUED_HINT
+
+
+def not_read(account: Account) -> NotReadError:
+    """Make the error of an account of which there is no snapshot."""
+    message = "the account has not been read yet"
+    if account.state.last_success is not None:
+        message = "no snapshot of the account was kept: it was read by stream() without max_age"
+    return NotReadError(message, account=account.label, provider=account.provider, hint=HINTS[NotReadError])
 
 
 def closed(account: Account) -> ProviderError:
