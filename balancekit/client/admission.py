@@ -6,7 +6,7 @@ from balancekit.client.account_state import CLOCK_DRIFT, Moment
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
 from balancekit.client.origins import Origin
-from balancekit.client.unread import in_cooldown, removed
+from balancekit.client.unread import cooldown_error, removed_error
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountFailure
 
@@ -21,7 +21,7 @@ def known_outcome(
     sent.
     """
     if account.is_removed:
-        return account.to_failure(removed(account), moment), False
+        return account.to_failure(removed_error(account), moment), False
     state, kept = account.state, account.state.kept
     if kept is not None and kept.ahead - moment.ahead > CLOCK_DRIFT:
         state.note_set_back(moment)
@@ -39,7 +39,7 @@ def known_outcome(
         outcome = stale if error is None else AccountFailure(account.label, account.provider, error, stale)
         return outcome, state.next_attempt_in(moment) <= 0
     if remaining > 0 and moment.now + remaining >= ends_at:
-        return account.to_failure(in_cooldown(account, remaining), moment), False
+        return account.to_failure(cooldown_error(account, remaining), moment), False
     return None, False
 
 

@@ -17,7 +17,7 @@ from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
 from balancekit.client.shared_failures import SharedFailures
 from balancekit.client.timeouts import SharedTimeout
-from balancekit.client.unread import no_permit
+from balancekit.client.unread import no_permit_error
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError, RateLimitedError
 from balancekit.http.clock_skew import use_offset
 from balancekit.http.connections import open_connections
@@ -252,4 +252,4 @@ class Attempts:
             # Not for the whole time at once: a permit comes sooner when others give theirs back.
             return RetryAfter(min(wait, _POLL_INTERVAL), blocks_origin=True)
         deadlines = [waiter.deadline for waiter in flight.waiters]
-        return no_permit(flight.account, max(deadlines, key=attrgetter("at"), default="the deadline"), wait)
+        return no_permit_error(flight.account, max(deadlines, key=attrgetter("at"), default="the deadline"), wait)

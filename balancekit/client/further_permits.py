@@ -4,7 +4,7 @@ from typing import Final
 
 from balancekit.client.accounts import Account
 from balancekit.client.leases import Leases
-from balancekit.client.unread import in_cooldown
+from balancekit.client.unread import cooldown_error
 from balancekit.clock import Clock
 
 _POLL_INTERVAL: Final = 1.0
@@ -32,7 +32,7 @@ class FurtherPermits:
         await self._exchange()
         cooldown = self._account.origin.cooldown
         if cooldown.times and (wait := cooldown.remaining(self._clock.monotonic())) > 0:
-            raise in_cooldown(self._account, wait)
+            raise cooldown_error(self._account, wait)
 
     async def _exchange(self) -> None:
         origin, limit = self._account.origin, self._account.origin.limit

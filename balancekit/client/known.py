@@ -6,7 +6,7 @@ import attrs
 
 from balancekit.client.account_state import Moment, own_copy, utc
 from balancekit.client.accounts import Account
-from balancekit.client.unread import not_read
+from balancekit.client.unread import not_read_error
 from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances, AccountFailure, comparable_error
 
@@ -79,7 +79,7 @@ def _known(
     # Looked at once, before what it is compared with: another thread may replace it.
     kept = account.state.kept
     if kept is None:
-        return None, AccountFailure(account.label, account.provider, error or not_read(account))
+        return None, AccountFailure(account.label, account.provider, error or not_read_error(account))
     shown = kept.shown(moment)
     if error is not None:
         stale = attrs.evolve(shown, stale=True)

@@ -12,7 +12,7 @@ from balancekit.client.account_state import CLOCK_DRIFT, Moment, elapsed, own_co
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.double_counting import count_once
 from balancekit.client.known import last_of, watched_of
-from balancekit.client.unread import removed
+from balancekit.client.unread import removed_error
 from balancekit.client.watch import Watch
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.money.merge import merge_counted
@@ -148,7 +148,7 @@ class Results:
             for label, account in accounts.items()
         ]
         gone = watch.removed(self._accounts)
-        pairs += [(None, AccountFailure(account.label, account.provider, removed(account))) for account in gone]
+        pairs += [(None, AccountFailure(account.label, account.provider, removed_error(account))) for account in gone]
         named = [label for label in watch.labels if label is not None]
         # What is watched by name is a part, even if it is none.
         merged = self._of_pairs(pairs, accounts, None if None in watch.labels else named)

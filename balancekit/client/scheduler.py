@@ -21,7 +21,7 @@ from balancekit.client.options import ReadOptions
 from balancekit.client.origins import Origin
 from balancekit.client.recorder import Recorder
 from balancekit.client.shared_failures import SharedFailures
-from balancekit.client.unread import closed, in_cooldown, no_permit, removed, still_queued
+from balancekit.client.unread import closed_error, cooldown_error, no_permit_error, removed_error, still_queued_error
 from balancekit.errors import BalancekitError
 from balancekit.money.balances import AccountBalances, AccountFailure
 from balancekit.stores.fail_open import FailOpenStore
@@ -126,9 +126,9 @@ class Scheduler:
                 rest.remove(account)
                 if not rest:
                     del waiter.rest[account.origin]
-                waiter.set_outcome(account.to_failure(removed(account), moment))
+                waiter.set_outcome(account.to_failure(removed_error(account), moment))
             if account in waiter.queued or (flight is not None and flight.account is account):
-                self._fail(waiter, account, account.to_failure(removed(account), moment))
+                self._fail(waiter, account, account.to_failure(removed_error(account), moment))
         # With an origin less, fewer slots are reserved.
         self._dispatcher.dispatch()
 
@@ -235,7 +235,7 @@ class Scheduler:
             )
             for account, wait in late.items():
                 del waiter.queued[account]
-                waiter.set_outcome(account.to_failure(no_permit(account, waiter.deadline, wait), moment))
+                waiter.set_outcome(account.to_failure(no_permit_error(account, waiter.deadline, wait), moment))
             accounts = [account for account in accounts if account not in late] if late else accounts
         for account in accounts:
             self._flights.enqueue(waiter, account, waiter.queued[account])
@@ -274,7 +274,7 @@ class Scheduler:
         # errors later.
         @functools.cache
         def failure_of(account: Account) -> AccountFailure:
-            return account.to_failure(closed(account), moment)
+            return account.to_failure(closed_error(account), moment)
 
         for waiter in waiters:
             self._fail_rest(waiter, failure_of)
@@ -321,7 +321,7 @@ class Scheduler:
         def failure_of(account: Account) -> AccountFailure:
             # In the next call its turn comes before that of those that were read in this one.
             account.state.waiting_since = account.state.waiting_since or moment.now
-            return account.to_failure(still_queued(account, waiter.deadline, now=moment.now), moment)
+            return account.to_failure(still_queued_error(account, waiter.deadline, now=moment.now), moment)
 
         self._fail_rest(waiter, failure_of)
 
@@ -343,7 +343,7 @@ class Scheduler:
             retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
             for account in [*retried, *waiter.queued, *waiter.rest.pop(origin, ())]:
                 if account.origin is origin:
-                    self._fail(waiter, account, account.to_failure(in_cooldown(account, remaining), moment))
+                    self._fail(waiter, account, account.to_failure(cooldown_error(account, remaining), moment))
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
         options = CallOptions(max_age=0.0, deadline=seconds, store_result=flight.store_result, background=True)
@@ -360,7 +360,7 @@ class Scheduler:
             return account.timeout_error(f"no response before {deadline}")
         if self._dispatcher.is_awaiting_lease(flight):
             return account.timeout_error(f"another process has not read it before {deadline}")
-        return still_queued(account, deadline, now=moment.now)
+        return still_queued_error(account, deadline, now=moment.now)
 
     def _detach(self, waiter: Waiter, flight: Flight) -> None:
         """Take a caller from a flight; with the last one, the flight ends."""

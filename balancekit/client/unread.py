@@ -5,7 +5,7 @@ from balancekit.errors import BalancekitError, NotReadError, ProviderError, Rate
 from balancekit.http.hints import HINTS, NO_PERMIT_HINT, STILL_QUEUED_HINT
 
 
-def not_read(account: Account) -> NotReadError:
+def not_read_error(account: Account) -> NotReadError:
     """Make the error of an account of which there is no snapshot."""
     message = "the account has not been read yet"
     if account.state.last_success is not None:
@@ -13,19 +13,19 @@ def not_read(account: Account) -> NotReadError:
     return NotReadError(message, account=account.label, provider=account.provider, hint=HINTS[NotReadError])
 
 
-def closed(account: Account) -> ProviderError:
+def closed_error(account: Account) -> ProviderError:
     """Make the error of a read that ended with its client."""
     message = "the client was closed before there was a response"
     return ProviderError(message, account=account.label, provider=account.provider)
 
 
-def removed(account: Account) -> ProviderError:
+def removed_error(account: Account) -> ProviderError:
     """Make the error of an account that was removed while somebody waited for it."""
     message = "the account was removed from the client"
     return ProviderError(message, account=account.label, provider=account.provider)
 
 
-def in_cooldown(account: Account, remaining: float) -> RateLimitedError:
+def cooldown_error(account: Account, remaining: float) -> RateLimitedError:
     """Make the error of an account whose origin is in a cooldown for so many seconds."""
     return RateLimitedError(
         f"{account.origin.name} has responded 429: no request is sent to it for {remaining:.1f} s",
@@ -36,7 +36,7 @@ def in_cooldown(account: Account, remaining: float) -> RateLimitedError:
     )
 
 
-def no_permit(account: Account, deadline: object, wait: float) -> RateLimitedError:
+def no_permit_error(account: Account, deadline: object, wait: float) -> RateLimitedError:
     """Make the error of an account that would have a permit only after the deadline, in so many seconds."""
     return RateLimitedError(
         f"no permit before {deadline} under the limit of {account.origin.limit}",
@@ -47,11 +47,11 @@ def no_permit(account: Account, deadline: object, wait: float) -> RateLimitedErr
     )
 
 
-def still_queued(account: Account, deadline: object, *, now: float) -> BalancekitError:
+def still_queued_error(account: Account, deadline: object, *, now: float) -> BalancekitError:
     """Make the error of an account for which no request was sent before the deadline."""
     origin = account.origin
     if (remaining := origin.cooldown.remaining(now)) > 0:
-        return in_cooldown(account, remaining)
+        return cooldown_error(account, remaining)
     if origin.limit is not None and (wait := origin.permits.wait(origin.limit, now)) > 0:
-        return no_permit(account, deadline, wait)
+        return no_permit_error(account, deadline, wait)
     return account.timeout_error(f"no request sent before {deadline}", STILL_QUEUED_HINT)
