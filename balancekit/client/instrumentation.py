@@ -94,7 +94,7 @@ class AttemptSpan:
             from opentelemetry.trace import Status, StatusCode
 
             detach(self._token)
-            result = _result(ended)
+            result = _attributes_of(ended)
             self._span.set_attributes(result)
             # The text of an exception may quote a response, so none is recorded.
             if "error.type" in result:
@@ -183,21 +183,17 @@ def _address(origin: str) -> dict[str, str | int]:
     return {"server.address": url.host, "server.port": url.port, "url.scheme": url.scheme}
 
 
-def _result(result: AccountBalances | BalancekitError | None) -> dict[str, str | int]:
+def _attributes_of(result: AccountBalances | BalancekitError | None) -> dict[str, str | int]:
     if isinstance(result, AccountBalances):
         return {"http.response.status_code": _OK}
     if result is None:
         return {"error.type": "cancelled"}
-    return {"error.type": type(result).__name__, **_facts(result)}
-
-
-def _facts(error: BalancekitError) -> dict[str, str | int]:
-    facts: dict[str, str | int] = {}
-    if isinstance(error, ProviderError) and error.status is not None:
-        facts["http.response.status_code"] = error.status
-    if isinstance(error, ProviderError) and error.code is not None:
-        facts[_CODE] = error.code
-    return facts
+    attributes: dict[str, str | int] = {"error.type": type(result).__name__}
+    if isinstance(result, ProviderError) and result.status is not None:
+        attributes["http.response.status_code"] = result.status
+    if isinstance(result, ProviderError) and result.code is not None:
+        attributes[_CODE] = result.code
+    return attributes
 
 
 def log_transition(account: Account, error: BalancekitError | None) -> None:
