@@ -152,13 +152,13 @@ class Attempts:
         retry.attempts += 1
         # What is read from now on is of the account as it is now.
         flight.version = account.state.version
-        # As `Moment.of` and `mark_sent` do, but without the calls: this is done for every request.
+        # As `Moment.of` does, but without the call: this is done for every request.
         now = self._clock.monotonic()
         ahead = self._clock.time() - now
         if len(self._aheads) > _MAX_AHEADS:
             self._aheads.clear()
         moment = Moment(now, self._aheads.setdefault(ahead, ahead))
-        flight.sent_at, flight.sent = now, moment
+        flight.sent_at, flight.sent, flight.is_own = now, moment, True
         if flight.first_sent_at is None:
             flight.first_sent_at = moment.now
         account.state.waiting_since, account.state.requested_at = None, moment.now

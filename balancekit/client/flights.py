@@ -155,6 +155,8 @@ class Flight:
     sent_at: float | None = None
     sent: Moment | None = None
     first_sent_at: float | None = None
+    # Whether this process has sent the last one, rather than another with the same store.
+    is_own: bool = False
     worker: asyncio.Task[None] | None = None
     timer: Timer | None = None
     has_slot: bool = False
@@ -164,11 +166,6 @@ class Flight:
     def ends_at(self) -> float:
         """The deadline of the waiter that waits longest."""
         return max((waiter.deadline.at for waiter in self.waiters), default=self.since)
-
-    @property
-    def is_own(self) -> bool:
-        """Whether this process has made a request for it, rather than another with the same store."""
-        return self.retry.attempts > 0
 
     def serves(self, version: str, since: float, moment: Moment) -> bool:
         """Return whether its snapshot will be fresh enough for a caller that finds the account at that version.
@@ -181,9 +178,9 @@ class Flight:
             return True
         return self.sent_at >= since and (self.sent is None or moment.ahead - self.sent.ahead <= CLOCK_DRIFT)
 
-    def mark_sent(self, sent_at: float, moment: Moment) -> None:
-        """Note that a request was sent at `sent_at`."""
-        self.sent_at, self.sent = sent_at, moment
+    def mark_read_elsewhere(self, sent_at: float, moment: Moment) -> None:
+        """Note at a moment that another process has read the account with a request that was sent at `sent_at`."""
+        self.sent_at, self.sent, self.is_own = sent_at, moment, False
         if self.first_sent_at is None:
             self.first_sent_at = sent_at
 

@@ -62,7 +62,7 @@ class Leases:
             and sent_at - delay_of(snapshot) >= flight.since
         ):
             flight.version = stored.version
-            flight.mark_sent(sent_at, moment)
+            flight.mark_read_elsewhere(sent_at, moment)
             return snapshot, 0.0
         if self._failures is not None:
             self._failures.learn_cooldown(account.origin, of_origin[0], moment)

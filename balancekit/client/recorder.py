@@ -34,7 +34,7 @@ class Recorder:
         if flight.store_result or state.last is not None:
             # Without a version of the store's own nobody could find out whether the snapshot is still valid.
             is_known = self._store is None or self._store.is_known(flight.version)
-            if flight.retry.attempts > 0:
+            if flight.is_own:
                 state.keep(snapshot, sent_at=sent_at, version=flight.version, is_reusable=is_known)
             else:
                 state.keep_stored(snapshot, age=moment.now - sent_at, version=flight.version, moment=moment)

@@ -8,8 +8,9 @@ import pytest
 from balancekit import AccountBalances, AggregateClient, Clock, RateLimit
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
-from tests.support.providers import Till
-from tests.support.stores import HANGS
+from tests.support.clock import LoopClock
+from tests.support.providers import Scripted, Till, outage
+from tests.support.stores import HANGS, FlakyStore
 
 
 def test_a_snapshot_of_another_client_is_used(with_clients):
@@ -164,6 +165,32 @@ def test_a_watch_that_cannot_listen_yet_ends_with_the_client(with_clients):
         return await watching
 
     assert with_clients(steps) == ([], [0, 0])
+
+
+def test_what_another_client_reads_between_two_attempts_is_as_old_as_the_store_says(run_virtually):
+    """It is kept once, and may be shown for as long as it is young enough, whatever the clock of its reader says."""
+
+    class HourBehind(LoopClock):
+        def time(self):
+            return super().time() - 3600
+
+    async def main():
+        store, down = FlakyStore(), outage("till", retry_after=20)
+        scripted = Scripted("till", down, down)
+        scripted.provider, scripted.fingerprint = "till", "till till"
+        settings = {"store": store, "deadline": 60}
+        async with (
+            AggregateClient([scripted], clock=LoopClock(), **settings) as here,
+            AggregateClient([Till()], clock=HourBehind(), **settings) as there,
+        ):
+            retried = asyncio.create_task(here.fetch(max_age=30))
+            await asyncio.sleep(12)
+            await there.fetch(max_age=30)
+            complete = (await retried).complete
+            failed = await here.fetch(stale_if_error=30, deadline=1)
+        return complete, failed.complete, failed.amount("BTC", partial=True), store.calls.count("put"), scripted.calls
+
+    assert run_virtually(main()) == (True, False, 1, 1, 2)
 
 
 def test_a_limit_on_the_rate_holds_for_all_clients_together(with_clients):
