@@ -115,7 +115,7 @@ class AccountState:
     # When the last request that succeeded was sent, although its snapshot may not have been kept.
     _succeeded_at: float = -math.inf
     _success_ahead: float = 0.0
-    # What a store had last, and what it became here, if that is another object.
+    # The last snapshot from a store, and what `date` made of it, if that is another object.
     _entered: tuple[AccountBalances, AccountBalances] | None = None
     _invalidations: int = 0
     # The question whose answer the version is, or as of which the balances may have changed.
@@ -293,10 +293,10 @@ class AccountState:
         return None if kept is None else attrs.evolve(kept.shown(moment), stale=True)
 
     def date(self, snapshot: AccountBalances, *, age: float, moment: Moment) -> AccountBalances:
-        """Return a snapshot of a store as it enters: its moments are no later than its age, in seconds, says.
+        """Return a snapshot of a store with moments that are no later than its age, in seconds, says.
 
-        The same object each time, so that it is known when it comes again: by its content, since two snapshots may have
-        one `fetched_at`. The wall clocks of two machines say nothing of how old it is.
+        The wall clocks of two machines say nothing of how old it is. The same snapshot becomes the same object each
+        time, so that it is known again: by its content, since two snapshots may have one `fetched_at`.
         """
         last, known = self.last, self._entered
         if snapshot is last:

@@ -33,7 +33,7 @@ from balancekit.stores.fail_open import FailOpenStore
 _POLL_INTERVAL: Final = 1.0
 
 _MAX_AHEADS: Final = 100
-"""How many such numbers are kept: they are a quarter of a microsecond apart, and the clocks differ by few of those."""
+"""How many values of `Moment.ahead` are kept as one object each: rounded to a quarter of a microsecond, few differ."""
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ class Attempts:
             None if store is None else Leases(store, options.clock, failures, attempt_seconds=options.timeout)
         )
         self._clock = options.clock
-        # How far the wall clock was ahead, one object for each number: there are few, and each account would keep one.
+        # One float for each value of `Moment.ahead`, since every account would keep one of its own.
         self._aheads: dict[float, float] = {}
         self._timeout = SharedTimeout(options.timeout, options.clock, abandon)
 

@@ -200,7 +200,7 @@ class ClientCore:
 
     def _on_end(self) -> None:
         self._keeper.leave_loop()
-        # So that the next caller comes to `ready`, and so to what the loop did not come to.
+        # A result that is cached would keep the next caller from `ready`, which takes over what the loop left undone.
         self._results.forget()
 
     def _take_over_looks(self, earlier: Runtime, runtime: Runtime) -> None:

@@ -37,7 +37,10 @@ _MAX_RETRY_AFTER: Final = 3600.0
 
 @attrs.define(eq=False)
 class _Schedule:
-    """When an account is read again: after a change, or after a failure, with a delay that grows."""
+    """When an account is read again: after a change, or after a failure, with a delay that grows.
+
+    At `shown` it is shown as stale if it has not been read since the change.
+    """
 
     read: Timer | None = None
     retry: Timer | None = None
@@ -116,7 +119,7 @@ class Keeper:
             watch.close()
         if self._has_begun(watch):
             return
-        # What changes before that has begun is looked up then: `on_lost`.
+        # It is not waited for: once listening has begun, `on_lost` looks up what has changed before.
         await self._listen()
         # During the wait, another task may have begun it.
         if self._has_begun(watch):
@@ -314,7 +317,7 @@ class Keeper:
 
     def _retry(self, account: Account) -> None:
         self._schedules[account.label].retry = None
-        # Without an age, since its cooldown may last a little longer.
+        # With a `max_age` it would be given the same failure again, since its cooldown may last a little longer.
         self._read([account], 0.0)
 
     def _schedule_too_old(self, watch: Watch, merged: MergedBalances) -> None:
@@ -327,7 +330,7 @@ class Keeper:
             moment = Moment.of(self._clock)
             ages = [kept.age(moment) for account in failed if (kept := account.state.kept) is not None]
             wait = watch.options.stale_if_error - max(ages, default=math.inf)
-            # What other watches alike were given a moment before is not given any more by then.
+            # A little later than `Results` gives a watch what another like it was given.
             at = moment.now + max(0.0, wait) + 1.1 * CLOCK_DRIFT
             watch.too_old = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
 

@@ -41,7 +41,7 @@ class Runtime:
     on_end: Callable[[], None]
     _released: bool = attrs.field(default=False, init=False)
     _process: int = attrs.field(factory=os.getpid, init=False)
-    _hold: AsyncGenerator[None] | None = attrs.field(default=None, init=False)
+    _end_of_loop: AsyncGenerator[None] | None = attrs.field(default=None, init=False)
 
     @classmethod
     def make(
@@ -101,8 +101,8 @@ class Runtime:
 
     async def begin(self) -> None:
         """Have it end with the event loop; does not wait for anything."""
-        self._hold = self._until_loop_ends()
-        await anext(self._hold)
+        self._end_of_loop = self._until_loop_ends()
+        await anext(self._end_of_loop)
 
     async def aclose(self) -> None:
         """End all that is under way, within a second."""
@@ -116,7 +116,8 @@ class Runtime:
             self.store.stop_looking_up()
         self.scheduler.close()
         self.second_looks.cancel()
-        # In this task: while the event loop ends, one that is begun looks like a program that goes on.
+        # In this task, without any other: when a loop ends, all its tasks are cancelled, and by one that is not
+        # `Dispatcher` would know a program that goes on.
         ends_at = self.loop.time() + _DRAIN_TIMEOUT
         await self.scheduler.drain(_DRAIN_TIMEOUT)
         await self.second_looks.aclose(max(0.0, ends_at - self.loop.time()))
@@ -141,10 +142,10 @@ class Runtime:
 
     async def _release(self) -> None:
         self._released = True
-        if self._hold is not None:
+        if self._end_of_loop is not None:
             # If it raises, it is being closed by another caller.
             with suppress(RuntimeError):
-                await self._hold.aclose()
+                await self._end_of_loop.aclose()
 
     async def _until_loop_ends(self) -> AsyncGenerator[None]:
         # The generators that are left in an event loop are closed just before it is: only then can connections be.
