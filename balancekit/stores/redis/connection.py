@@ -34,6 +34,7 @@ __all__ = [
     "ReadOnlyError",
     "Redis",
     "RedisCluster",
+    "close_all",
     "connect",
     "disconnect",
     "listen",

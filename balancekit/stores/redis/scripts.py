@@ -50,9 +50,9 @@ end
 
 # An account is a hash: `version`; of the last failure `failure`, `failed_at` and `until`; of the snapshot `snapshot`,
 # `mark` (another one for each snapshot that was put), `read_at` (the version it was read at) and `sent`. The cooldown
-# of an origin is a failure, too. What clients see, and `read_at` holds, is a version with the id of
-# the history of the data in front. A Redis that is restored from an older dump, or a lagging replica that is promoted,
-# has lost invalidations, but has another history, in which no earlier snapshot is valid.
+# of an origin is a failure, too. What clients see, and `read_at` holds, is a version with the id of the history of the
+# data in front. A Redis that is restored from an older dump, or a lagging replica that is promoted, has lost
+# invalidations, but has another history, in which no earlier snapshot is valid.
 
 _COOLDOWN: Final = """
 local function end_cooldown()
