@@ -243,7 +243,7 @@ class Dispatcher:
             # The last result is released: it may hold thousands of balances, and the next may take long.
             flight, retry_after, ended, result = following, None, None, None
             failed: BaseException | None = None
-            flight.worker, flight.is_running = worker, True
+            flight.worker, flight.is_running, sent_before = worker, True, flight.sent
             # Afresh for each account: not the caller's precision, and not what the last adapter has made of it.
             use_adapter_decimals()
             begun_in = contextvars.copy_context()
@@ -254,7 +254,8 @@ class Dispatcher:
                     if (
                         self._blocked
                         and flight.account.origin in self._blocked
-                        and not (flight.is_own or (retry_after is not None and retry_after.blocks_origin))
+                        and not (flight.is_own and flight.sent is not sent_before)
+                        and not (retry_after is not None and retry_after.blocks_origin)
                     ):
                         # It has given back a permit with which it sent no request. If the store had none for it, it has
                         # none for the next flight either.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from balancekit import AccountBalances, AggregateClient, Clock, RateLimit
+from balancekit import AccountBalances, AggregateClient, Clock, RateLimit, RetryPolicy
 from balancekit.client.account_book import AccountBook
 from balancekit.client.origins import Origins
 from tests.support.clock import LoopClock
@@ -232,6 +232,31 @@ def test_a_place_in_the_queue_is_given_up_when_another_client_has_read_the_accou
         return (await here.fetch()).complete
 
     assert with_clients(steps, rate_limits={"till": RateLimit(1, per=5)}) == (True, [2, 0])
+
+
+def test_a_retry_that_waits_for_another_client_leaves_its_permit_to_others_at_once(run_virtually):
+    """It has sent no request with that, so that the next account under the limit need not wait for a minute."""
+
+    async def main():
+        store, loop = FlakyStore(), asyncio.get_running_loop()
+        retried, other = Scripted("a", outage("a", retry_after=20)), Scripted("b")
+        retried.fingerprint, other.fingerprint = "a", "b"
+        key = AccountBook([retried], Origins(), Clock())["a"].key
+        limits, retry = {"scripted": RateLimit(2, per=60)}, RetryPolicy(first=0, cap=0)
+        settings = {"store": store, "deadline": 100, "rate_limits": limits, "retry": retry}
+        async with AggregateClient([retried, other], clock=LoopClock(), **settings) as client:
+            first = asyncio.create_task(client.fetch(["a"], max_age=30))
+            await asyncio.sleep(19)
+            await store.lease(key, "another client", seconds=10)
+            store.fault = 0.3
+            await asyncio.sleep(1.1)
+            asked_at = loop.time()
+            merged = await client.fetch(["b"])
+            took = loop.time() - asked_at
+            await first
+        return merged.complete, took < 5
+
+    assert run_virtually(main()) == (True, True)
 
 
 def test_accounts_that_wait_for_a_permit_of_others_ask_for_it_once_a_second(with_clients):
