@@ -94,6 +94,7 @@ class Waiter:
                 self._on_change(self)
             return
         self._outcomes.append(outcome)
+        # As `is_waiting` says, but without the call.
         if (
             self._wakeup is not None
             and not (self._wants_all and (self.pending or self.queued or self.rest))
@@ -238,6 +239,7 @@ class Flights:
         if waiter.may_join:
             version = self._dequeue(waiter, account)
         else:
+            # As `_dequeue` does, but without the call: this is done for every account.
             version = waiter.queued.pop(account)
             self._count_down(account.origin)
         flight = Flight(
@@ -276,6 +278,7 @@ class Flights:
 
     def land(self, flight: Flight, outcome: Outcome) -> None:
         """Give all waiters the outcome."""
+        # As `forget` does, but without the call.
         if self._latest.get(flight.account.label) is flight:
             del self._latest[flight.account.label]
         waiters, flight.waiters = flight.waiters, {}
