@@ -1,7 +1,7 @@
 """What an error response means: status to class of error, the provider's code and message, and a hint."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from types import MappingProxyType
@@ -22,7 +22,6 @@ from balancekit.http.fields import error_field_of
 from balancekit.http.hints import BLOCKED_HINT, HINTS, HINTS_BY_STATUS, KEY_OR_ADDRESS_HINT
 from balancekit.http.messages import OK, Response, excerpt
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import redact
 from balancekit.http.retry_after import retry_after_of
 
 _ERRORS_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = MappingProxyType(
@@ -90,9 +89,9 @@ class ErrorDetail:
     message: str | None = attrs.field(default=None, converter=_message)
 
 
-def redact_detail(detail: ErrorDetail, secrets: Iterable[str] | Secrets) -> ErrorDetail:
+def redact_detail(detail: ErrorDetail, secrets: Secrets) -> ErrorDetail:
     """Return what an adapter has read of an error response without secrets."""
-    code, message = (None if text is None else redact(text, secrets) for text in (detail.code, detail.message))
+    code, message = (None if text is None else secrets.redact(text) for text in (detail.code, detail.message))
     return ErrorDetail(code, message)
 
 

@@ -10,7 +10,7 @@ import struct
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from typing import Final, cast
+from typing import Final
 
 from balancekit.http.words import NOT_SHOWN, only_words
 
@@ -48,14 +48,6 @@ class Secrets:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: frozenset[str] = frozenset(texts)
-
-    @classmethod
-    def of(cls, texts: "Iterable[str] | Secrets") -> "Secrets":
-        """Return the texts as they are if they are `Secrets`, which keep what was made of them."""
-        return texts if isinstance(texts, cls) else cls(cast("Iterable[str]", texts))
-
-    def __bool__(self) -> bool:
-        return bool(self._texts)
 
     def __repr__(self) -> str:
         return "Secrets('***')"
@@ -186,6 +178,9 @@ class Secrets:
     def _spellings(self) -> dict[str, list[str]]:
         """The spellings of each secret (see `_spellings_of`), without marks."""
         return {secret: [*map(_bare, _spellings_of(secret))] for secret in self._texts}
+
+
+NO_SECRETS: Final = Secrets()
 
 
 def _parts_of(text: str, length: int) -> set[str]:

@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from balancekit import errors
 from balancekit.errors import AuthenticationError, BalancekitError, ProviderError
 from balancekit.http.known_secrets import FOREIGN, attributes_of, package_of
 from balancekit.http.messages import MAX_EXCERPT, excerpt
-from balancekit.http.quotations import Secrets
+from balancekit.http.quotations import NO_SECRETS, Secrets
 from balancekit.http.words import NOT_SHOWN, only_words
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
@@ -36,11 +36,6 @@ _MAX_SHOWN: Final = 1_000
 """How many characters of an adapter's own message are kept."""
 _Error = TypeVar("_Error", bound=BaseException)
 _Fact = TypeVar("_Fact")
-
-
-def redact(text: str, secrets: Iterable[str] | Secrets) -> str:
-    """Return the start of a text with `***` in place of the secrets, and `…` for all that may quote one in any way."""
-    return Secrets.of(secrets).redact(text)
 
 
 def sanitize_exception(error: _Error, *, except_for: BaseException | None = None) -> _Error:
@@ -99,12 +94,11 @@ class SanitizedExceptions:
             sanitize_exception(error, except_for=self._handled_before)
 
 
-def attach_cause(error: _Error, raised: BaseException, secrets: Iterable[str] | Secrets = ()) -> _Error:
+def attach_cause(error: _Error, raised: BaseException, secrets: Secrets = NO_SECRETS) -> _Error:
     """Make an adapter's own exception the cause of an error, and its message and place a note and a part of the hint.
 
     The exception is sanitized, and its message redacted; `clean` says which one is dropped.
     """
-    secrets = Secrets.of(secrets)
     frames = traceback.extract_tb(traceback_of(raised))
     own_text = own_text_of(raised, secrets)
     # Where the adapter is, rather than where a library is that it has called.

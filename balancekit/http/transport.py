@@ -1,7 +1,6 @@
 """Sending a request and reading its response; what aiohttp raises on the way becomes an error of balancekit."""
 
 import time
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -18,8 +17,8 @@ from balancekit.http.error_responses import ErrorDetail, error_of
 from balancekit.http.hints import ENCODING_HINT, HINTS, LONG_HEAD_HINT, PROXY_HINT, PROXY_LOGIN_HINT, UNSENT_HINT
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import OK, Request, Response, excerpt
-from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import clean, redact, sanitize_exception, walk_exception_chain
+from balancekit.http.quotations import NO_SECRETS, Secrets
+from balancekit.http.redaction import clean, sanitize_exception, walk_exception_chain
 from balancekit.http.sessions import sender_over
 from balancekit.version import __version__
 
@@ -147,7 +146,7 @@ def _explain(error: BaseException, hint: str) -> tuple[str, str]:
 
 
 def transport_error(
-    error: BaseException, *, account: str, provider: str, secrets: Iterable[str] | Secrets = ()
+    error: BaseException, *, account: str, provider: str, secrets: Secrets = NO_SECRETS
 ) -> ProviderError | None:
     """Return the error that an exception of `send`, or of aiohttp in an adapter, stands for; None for any other.
 
@@ -170,17 +169,17 @@ def transport_error(
         cast("aiohttp.ServerDisconnectedError", error).message = _PARTIAL_HEAD
         error.args = (_PARTIAL_HEAD,)
     if response is not None:
-        detail = ErrorDetail(None, redact(str(getattr(error, "message", "")), secrets))
+        detail = ErrorDetail(None, secrets.redact(str(getattr(error, "message", ""))))
         failure = error_of(response, detail, account=account, provider=provider, now=time.time())
     else:
         reason, hint = _explain(error, HINTS[kind])
-        message = excerpt(f"{type(error).__name__}: {redact(reason, secrets)}".rstrip(": "))
+        message = excerpt(f"{type(error).__name__}: {secrets.redact(reason)}".rstrip(": "))
         failure = kind(message, account=account, provider=provider, hint=hint)
         if hint in {PROXY_LOGIN_HINT, ENCODING_HINT}:
             # The next request would take the same password there, and be responded to alike; that may be a 429.
             failure.retryable = False
     # The password of a proxy is not among the secrets.
-    failure.__cause__ = None if is_of_proxy else clean(error, Secrets.of(secrets))
+    failure.__cause__ = None if is_of_proxy else clean(error, secrets)
     if failure.__cause__ is None and isinstance(error, LostKeepaliveError):
         failure.__cause__ = LostKeepaliveError()
     return failure

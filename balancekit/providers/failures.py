@@ -38,7 +38,7 @@ from balancekit.http.hints import (
 from balancekit.http.known_secrets import secrets_of
 from balancekit.http.messages import MAX_ERROR_BODY, OK, Request, Response, cached_for, origin_of
 from balancekit.http.quotations import Secrets
-from balancekit.http.redaction import attach_cause, error_like, exit_like, redact
+from balancekit.http.redaction import attach_cause, error_like, exit_like
 from balancekit.http.transport import transport_error, unsent_error
 from balancekit.money.exact_json import ShapeError
 
@@ -110,7 +110,7 @@ def _error_of_exception(
             return translated
         failure = unsent_error(raised, account=adapter.account, provider=adapter.provider)
     elif isinstance(raised, ShapeError):
-        return _malformed(adapter, response, redact(str(raised), hidden), hidden)
+        return _malformed(adapter, response, hidden.redact(str(raised)), hidden)
     else:
         failure = _malformed(adapter, response, f"{name} while reading the response", hidden)
     return attach_cause(failure, raised, hidden)

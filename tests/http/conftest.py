@@ -7,6 +7,7 @@ from yarl import URL
 
 from balancekit import ErrorDetail, Request
 from balancekit.http.error_responses import error_of
+from balancekit.http.quotations import Secrets
 from balancekit.http.transport import send, transport_error
 from tests.support.loopback_origin import LoopbackOrigin
 
@@ -64,5 +65,5 @@ async def failure_of(session, url):
     try:
         response = await send(session, request)
     except Exception as error:  # noqa: BLE001 - whatever aiohttp raises is what is looked at
-        return transport_error(error, account="shop", provider="fake", secrets={CANARY})
+        return transport_error(error, account="shop", provider="fake", secrets=Secrets([CANARY]))
     pytest.fail(f"there was a response: {response}")

@@ -11,7 +11,6 @@ import pytest
 
 from balancekit import Request, Response, Secret
 from balancekit.http.known_secrets import MAX_TEXT, MAX_VALUES, credentials_of, secrets_of
-from balancekit.http.redaction import redact
 
 PHRASE = "swordfish"
 
@@ -210,7 +209,7 @@ def test_a_word_that_is_a_password_in_a_body_is_a_secret(body):
     """Its name in JSON or a form is that of a credential; other words are shown."""
     secrets = secrets_of(None, Request("POST", "https://pay.example/login", body=body))
 
-    assert redact("the password of user shop is not tigerlily", secrets) == "the password of user shop is not ***"
+    assert secrets.redact("the password of user shop is not tigerlily") == "the password of user shop is not ***"
 
 
 def test_the_grant_of_a_token_is_no_secret():
@@ -218,7 +217,7 @@ def test_the_grant_of_a_token_is_no_secret():
     body = b"grant_type=client_credentials&client_secret=canary-secret"
     secrets = secrets_of(None, Request("POST", "https://pay.example/token", body=body))
 
-    assert redact("invalid_client: canary-secret", secrets) == "invalid_client: ***"
+    assert secrets.redact("invalid_client: canary-secret") == "invalid_client: ***"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_the_grant_of_a_token_is_no_secret():
 )
 def test_a_text_is_known_however_an_adapter_keeps_it(kept):
     """It need not be an attribute itself."""
-    assert redact(f"wrong password {PHRASE}", secrets_of(SimpleNamespace(kept=kept))) == "wrong password ***"
+    assert secrets_of(SimpleNamespace(kept=kept)).redact(f"wrong password {PHRASE}") == "wrong password ***"
 
 
 @pytest.mark.parametrize("known_by", [secrets_of, credentials_of])
@@ -268,20 +267,20 @@ def test_a_secret_is_known_wherever_a_class_has_it(known_by, adapter):
     """It need not be an attribute of the instance; the other words that a class has, and labels, are shown."""
     secrets = known_by(adapter)
 
-    assert redact(f"wrong password {PHRASE}", secrets) == "wrong password ***"
+    assert secrets.redact(f"wrong password {PHRASE}") == "wrong password ***"
     honest = "currency, available, bank of england, settlement shop"
-    assert redact(honest, secrets) == honest
+    assert secrets.redact(honest) == honest
 
 
 @pytest.mark.parametrize("adapter", [AsTuple("shop", PHRASE), AsMapping(password=PHRASE), AsList([PHRASE])])
 def test_a_text_is_known_that_an_adapter_has_as_its_item(adapter):
     """As one is that it has in an attribute."""
-    assert redact(f"wrong password {PHRASE}", secrets_of(adapter)) == "wrong password ***"
+    assert secrets_of(adapter).redact(f"wrong password {PHRASE}") == "wrong password ***"
 
 
 def test_what_a_function_works_on_is_not_searched_for_secrets():
     """As a stand-in in a test does: each word in it would be one."""
-    assert redact("maintenance", secrets_of(SimpleNamespace(play=holding({"code": "maintenance"})[0]))) == "maintenance"
+    assert secrets_of(SimpleNamespace(play=holding({"code": "maintenance"})[0])).redact("maintenance") == "maintenance"
 
 
 def test_a_response_that_an_adapter_keeps_is_not_searched_for_secrets():

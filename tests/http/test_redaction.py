@@ -16,7 +16,6 @@ from balancekit.http.redaction import (
     SanitizedExceptions,
     attach_cause,
     clean,
-    redact,
     sanitize_exception,
     walk_exception_chain,
 )
@@ -29,17 +28,17 @@ def test_every_secret_is_redacted():
     """Every appearance of every secret goes, and the rest stays."""
     text = "key canary-key-1, again canary-key-1, signature canary-sig-2, time 12"
 
-    assert redact(text, ["canary-key-1", "canary-sig-2"]) == "key ***, again ***, signature ***, time 12"
+    assert Secrets(["canary-key-1", "canary-sig-2"]).redact(text) == "key ***, again ***, signature ***, time 12"
 
 
 def test_a_secret_is_redacted_in_either_case():
     """A server may write a signature in upper case."""
-    assert redact("SIGNATURE CANARY-1F", ["canary-1f"]) == "SIGNATURE ***"
+    assert Secrets(["canary-1f"]).redact("SIGNATURE CANARY-1F") == "SIGNATURE ***"
 
 
 def shown_of(response, *secrets):
     """Return what is shown of an error response."""
-    return redact_detail(error_detail(response), secrets)
+    return redact_detail(error_detail(response), Secrets(secrets))
 
 
 def test_a_secret_with_quotes_is_redacted_in_json():
@@ -103,7 +102,7 @@ def test_a_secret_that_json_escapes_is_redacted(secret):
 @example(b"[" * 100_000, ["canary-key"])
 def test_redacting_any_text_raises_nothing(body, secrets):
     """Whatever was sent as a header, the response is read."""
-    assert isinstance(redact_detail(error_detail(Response(500, {}, body)), secrets), ErrorDetail)
+    assert isinstance(redact_detail(error_detail(Response(500, {}, body)), Secrets(secrets)), ErrorDetail)
 
 
 CANARY = "canary-3f9a"

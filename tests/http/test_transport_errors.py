@@ -21,6 +21,7 @@ from balancekit import (
     UnexpectedRedirectError,
 )
 from balancekit.http.bodies import BodyTooLargeError
+from balancekit.http.quotations import Secrets
 from balancekit.http.transport import send, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
 from tests.support.loopback_origin import headers_of, raw_response
@@ -164,7 +165,7 @@ def test_what_raise_for_status_raises_is_the_error_of_its_status(status, kind, r
     headers = CIMultiDictProxy(CIMultiDict({"Retry-After": "40"}))
     error = aiohttp.ClientResponseError(INFO, (), status=status, message=f"No\n{CANARY}", headers=headers)
 
-    failure = transport_error(error, account="shop", provider="fake", secrets={CANARY})
+    failure = transport_error(error, account="shop", provider="fake", secrets=Secrets([CANARY]))
 
     assert type(failure) is kind
     assert (failure.message, failure.status, failure.retry_after) == (f"{status}: No …", status, 40)

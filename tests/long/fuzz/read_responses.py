@@ -34,6 +34,7 @@ with instrumented():
     )
     from balancekit.http.error_responses import error_class, error_detail, redact_detail
     from balancekit.http.messages import MAX_EXCERPT, excerpt, parse_date
+    from balancekit.http.quotations import Secrets
     from balancekit.http.retry_after import parse_retry_after
     from tests.support.offline import fetch_offline
 
@@ -93,7 +94,7 @@ def check_parts(response):
         seconds = parse_retry_after(value, now=1767225600.0)
         assert seconds is None or 0 <= seconds < math.inf
     assert len(excerpt(response.body)) <= MAX_EXCERPT
-    detail = redact_detail(error_detail(response), [SECRET])
+    detail = redact_detail(error_detail(response), Secrets([SECRET]))
     assert SECRET not in f"{detail.code} {detail.message}"
     for said in (detail.code, detail.message):
         assert said is None or (said.isprintable() and 0 < len(said) <= MAX_EXCERPT)
