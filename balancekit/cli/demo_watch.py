@@ -102,7 +102,7 @@ async def _webhook_server(client: "AggregateClient", accounts: "Sequence[Sandbox
     """Receive the webhooks of the accounts on loopback; yields the address that they are sent to."""
     from aiohttp import web
 
-    from balancekit.sandbox.listening_socket import ListeningSocket
+    from balancekit.http.listening_socket import ListeningSocket
     from balancekit.webhooks import webhook_routes
 
     app = web.Application()

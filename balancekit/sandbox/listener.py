@@ -9,10 +9,10 @@ from typing import Final, cast
 from aiohttp import web
 from yarl import URL
 
+from balancekit.http.listening_socket import ListeningSocket, family_of
 from balancekit.http.messages import is_loopback
 from balancekit.sandbox.certificates import Authority
 from balancekit.sandbox.event_loop import SandboxLoop
-from balancekit.sandbox.listening_socket import ListeningSocket, family_of
 
 _SHUTDOWN_TIMEOUT: Final = 0.01
 """Seconds, since aiohttp takes zero for no limit; every request that was being handled is cancelled by then."""

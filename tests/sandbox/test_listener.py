@@ -102,10 +102,27 @@ async def test_closing_leaves_no_task(until):
         writer.close()
 
 
+def _left_open_by(main):
+    """Run a coroutine in an event loop of its own, and return what was not closed at its end."""
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        asyncio.run(main)
+        gc.collect()
+    return [str(warning.message) for warning in warned]
+
+
+def _is_closed(client):
+    with client:
+        try:
+            return client.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("turns", range(5))
 def test_closing_closes_a_connection_that_is_being_accepted(turns, *, tls):
     """However far a connection has come when the sandbox closes, it ends with it, and nothing of it is left open."""
+    clients = []
 
     async def connect_and_close():
         sandbox = Sandbox(certificate=Certificate.VALID if tls else None)
@@ -117,26 +134,15 @@ def test_closing_closes_a_connection_that_is_being_accepted(turns, *, tls):
             await asyncio.sleep(0)
         await sandbox.aclose()
 
-    clients = []
-    with warnings.catch_warnings(record=True, action="always") as left_open:
-        asyncio.run(connect_and_close())
-        gc.collect()
-    closed = [_is_closed(client) for client in clients]
+    left_open = _left_open_by(connect_and_close())
 
-    assert [str(warning.message) for warning in left_open] == []
-    assert closed == [True] * 3
-
-
-def _is_closed(client):
-    with client:
-        try:
-            return client.recv(1) == b""
-        except ConnectionResetError:
-            return True
+    assert [_is_closed(client) for client in clients] == [True] * 3
+    assert left_open == []
 
 
 def test_closing_does_not_wait_for_a_client_that_does_not_read():
     """A response of which the half is sent is dropped with its connection."""
+    clients = []
 
     async def connect_and_close():
         sandbox = Sandbox()
@@ -146,15 +152,13 @@ def test_closing_does_not_wait_for_a_client_that_does_not_read():
         clients.append(socket.create_connection(address, timeout=30))
         clients[0].send(b"GET /api/v2/ping HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.to_thread(clients[0].recv, 1)
-        await sandbox.aclose()
+        async with asyncio.timeout(30):
+            await sandbox.aclose()
 
-    clients = []
-    with warnings.catch_warnings(record=True, action="always") as left_open:
-        asyncio.run(connect_and_close())
-        gc.collect()
+    left_open = _left_open_by(connect_and_close())
     clients[0].close()
 
-    assert [str(warning.message) for warning in left_open] == []
+    assert left_open == []
 
 
 async def test_it_can_refuse_connections(sandbox, send):

@@ -9,8 +9,8 @@ from typing import Final, Self, TypeAlias
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from balancekit.http.listening_socket import ListeningSocket
 from balancekit.http.messages import Request, Response
-from balancekit.sandbox.listening_socket import ListeningSocket
 
 BASE_PATH: Final = "/base"
 """The path of the base URL, which belongs to every request."""
