@@ -9,6 +9,7 @@ import click
 
 from balancekit.cli.balances import balances
 from balancekit.cli.check import check
+from balancekit.cli.config_option import Hooks
 from balancekit.cli.currencies import currencies
 from balancekit.cli.demo import demo
 from balancekit.cli.exit_codes import EXIT_CODES, exit_code_for_error
@@ -52,8 +53,11 @@ class _Cli(click.Group):
     """A group that turns the errors of `EXIT_CODES` into their exit codes; any other error passes."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 - click's signature
-        with _wrapped_usage_errors():
-            return super().make_context(*args, **kwargs)
+        try:
+            with _wrapped_usage_errors():
+                return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            raise _reported(error) from None
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
         prepare_streams()
@@ -72,14 +76,22 @@ class _Cli(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         try:
-            with _wrapped_usage_errors():
-                return super().invoke(ctx)
+            try:
+                with _wrapped_usage_errors():
+                    return super().invoke(ctx)
+            finally:
+                if (hooks := ctx.find_object(Hooks)) is not None:
+                    hooks.ended()
         except tuple(EXIT_CODES) as error:
-            from balancekit.cli.output import echo_exception
+            raise _reported(error) from None
 
-            code = exit_code_for_error(error)
-            echo_exception(error)
-        raise click.exceptions.Exit(code)
+
+def _reported(error: BaseException) -> click.exceptions.Exit:
+    """Write why a command ends early, and return what ends it with the exit code of the error."""
+    from balancekit.cli.output import echo_exception
+
+    echo_exception(error)
+    return click.exceptions.Exit(exit_code_for_error(error))
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})

@@ -76,14 +76,16 @@ def currency_option(command: _COMMAND) -> _COMMAND:
     return option(command)
 
 
-class OnImported:
-    """An object of click's context: what to `call` once all is imported, before an adapter is made.
+class Hooks:
+    """An object of click's context, of what runs a command in a process of its own.
 
-    What is frozen then holds no object of an adapter, whose open files are still closed at the end.
+    `imported` is called once all is imported, before an adapter is made: what is frozen then holds no object of an
+    adapter, whose open files are still closed at the end. `ended` is called when the command has ended.
     """
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
+    def __init__(self, imported: Callable[[], object], ended: Callable[[], object]) -> None:
+        self.imported = imported
+        self.ended = ended
 
 
 def read_config(path: Path, labels: Iterable[str]) -> "Config":
@@ -105,8 +107,8 @@ def _read(path: Path) -> "Config":
     from balancekit.config import load_config, parse_config
     from balancekit.config.loading import MAX_CONFIG_SIZE
 
-    if (imported := click.get_current_context().find_object(OnImported)) is not None:
-        imported.call()
+    if (hooks := click.get_current_context().find_object(Hooks)) is not None:
+        hooks.imported()
     if str(path) == _STDIN:
         with suppress(OSError, AttributeError):
             # Without this, what another program sends later would be left out. Windows has no such pipes.

@@ -19,6 +19,8 @@ from balancekit.sandbox import Fault
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("BALANCEKIT_", "COLUMNS"))}
 
+MAIN = "from balancekit.__main__ import main; main()"
+
 
 class Watched:
     """A watch of some states, after which there is an interrupt."""
@@ -82,12 +84,16 @@ def run():
 
 @pytest.fixture
 def start():
-    """Start a command in a process of its own, as a shell does; it is killed after the test."""
+    """Start a command in a process of its own, as a shell does; it is killed after the test.
+
+    The process may run a program `first`, which changes what the command meets.
+    """
     started = []
 
-    def start(*arguments, **options):
+    def start(*arguments, first=None, **options):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": ENVIRON, "encoding": "utf-8"}
-        command = [sys.executable, "-m", "balancekit", *map(str, arguments)]
+        program = ["-m", "balancekit"] if first is None else ["-c", f"{first}\n{MAIN}"]
+        command = [sys.executable, *program, *map(str, arguments)]
         # A job in the background ignores Ctrl-C, and so would what it starts; the command is to be as at a prompt.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from balancekit.cli import cli
-from balancekit.cli.config_option import OnImported
+from balancekit.cli.config_option import Hooks
 from tests.cli.conftest import ENVIRON
 from tests.support.pages import blocks
 
@@ -38,9 +38,9 @@ def test_a_mistake_in_standard_input_has_its_line(run):
 def test_what_is_to_be_done_once_all_is_imported_is_done_before_there_is_an_adapter(tmp_path, command):
     """Whatever the configuration is: what adapters make is not frozen, so that it is collected at the end."""
     imported = []
-    note = OnImported(lambda: imported.append("balancekit.client.aggregate" in sys.modules))
+    hooks = Hooks(lambda: imported.append("balancekit.client.aggregate" in sys.modules), ended=lambda: None)
 
-    result = CliRunner().invoke(cli, [command, "--config", str(tmp_path / "missing.toml")], obj=note)
+    result = CliRunner().invoke(cli, [command, "--config", str(tmp_path / "missing.toml")], obj=hooks)
 
     assert result.exit_code == 2
     assert imported == [True]

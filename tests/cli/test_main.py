@@ -1,12 +1,14 @@
-"""The console script, with and without the dependencies of the extra `cli`."""
+"""The console script: with and without the dependencies of the extra `cli`, and interrupted."""
 
 import runpy
+import signal
 import sys
 from types import ModuleType
 
 import pytest
 
 from balancekit.__main__ import main
+from balancekit.cli import cli
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,15 @@ def test_it_runs_the_command_line(monkeypatch, capsys, start):
     assert capsys.readouterr().out.startswith("balancekit, version ")
 
 
-def test_ctrl_c_while_modules_are_imported_is_no_traceback(monkeypatch, capsys):
+@pytest.fixture
+def same_handler():
+    """Put the handler of Ctrl-C back, which the end of a command replaces."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(monkeypatch, capsys, same_handler):
     """It ends the command as it does later."""
 
     class Interrupted(ModuleType):
@@ -58,3 +68,48 @@ def test_ctrl_c_while_modules_are_imported_is_no_traceback(monkeypatch, capsys):
 
     assert caught.value.code == 130
     assert capsys.readouterr() == ("", "Interrupted.\n")
+
+
+def test_ctrl_c_while_options_are_read_is_an_interrupt(run, monkeypatch):
+    """It ends the command as it does later."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "get_help", interrupt)
+
+    result = run("--help")
+
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+
+
+INTERRUPTED_LATE = """
+import atexit, signal
+atexit.register(signal.raise_signal, signal.SIGINT)
+"""
+INTERRUPTED_TWICE = """
+import signal
+from balancekit.cli import output
+
+output.print_table = output.end_interrupted_line = lambda *_: signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process does not end by Ctrl-C there")
+@pytest.mark.parametrize("first", [INTERRUPTED_LATE, INTERRUPTED_TWICE], ids=["after the result", "twice"])
+def test_ctrl_c_while_the_process_ends_is_no_traceback(start, first):
+    """It ends at once, with the signal, from which a shell makes the same exit code."""
+    process = start("currencies", first=first)
+
+    stderr = process.communicate()[1]
+
+    assert (process.returncode, stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_that_is_ignored_stays_so(start):
+    """As a shell lets a job in the background ignore it."""
+    process = start("currencies", first=f"{INTERRUPTED_LATE}signal.signal(signal.SIGINT, signal.SIG_IGN)")
+
+    stderr = process.communicate()[1]
+
+    assert (process.returncode, stderr) == (0, "")
