@@ -156,7 +156,8 @@ def test_in_a_pipe_it_ends_by_itself_and_writes_no_colours(start):
 
 def test_ctrl_c_ends_it_cleanly(start):
     """Ctrl-C during the watch exits with 130, without a traceback."""
-    process = start("demo", "--watch")
+    # It goes on until then, however late the signal is.
+    process = start("demo", "--watch", first="from balancekit.cli import demo_watch; demo_watch.PAUSE = 3600")
     for line in iter(process.stdout.readline, ""):
         if line.startswith("Now it takes webhooks"):
             break
