@@ -8,6 +8,7 @@ import pytest
 
 from balancekit import ConfigError, __version__
 from balancekit.sandbox import Fault
+from tests.support.terminal import read_all
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -153,8 +154,7 @@ def test_no_color_is_respected_on_a_terminal(start, accounts_toml, colours, styl
     process.wait()
     os.close(inside)
 
-    assert ("\x1b[" in os.read(terminal, 65536).decode()) is styled
-    os.close(terminal)
+    assert ("\x1b[" in read_all(terminal)) is styled
 
 
 def test_a_terminal_without_unicode_shows_escapes(start, accounts_toml, stand_in):

@@ -15,6 +15,7 @@ from balancekit.cli.sandbox_settings import write_settings
 from balancekit.cli.watch import CLEAR
 from balancekit.sandbox import Fault
 from tests.cli.conftest import ENVIRON, Watched
+from tests.support.terminal import read_all, read_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 COMMANDS = {
@@ -32,17 +33,6 @@ def open_terminal(width, height=40):
     return terminal, inside
 
 
-def read_terminal(terminal):
-    """Return all that was written to a terminal, when nobody can write any more."""
-    shown = b""
-    while True:
-        try:
-            shown += os.read(terminal, 65536)
-        except OSError:
-            os.close(terminal)
-            return shown.decode()
-
-
 @pytest.fixture
 def show(start):
     """Run a command in a terminal of a width, and return its lines."""
@@ -51,7 +41,7 @@ def show(start):
         terminal, inside = open_terminal(width)
         process = start(*arguments, stdout=inside, stderr=inside, env={**ENVIRON, "NO_COLOR": "1", "TERM": term})
         os.close(inside)
-        lines = read_terminal(terminal).splitlines()
+        lines = read_all(terminal).splitlines()
         process.wait()
         return lines
 
@@ -188,13 +178,11 @@ def test_ctrl_c_begins_a_new_line(start, accounts_toml, stand_in):
     terminal, inside = open_terminal(80)
     process = start("balances", "-v", "--config", accounts_toml, stderr=inside)
     os.close(inside)
-    shown = b""
-    while b"lists 3 accounts\r\n" not in shown:
-        shown += os.read(terminal, 65536)
+    shown = read_until(terminal, "lists 3 accounts\r\n")
 
     process.send_signal(signal.SIGINT)
 
-    assert (shown.decode() + read_terminal(terminal)).endswith("\r\n\r\nInterrupted.\r\n")
+    assert (shown + read_all(terminal)).endswith("\r\n\r\nInterrupted.\r\n")
     assert process.wait() == 130
 
 
@@ -210,7 +198,7 @@ def last_state(accounts_toml, monkeypatch):
             for name in ("stdout", "stderr"):
                 monkeypatch.setattr(sys, name, screen)
             cli.main(["watch", "--config", str(accounts_toml)], standalone_mode=False)
-        return read_terminal(terminal).rpartition(CLEAR)[2]
+        return read_all(terminal).rpartition(CLEAR)[2]
 
     return last_state
 

@@ -10,9 +10,10 @@ from balancekit import AccountFailure, AggregateClient, TransportError, merge
 from balancekit.cli.watch import CLEAR
 from balancekit.sandbox import Fault
 from tests.cli.conftest import Watched
+from tests.support.terminal import read_until
 
 
-def read_until(stream, text):
+def read_lines(stream, text):
     """Read lines until one has the text; returns them all."""
     lines = []
     while not lines or text not in lines[-1]:
@@ -25,7 +26,7 @@ def read_until(stream, text):
 def test_it_shows_the_totals_until_it_is_stopped(start, accounts_toml, number):
     """The exit code is that of the result, and stderr is empty."""
     process = start("watch", "--config", accounts_toml)
-    shown = read_until(process.stdout, "zero not shown")
+    shown = read_lines(process.stdout, "zero not shown")
 
     process.send_signal(number)
 
@@ -37,8 +38,8 @@ def test_it_shows_the_totals_until_it_is_stopped(start, accounts_toml, number):
 def test_an_incomplete_result_ends_with_3(start, accounts_toml, stand_in, wrong_secret):
     """As it does for `balances`, with the reason on stderr."""
     process = start("watch", "--config", accounts_toml)
-    read_until(process.stdout, "USDC")
-    read_until(process.stderr, "INCOMPLETE: 1 of 3 accounts could not be read: shop-eu")
+    read_lines(process.stdout, "USDC")
+    read_lines(process.stderr, "INCOMPLETE: 1 of 3 accounts could not be read: shop-eu")
 
     process.send_signal(signal.SIGINT)
 
@@ -98,14 +99,12 @@ def test_a_terminal_shows_each_state_in_place_of_the_one_before(start, accounts_
     terminal, inside = os.openpty()
     environ = {**os.environ, "NO_COLOR": "1"}
     process = start("watch", "--config", accounts_toml, stdout=inside, stderr=inside, env=environ)
-    shown = ""
-    while "not shown" not in shown:
-        shown += os.read(terminal, 65536).decode()
+    os.close(inside)
+    shown = read_until(terminal, "not shown")
 
     process.send_signal(signal.SIGINT)
 
     process.wait()
-    os.close(inside)
     os.close(terminal)
     assert CLEAR in shown
     assert process.returncode == 0
@@ -116,14 +115,12 @@ def test_failures_are_named_on_stderr_while_the_totals_are_on_a_terminal(start, 
     stand_in.fail("treasury", Fault(status=400), times=9)
     terminal, inside = os.openpty()
     process = start("watch", "--config", accounts_toml, stdout=inside, env={**os.environ, "NO_COLOR": "1"})
-    shown = ""
-    while "not shown" not in shown:
-        shown += os.read(terminal, 65536).decode()
+    os.close(inside)
+    read_until(terminal, "not shown")
 
     process.send_signal(signal.SIGINT)
 
     stderr = process.communicate()[1]
-    os.close(inside)
     os.close(terminal)
     assert stderr.splitlines()[-1] == "INCOMPLETE: 1 of 3 accounts could not be read: treasury"
     assert process.returncode == 3
