@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from balancekit.client.aggregate import AggregateClient
+from balancekit.client.settling import SETTLE_DELAY
 from balancekit.money.merged import MergedBalances
 from balancekit.providers import provider_class
 from balancekit.sandbox import Holding, Sandbox, SandboxAccount
@@ -25,11 +26,10 @@ def add_example_accounts(sandbox: Sandbox) -> tuple[SandboxAccount, ...]:
     )
 
 
-def make_client(accounts: Sequence[SandboxAccount]) -> AggregateClient:
+def make_client(accounts: Sequence[SandboxAccount], *, settle_delay: float = SETTLE_DELAY) -> AggregateClient:
     """Return a client of a sandbox's accounts that uses the adapters of the real providers."""
-    return AggregateClient(
-        [provider_class(account.provider)(account.label, **account.settings) for account in accounts]
-    )
+    providers = [provider_class(account.provider)(account.label, **account.settings) for account in accounts]
+    return AggregateClient(providers, settle_delay=settle_delay)
 
 
 async def fetch_balances(accounts: Sequence[SandboxAccount]) -> MergedBalances:

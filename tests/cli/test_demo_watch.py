@@ -70,6 +70,16 @@ def test_a_second_delivery_of_one_event_changes_nothing(run):
     ) in stdout
 
 
+def test_a_slow_read_is_waited_for(run, settle_after):
+    """After a second a watch shows what may have changed since, as on a machine that is busy with something else."""
+    settle_after(lambda sandbox, account: sandbox.fail(account, Fault(delay=1.5)))
+
+    result = run("demo", "--watch")
+
+    assert result.exit_code == 0
+    assert "The client made no request, and nothing changed.\n" in result.stdout
+
+
 def test_the_demo_names_the_next_commands(run):
     """`demo` ends with the name of `demo --watch`, and both end with the other commands."""
     assert "balancekit demo --watch" in run("demo").stdout
