@@ -50,6 +50,8 @@ SOCKET_TIMEOUT: Final = 1.0
 MAX_CONNECTIONS: Final = 20
 # After how many seconds without a message a listener sends a ping; it waits as long again for the response.
 HEARTBEAT: Final = 5.0
+# For how many it then looks once more at what has arrived: the event loop may have stood still.
+_LAST_LOOK: Final = 0.01
 # How many seconds the event loops of other threads may take to close their connections.
 _CLOSING: Final = 1.0
 
@@ -180,17 +182,19 @@ async def listen(redis: AnyRedis, channel: str) -> AsyncGenerator[object]:
     loop = asyncio.get_running_loop()
     async with _pubsub(redis) as pubsub:
         await pubsub.subscribe(channel)
-        last_message, pinged = loop.time(), False
+        last_message, pinged, waits = loop.time(), False, HEARTBEAT
         while True:
-            message = await pubsub.get_message(timeout=HEARTBEAT)
+            message = await pubsub.get_message(timeout=waits)
             if message is not None:
-                last_message, pinged = loop.time(), False
+                last_message, pinged, waits = loop.time(), False, HEARTBEAT
                 if message["type"] == "subscribe":
                     yield None
                 elif message["type"] == "message":
                     yield message["data"]
-            elif loop.time() - last_message >= 2 * HEARTBEAT:
+            elif waits < HEARTBEAT:
                 raise RedisTimeoutError("nothing comes from Redis any more")
+            elif pinged and loop.time() - last_message >= 2 * HEARTBEAT:
+                waits = _LAST_LOOK
             elif not pinged and loop.time() - last_message >= HEARTBEAT:
                 pinged = True
                 await pubsub.ping()

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import aclosing
 from pathlib import Path
 
@@ -209,6 +210,18 @@ class TestListening:
                     await asyncio.sleep(0.005)
 
             publish("one")
+
+            assert await waiting == b"one"
+
+    async def test_what_came_while_the_event_loop_stood_still_is_read(self, server, publish, monkeypatch):
+        """However long that was, Redis has not been silent."""
+        monkeypatch.setattr(connection, "HEARTBEAT", 0.05)
+        async with connect(Secret.of(server.url)) as redis, aclosing(listen(redis, "news")) as messages:
+            await anext(messages)
+            waiting = asyncio.ensure_future(anext(messages))
+            await asyncio.sleep(0)
+            publish("one")
+            time.sleep(0.2)  # noqa: ASYNC251 - this is what is tested
 
             assert await waiting == b"one"
 
