@@ -16,17 +16,33 @@ class ThreadServer:
         self._respond, self._ends, self._greeting = respond, ends, greeting
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._is_closing = False
+        self._accepted = []
         self.connections = []
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def __enter__(self):
         """Return the server, which listens already."""
         return self
 
     def __exit__(self, *_):
-        """Close everything."""
+        """Close everything.
+
+        What a thread waits for is ended before, since closing it wakes nobody: the thread would go on with the number
+        of its socket, which may be that of another server's by then.
+        """
+        self._is_closing = True
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listener.getsockname()).close()
+        self._threads[0].join()
         self._listener.close()
+        for connection in (*self._accepted, *self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
         for connection in self.connections:
             connection.close()
 
@@ -41,7 +57,13 @@ class ThreadServer:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                if self._is_closing:
+                    connection.close()
+                    return
+                self._accepted.append(connection)
+                thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def _serve(self, connection):
         # Wrapping one that the peer has reset raises, and leaves it open.
