@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import re
-import time
 import traceback
 from decimal import Decimal
 
@@ -19,6 +17,7 @@ from balancekit import (
     RetryPolicy,
 )
 from balancekit.sandbox import Fault, Holding, Sandbox
+from tests.support.clock import Clock
 
 PROVIDERS = {"cryptoprocessing": CryptoprocessingProvider, "getmany": GetManyProvider}
 LONG = "123456789012345678901234567890123456789012.345678901234567891"
@@ -101,23 +100,24 @@ async def test_a_retry_is_signed_anew(sandbox, till):
     assert len({request.headers["Bs-Signature"] for request in sandbox.requests}) == 3
 
 
-async def test_a_wrong_clock_is_corrected_once_and_remembered(sandbox, till, caplog):
+async def test_a_wrong_clock_is_corrected_once_and_remembered(caplog):
     """A rejected timestamp is signed anew with the provider's time, then known for all accounts of the origin."""
     caplog.set_level(logging.WARNING)
-    other = sandbox.add_getmany("other", {"USD": "1"})
-    providers = [GetManyProvider(one.label, **one.settings) for one in (till, other)]
-    for provider in providers:
-        provider.clock = lambda: time.time() - 3600
+    clock = Clock()
+    async with Sandbox(clock=clock) as sandbox:
+        accounts = [sandbox.add_getmany(label, {"USD": "1"}) for label in ("till", "other")]
+        providers = [GetManyProvider(one.label, **one.settings) for one in accounts]
+        for provider in providers:
+            provider.clock = lambda: clock() - 3600
 
-    async with AggregateClient(providers, attempts=1) as client:
-        first, again = await client.fetch(["till"]), await client.fetch()
+        async with AggregateClient(providers, attempts=1) as client:
+            first, again = await client.fetch(["till"]), await client.fetch()
 
     assert first.complete
     assert again.complete
     assert [request.error for request in sandbox.requests] == ["stale_timestamp", None, None, None]
     (record,) = caplog.records
-    # A `Date` has whole seconds.
-    assert re.fullmatch(rf"the clock of {sandbox.address} is \+(3599|3600) s from .*", record.message)
+    assert record.message.startswith(f"the clock of {sandbox.address} is +3600 s from ")
 
 
 @pytest.mark.parametrize(("behind", "requests"), [(0, 1), (3600, 2)], ids=["right clock", "wrong clock"])
