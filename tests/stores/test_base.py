@@ -1,6 +1,7 @@
 """What `SnapshotStore` promises, kept by the store in memory and by the one in Redis."""
 
 import asyncio
+import time
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -155,10 +156,13 @@ class TestLeases:
 
     async def test_a_lease_belongs_to_one_owner(self, world):
         """Another learns for how long at most."""
+        began = time.monotonic()
         assert await world.store.lease("shop", "me", seconds=10) == 0
         world.pass_time(4)
 
-        assert await world.store.lease("shop", "you", seconds=10) == pytest.approx(6, abs=2)
+        left = await world.store.lease("shop", "you", seconds=10)
+        # Redis counts what the machine takes as well, in whole milliseconds.
+        assert 6 - (time.monotonic() - began) - 0.01 <= left <= 6
         assert await world.store.lease("other", "you", seconds=10) == 0
 
     async def test_a_lease_ends_by_itself(self, world):
