@@ -126,11 +126,13 @@ def test_an_invalid_argument_is_an_error_at_the_call(client):
 def test_a_watch_gives_each_change(client, till):
     """An invalidation by any thread is a change."""
     with client.watch(min_interval=0) as watch:
-        assert str(next(watch).amount("USDC")) == "12.5"
+        # A busy machine may show first what is still to be read.
+        amounts = (str(merged.amount("USDC")) for merged in watch if merged.complete)
+        assert next(amounts) == "12.5"
         till.set("USDC", "13")
         client.invalidate("till")
 
-        assert str(next(watch).amount("USDC")) == "13"
+        assert next(amounts) == "13"
 
 
 @pytest.mark.parametrize("closed", ["watch", "client"])

@@ -113,6 +113,9 @@ def test_everything_works_in_any_loop(make_loop, make_client, till, hung):
                 till.set("USDC", "13")
                 await client.invalidate("till")
                 second = await anext(watch)
+                while not second.complete:
+                    # A busy machine may show first what is still to be read.
+                    second = await anext(watch)
         failed = [failure.account for failure in late.failures]
         return failed, streamed, call.cancelled(), [str(state.amount("USDC")) for state in (first, second)]
 
