@@ -42,7 +42,7 @@ TIMEOUT = 0.6
 AMPLE = 20.0
 BOUND = 20.0
 """Seconds: for an attempt that will time out, for one that will not, and for a whole fetch."""
-COOLED_ONCE = 2.5
+COOLED_ONCE = 2.9
 """For a fetch that waits for the first cooldown of an origin, of one second, and not for the second one, of two."""
 
 MIB = 2**20
