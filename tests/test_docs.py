@@ -242,7 +242,7 @@ async def test_the_valuation_loads_the_reference_rates(make_snapshot):
 
     async with aiohttp.ClientSession() as session:
         valuation = await _run_definition("value_in_euro")(merged, session, origin.url)
-    origin.server.close()
+    await origin.stop()
 
     assert valuation.plain == "100.00"
 
@@ -282,7 +282,7 @@ async def test_the_proxy_is_used(tmp_path, monkeypatch):
     """)
 
     merged = await _run_definition("read_through")(proxy.url)
-    proxy.server.close()
+    await proxy.stop()
 
     assert not merged.complete
     assert proxy.requests[0].startswith(b"CONNECT api.example:443 ")

@@ -22,7 +22,7 @@ def bank(monkeypatch):
         asyncio.run_coroutine_threadsafe(origin.start(), loop).result()
         monkeypatch.setitem(inspect.unwrap(EcbRates.__init__).__kwdefaults__, "url", origin.url)
         yield origin
-        loop.call_soon_threadsafe(origin.server.close)
+        asyncio.run_coroutine_threadsafe(origin.stop(), loop).result()
 
 
 def test_the_value_is_shown_below_the_totals(run, accounts_toml, bank):

@@ -170,7 +170,7 @@ async def test_an_adapter_may_raise_for_the_status(status, kind, requests):
 
     async with AggregateClient([Raising(origin.url)], retry=RetryPolicy(2, first=0)) as client:
         (failure,) = (await client.fetch()).failures
-    origin.server.close()
+    await origin.stop()
 
     assert type(failure.error) is kind
     assert (failure.error.status, len(origin.requests)) == (status, requests)
@@ -184,7 +184,7 @@ async def test_the_error_and_the_log_show_where_an_adapter_raised_and_what(caplo
 
     async with AggregateClient([Raising(origin.url)]) as client:
         (failure,) = (await client.fetch()).failures
-    origin.server.close()
+    await origin.stop()
 
     line = inspect.getsourcelines(Raising.fetch_balances)[1] + 4
     where = f"Look at {__file__}:{line} in fetch_balances, which raised LookupError: no account for "

@@ -95,7 +95,7 @@ async def test_two_getmany_accounts_that_are_one_are_found():
 
     async with AggregateClient(accounts) as client:
         merged = await client.fetch()
-    origin.server.close()
+    await origin.stop()
 
     assert merged.amount("EUR", partial=True) == Decimal("1.5")
     assert [failure.account for failure in merged.failures] == ["b"]
@@ -113,7 +113,7 @@ async def test_an_account_at_two_addresses_is_found_by_ids_that_are_unique(refer
 
     async with AggregateClient(accounts) as client:
         merged = await client.fetch()
-    origin.server.close()
+    await origin.stop()
 
     assert merged.amount("EUR", partial=True) == counted
     assert merged.complete is (counted == 2)

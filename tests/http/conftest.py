@@ -32,7 +32,7 @@ async def start_origin():
     yield start
 
     for origin in origins:
-        origin.server.close()
+        await origin.stop()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from balancekit.http.connections import TooManyHeadsError, is_reused_connection
 from balancekit.http.transport import send
 from balancekit.sandbox.certificates import Authority, Certificate
 from tests.support.loopback_origin import OK, headers_of, raw_response
+from tests.support.stream_server import StreamServer
 from tests.support.thread_server import ThreadServer
 
 BALANCES = '{"data": [{"currency": "BTC", "type": "crypto", "balance": "%s"}]}'
@@ -159,21 +160,16 @@ async def test_data_on_a_new_connection_is_no_response_either(data, version):
 @pytest.mark.parametrize("data", [b"H", OK, b"garbage\r\n\r\n"], ids=["byte", "response", "garbage"])
 async def test_a_connection_with_unsolicited_data_is_not_used(data):
     """On any session: the data would be taken for the response, and the response for that of the next request."""
-    connected = []
 
     async def speak(reader, writer):
-        connected.append(writer)
         writer.write(data)
+        await reader.read()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with SlowConnector() as connector, aiohttp.ClientSession(connector=connector) as session:
+    connector = SlowConnector()
+    async with StreamServer(speak) as server, aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises(aiohttp.ServerDisconnectedError, match="unsolicited data"):
             async with asyncio.timeout(30):
-                await send(session, Request("POST", f"http://{host}:{port}"))
-    server.close()
-    for writer in connected:
-        writer.close()
+                await send(session, Request("POST", server.url))
 
 
 class FixedResolver(aiohttp.abc.AbstractResolver):
@@ -212,12 +208,10 @@ async def test_localhost_that_leads_elsewhere_receives_nothing():
         await writer.wait_closed()
         await received.put(data)
 
-    server = await asyncio.start_server(serve, address, 0)
-    port = server.sockets[0].getsockname()[1]
     connector = aiohttp.TCPConnector(resolver=FixedResolver(address))
-    async with server, aiohttp.ClientSession(connector=connector) as session:
+    async with StreamServer(serve, address) as server, aiohttp.ClientSession(connector=connector) as session:
         with pytest.raises(aiohttp.ClientConnectionError, match=f"localhost leads to {address}, which is not this"):
-            await send(session, Request("POST", f"http://localhost:{port}"))
+            await send(session, Request("POST", server.url.replace(address, "localhost")))
         assert await received.get() == b""
 
 
@@ -267,19 +261,16 @@ async def test_a_response_that_is_sent_twice_is_nobody_elses_without_reuse():
                 response = raw_response(200, BALANCES.encode() % amount)
                 writer.write(last or response)
                 last = response
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    providers = [
-        CryptoprocessingProvider(name, key="pk_" + name * 8, secret="s" * 32, base_url=base_url) for name in "ab"
-    ]
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with (
-        server,
-        aiohttp.ClientSession(connector=connector) as session,
-        AggregateClient(providers, session=session, concurrency=1) as client,
-    ):
-        merged = await client.fetch()
+    async with StreamServer(serve) as server:
+        providers = [
+            CryptoprocessingProvider(name, key="pk_" + name * 8, secret="s" * 32, base_url=server.url) for name in "ab"
+        ]
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            AggregateClient(providers, session=session, concurrency=1) as client,
+        ):
+            merged = await client.fetch()
 
     assert [merged.of(name).amount("BTC") for name in "ab"] == [111, 222]

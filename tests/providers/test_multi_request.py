@@ -271,7 +271,7 @@ async def origin():
     origin.response = raw_response(200, b"{}", "Connection: close")
     await origin.start()
     yield origin
-    origin.server.close()
+    await origin.stop()
 
 
 def repeating(origin, number):

@@ -44,8 +44,8 @@ async def origin():
     """Start a server that responds with what a test sets."""
     origin = LoopbackOrigin()
     await origin.start()
-    async with origin.server:
-        yield origin
+    yield origin
+    await origin.stop()
 
 
 @pytest.mark.parametrize("kind", [Dated, DatedExchange])

@@ -19,6 +19,7 @@ from balancekit.rates import EcbRates
 from balancekit.testing import ManualClock
 from tests.support.loopback_origin import LoopbackOrigin, headers_of, raw_response
 from tests.support.pages import ROOT
+from tests.support.stream_server import StreamServer
 
 DAILY = (ROOT / "tests" / "samples" / "ecb" / "eurofxref-daily.xml").read_bytes()
 PATH = "/stats/eurofxref/eurofxref-daily.xml"
@@ -35,7 +36,7 @@ async def origin():
     origin.response = raw_response(200, DAILY, "Content-Type: text/xml", "Connection: close")
     await origin.start()
     yield origin
-    origin.server.close()
+    await origin.stop()
 
 
 @pytest.fixture
@@ -200,18 +201,17 @@ async def test_callers_who_share_a_request_have_errors_of_their_own(origin, sess
 
 async def test_a_bank_that_hangs_is_given_up(session):
     """After `timeout` seconds it is a ProviderTimeoutError."""
-    writers = []
-    listener = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+
+    async def hang(reader, writer):
+        await asyncio.Event().wait()
+
     clock = ManualClock(AFTER_NEXT)
-    async with listener:
-        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/rates.xml"
-        loading = asyncio.create_task(EcbRates(session, url=url, timeout=5, clock=clock).load())
+    async with StreamServer(hang) as server:
+        loading = asyncio.create_task(EcbRates(session, url=f"{server.url}/x.xml", timeout=5, clock=clock).load())
         await clock.advance(5)
 
         with pytest.raises(ProviderTimeoutError):
             await loading
-        for writer in writers:
-            writer.close()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_one_loader_serves_one_event_loop_after_another():
             await origin.start()
             ecb = ecb_of or EcbRates(session, url=origin.url + PATH, clock=ManualClock(BEFORE_NEXT))
             rates = await ecb.load()
-            origin.server.close()
+            await origin.stop()
             return ecb, rates
 
     ecb, rates = asyncio.run(start(None))

@@ -84,7 +84,7 @@ async def test_a_receiver_that_sends_the_key_back_shows_it_nowhere(sandbox, add,
 
     delivery = await sandbox.settle("shop", "BTC", "1")
 
-    origin.server.close()
+    await origin.stop()
     (attempt,) = delivery.attempts
     assert attempt.error.startswith("ClientResponseError: the response is no HTTP: ")
     assert account.settings["key"][:6] not in attempt.error

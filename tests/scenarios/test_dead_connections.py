@@ -1,6 +1,5 @@
 """Kept-alive connections that turn out to be dead, as many as there are, over real sockets."""
 
-import asyncio
 import contextlib
 
 import aiohttp
@@ -9,6 +8,7 @@ import pytest
 from balancekit import AggregateClient, CryptoprocessingProvider, GetManyProvider, RetryPolicy
 from balancekit.sandbox import Fault
 from tests.support.loopback_origin import raw_response
+from tests.support.stream_server import StreamServer
 
 
 @pytest.mark.parametrize("number", [60, 300])
@@ -43,15 +43,19 @@ class Forgetful:
 
     async def start(self):
         """Begin to listen."""
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        self._server = StreamServer(self._serve)
+        await self._server.start()
+        self.url = self._server.url
+
+    async def stop(self):
+        """Stop listening, and drop every connection."""
+        await self._server.stop()
 
     async def _serve(self, reader, writer):
         self.connections += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.write(raw_response(200, b'{"data": []}'))
         await reader.read()
-        writer.close()
 
 
 async def test_an_attempt_after_a_silent_one_opens_a_connection(sandbox):
@@ -65,7 +69,7 @@ async def test_an_attempt_after_a_silent_one_opens_a_connection(sandbox):
     async with AggregateClient(providers, timeout=2.0, retry=retry) as client:
         await client.fetch(strict=True)
         merged = await client.fetch(["a0"])
-    origin.server.close()
+    await origin.stop()
 
     assert merged.complete
     assert origin.connections == 6
@@ -77,13 +81,12 @@ async def test_connections_that_end_at_once_are_opened_within_the_budget_of_retr
 
     async def hang_up(reader, writer):
         requests.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    providers = [CryptoprocessingProvider(f"a{n}", key=f"pk_{n:08}", secret="s" * 32, base_url=url) for n in range(100)]
-    async with server, AggregateClient(providers) as client:
-        merged = await client.fetch()
+    async with StreamServer(hang_up) as server:
+        settings = {"secret": "s" * 32, "base_url": server.url}
+        providers = [CryptoprocessingProvider(f"a{n}", key=f"pk_{n:08}", **settings) for n in range(100)]
+        async with AggregateClient(providers) as client:
+            merged = await client.fetch()
 
     assert len(merged.failures) == 100
     assert len(requests) < 150

@@ -25,7 +25,7 @@ async def proxy():
     origin.response = raw_response(502)
     await origin.start()
     yield origin
-    origin.server.close()
+    await origin.stop()
 
 
 @pytest.fixture

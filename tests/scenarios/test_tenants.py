@@ -60,7 +60,7 @@ async def gateway():
     origin.hold = hold
     await origin.start()
     yield origin
-    origin.server.close()
+    await origin.stop()
 
 
 @pytest.mark.parametrize("kind", ["getmany", "mtls"])

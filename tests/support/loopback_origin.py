@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
+from tests.support.stream_server import StreamServer
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -19,8 +21,13 @@ class LoopbackOrigin:
 
     async def start(self):
         """Begin to listen."""
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        self._server = StreamServer(self._serve)
+        await self._server.start()
+        self.url = self._server.url
+
+    async def stop(self):
+        """Stop listening, and drop every connection."""
+        await self._server.stop()
 
     async def _serve(self, reader, writer):
         with contextlib.suppress(ConnectionError):
@@ -57,13 +64,13 @@ async def relay_to(sandbox):
         writers.append(writer)
         upstream = urlsplit(sandbox.address)
         from_sandbox, to_sandbox = await asyncio.open_connection(upstream.hostname, upstream.port)
-        await asyncio.gather(copy(reader, to_sandbox), copy(from_sandbox, writer))
+        with contextlib.closing(to_sandbox):
+            await asyncio.gather(copy(reader, to_sandbox), copy(from_sandbox, writer))
 
     async def copy(reader, writer):
         while data := await reader.read(2**16):
             writer.write(data)
         writer.close()
 
-    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", writers
+    async with StreamServer(pass_on) as server:
+        yield server.url, writers
