@@ -166,6 +166,9 @@ class NotReadError(ProviderError):
 def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str, object]) -> ProviderError:
     error = cls.__new__(cls, *args)
     error.__dict__.update(facts)
+    if "__notes__" in facts:
+        # A list, to which `add_note` adds.
+        error.__notes__ = [*error.__notes__]
     return error
 
 

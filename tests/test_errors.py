@@ -1,5 +1,6 @@
 """The tree of errors: what is in it, what each error keeps, and how it reads."""
 
+import copy
 import importlib
 import pickle
 import pkgutil
@@ -197,3 +198,15 @@ def test_an_exception_of_a_constructor_of_ours_shows_nothing_that_it_was_given(e
         EcbRates(None, url="https://rates.example/canary-3f9a", timeout=Odd(1))
 
     assert "canary" not in everything_shown_by(caught.value)
+
+
+def test_a_note_that_is_added_to_a_copy_is_on_that_alone():
+    """Each caller gets a copy; what one of them notes is not for the others."""
+    error = ProviderError("reset", account="shop", provider="fake")
+    error.add_note("Look at adapter.py:7")
+    own = copy.copy(error)
+
+    own.add_note("while serving customer 1")
+
+    assert error.__notes__ == ["Look at adapter.py:7"]
+    assert own.__notes__ == ["Look at adapter.py:7", "while serving customer 1"]

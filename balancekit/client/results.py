@@ -136,12 +136,16 @@ class Results:
 
     def of_watched(self, watch: Watch, moment: Moment) -> MergedBalances:
         """Merge what a watch shows of its accounts, once for all that show the same."""
-        stale_if_error = watch.options.stale_if_error
-        key = tuple(watch.labels), stale_if_error, frozenset(watch.pending)
+        key = tuple(watch.labels), watch.options.stale_if_error, frozenset(watch.pending)
         made = self._watched.get(key)
-        if made is not None and elapsed(made[0].now, made[0].ahead, moment) <= CLOCK_DRIFT:
-            failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
-            return attrs.evolve(made[1], failures=failures) if failures else made[1]
+        if made is None or elapsed(made[0].now, made[0].ahead, moment) > CLOCK_DRIFT:
+            self._watched[key] = made = moment, self._merge_watched(watch, moment)
+        # Also for the first: what it does with its errors is not for the others.
+        failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
+        return attrs.evolve(made[1], failures=failures) if failures else made[1]
+
+    def _merge_watched(self, watch: Watch, moment: Moment) -> MergedBalances:
+        stale_if_error = watch.options.stale_if_error
         accounts = {account.label: account for account in watch.select(self._accounts)}
         pairs = [
             watched_of(account, moment, is_pending=label in watch.pending, stale_if_error=stale_if_error)
@@ -151,9 +155,7 @@ class Results:
         pairs += [(None, AccountFailure(account.label, account.provider, removed_error(account))) for account in gone]
         named = [label for label in watch.labels if label is not None]
         # What is watched by name is a part, even if it is none.
-        merged = self._of_pairs(pairs, accounts, None if None in watch.labels else named)
-        self._watched[key] = moment, merged
-        return merged
+        return self._of_pairs(pairs, accounts, None if None in watch.labels else named)
 
     def remember(
         self, labels: tuple[str, ...] | None, accounts: Sequence[Account], stale_for: float, merged: MergedBalances

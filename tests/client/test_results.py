@@ -19,7 +19,7 @@ from balancekit.money import lookup
 from balancekit.money.lookup import index_by_code
 from balancekit.money.merge import merge_counted
 from tests.support.clock import LoopClock
-from tests.support.providers import Bank, QuickTill, bitcoin
+from tests.support.providers import Bank, QuickTill, Scripted, bitcoin, outage
 
 
 class SuspendedClock(LoopClock):
@@ -263,3 +263,15 @@ def test_ten_thousand_callers_of_unchanged_accounts_merge_nothing(with_client, m
     assert {id(state.totals) for state in states} == {id(states[0].totals)}
     assert amounts == {states[0]["BTC"].amount}
     assert is_broken or (len(indexes) == 1 and all(state is states[0] for state in states))
+
+
+def test_watches_of_the_same_have_errors_of_their_own(with_client):
+    """What one of them does with an error, as to raise it or to note for whom it was read, is not for the others."""
+
+    async def steps(client, *_):
+        states = await asyncio.gather(*(anext(client.watch()) for _ in range(2)))
+        errors = [state.failures[0].error for state in states]
+        errors[0].customer = "customer 1"
+        return errors[0] is errors[1], hasattr(errors[1], "customer")
+
+    assert with_client(steps, Scripted("till", outage("till")), attempts=1) == (False, False)
