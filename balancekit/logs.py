@@ -1,5 +1,6 @@
 """Loggers that raise nothing of what the host's handlers raise."""
 
+import contextvars
 import logging
 from contextlib import suppress
 from typing import Any
@@ -11,16 +12,24 @@ class Log(logging.LoggerAdapter[logging.Logger]):
     What a handler, a filter or a factory of records raises is shown on stderr, with its traceback, unless
     `logging.raiseExceptions` is off: as `logging` itself does with what goes wrong in its own handlers, so that one who
     looks for the reason finds it in the same place.
+
+    What is `of_all` concerns every caller, and is logged in the context of none: error trackers keep the request that
+    is being served there, with its headers.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, of_all: bool = False) -> None:
         super().__init__(logging.getLogger(name))
+        self._of_all = of_all
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - of several types, as in the base class
         """Log a line."""
         try:
-            # So that a record has the place of the caller.
-            super().log(level, msg, *args, stacklevel=2, **kwargs)
+            log = super().log
+            # `stacklevel`, so that a record has the place of the caller.
+            if self._of_all:
+                contextvars.Context().run(log, level, msg, *args, stacklevel=2, **kwargs)
+            else:
+                log(level, msg, *args, stacklevel=2, **kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as raised:  # noqa: BLE001 - handlers are the host's, and may raise anything

@@ -1,5 +1,6 @@
 """Log lines of the package, whose handlers are the host's."""
 
+import contextvars
 import logging
 from pathlib import Path
 
@@ -105,3 +106,19 @@ def test_only_the_command_line_takes_plain_loggers():
     plain = {path for path in package.rglob("*.py") if "logging.getLogger" in path.read_text()}
 
     assert {path.relative_to(package).parts[0] for path in plain} == {"cli", "logs.py"}
+
+
+@pytest.mark.parametrize("of_all", [False, True])
+def test_what_concerns_every_caller_is_logged_in_the_context_of_none(log, of_all):
+    """Error trackers keep the request that is being served in the context, and show it with each line."""
+    request = contextvars.ContextVar("request", default=None)
+    handler = Handler()
+    handler.addFilter(lambda _: shown.append(request.get()) or True)
+    log.logger.addHandler(handler)
+    shown = []
+
+    request.set("POST /webhooks/shop")
+    Log("balancekit.tests", of_all=of_all).warning("down")
+
+    assert shown == [None if of_all else "POST /webhooks/shop"]
+    assert handler.records[0].funcName == "test_what_concerns_every_caller_is_logged_in_the_context_of_none"

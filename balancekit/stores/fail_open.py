@@ -1,12 +1,14 @@
 """A store that fails open: calls are bounded in time, and while it is down or slow, accounts are read without it."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from balancekit.clock import Clock, Timer
+from balancekit.errors import text_of
 from balancekit.http.rate_limit import RateLimit
 from balancekit.logs import Log
 from balancekit.money.balances import AccountBalances
@@ -18,7 +20,7 @@ from balancekit.stores.returned import is_sound, sound_seconds
 from balancekit.stores.tasks import end_tasks, ends_task, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
-_log = Log(__name__)
+_log = Log(__name__, of_all=True)
 _Result = TypeVar("_Result")
 
 _CALL_TIMEOUT: Final = 0.5
@@ -166,7 +168,7 @@ class FailOpenStore:
         # It is done if the program has cancelled all of its tasks.
         if self._listen_task is None or self._listen_task.done():
             self._listening.clear()
-            self._listen_task = self._start(self._listen())
+            self._listen_task = self._start(self._listen(), contextvars.Context())
         with suppress(TimeoutError):
             async with self._clock.timeout(_CALL_TIMEOUT):
                 await self._listening.wait()
@@ -210,10 +212,11 @@ class FailOpenStore:
         if self._pending_invalidations:
             _log.warning("the store does not know that %d accounts may have changed", len(self._pending_invalidations))
 
-    def _start(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(call)
+    def _start(self, call: Coroutine[Any, Any, None], context: contextvars.Context | None = None) -> asyncio.Task[None]:
+        """Begin a task; what outlives its caller gets a context without the caller's request."""
+        task = asyncio.get_running_loop().create_task(call, context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._tasks.discard, context=context)
         return task
 
     async def _call(self, call: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -270,7 +273,7 @@ class FailOpenStore:
     def _note_failure(self, error: BaseException, called_at: float, *, was_reachable: bool) -> None:
         if isinstance(error, StoreRefusedError):
             self._note_answer(was_reachable=was_reachable)
-            self._messages.warn(f"the store refuses a call: {error}")
+            self._messages.warn(f"the store refuses a call: {text_of(error)}")
         elif isinstance(error, TimeoutError) and self._answered_at > called_at:
             self._messages.warn(f"the store is slow: it answers, but not every call within {_CALL_TIMEOUT:g} s")
         else:
@@ -287,7 +290,7 @@ class FailOpenStore:
     def _ensure_flushing(self) -> None:
         is_flushing = self._flush_task is not None and not self._flush_task.done()
         if self._pending_invalidations and not is_flushing and not self._closed:
-            self._flush_task = self._start(self._flush_pending())
+            self._flush_task = self._start(self._flush_pending(), contextvars.Context())
 
     async def _flush_pending(self) -> None:
         # In a task of its own, since a process that only receives webhooks may make no other call for hours. It yields
@@ -358,7 +361,7 @@ class FailOpenStore:
                 if ends_task(error, task):
                     raise
                 # Anything else is not logged here: the next call will fail too, and log it once.
-                reason = str(error) if isinstance(error, StoreRefusedError) else None
+                reason = text_of(error) if isinstance(error, StoreRefusedError) else None
             if reason is not None:
                 self._messages.warn(f"the store refuses a call: {reason}")
             self._listening.set()

@@ -1,6 +1,7 @@
 """Publishing changes to all subscribers in one process, without waiting for slow ones."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from functools import partial
@@ -122,7 +123,8 @@ class SharedChanges:
     def _ensure_open(self) -> None:
         # Only if there is a subscriber and no task yet: subscribers come and go while the source is being closed.
         if self._count and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._follow())
+            # It outlives the caller who happens to be the first, and his request.
+            self._task = asyncio.get_running_loop().create_task(self._follow(), context=contextvars.Context())
 
     async def _stop(self) -> None:
         task, self._task, self._begun = self._task, None, False

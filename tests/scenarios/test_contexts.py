@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import gc
+import weakref
 from decimal import Decimal, getcontext, localcontext
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from balancekit import AggregateClient, WebhookEvent
 from tests.support.clock import LoopClock
 from tests.support.providers import Bank, Scripted, outage
+from tests.support.stores import HANGS, FlakyStore
 from tests.support.watching import Seen
 
 tenant = contextvars.ContextVar("tenant", default="-")
@@ -236,3 +239,36 @@ def test_a_watch_reads_in_the_context_in_which_the_client_was_made(seen):
         states.task.cancel()
 
     assert seen(steps, Leaving("a", outage("a")), attempts=1) == [["-", "-"]]
+
+
+class Request:
+    """What a web framework keeps in the context while it serves a request, with its headers."""
+
+
+request_of = contextvars.ContextVar("request", default=None)
+
+
+@pytest.mark.parametrize("call", ["watch", "invalidate"])
+def test_no_task_of_a_store_keeps_the_request_of_the_caller_who_began_it(run_virtually, call):
+    """It listens, or waits for an outage to end, long after the response; the next line is not about that request."""
+
+    async def serve(client):
+        request = Request()
+        request_of.set(request)
+        if call == "invalidate":
+            await client.invalidate("a")
+        else:
+            async with client.watch() as states:
+                await anext(states)
+        return weakref.ref(request)
+
+    async def main():
+        store = FlakyStore()
+        async with AggregateClient([Bank("a")], store=store, clock=LoopClock()) as client:
+            store.fault = HANGS if call == "invalidate" else None
+            request = await asyncio.create_task(serve(client))
+            await asyncio.sleep(10)
+            gc.collect()
+            return request()
+
+    assert run_virtually(main()) is None

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from balancekit.stores import MemoryStore
+from balancekit.stores import MemoryStore, StoreRefusedError
 from tests.support.stores import CALLS, known, timed
 
 
@@ -170,3 +170,24 @@ def test_an_invalidation_holds_although_lookups_are_refused(with_store):
         return len(set(versions))
 
     assert with_store(steps) == 3
+
+
+@pytest.mark.parametrize("method", ["get", "put", "invalidate", "changes"])
+def test_a_refusal_whose_text_cannot_be_read_is_one_too(with_store, make_snapshot, caplog, method):
+    """An error of somebody's store may raise when it is shown; the log has the name of its class."""
+
+    class SilentError(StoreRefusedError):
+        def __str__(self):
+            raise ValueError("no text")
+
+    async def steps(store, fail_open):
+        store.fault = SilentError()
+        if method == "changes":
+            await fail_open.listen()
+        else:
+            call = next(call for name, call, _ in CALLS if name == method)
+            await call(fail_open, make_snapshot("shop"))
+        return fail_open.reachable
+
+    assert with_store(steps) is True
+    assert caplog.messages[0] == "the store refuses a call: SilentError"
