@@ -131,14 +131,15 @@ def _print_result(merged: "MergedBalances", view: "View", form: str, *, group_by
     from balancekit.cli import output, tables
     from balancekit.cli.messages import describe_hidden_zeros
 
+    by_account = group_by == "account"
     if form == "json":
-        output.write_raw(f"{view.apply(merged, keeps_sums=True).to_json()}\n")
-        return
-    shown = view.apply(merged)
-    if form == "csv":
-        output.write_raw(shown.to_csv(by="total" if group_by == "currency" else "balance"))
+        output.write_raw(f"{view.apply(merged).to_json()}\n")
+    elif form == "csv":
+        by = "total" if group_by == "currency" else "balance"
+        output.write_raw(view.apply_to_balances(merged).to_csv(by=by))
     elif merged.accounts:
-        hidden = view.hidden_balances(merged) if group_by == "account" else view.hidden_totals(merged)
+        shown = view.apply_to_balances(merged) if by_account else view.apply(merged)
+        hidden = view.hidden_balances(merged) if by_account else view.hidden_totals(merged)
         render = {
             "currency": tables.render_totals,
             "account": tables.render_accounts,

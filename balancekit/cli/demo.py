@@ -75,6 +75,8 @@ async def _fetch_and_print(sandbox: "Sandbox", accounts: "Sequence[SandboxAccoun
     echo("")
     print_table(render_totals(view.apply(merged), note=describe_hidden_zeros(view.hidden_totals(merged))))
     echo("")
-    print_table(render_accounts(view.apply(merged), note=describe_hidden_zeros(view.hidden_balances(merged))))
+    print_table(
+        render_accounts(view.apply_to_balances(merged), note=describe_hidden_zeros(view.hidden_balances(merged)))
+    )
     echo_failures(merged)
     return exit_code_for_result(merged)

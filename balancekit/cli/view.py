@@ -1,6 +1,6 @@
 """Which part of a result is shown."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -26,29 +26,27 @@ class View:
     currencies: tuple[str, ...] = attrs.field(default=(), converter=_to_currencies)
     zeros: bool = False
 
-    def apply(self, merged: MergedBalances, *, keeps_sums: bool = False) -> MergedBalances:
-        """Return the result with only the totals and balances to be shown, each of them unchanged.
+    def apply(self, merged: MergedBalances) -> MergedBalances:
+        """Return the result with only the totals to be shown, each of them unchanged, and the balances of them.
 
-        With `keeps_sums` a zero stays if its currency is held elsewhere, so that the balances that are shown add up
-        to the totals in every part: a zero may keep two types of asset apart, or lack what is available.
+        A balance of zero stays if its currency is held elsewhere, so that the balances add up to the totals in every
+        part: a zero may decide of what type of asset they are, or lack what is available.
 
         Raises ConfigError for a code that is counted as another currency.
         """
-        try:
-            chosen = merged.only(*self.currencies) if self.currencies else merged
-        except KeyError as error:
-            raise ConfigError(f"--currency: {error.args[0]}") from None
+        chosen = self._choose(merged)
         if self.zeros:
             return chosen
-        held = {each.currency for each in _balances(chosen) if not is_nothing(each)} if keeps_sums else frozenset[str]()
-        accounts = tuple(
-            attrs.evolve(
-                snapshot,
-                balances=tuple(each for each in snapshot.balances if not is_nothing(each) or each.currency in held),
-            )
-            for snapshot in chosen.accounts
-        )
-        return attrs.evolve(chosen.nonzero(), accounts=accounts)
+        held = {each.currency for each in _balances(chosen) if not is_nothing(each)}
+        return _keep_balances(chosen.nonzero(), lambda each: each.currency in held)
+
+    def apply_to_balances(self, merged: MergedBalances) -> MergedBalances:
+        """Return the result for a list of its balances: as `apply`, without those of zero.
+
+        What is left need not add up to the totals in every part.
+        """
+        chosen = self._choose(merged)
+        return chosen if self.zeros else _keep_balances(chosen.nonzero(), lambda each: not is_nothing(each))
 
     def hidden_totals(self, merged: MergedBalances) -> int:
         """Return how many totals of the chosen currencies are hidden because they are zero."""
@@ -62,8 +60,21 @@ class View:
         """Return the chosen currencies that no account holds, not even as zero."""
         return sorted({*self.currencies} - {total.currency for total in merged})
 
+    def _choose(self, merged: MergedBalances) -> MergedBalances:
+        try:
+            return merged.only(*self.currencies) if self.currencies else merged
+        except KeyError as error:
+            raise ConfigError(f"--currency: {error.args[0]}") from None
+
     def _hides(self, held: Balance | CurrencyTotal) -> bool:
         return not self.zeros and is_nothing(held) and (not self.currencies or held.currency in self.currencies)
+
+
+def _keep_balances(merged: MergedBalances, is_kept: Callable[[Balance], bool]) -> MergedBalances:
+    accounts = (
+        attrs.evolve(snapshot, balances=tuple(filter(is_kept, snapshot.balances))) for snapshot in merged.accounts
+    )
+    return attrs.evolve(merged, accounts=accounts)
 
 
 def _balances(merged: MergedBalances) -> Iterator[Balance]:

@@ -200,6 +200,15 @@ def test_what_one_provider_holds_and_another_is_owed_is_shown_at_both(make_snaps
     assert ["fake", "BTC", "crypto", "5", "shop"] in rows
 
 
+def test_a_hidden_zero_shows_no_balance_twice_at_a_provider(make_snapshot, shown):
+    """A balance of unknown type has one row, of the type that a zero elsewhere gives its currency."""
+    merged = merge([make_snapshot("shop", ("BGN", "0", "fiat")), make_snapshot("cash", ("BGN", "3.00", "unknown"))])
+
+    text = shown(render_providers(View().apply(merged)), width=200)
+
+    assert [line.split() for line in text.splitlines() if "BGN" in line] == [["fake", "BGN", "fiat", "3.00", "cash"]]
+
+
 def test_a_stale_total_at_a_provider_has_its_age(partly_stale, shown):
     """A total at a provider has the age of the oldest stale snapshot in it."""
     text = shown(render_providers(partly_stale, now=NOW), width=200)

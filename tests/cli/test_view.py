@@ -1,12 +1,15 @@
 """Which part of a result is shown."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 
 import pytest
 from attrs import evolve
+from hypothesis import given, strategies as st
 
-from balancekit import AccountBalances, merge
+from balancekit import AccountBalances, AssetType, Balance, merge
 from balancekit.cli.view import View
 
 VIEWED_AT = datetime(2026, 1, 1, 3, tzinfo=UTC)
@@ -28,7 +31,7 @@ def test_zeros_are_hidden(merged):
     shown = View().apply(merged)
 
     assert [total.currency for total in shown] == ["BTC", "MNT", "MNT"]
-    assert [len(snapshot.balances) for snapshot in shown.accounts] == [1, 2]
+    assert [len(snapshot.balances) for snapshot in View().apply_to_balances(merged).accounts] == [1, 2]
     assert View().hidden_totals(merged) == 3
     assert View().hidden_balances(merged) == 4
 
@@ -41,12 +44,32 @@ def test_hiding_a_zero_changes_no_total(merged):
     assert [total.balances for total in shown] == [total.balances for total in merged if total.amount]
 
 
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0, 0, 3, -3]), st.sampled_from(AssetType))))
+def test_what_is_shown_at_each_provider_adds_up_to_the_totals(held):
+    """No balance is in two rows, whatever zeros are hidden: those of one currency and type make its total."""
+    balances = [Balance("MNT", Decimal(amount), kind, label, label, "MNT") for label, amount, kind in held]
+    merged = merge(
+        AccountBalances(label, label, [each for each in balances if each.account == label], VIEWED_AT)
+        for label in "abc"
+    )
+
+    groups = View().apply(merged).totals_by(lambda balance: balance.provider)
+
+    sums = Counter()
+    for part in chain.from_iterable(groups.values()):
+        sums[part.currency, part.asset_type] += part.amount
+    totals = {(total.currency, total.asset_type): total.amount for total in merged}
+    assert {key: amount for key, amount in sums.items() if amount} == {
+        key: totals[key] for key in totals if totals[key]
+    }
+
+
 def test_what_is_pending_is_no_zero(make_balance):
     """It is shown, and not counted as hidden, though no amount is there yet."""
     balance = evolve(make_balance("LTC", "0", account="a"), available=Decimal(0), pending=Decimal(7))
     merged = merge([AccountBalances("a", "fake", (balance,), VIEWED_AT)])
 
-    assert View().apply(merged) == merged
+    assert View().apply(merged) == View().apply_to_balances(merged) == merged
     assert (View().hidden_totals(merged), View().hidden_balances(merged)) == (0, 0)
 
 
