@@ -12,7 +12,7 @@ from balancekit.cli.example_accounts import make_client
 from balancekit.cli.exit_codes import ExitCode, exit_code_for_result
 from balancekit.cli.messages import describe_hidden_zeros
 from balancekit.cli.output import ERROR_STYLE, echo, echo_error, echo_failures, print_table
-from balancekit.cli.tables import render_totals
+from balancekit.cli.tables import changed_totals, render_totals
 from balancekit.cli.view import View
 from balancekit.money.layout import pluralize
 
@@ -86,7 +86,7 @@ async def watch_settlements(sandbox: "Sandbox", accounts: "Sequence[SandboxAccou
 def _print_totals(merged: "MergedBalances", before: "MergedBalances") -> None:
     view = View()
     note = describe_hidden_zeros(view.hidden_totals(merged))
-    print_table(render_totals(view.apply(merged), note=note, changes=merged.changes_since(before)))
+    print_table(render_totals(view.apply(merged), note=note, changes=changed_totals(before, merged)))
 
 
 async def _deliver_again(sandbox: "Sandbox", delivery: "Delivery", results: "Watch") -> None:

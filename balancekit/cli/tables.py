@@ -1,15 +1,18 @@
 """Results as tables. Pure; a provider's text is never read as markup, and no digit is dropped."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from balancekit.cli.messages import describe_coverage, describe_incompleteness, name_or_count
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.table_layout import Table
 from balancekit.cli.view import is_nothing
+from balancekit.money.amounts import ZERO, add_exactly
 from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
-from balancekit.money.currencies import normalize_code
+from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merged import MergedBalances
 from balancekit.money.text import describe_age, oldest_stale, stale_accounts
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from balancekit.money.changes import Changes
-
 _CHANGED_STYLE: Final = "bold green"
 _EMPTY: Final = "-"
 _AGE_COLUMN: Final = "Stale"
@@ -27,13 +28,48 @@ _AGE_COLUMN: Final = "Stale"
 _WHOLE: Final = frozenset({"Total", "Amount", "Available", "Pending", "Change", _AGE_COLUMN})
 
 
+def changed_totals(before: MergedBalances, after: MergedBalances) -> list[tuple[CurrencyTotal, Decimal]]:
+    """Return the totals that changed, as they are in the later result, each with its difference.
+
+    The accounts that could not be read are in the totals, and in no difference. What was held is counted as the later
+    result counts it: a balance of unknown type is not lost when it joins another total than before. A currency that is
+    not held any more has a total of zero.
+    """
+    compared = {*after.changes_since(before).compared}
+    totals: defaultdict[str, dict[AssetType, CurrencyTotal]] = defaultdict(dict)
+    amounts: defaultdict[tuple[str, AssetType], list[Decimal]] = defaultdict(list)
+    for total in after:
+        totals[total.currency][total.asset_type] = total
+        name = total.currency, total.asset_type
+        amounts[name] += [each.amount for each in total.balances if each.account in compared]
+    for total in before:
+        types = totals[total.currency].keys()
+        known = tuple(types - {AssetType.UNKNOWN})
+        for each in total.balances:
+            asset_type = total.asset_type
+            if each.asset_type is AssetType.UNKNOWN and types:
+                asset_type = known[0] if len(known) == 1 else AssetType.UNKNOWN
+            if each.account in compared:
+                amounts[total.currency, asset_type].append(each.amount.copy_negate())
+    differences = {name: add_exactly(amounts[name]) for name in sorted(amounts)}
+    return [
+        (totals[code].get(asset_type) or CurrencyTotal(code, asset_type, ZERO, ()), difference)
+        for (code, asset_type), difference in differences.items()
+        if difference
+    ]
+
+
 def render_totals(
-    merged: MergedBalances, *, note: str = "", changes: "Changes | None" = None, now: datetime | None = None
+    merged: MergedBalances,
+    *,
+    note: str = "",
+    changes: Iterable[tuple[CurrencyTotal, Decimal]] = (),
+    now: datetime | None = None,
 ) -> "Group":
     """Return the totals as a table, one row for each currency; an incomplete result has its notice above it.
 
-    With `changes` a column holds the change of each total. They are those of the whole result: a view does not show
-    enough to compare it. A total that is not there any more, or is hidden as zero, has a row as well.
+    With `changes` a column holds the change of each total. They are the `changed_totals` of the whole result: a view
+    does not show enough to compare it. A total that is not there any more, or is hidden as zero, has a row as well.
 
     If a snapshot is stale, a column holds the age of each total that it is in, as of `now` (by default the present).
     """
@@ -42,14 +78,17 @@ def render_totals(
     moment = datetime.now(UTC) if now is None else now
     stale = stale_accounts(merged.accounts)
     chosen = merged.chosen_currencies
-    changed = [each for each in changes.totals if chosen is None or each.currency in chosen] if changes else []
-    differences = {(each.currency, each.asset_type): each for each in changed}
-    rows = {(total.currency, total.asset_type): total for total in merged.totals}
-    gone = [CurrencyTotal(*name, each.after, ()) for name, each in differences.items() if name not in rows]
-    totals = sorted((*rows.values(), *gone), key=lambda total: total.currency) if gone else merged.totals
+    changed = {
+        (total.currency, total.asset_type): (total, difference)
+        for total, difference in changes
+        if chosen is None or total.currency in chosen
+    }
+    shown = {(total.currency, total.asset_type) for total in merged}
+    hidden = [total for name, (total, _) in changed.items() if name not in shown]
+    totals = sorted((*merged, *hidden), key=lambda total: total.currency) if hidden else merged.totals
     amounts = _amount_columns("Total", totals)
-    found = (differences.get((total.currency, total.asset_type)) for total in totals)
-    signed = ["" if change is None else change.plain for change in found]
+    found = (changed.get((total.currency, total.asset_type)) for total in totals)
+    signed = ["" if change is None else f"{change[1]:+f}" for change in found]
     more = [("Change", signed)] if any(signed) else []
     numbers = [name for name, _ in (*amounts, *more)]
     age_column = [_AGE_COLUMN] if stale else []

@@ -117,7 +117,7 @@ async def _watch(config: "Config", labels: "Sequence[str]", view: "View", every:
 def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View", *, again: bool = False) -> None:
     from balancekit.cli.messages import describe_hidden_zeros
     from balancekit.cli.output import echo, echo_failures, print_table, write_raw
-    from balancekit.cli.tables import render_totals
+    from balancekit.cli.tables import changed_totals, render_totals
 
     if _can_redraw():
         write_raw(CLEAR)
@@ -125,7 +125,7 @@ def _show(merged: "MergedBalances", before: "MergedBalances | None", view: "View
         echo("")
     if merged.accounts:
         note = describe_hidden_zeros(view.hidden_totals(merged), " (see --all)")
-        changes = None if before is None else merged.changes_since(before)
+        changes = () if before is None else changed_totals(before, merged)
         print_table(render_totals(view.apply(merged), note=note, changes=changes))
     # A file of errors needs them once.
     if sys.stderr.isatty() or not again:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from balancekit import AccountBalances, merge
 from balancekit.cli import output
-from balancekit.cli.tables import render_accounts, render_providers, render_totals
+from balancekit.cli.tables import changed_totals, render_accounts, render_providers, render_totals
 from balancekit.cli.view import View
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_a_changed_total_has_its_change(make_snapshot, shown):
     before = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "2"), ("LTC", "3"))])
     after = merge([make_snapshot("a", ("BTC", LONG), ("ETH", "1.50"), ("LTC", "3"), ("XRP", "7"))])
 
-    table = render_totals(after, changes=after.changes_since(before))
+    table = render_totals(after, changes=changed_totals(before, after))
     rows = [line.split() for line in shown(table, width=200).splitlines()]
 
     assert ["BTC", "crypto", LONG, "a"] in rows
@@ -112,10 +112,66 @@ def test_a_total_that_falls_to_zero_has_its_change(make_snapshot, shown, is_list
     held = [("BTC", "0")] if is_listed else []
     after = merge([make_snapshot("a", *held, ("EUR", "1", "fiat"))])
 
-    table = render_totals(View().apply(after), changes=after.changes_since(before))
+    table = render_totals(View().apply(after), changes=changed_totals(before, after))
     rows = [line.split() for line in shown(table, width=200).splitlines()]
 
     assert ["BTC", "crypto", "0", "-5", "-"] in rows
+
+
+@pytest.mark.parametrize(
+    ("accounts_before", "accounts_after", "expected"),
+    [
+        pytest.param(
+            [("cash", ("BGN", "110", "unknown")), ("shop", ("BGN", "50", "fiat"))],
+            [("cash", ("BGN", "120", "unknown")), ("shop", ("BGN", "50", "fiat"), "stale")],
+            [["BGN", "fiat", "170", "+10", "cash,", "shop"]],
+            id="its type is known from an account that is stale",
+        ),
+        pytest.param(
+            [("cash", ("BGN", "110", "unknown")), ("shop", ("BGN", "50", "fiat"))],
+            [("cash", ("BGN", "120", "unknown"))],
+            [["BGN", "unknown", "120", "+10", "cash"]],
+            id="its type was known from an account that is missing",
+        ),
+        pytest.param(
+            [("cash", ("BGN", "110", "unknown")), ("shop", ("BGN", "0", "fiat"))],
+            [("cash", ("BGN", "120", "unknown")), ("shop", ("BGN", "0", "fiat")), ("till", ("BGN", "9", "crypto"))],
+            [
+                ["BGN", "crypto", "9", "till"],
+                ["BGN", "unknown", "120", "+10", "cash"],
+            ],
+            id="another account makes its type ambiguous",
+        ),
+        pytest.param(
+            [("cash", ("BGN", "110", "unknown")), ("shop",)],
+            [("cash", ("BGN", "110", "unknown")), ("shop", ("BGN", "0", "fiat"))],
+            [["BGN", "fiat", "110", "cash"]],
+            id="its type becomes known",
+        ),
+        pytest.param(
+            [("cash", ("BGN", "3", "fiat")), ("shop", ("BGN", "-5", "fiat"))],
+            [("cash", ("BGN", "5", "fiat")), ("shop", ("BGN", "-5", "fiat"), "stale")],
+            [["BGN", "fiat", "0", "+2", "cash,", "shop"]],
+            id="the total is hidden as zero",
+        ),
+    ],
+)
+def test_a_change_stands_beside_the_total_of_all_accounts(
+    make_snapshot, shown, accounts_before, accounts_after, expected
+):
+    """It is of the accounts that were read anew; each balance is in one row, and no row is of a part of them."""
+    before, after = (
+        merge(
+            make_snapshot(label, *(one for one in held if one != "stale"), fetched_at=NOW, stale="stale" in held)
+            for label, *held in accounts
+        )
+        for accounts in (accounts_before, accounts_after)
+    )
+
+    table = render_totals(View().apply(after), changes=changed_totals(before, after), now=NOW)
+
+    rows = [line.replace("as of 12:00 UTC, 0 s old", "").split() for line in shown(table, width=200).splitlines()]
+    assert [row for row in rows if "BGN" in row] == expected
 
 
 def test_chains_and_codes_have_columns_only_where_there_are_any(make_snapshot, shown):
