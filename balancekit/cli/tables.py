@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 from balancekit.cli.messages import describe_coverage, describe_incompleteness, name_or_count
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.table_layout import Table
-from balancekit.cli.view import is_nothing
 from balancekit.money.amounts import ZERO, add_exactly
-from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal, is_nothing
 from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merged import MergedBalances

@@ -5,18 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from balancekit.errors import ConfigError
-from balancekit.money.balances import Balance, CurrencyTotal
+from balancekit.money.balances import Balance, CurrencyTotal, is_nothing
 from balancekit.money.currencies import normalize_code
 from balancekit.money.merged import MergedBalances
 
 
 def _to_currencies(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(normalize_code, codes)))
-
-
-def is_nothing(held: Balance | CurrencyTotal) -> bool:
-    """Whether there is no amount, nothing available, and nothing pending."""
-    return not (held.amount or held.available or held.pending)
 
 
 @attrs.frozen
@@ -50,11 +45,11 @@ class View:
 
     def hidden_totals(self, merged: MergedBalances) -> int:
         """Return how many totals of the chosen currencies are hidden because they are zero."""
-        return sum(map(self._hides, merged))
+        return sum(total.is_zero and self._hides_zeros_of(total) for total in merged)
 
     def hidden_balances(self, merged: MergedBalances) -> int:
         """Return how many balances of the chosen currencies are hidden because they are zero."""
-        return sum(map(self._hides, _balances(merged)))
+        return sum(is_nothing(balance) and self._hides_zeros_of(balance) for balance in _balances(merged))
 
     def not_held(self, merged: MergedBalances) -> list[str]:
         """Return the chosen currencies that no account holds, not even as zero."""
@@ -66,8 +61,8 @@ class View:
         except KeyError as error:
             raise ConfigError(f"--currency: {error.args[0]}") from None
 
-    def _hides(self, held: Balance | CurrencyTotal) -> bool:
-        return not self.zeros and is_nothing(held) and (not self.currencies or held.currency in self.currencies)
+    def _hides_zeros_of(self, held: Balance | CurrencyTotal) -> bool:
+        return not self.zeros and (not self.currencies or held.currency in self.currencies)
 
 
 def _keep_balances(merged: MergedBalances, is_kept: Callable[[Balance], bool]) -> MergedBalances:

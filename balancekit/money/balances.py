@@ -83,6 +83,11 @@ class Balance:
         return format_amount(self.amount)
 
 
+def is_nothing(balance: Balance) -> bool:
+    """Whether there is no amount, nothing available, and nothing pending."""
+    return not (balance.amount or balance.available or balance.pending)
+
+
 class BalanceDraft:
     """A balance whose fields are being set, one after another, and not checked: `finish_balances` makes it a `Balance`.
 
@@ -272,8 +277,12 @@ class CurrencyTotal:
 
     @property
     def is_zero(self) -> bool:
-        """Whether it is of nothing: no amount, nothing available, and nothing pending."""
-        return not (self.amount or self.available or self.pending)
+        """Whether it is of nothing: no amount, nothing available, and nothing pending, in the accounts that say it."""
+        return not (
+            self.amount
+            or _sum_of_said([balance.available for balance in self.balances])
+            or _sum_of_said([balance.pending for balance in self.balances])
+        )
 
     @property
     def as_of(self) -> datetime | None:
@@ -308,5 +317,8 @@ def _total_as_of(
 
 
 def _sum_if_all(parts: list[Decimal | None]) -> Decimal | None:
-    reported = [part for part in parts if part is not None]
-    return add_exactly(reported) if reported and len(reported) == len(parts) else None
+    return None if None in parts or not parts else _sum_of_said(parts)
+
+
+def _sum_of_said(parts: list[Decimal | None]) -> Decimal:
+    return add_exactly(part for part in parts if part is not None)

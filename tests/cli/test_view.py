@@ -73,6 +73,15 @@ def test_what_is_pending_is_no_zero(make_balance):
     assert (View().hidden_totals(merged), View().hidden_balances(merged)) == (0, 0)
 
 
+def test_what_is_pending_is_shown_though_another_account_does_not_say_what_is(make_balance, make_snapshot):
+    """Only the balance of the other is a hidden zero."""
+    balance = evolve(make_balance("LTC", "0", account="a"), pending=Decimal(7))
+    merged = merge([AccountBalances("a", "fake", (balance,), VIEWED_AT), make_snapshot("b", ("LTC", "0"))])
+
+    assert View().apply(merged).totals == merged.totals
+    assert (View().hidden_totals(merged), View().hidden_balances(merged)) == (0, 1)
+
+
 def test_everything_can_be_shown(merged):
     """With zeros and without a choice of currencies the result is unchanged."""
     assert View(zeros=True).apply(merged) == merged

@@ -77,6 +77,15 @@ def test_what_is_available_and_pending_has_columns_where_it_is_reported(make_bal
     assert "<td>BTC 9 (8.5 available, 0.00000001 pending), ETH 2</td>" in merged._repr_html_()
 
 
+def test_a_total_names_the_accounts_where_something_is_pending(make_balance):
+    """There is no amount there yet."""
+    balance = make_balance("LTC", "0", pending=Decimal(7))
+
+    merged = merge([AccountBalances("shop", "fake", [balance], datetime(2026, 1, 1, tzinfo=UTC))])
+
+    assert "shop" in read(merged).text
+
+
 def test_an_old_number_says_so_beside_it(make_snapshot):
     """The row of a total with a stale balance is marked, and only that."""
     merged = merge([make_snapshot("a", ("BTC", "1"), stale=True), make_snapshot("b", ("EUR", "1", "fiat"))])

@@ -281,9 +281,11 @@ def test_zero_balances_are_kept_and_hidden_on_request(make_snapshot):
     assert merged.nonzero().accounts == merged.accounts
 
 
-def test_a_total_with_something_pending_is_not_zero(make_snapshot, make_balance):
+@pytest.mark.parametrize("others", [[], [("BTC", "0")]], ids=["alone", "beside an account that does not say it"])
+def test_a_total_with_something_pending_is_not_zero(make_snapshot, make_balance, others):
     """Money that is on its way is not hidden, nor missed in a written view."""
-    merged = merge([AccountBalances("shop", "fake", [make_balance("BTC", "0", pending=Decimal(2))], NOW)])
+    shop = AccountBalances("shop", "fake", [make_balance("BTC", "0", pending=Decimal(2))], NOW)
+    merged = merge([shop, make_snapshot("till", *others)])
 
     assert merged.nonzero() == merged
     written = {**merged.to_dict(), "totals": []}
