@@ -1,9 +1,8 @@
 """What changed between two results: exact differences, by currency and by account. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final
 
 import attrs
 
@@ -13,10 +12,6 @@ from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.layout import isolate, name_some
 from balancekit.money.notice import all_labels
 from balancekit.money.totals import sum_by_currency
-
-# In this order: what differs at a provider is named by that, rather than by one of its accounts.
-_AT_PROVIDER: Final = 0
-_IN_ACCOUNT: Final = 1
 
 
 @attrs.frozen
@@ -106,11 +101,12 @@ def compare(earlier: Side, later: Side) -> Changes:
     _check_currencies(earlier, later)
     before, after = _fresh(earlier.accounts), _fresh(later.accounts)
     # A label that another provider has now is another account.
-    compared = {label for label in before.keys() & after.keys() if before[label].provider == after[label].provider}
-    _check_aliases(earlier, later, compared)
+    common = before.keys() & after.keys()
+    compared = sorted(label for label in common if before[label].provider == after[label].provider)
+    accounts_before, accounts_after = [before[label] for label in compared], [after[label] for label in compared]
+    _check_aliases(accounts_before, accounts_after, are_views=earlier.chosen_currencies is not None)
     labels = all_labels(earlier.accounts, earlier.failures) | all_labels(later.accounts, later.failures)
-    amounts_before = _amounts(before[label] for label in sorted(compared))
-    amounts_after = _amounts(after[label] for label in sorted(compared))
+    amounts_before, amounts_after = _amounts(accounts_before), _amounts(accounts_after)
     totals: list[TotalChange] = []
     accounts: list[AccountChange] = []
     for currency in sorted(amounts_before.keys() | amounts_after.keys()):
@@ -124,8 +120,8 @@ def compare(earlier: Side, later: Side) -> Changes:
                 provider, difference = after[label].provider, subtract_exactly(one_now, one_was)
                 accounts.append(AccountChange(label, provider, *currency, one_was, one_now, difference))
     accounts.sort(key=lambda change: (change.account, change.currency, change.asset_type))
-    unknown, scope = sorted(labels - compared), earlier.scope if later.scope is None else later.scope
-    return Changes(tuple(totals), tuple(accounts), tuple(unknown), tuple(sorted(compared)), scope)
+    unknown, scope = sorted(labels.difference(compared)), earlier.scope if later.scope is None else later.scope
+    return Changes(tuple(totals), tuple(accounts), tuple(unknown), tuple(compared), scope)
 
 
 def _amounts(accounts: Iterable[AccountBalances]) -> Mapping[tuple[str, AssetType], Mapping[str, Decimal]]:
@@ -157,35 +153,33 @@ def _view(side: Side) -> str:
     return "of all currencies" if side.chosen_currencies is None else f"a view: {side.scope}"
 
 
-def _check_aliases(earlier: Side, later: Side, compared: Collection[str]) -> None:
-    """Raise ValueError if a code is counted as one currency in one result and as another in the other."""
-    before, after = _currencies(earlier.accounts, compared), _currencies(later.accounts, compared)
-    for key in sorted(before.keys() | after.keys()):
-        _, owner, code = key
-        was, now = before.get(key), after.get(key)
+def _check_aliases(before: Iterable[AccountBalances], after: Iterable[AccountBalances], *, are_views: bool) -> None:
+    """Raise ValueError if an account's code is counted as one currency in one result and as another in the other.
+
+    Another account may well count it as another currency, by aliases of its own.
+    """
+    earlier, later = _currencies(before), _currencies(after)
+    for name in sorted(earlier.keys() | later.keys()):
+        account, code = name
+        was, now = earlier.get(name), later.get(name)
         if was is None or now is None:
             # A view of some currencies would not show what the code is counted as without the alias.
-            if earlier.chosen_currencies is not None and (was or now) != {normalize_code(code)}:
+            if are_views and (was or now) != {normalize_code(code)}:
                 raise ValueError(
-                    f"{code} of {owner} is counted as another currency in one of the views, and is not in the "
+                    f"{code} of {account} is counted as another currency in one of the views, and is not in the "
                     "other, perhaps by its aliases: compare the results that the views are of"
                 )
         elif was.isdisjoint(now):
             raise ValueError(
-                f"{code} of {owner} is {' and '.join(sorted(was))} in the earlier result and "
+                f"{code} of {account} is {' and '.join(sorted(was))} in the earlier result and "
                 f"{' and '.join(sorted(now))} in the later one: merge both with the same aliases"
             )
 
 
-def _currencies(accounts: Iterable[AccountBalances], compared: Collection[str]) -> dict[tuple[int, str, str], set[str]]:
-    """Return what each code is counted as: first at each provider, then in each account that is compared.
-
-    Two accounts of one provider may have aliases of their own, which differ.
-    """
-    found: defaultdict[tuple[int, str, str], set[str]] = defaultdict(set)
+def _currencies(accounts: Iterable[AccountBalances]) -> dict[tuple[str, str], set[str]]:
+    """Return what each code of each account is counted as."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for snapshot in accounts:
         for balance in snapshot.balances:
-            found[_AT_PROVIDER, balance.provider, balance.code].add(balance.currency)
-            if snapshot.account in compared:
-                found[_IN_ACCOUNT, balance.account, balance.code].add(balance.currency)
+            found[balance.account, balance.code].add(balance.currency)
     return found

@@ -203,7 +203,7 @@ def test_different_aliases_are_refused():
     """A code that is one currency in one result and another in the other would look like a loss and a gain."""
     accounts = [snapshot("shop", ("USDCE", "5"))]
 
-    with pytest.raises(ValueError, match="USDCE of fake is USDC in the earlier result and USDCE in the later one"):
+    with pytest.raises(ValueError, match="USDCE of shop is USDC in the earlier result and USDCE in the later one"):
         merge(accounts).changes_since(merge(accounts, aliases={"USDCE": "USDC"}))
 
 
@@ -221,6 +221,21 @@ def test_different_aliases_of_one_account_are_refused():
         with pytest.raises(ValueError, match="USDTB of b is counted as another currency in one of the views"):
             later.only("USDT").changes_since(earlier.only("USDT"))
     assert before.changes_since(before).totals == ()
+
+
+@pytest.mark.parametrize("held", [None, [], [("USDTE", "1")]], ids=["not read", "not listed any more", "still held"])
+def test_accounts_may_have_aliases_of_their_own(held):
+    """Money that comes in one account is no contradiction to what another account counts its code as."""
+
+    def of_brand(*rows):
+        return merge([snapshot("a", *rows)], aliases={"USDTE": "USDT"})
+
+    before = of_brand(("USDTE", "1")) | merge([snapshot("b")])
+    after = (merge([], [failure("a")]) if held is None else of_brand(*held)) | merge([snapshot("b", ("USDTE", "5"))])
+
+    changes = after.changes_since(before)
+
+    assert [(one.currency, one.plain) for one in changes.accounts if one.account == "b"] == [("USDTE", "+5")]
 
 
 def test_aliases_of_what_is_not_compared_do_not_matter():
