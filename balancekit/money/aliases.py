@@ -36,9 +36,12 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
 def join_aliases(own: Mapping[str, str], aliases: Mapping[str, str]) -> dict[str, str]:
     """Return the table of an account that has its `own` one: what `aliases` say of a code comes before that.
 
-    They also rename a currency that the account's own table leads to.
+    They also rename a currency that the account's own table leads to. A currency that they lead to themselves is one in
+    every account: in the account's own table it is no alias, since no alias leads to another.
     """
-    return {code: aliases.get(currency, currency) for code, currency in own.items()} | dict(aliases)
+    named = {*aliases.values()}
+    kept = {code: aliases.get(currency, currency) for code, currency in own.items() if code not in named}
+    return kept | dict(aliases)
 
 
 def apply_aliases(snapshot: AccountBalances, aliases: Mapping[str, str]) -> AccountBalances:

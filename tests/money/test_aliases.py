@@ -1,8 +1,14 @@
 """Tables of aliases."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from balancekit.money.aliases import check_aliases, join_aliases
+
+CODES = st.sampled_from("ABCD")
+TABLES = st.dictionaries(CODES, CODES).filter(
+    lambda table: all(table.get(currency, currency) == currency for currency in table.values())
+)
 
 
 def test_aliases_are_compared_in_upper_case():
@@ -35,3 +41,18 @@ def test_what_a_caller_says_of_a_code_comes_before_the_table_of_the_account():
     joined = join_aliases(own, {"USDTB": "USDTB", "USDT": "TETHER", "BTC": "XBT"})
 
     assert joined == {"USDTE": "TETHER", "USDTT": "TETHER", "USDTB": "USDTB", "USDT": "TETHER", "BTC": "XBT"}
+
+
+def test_a_currency_that_a_caller_names_is_no_alias_in_an_account():
+    """It is a currency in every account, whatever the table of one says."""
+    joined = join_aliases({"USDTE": "USDT", "USDTT": "USDT"}, {"TETHER": "USDTE"})
+
+    assert joined == {"TETHER": "USDTE", "USDTT": "USDT"}
+
+
+@given(TABLES, TABLES)
+def test_no_alias_leads_to_another_in_an_account(own, aliases):
+    """One code would be counted as another, and that as a third."""
+    joined = join_aliases(own, aliases)
+
+    assert check_aliases(joined) == joined
