@@ -121,8 +121,8 @@ class Attempts:
         if self._store is None:
             return
         try:
-            # What another process has read is in the store already.
-            if flight.is_own:
+            # What another process has read is in the store already, and what none can ask for is of no use there.
+            if flight.is_own and flight.account.fingerprint:
                 moment, age = Moment.of(self._clock), 0.0
                 if flight.sent_at is not None:
                     ahead = moment.ahead if flight.sent is None else flight.sent.ahead

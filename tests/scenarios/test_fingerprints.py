@@ -10,6 +10,7 @@ from balancekit.config import load_config
 from balancekit.stores import MemoryStore
 from tests.support.loopback_origin import raw_response
 from tests.support.providers import Scripted
+from tests.support.stores import FlakyStore
 from tests.support.tenants import MyBankProvider, amount
 from tests.support.thread_server import ThreadServer
 
@@ -143,6 +144,17 @@ async def test_an_account_that_cannot_be_distinguished_is_not_shared(store, capl
     assert [record.getMessage() for record in caplog.records] == [
         "not shared through the store, since nothing distinguishes it from other accounts: main"
     ] * 2
+
+
+async def test_an_account_that_cannot_be_distinguished_leaves_nothing_in_a_store():
+    """No other client could ask for it, and it would be kept for a week."""
+    store = FlakyStore()
+    async with AggregateClient([Scripted("shop")], store=store) as client:
+        await client.fetch(max_age=60)
+        known = (await client.fetch(max_age=60)).complete
+
+    assert known is True
+    assert "put" not in store.calls
 
 
 @pytest.mark.parametrize("same", ["account", "gateway"])
