@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.request import getproxies, proxy_bypass
@@ -117,23 +117,28 @@ class Proxy:
     auth: aiohttp.BasicAuth | None = attrs.field(default=None, repr=False)
     uses_environment: bool = False
 
-    def of(self, url: URL) -> tuple[URL | None, Mapping[str, str] | None]:
-        """Return the proxy for a URL with TLS, and the headers with its password: no message or frame shows those."""
+    def use_for(self, request: aiohttp.ClientRequest) -> str | None:
+        """Have a request with TLS go through the proxy; returns what is wrong with its address, which is not used then.
+
+        It raises nothing: error trackers collect the local variables of the frames that an exception comes from, and
+        here the password is in one.
+        """
         address = self.address
-        if address is None and self.uses_environment and not proxy_bypass(url.host or ""):
+        if address is None and self.uses_environment and not proxy_bypass(request.url.host or ""):
             address = getproxies().get("https")
         if address is None:
-            return None, None
+            return None
         text = str(address)
         proxy = _proxy_url(text if "://" in text else f"http://{text}")
         if proxy is None:
-            raise ProxyAddressError("the address of the proxy is no URL such as http://host:3128")
+            return "the address of the proxy is no URL such as http://host:3128"
         try:
             auth = aiohttp.BasicAuth.from_url(proxy) if self.auth is None else self.auth
-            return proxy.origin(), None if auth is None else {"Proxy-Authorization": auth.encode()}
+            headers = None if auth is None else {"Proxy-Authorization": auth.encode()}
         except ValueError:
-            pass
-        raise ProxyAddressError("the user or the password of the proxy has a character that no header can have")
+            return "the user or the password of the proxy has a character that no header can have"
+        request.update_proxy(proxy.origin(), None, headers)
+        return None
 
 
 def is_proxy(address: Secret) -> bool:
@@ -196,9 +201,8 @@ class GuardedConnector(aiohttp.BaseConnector):
     ) -> aiohttp.connector.Connection:
         """Take a connection from the pool or open one; ServerDisconnectedError if it cannot be trusted."""
         if req.url.scheme in _ENCRYPTED:
-            if req.proxy is None:
-                proxy, headers = self._proxy.of(req.url)
-                req.update_proxy(proxy, None, headers)
+            if req.proxy is None and (problem := self._proxy.use_for(req)):
+                raise ProxyAddressError(problem)
         elif req.proxy is not None:
             raise aiohttp.ClientConnectionError("a proxy would see the credentials of a request that is not encrypted")
         while True:

@@ -2,11 +2,13 @@
 
 import base64
 import socket
+import traceback
 
 import aiohttp
 import pytest
 
 from balancekit import Request, TransportError
+from balancekit.http.sessions import stand_in_for
 from balancekit.http.transport import send, transport_error
 from tests.http.conftest import CANARY, INFO, failure_of
 from tests.support.loopback_origin import headers_of, raw_response
@@ -117,6 +119,39 @@ async def test_the_password_of_a_proxy_is_in_no_error(
     assert type(failure) is TransportError
     assert PROXY_PASSWORD not in shown
     assert base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode() not in shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:{secret}@{host}",
+        "http://user:{secret}@127.0.0.1:1",
+        "http://user:{secret}é€@{host}",
+        "socks://{secret}",
+    ],
+    ids=["refused", "down", "euro sign", "no URL"],
+)
+@pytest.mark.parametrize("given", ["session", "environment"])
+async def test_the_password_of_a_proxy_is_in_no_local_variable(start_origin, monkeypatch, address, given):
+    """An adapter without a base class may log what its request raises, and an error tracker collects the frames."""
+    proxy = await start_origin()
+    proxy.response = raw_response(407)
+    text = address.format(secret=PROXY_PASSWORD, host=proxy.url.rstrip("/").removeprefix("http://"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("https_proxy", text if given == "environment" else "")
+
+    async with aiohttp.ClientSession(trust_env=given == "environment") as session:
+        if given == "session":
+            # The constructor takes whatever it is given.
+            session._default_proxy = text
+        with pytest.raises(aiohttp.ClientError) as caught:
+            await stand_in_for(session).get("https://127.0.0.1:9")
+
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    shown = [repr(value) for frame in frames for value in frame.f_locals.values()]
+    assert len(frames) > 1
+    for form in (PROXY_PASSWORD, base64.b64encode(f"user:{PROXY_PASSWORD}".encode()).decode()):
+        assert not [text for text in shown if form in text]
 
 
 @pytest.mark.parametrize(
