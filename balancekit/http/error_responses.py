@@ -91,8 +91,7 @@ class ErrorDetail:
 
 def redact_detail(detail: ErrorDetail, secrets: Secrets) -> ErrorDetail:
     """Return what an adapter has read of an error response without secrets."""
-    code, message = (None if text is None else secrets.redact(text) for text in (detail.code, detail.message))
-    return ErrorDetail(code, message)
+    return ErrorDetail(*secrets.redact_in_row(detail.code or "", detail.message or ""))
 
 
 def error_of(

@@ -57,7 +57,14 @@ class Secrets:
 
         That is all that looks like no word, and every word with a part of a secret or of one of its encodings.
         """
-        return self.without_quotations(only_words(self.mask(text[:_MAX_TEXT])))
+        (shown,) = self.redact_in_row(text)
+        return shown
+
+    def redact_in_row(self, *texts: str) -> list[str]:
+        """Redact texts that are shown one after the other: a quotation may begin in one and end in the next."""
+        shown = (only_words(self.mask(text[:_MAX_TEXT])) for text in texts)
+        # No NUL is left in one, since it is in no word.
+        return self.without_quotations("\0".join(shown)).split("\0")
 
     def mask(self, text: str) -> str:
         """Return text with `***` in place of the secrets, in upper or lower case."""

@@ -135,6 +135,7 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
     message = _message_of(raised, secrets)
     if issubclass(kind, ProviderError):
         status = _fact(raised, "status", int)
+        message, hint = secrets.redact_in_row(message, _text_of(raised, "hint", secrets) or "")
         error: BalancekitError = kind(
             message,
             account=account,
@@ -142,7 +143,7 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
             status=None if status is None or status not in _STATUSES else int(status),
             code=_text_of(raised, "code", secrets),
             retryable=_fact(raised, "retryable", bool),
-            hint=_text_of(raised, "hint", secrets),
+            hint=hint or None,
             retry_after=_number_of(raised, "retry_after"),
         )
         if isinstance(error, AuthenticationError):

@@ -97,6 +97,28 @@ def test_a_secret_that_json_escapes_is_redacted(secret):
     assert "canary" not in repr(shown_of(Response(403, {}, body), secret))
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "shown"),
+    [
+        ("velve", "tmorn refused", ErrorDetail("…", "… refused")),
+        ("adio", "velvet", ErrorDetail("adio", "…")),
+        ("radio", "is wrong", ErrorDetail("radio", "is wrong")),
+    ],
+    ids=["one quotation", "one in the message", "none"],
+)
+def test_a_secret_that_is_cut_between_code_and_message_is_not_shown(code, message, shown):
+    """They are shown one after the other, and a part that is too short to count is not in both together."""
+    response = Response(401, {}, json.dumps({"code": code, "message": message}).encode())
+
+    assert shown_of(response, "velvetmorningradio") == shown
+
+
+@given(st.lists(ANY_TEXT | st.text("\0 -a1", min_size=1)))
+def test_each_of_several_texts_stays_one(texts):
+    """Whatever is in them, none becomes a part of another."""
+    assert len(Secrets(["canary-key"]).redact_in_row(*texts)) == max(1, len(texts))
+
+
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
 @example(b"no such key", ["canary-\udce9"])
 @example(b"[" * 100_000, ["canary-key"])

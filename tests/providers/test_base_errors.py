@@ -169,6 +169,21 @@ async def test_an_error_of_ours_that_the_adapter_raises_keeps_its_class_and_fact
     assert {name: getattr(caught.value, name) for name in facts} == facts
 
 
+async def test_a_secret_that_an_adapter_cuts_between_message_and_hint_is_not_shown(bank, wire, monkeypatch):
+    """They are shown one after the other."""
+    monkeypatch.setattr(bank, "spare", "velvetmorningradio", raising=False)
+
+    def read_response(response):
+        raise AuthenticationError("refused velve", account="shop", provider="mybank", hint="tmorn was wrong")
+
+    monkeypatch.setattr(bank, "read_response", read_response)
+
+    with pytest.raises(AuthenticationError) as caught:
+        await bank.fetch_balances(None)
+
+    assert str(caught.value) == "shop (mybank): refused …. … was wrong"
+
+
 async def test_an_error_response_becomes_an_error_by_the_adapters_hints_and_clock(bank, wire):
     """The hint is the adapter's own for the code, and a date in `Retry-After` is counted from the adapter's clock."""
     headers = {"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT"}
