@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import cast
 from zlib import crc32
 
@@ -34,15 +33,13 @@ class AccountBook(Mapping[str, Account]):
         self._all_origins = origins
         self._clock = clock
         self._user = OriginUser()
-        # Replaced, and never changed: callers, in other threads too, may still have it.
-        self._by_label: dict[str, Account] = {}
         self._by_identity: dict[tuple[str, ...], list[Account]] = {}
         self._by_key: dict[str, Account] = {}
         by_label: dict[str, Account] = {}
         # Listed first: if the iterable raises, no frame here holds a provider that came before.
         for index, source in enumerate([*cast("Iterable[object]", providers)]):
             self._add_to(by_label, source, f"providers[{index}]")
-        self._by_label = by_label
+        self._replace(by_label)
 
     def __getitem__(self, label: str) -> Account:
         return self._by_label[label]
@@ -57,7 +54,7 @@ class AccountBook(Mapping[str, Account]):
         """Add the account of a provider; if that raises, nothing has changed."""
         by_label = dict(self._by_label)
         account = self._add_to(by_label, source, place)
-        self._by_label = by_label
+        self._replace(by_label)
         return account
 
     def _add_to(self, by_label: dict[str, Account], source: object, place: str) -> Account:
@@ -122,7 +119,7 @@ class AccountBook(Mapping[str, Account]):
     def remove(self, label: str) -> Account:
         """Remove an account; raises ConfigError if there is none."""
         ((_, account),) = self.select([label]).items()
-        self._by_label = {other: known for other, known in self._by_label.items() if other != label}
+        self._replace({other: known for other, known in self._by_label.items() if other != label})
         del self._by_key[account.key]
         for identity in account.identities:
             self._by_identity[identity].remove(account)
@@ -161,5 +158,11 @@ class AccountBook(Mapping[str, Account]):
         """Return the provider of an account; of an unknown label always the same other one, None without accounts."""
         if (known := self._by_label.get(label)) is not None:
             return known.source
-        index = crc32(label.encode("utf-8", "replace")) % max(len(self._by_label), 1)
-        return next((account.source for account in islice(self._by_label.values(), index, None)), None)
+        accounts = self._in_order
+        return accounts[crc32(label.encode("utf-8", "replace")) % len(accounts)].source if accounts else None
+
+    def _replace(self, by_label: dict[str, Account]) -> None:
+        # Never changed: callers, in other threads too, may still have it.
+        self._by_label = by_label
+        # To find one by its number in a time that does not show how many there are.
+        self._in_order = tuple(by_label.values())

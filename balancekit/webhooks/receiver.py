@@ -96,7 +96,10 @@ class Receiver:
         finally:
             # Error trackers collect the local variables of the frames that an exception, or a log line, comes from.
             del headers, body
-        self._log(level, subject, line)
+        # Once the response is on its way: how often a line is logged shows, by the time that it takes, whether a label
+        # is an account's. And in a context of its own: error trackers keep the request, with its headers, in that of
+        # the task.
+        asyncio.get_running_loop().call_soon(self._log, level, subject, line, context=contextvars.Context())
         return status
 
     def _log(self, level: int, subject: object, line: str) -> None:
@@ -108,8 +111,7 @@ class Receiver:
             return
         self._last_lines[subject] = now, 0
         more = f" (and {left_out} more since the last such line)" if left_out else ""
-        # In a context of its own: error trackers keep the request, with its headers, in that of the task.
-        contextvars.Context().run(_log.log, level, "%s%s", line, more)
+        _log.log(level, "%s%s", line, more)
 
     def _check_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         for name, value in headers:

@@ -53,9 +53,11 @@ async def chunks(body=BODY):
     yield body
 
 
-def request(receiver, label, headers=(), body=BODY):
-    """Hand one request to a receiver."""
-    return receiver.handle("POST", label, headers, chunks(body))
+async def request(receiver, label, headers=(), body=BODY):
+    """Hand one request to a receiver, and let it log what it logs after that."""
+    status = await receiver.handle("POST", label, headers, chunks(body))
+    await asyncio.sleep(0)
+    return status
 
 
 def test_rejections_are_logged_once_a_minute_for_each_account(run_virtually, caplog):
@@ -140,6 +142,29 @@ def test_an_unknown_account_is_always_like_the_same_known_one(run_virtually):
     assert len(set(tried)) > 1
 
 
+def test_an_unknown_account_is_like_one_that_was_not_removed(run_virtually):
+    """Nor is any account left out that was added: what stands in is one of those that there are."""
+    tried = set()
+
+    class Counted(CryptoprocessingProvider):
+        def verify_webhook(self, headers, body, *, now=None):
+            tried.add(self.account)
+            return super().verify_webhook(headers, body, now=now)
+
+    async def main():
+        accounts = [Counted(f"shop-{n}", key=f"key-{n}", secret="AbCdEfG123456") for n in range(3)]
+        async with AggregateClient(accounts[:2]) as client:
+            await client.remove("shop-0")
+            await client.add(accounts[2])
+            for n in range(50):
+                with pytest.raises(WebhookVerificationError):
+                    await client.handle_webhook(f"stranger-{n}", callback(), BODY)
+
+    run_virtually(main())
+
+    assert tried == {"shop-1", "shop-2"}
+
+
 def test_an_account_without_webhooks_is_like_an_unknown_one(run_virtually):
     """A client without any that takes webhooks, or without accounts, rejects every delivery."""
 
@@ -190,7 +215,7 @@ class Rejecting:
         raise WebhookVerificationError("forged")
 
 
-async def deliver_by_asgi(client):
+async def deliver_by_asgi(client, on_response=lambda: None):
     """Deliver a callback to the ASGI receiver."""
     scope = {"type": "http", "method": "POST", "path": "/shop", "headers": callback()}
 
@@ -198,13 +223,14 @@ async def deliver_by_asgi(client):
         return {"type": "http.request", "body": BODY}
 
     async def send(_):
-        pass
+        on_response()
 
     REQUEST.set("the request: AbCdEfG123456")
     await WebhookApp(client)(scope, receive, send)
+    await asyncio.sleep(0)
 
 
-async def deliver_by_aiohttp(client):
+async def deliver_by_aiohttp(client, on_response=lambda: None):
     """Deliver a callback to the receiver of aiohttp."""
 
     @web.middleware
@@ -213,7 +239,12 @@ async def deliver_by_aiohttp(client):
         return await handler(request)
 
     app = web.Application(middlewares=[keep])
+
+    async def keep_response(*_):
+        on_response()
+
     app.add_routes(webhook_routes(client))
+    app.on_response_prepare.append(keep_response)
     async with TestClient(TestServer(app)) as http:
         headers = {name.decode(): value.decode() for name, value in callback()}
         await http.post("/webhooks/shop", data=BODY, headers=headers)
@@ -234,6 +265,23 @@ async def test_an_error_tracker_gets_no_header_with_a_log_line(deliver, client):
     (collected,) = tracker.collected
     secrets = ["key-0123", sign_body("AbCdEfG123456", BODY), "AbCdEfG123456", "COMPLETED"]
     assert not any(secret in collected for secret in secrets)
+
+
+@pytest.mark.parametrize("client", [Failing(), Rejecting()], ids=["failing", "rejecting"])
+@pytest.mark.parametrize("deliver", [deliver_by_asgi, deliver_by_aiohttp], ids=["asgi", "aiohttp"])
+async def test_the_response_does_not_wait_for_the_log(deliver, client):
+    """Lines are for accounts, and fewer for all other labels together: the time of one would show which is which."""
+    tracker, logger = Tracker(), logging.getLogger("balancekit.webhooks")
+    lines_before_response = []
+
+    logger.addHandler(tracker)
+    try:
+        await deliver(client, lambda: lines_before_response.append(len(tracker.collected)))
+    finally:
+        logger.removeHandler(tracker)
+
+    assert set(lines_before_response) == {0}
+    assert len(tracker.collected) == 1
 
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])

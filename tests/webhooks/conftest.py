@@ -75,8 +75,9 @@ class Inbox:
 class Servers:
     """The three frameworks, each on a port of its own, in a loop of its own; all hand deliveries to one inbox."""
 
-    def __init__(self, inbox):
+    def __init__(self, inbox, loop):
         self.inbox = inbox
+        self.loop = loop
         self._ports = {}
         self._stops = []
 
@@ -125,6 +126,8 @@ class Servers:
             with suppress(ConnectionError):
                 while chunk := connection.recv(65_536):
                     response += chunk
+        # What is logged is logged after the response, in the next turn of the loop.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result()
         head, _, rest = response.partition(b"\r\n\r\n")
         kept = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"date:", b"server:"))]
         return b"\r\n".join(kept) + b"\r\n\r\n" + rest
@@ -161,8 +164,7 @@ def running_servers(shop, till):
     loop = Skipping()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    servers = Servers(Inbox(shop, till))
-    servers.loop = loop
+    servers = Servers(Inbox(shop, till), loop)
     try:
         asyncio.run_coroutine_threadsafe(servers.start(), loop).result()
         yield servers

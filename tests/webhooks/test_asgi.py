@@ -33,6 +33,8 @@ def serve(inbox):
             sent.append(message)
 
         await WebhookApp(inbox, **settings)(scope, receive, send or keep)
+        # What is logged is logged after the response.
+        await asyncio.sleep(0)
         return sent
 
     return serve
