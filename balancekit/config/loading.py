@@ -39,6 +39,15 @@ MAX_CONFIG_SIZE: Final = 2**20
 
 _Parsed = TypeVar("_Parsed")
 
+_MAX_PARTS: Final = 16
+"""How many parts a key may have: their square is what the parser takes of time, and what finds its line of memory."""
+
+_LONG_KEY: Final = re.compile(
+    r"""(?m)(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    rf"{{{_MAX_PARTS}}}"
+)
+"""The start of a key with more parts."""
+
 _TOML_POSITION: Final = re.compile(r"line ([0-9]+), column [0-9]+|end of document")
 _TOML_HINTS: Final = MappingProxyType(
     {
@@ -190,6 +199,9 @@ def _decode(content: bytes, folder: Path) -> tuple[str, Path]:
 
 
 def _parse_toml(text: str) -> dict[str, object]:
+    if (key := _LONG_KEY.search(text)) is not None:
+        number = text.count("\n", 0, key.start() + 1) + 1
+        raise ConfigProblems([f"{number}: a key has more than {_MAX_PARTS} parts, which are separated by dots"])
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

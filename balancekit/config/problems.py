@@ -34,12 +34,12 @@ class ConfigProblems(Exception):  # noqa: N818 - the same
 class Problems:
     """The problems that were found so far."""
 
-    _found: list[tuple[Path, str]] = attrs.field(factory=list[tuple[Path, str]], init=False)
+    # A mapping, which finds what is there already at once.
+    _found: dict[tuple[Path, str], None] = attrs.field(factory=dict[tuple[Path, str], None], init=False)
 
     def add(self, path: Path, text: str) -> None:
         """Add a problem of the value at a path, once."""
-        if (path, text) not in self._found:
-            self._found.append((path, text))
+        self._found[path, text] = None
 
     def __len__(self) -> int:
         return len(self._found)

@@ -51,6 +51,10 @@ def test_aliases_and_client_settings_reach_the_client(load):
         ("[accounts.shop]\n[accounts.shop]", "not valid TOML at line 2, column 15: the table is there twice"),
         ("[accounts.shop]\na = 1\na = 2\n", "not valid TOML at line 3, column 6: the key is there twice"),
         ("[accounts.shop]\nsecret", "not valid TOML at end of document"),
+        (SHOP + "a." * 16 + "b = 1", "a key has more than 16 parts, which are separated by dots"),
+        ("[" + "a . " * 16 + "b]", "a key has more than 16 parts, which are separated by dots"),
+        ("x = { y = 1, " + "'a.b' ." * 16 + "c = 1 }", "a key has more than 16 parts, which are separated by dots"),
+        ("a." * 15 + "b = 1", "'a' is unknown; there are accounts, aliases, client, providers"),
         (
             '[accounts.shop]\nkey = "canary\n',
             "not valid TOML at line 2, column 14: the quotes around a text are not closed",
@@ -227,3 +231,20 @@ def test_hosts_for_unsigned_requests_may_be_listed(load, problem):
     assert problem(f'{account}allow_http_to = "signer"\n') == (
         "account 'till': allow_http_to: expected a list of hosts"
     )
+
+
+def test_a_key_with_too_many_parts_is_named_with_its_line(mistakes):
+    """The time of reading it grows by the square of their number, and a file has room for half a million."""
+    assert mistakes(SHOP + "a." * 500_000 + "b = 1") == [
+        "accounts.toml:4: a key has more than 16 parts, which are separated by dots"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [GOOD.replace("pk_1", "a." * 50), f"# {'a.' * 50}\n{GOOD}", GOOD.replace("shop", f"'{'a.' * 50}'")],
+    ids=["value", "comment", "quoted key"],
+)
+def test_dots_in_a_text_separate_no_parts(load, text):
+    """A value, a comment and a key in quotes may have any number."""
+    assert len(load(text).providers) == 1
