@@ -16,6 +16,7 @@ from balancekit.config.problems import ConfigProblem
 from balancekit.config.references import MAX_SECRET_SIZE
 from balancekit.errors import ConfigError
 from balancekit.http.messages import Request, check_base_url
+from balancekit.http.resolver import DaemonResolver
 from balancekit.http.secret import Secret
 from balancekit.http.transport import describe_failure
 from balancekit.providers.getmany import load_signing_key
@@ -92,8 +93,11 @@ async def send_both(signer: Signer, url: str) -> list[Outcome]:
         check_base_url(url)
     except ValueError as error:
         raise ConfigError(f"URL: {error}") from None
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
-    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=DaemonResolver()),
+        timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
         return [
             await _send(session, url, signer, "The signed delivery", None),
             await _send(session, url, signer, "The forged delivery", "wrong-key"),

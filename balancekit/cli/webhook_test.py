@@ -30,9 +30,8 @@ def webhook_test(context: click.Context, *, path: Path, label: str, key_file: Pa
     The first has to be accepted, and the second rejected. They are about a payment of nothing; your service will
     read the account again. The exit code is 0 if the receiver did both, else 1.
     """
-    import asyncio
-
     from balancekit.cli.deliveries import make_signer, send_both
+    from balancekit.cli.event_loop import run
     from balancekit.cli.output import echo
     from balancekit.config import load_account
 
@@ -41,7 +40,7 @@ def webhook_test(context: click.Context, *, path: Path, label: str, key_file: Pa
     signer = make_signer(account, key_file)
     if signer.note:
         echo(signer.note)
-    outcomes = asyncio.run(send_both(signer, url))
+    outcomes = run(send_both(signer, url))
     for outcome in outcomes:
         echo(str(outcome), wraps=True)
     context.exit(ExitCode.COMPLETE if all(each.as_expected for each in outcomes) else ExitCode.NOTHING_READ)

@@ -100,6 +100,23 @@ def test_what_cannot_be_sent_is_a_usage_error(run, accounts_toml, arguments, pro
     assert problem in result.stderr
 
 
+def test_the_command_does_not_wait_for_a_lookup_that_goes_on(run, accounts_toml, monkeypatch):
+    """A name server that is dead takes longer than a delivery may: what waits for it ends with the process."""
+    threads_are_daemons = []
+
+    def getaddrinfo(*_, **__):
+        threads_are_daemons.append(threading.current_thread().daemon)
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    result = run("webhook-test", "--config", accounts_toml, "--account", "shop-eu", "https://receiver.example")
+
+    assert result.exit_code == 1
+    assert result.stdout.count("no name server") == 2
+    assert set(threads_are_daemons) == {True}
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has neither")
 @pytest.mark.parametrize(("name", "problem"), [("fifo", "is a FIFO"), ("/dev/zero", "is a device")])
 def test_a_key_is_read_from_a_regular_file(run, accounts_toml, tmp_path, name, problem):
