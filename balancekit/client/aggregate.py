@@ -277,7 +277,7 @@ class AggregateClient:
         Raises ConfigError if it is no provider, or an account with its label or its credentials is there already.
         """
         try:
-            self._core.check_open()
+            await self._core.enter_loop()
             without_frames(self._core.add)(provider)
         finally:
             # As `without_frames` does.
@@ -288,8 +288,7 @@ class AggregateClient:
 
         Raises ConfigError for a label that no account has.
         """
-        self._core.check_open()
-        self._core.remove(account)
+        await self._core.remove(account)
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is its own, within a second; closing twice is fine.

@@ -143,14 +143,15 @@ class ClientCore:
         await act_once(runtime.store or self._events, self.deliveries, delivery, invalidate_twice)
 
     def add(self, provider: object) -> None:
-        """Add the account of a provider."""
+        """Add the account of a provider, in the event loop that was entered."""
         account = self.book.add(provider, "provider")
         self._log_not_shared([account])
         self._results.forget()
         self._keeper.on_added(account)
 
-    def remove(self, label: str) -> None:
+    async def remove(self, label: str) -> None:
         """Remove an account; callers that wait for it get a failure."""
+        await self.enter_loop()
         account = self.book.remove(label)
         self._results.forget_all()
         if self.runtime is not None:
@@ -167,6 +168,15 @@ class ClientCore:
         if self.runtime is not None:
             # A caller that is cancelled does not come back to close the rest.
             await finish(self.runtime.aclose)
+
+    async def enter_loop(self) -> None:
+        """Have what an earlier event loop was used for go on in the running one, as `ready` does, if there is anything.
+
+        Whatever notifies watches has to come here first: their timers are those of the loop in which that is done.
+        """
+        self.check_open()
+        if self.runtime is not None:
+            await self.ready()
 
     async def ready(self) -> Runtime:
         """Return the part in the running event loop, which is made at its first use there."""

@@ -192,19 +192,25 @@ async def _fetch_and_close(client):
         return await client.fetch()
 
 
-def test_a_client_is_not_used_in_two_loops_at_once():
-    """Sockets belong to one loop; using them from another while that runs is a clear error."""
+@pytest.mark.parametrize(
+    "call",
+    [lambda client: client.fetch(), lambda client: client.add(Scripted("b")), lambda client: client.remove("a")],
+    ids=["fetch", "add", "remove"],
+)
+def test_a_client_is_not_used_in_two_loops_at_once(call):
+    """Sockets and timers belong to one loop; using them from another while that runs is a clear error."""
     client = AggregateClient([Scripted("a")])
 
     async def use_elsewhere():
         await client.fetch()
         try:
-            return await asyncio.to_thread(asyncio.run, client.fetch())
+            return await asyncio.to_thread(asyncio.run, call(client))
         finally:
             await client.aclose()
 
     with pytest.raises(RuntimeError, match="in use in another event loop"):
         asyncio.run(use_elsewhere())
+    assert client.accounts == ("a",)
 
 
 def test_a_client_moves_to_a_loop_that_runs_when_the_other_stands_still():

@@ -143,6 +143,29 @@ def test_a_watch_belongs_to_one_event_loop():
         assert (amount, runner.run(second())) == (1, (2, 3))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [lambda client: client.fetch(), lambda client: client.add(QuickTill("b")), lambda client: client.remove("a")],
+    ids=["fetch", "add", "remove"],
+)
+def test_a_watch_ends_when_its_client_moves_to_another_event_loop(call):
+    """Its own stands still, and may run again: the watch does not wait for ever for what happens elsewhere."""
+    client = AggregateClient([QuickTill("a")])
+    watch = client.watch()
+
+    async def rest():
+        async with asyncio.timeout(60):
+            return [merged async for merged in watch]
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as first, asyncio.Runner(loop_factory=VirtualLoop) as second:
+        assert first.run(anext(watch)).complete
+        second.run(call(client))
+        states = first.run(rest())
+        second.run(client.aclose())
+
+    assert states == []
+
+
 def test_a_watch_ends_with_the_client(with_quick_till):
     """Closing the client ends every loop over a watch, whether it waits or reads."""
 
