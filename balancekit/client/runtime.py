@@ -95,9 +95,7 @@ class Runtime:
     @property
     def is_in_use(self) -> bool:
         """Whether its event loop runs, so that it cannot be left from another one."""
-        if self.is_inherited or self.has_ended or not self.loop.is_running():
-            return False
-        return self.scheduler.busy or self.owned is not None
+        return self.loop.is_running() and not (self.is_inherited or self.has_ended)
 
     async def begin(self) -> None:
         """Have it end with the event loop; does not wait for anything."""

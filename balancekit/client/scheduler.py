@@ -65,11 +65,6 @@ class Scheduler:
         )
 
     @property
-    def busy(self) -> bool:
-        """Whether a caller is waiting."""
-        return any(not waiter.options.background for waiter in self._waiters)
-
-    @property
     def idle(self) -> bool:
         """Whether nothing at all is left to do: no caller, no flight, no task and no timer."""
         return not self._waiters and self._dispatcher.idle

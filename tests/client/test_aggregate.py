@@ -213,6 +213,21 @@ def test_a_client_is_not_used_in_two_loops_at_once(call):
     assert client.accounts == ("a",)
 
 
+async def test_a_client_with_a_lent_session_is_not_taken_from_a_loop_that_runs():
+    """A watch waits in that loop although no caller does: the other loop gets the error, and the watch goes on."""
+    shop = Scripted("shop")
+    shop.script = [shop.balances(amount) for amount in "12"]
+    async with aiohttp.ClientSession() as session, AggregateClient([shop], session=session) as client:
+        watch = client.watch(min_interval=0)
+        states = [await anext(watch)]
+        with pytest.raises(RuntimeError, match="in use in another event loop"):
+            await asyncio.to_thread(asyncio.run, client.fetch())
+        await client.invalidate("shop")
+        states.append(await asyncio.wait_for(anext(watch), 30))
+
+    assert [merged.amount("BTC") for merged in states] == [1, 2]
+
+
 def test_a_client_moves_to_a_loop_that_runs_when_the_other_stands_still():
     """Whether or not the other one was closed; and back again."""
     shop = Scripted("shop")
