@@ -244,6 +244,10 @@ class AccountState:
             self.cooldown.begin(error, sent_at=begun_at, now=moment.now)
         self._fail(error, sent_at, moment)
 
+    def refused(self, error: BalancekitError, moment: Moment) -> None:
+        """Note that no request was sent in the cooldown of the origin; a success of one that is under way ends it."""
+        self._fail(error, self._succeeded_at, moment)
+
     def learn_failure(
         self, error: BalancekitError, *, age: float, took: float, cooldown: float, version: str, moment: Moment
     ) -> bool:

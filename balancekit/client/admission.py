@@ -6,19 +6,16 @@ from balancekit.client.account_state import CLOCK_DRIFT, Moment
 from balancekit.client.accounts import Account, Outcome
 from balancekit.client.flights import CallOptions
 from balancekit.client.origins import Origin
-from balancekit.client.unread import cooldown_error, removed_error
+from balancekit.client.unread import removed_error
 from balancekit.http.rate_limit import Permits, RateLimit
 from balancekit.money.balances import AccountFailure
 
 
-def known_outcome(
-    account: Account, version: str, options: CallOptions, moment: Moment, *, ends_at: float
-) -> tuple[Outcome | None, bool]:
+def known_outcome(account: Account, version: str, options: CallOptions, moment: Moment) -> tuple[Outcome | None, bool]:
     """Return what a caller is given without waiting, None to read the account; and whether to refresh that.
 
-    `version` is that of the account now, and `ends_at` the caller's deadline. A caller that accepts earlier snapshots
-    is given an earlier failure, too, until its cooldown is over. During the cooldown of the origin nobody's request is
-    sent.
+    `version` is that of the account now. A caller that accepts earlier snapshots is given an earlier failure, too,
+    until its cooldown is over.
     """
     if account.is_removed:
         return account.to_failure(removed_error(account), moment), False
@@ -32,14 +29,10 @@ def known_outcome(
         error = state.remembered_failure(moment)
         if error is not None:
             return AccountFailure(account.label, account.provider, error, state.stale(moment)), False
-    cooldown = account.origin.cooldown
-    remaining = cooldown.remaining(moment.now) if cooldown.times else 0.0
     if kept is not None and 0 < options.stale_while_revalidate >= kept.age(moment):
         stale, error = state.stale(moment), state.aged_failure(moment)
         outcome = stale if error is None else AccountFailure(account.label, account.provider, error, stale)
         return outcome, state.next_attempt_in(moment) <= 0
-    if remaining > 0 and moment.now + remaining >= ends_at:
-        return account.to_failure(cooldown_error(account, remaining), moment), False
     return None, False
 
 

@@ -45,6 +45,13 @@ class Recorder:
             log_transition(account, None)
         self._on_read(account)
 
+    def refused(self, account: Account, error: BalancekitError, moment: Moment) -> None:
+        """Record that an account could not be read since its origin, after a 429, is not sent requests."""
+        if account.state.failure is None:
+            account.state.refused(error, moment)
+            log_transition(account, error)
+            self._on_read(account)
+
     def failed(self, flight: Flight, error: BalancekitError, moment: Moment) -> None:
         """Record that a flight has ended with an error; it says nothing of the account if no request was sent."""
         begun_at, sent = flight.first_sent_at, flight.sent

@@ -158,7 +158,11 @@ class Scheduler:
         accepts_old = options.max_age > 0 or options.stale_while_revalidate > 0
         for account, version in accounts:
             if accepts_old or account.origin.cooldown.times or account.is_removed:
-                outcome, is_old = known_outcome(account, version, options, moment, ends_at=ends_at)
+                outcome, is_old = known_outcome(account, version, options, moment)
+                if outcome is None and account.origin.cooldown.times:
+                    remaining = account.origin.cooldown.remaining(moment.now)
+                    if 0 < remaining >= ends_at - moment.now:
+                        outcome = self._refused(account, remaining, moment)
                 if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)
                 if outcome is not None:
@@ -339,7 +343,13 @@ class Scheduler:
             retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
             for account in [*retried, *waiter.queued, *waiter.rest.pop(origin, ())]:
                 if account.origin is origin:
-                    self._fail(waiter, account, account.to_failure(cooldown_error(account, remaining), moment))
+                    self._fail(waiter, account, self._refused(account, remaining, moment))
+
+    def _refused(self, account: Account, remaining: float, moment: Moment) -> AccountFailure:
+        """Make the failure of an account that is not sent a request in the cooldown of its origin."""
+        error = cooldown_error(account, remaining)
+        self._recorder.refused(account, error, moment)
+        return account.to_failure(error, moment)
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:
         options = CallOptions(max_age=0.0, deadline=seconds, store_result=flight.store_result, background=True)

@@ -336,6 +336,16 @@ def test_a_success_of_an_earlier_request_than_a_failure_does_not_end_it(state):
     assert (state.failure, state.down_since) == (None, None)
 
 
+@pytest.mark.parametrize(("sent_at", "ends_it"), [(4, False), (6, True)], ids=["before the last", "after the last"])
+def test_a_success_that_arrives_during_a_cooldown_of_the_origin_counts(state, sent_at, ends_it):
+    """Its request was under way when another was not sent; one of an earlier request says nothing new."""
+    state.succeeded(sent_at=5, moment=at(5))
+    state.refused(outage(), at(7))
+    state.succeeded(sent_at=sent_at, moment=at(8))
+
+    assert (state.failure is None) == ends_it
+
+
 def test_a_stale_snapshot_whose_caller_waits_is_dated_anew_after_the_clock_is_set_back(state, snapshot):
     """It was given for want of another, and is no younger than it is."""
     state.keep(snapshot(0), sent_at=0.0, version="1")

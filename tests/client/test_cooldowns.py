@@ -8,6 +8,7 @@ import pytest
 from balancekit import RateLimitedError
 from tests.support.providers import Bank, outage
 from tests.support.shops import Shop, shops, since_first, too_many
+from tests.support.watching import Seen
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -214,3 +215,45 @@ def test_an_origin_in_a_cooldown_delays_no_other(with_client):
 
     assert [snapshot.account for snapshot in merged.accounts] == ["free"]
     assert took == pytest.approx(0.1)
+
+
+def test_an_account_that_was_not_asked_could_not_be_read(with_client):
+    """Its last read has failed, though no request was sent: it is down, and what was read before is stale."""
+    accounts = shops([], [too_many()])
+
+    async def steps(client, *_):
+        await client.fetch(["shop0"])
+        await client.fetch(["shop1"])
+        before = client.latest(["shop0"]).complete
+        await client.fetch(["shop0"])
+        merged, status = client.latest(["shop0"]), client.status()["shop0"]
+        stale = [snapshot.stale for snapshot in merged.accounts]
+        return before, merged.complete, stale, type(merged.failures[0].error), status.up, type(status.error)
+
+    assert with_client(steps, *accounts) == (True, False, [True], RateLimitedError, False, RateLimitedError)
+
+
+def test_an_account_that_was_queued_when_the_429_came_could_not_be_read(with_client):
+    """As one that is asked for later."""
+    accounts = shops([too_many()], [])
+
+    async def steps(client, *_):
+        await client.fetch()
+        return [type(failure.error) for failure in client.latest().failures]
+
+    assert with_client(steps, *accounts, concurrency=1) == [RateLimitedError] * 2
+
+
+def test_a_watch_shows_an_account_that_was_not_asked_until_it_is_read_again(with_client):
+    """It is read as soon as the cooldown is over."""
+    accounts = shops([], [too_many()])
+
+    async def steps(client, *_):
+        seen = Seen(client, "shop0")
+        await asyncio.sleep(1)
+        await client.fetch(["shop1"])
+        await client.fetch(["shop0"])
+        await asyncio.sleep(80)
+        return [merged.complete for merged in seen.states]
+
+    assert with_client(steps, *accounts) == [True, False, True]
