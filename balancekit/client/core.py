@@ -137,8 +137,8 @@ class ClientCore:
 
         async def invalidate_twice() -> None:
             await self._invalidate(runtime, account)
-            if not (self.closed or account.is_removed):
-                runtime.second_looks.schedule(account.label, lambda: self._invalidate(runtime, account))
+            if not self.closed:
+                runtime.second_looks.schedule(account.label, partial(self._look_again, runtime, account.label))
 
         await act_once(runtime.store or self._events, self.deliveries, delivery, invalidate_twice)
 
@@ -156,7 +156,6 @@ class ClientCore:
         self._results.forget_all()
         if self.runtime is not None:
             self.runtime.scheduler.forget(account)
-            self.runtime.second_looks.forget(label)
             if self.runtime.store is not None:
                 self.runtime.store.forget(account.key)
         self._keeper.on_removed(account)
@@ -217,13 +216,17 @@ class ClientCore:
         now = self._clock.monotonic()
         for label, at in earlier.second_looks.pending.items():
             account = self.book.get(label)
-            if account is None:
-                continue
-            if at <= now:
+            if account is not None and at <= now:
                 # Now, so that no caller takes a snapshot from before; the others that share the store learn of it soon.
                 account.state.invalidate(self.moment())
                 self._results.forget()
-            runtime.second_looks.schedule_at(at, label, partial(self._invalidate, runtime, account))
+            runtime.second_looks.schedule_at(at, label, partial(self._look_again, runtime, label))
+
+    async def _look_again(self, runtime: Runtime, label: str) -> None:
+        # The account that has the label by then: its key may have been rotated since the event.
+        account = self.book.get(label)
+        if account is not None:
+            await self._invalidate(runtime, account)
 
     def _log_not_shared(self, accounts: Iterable[Account]) -> None:
         unknown = [account.label for account in accounts if not account.fingerprint]

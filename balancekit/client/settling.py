@@ -43,20 +43,14 @@ class SecondLooks:
 
     def schedule_at(self, at: float, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Look at the account of that label at a moment of the monotonic clock."""
-        self.forget(label)
+        self._forget(label)
         self._due[label] = at
         self._timers[label] = self._clock.call_at(at, self._start, label, look)
-
-    def forget(self, label: str) -> None:
-        """Drop what has not begun for an account."""
-        self._due.pop(label, None)
-        if (timer := self._timers.pop(label, None)) is not None:
-            timer.cancel()
 
     def cancel(self) -> None:
         """Drop all that has not begun."""
         for label in list(self._timers):
-            self.forget(label)
+            self._forget(label)
 
     async def aclose(self, seconds: float) -> None:
         """Drop all that has not begun, and wait for the rest, no longer than that."""
@@ -66,6 +60,11 @@ class SecondLooks:
     async def drain(self, seconds: float) -> None:
         """Wait for what has begun, no longer than that, and end the rest."""
         await end_tasks(self._tasks, seconds)
+
+    def _forget(self, label: str) -> None:
+        self._due.pop(label, None)
+        if (timer := self._timers.pop(label, None)) is not None:
+            timer.cancel()
 
     def _start(self, label: str, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         del self._timers[label]

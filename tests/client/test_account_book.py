@@ -8,6 +8,7 @@ from balancekit import AccountFailure, ConfigError, NotReadError, ProviderError
 from balancekit.stores import MemoryStore
 from tests.support.clock import LoopClock
 from tests.support.providers import QuickTill, Scripted, Till, bitcoin
+from tests.support.watching import Seen
 
 
 class Keyed(QuickTill):
@@ -348,3 +349,22 @@ class TestAddAgain:
             return amounts
 
         assert with_client(steps, Keyed()) == [1, 5]
+
+    @pytest.mark.parametrize("shares", [False, True], ids=["own store", "shared store"])
+    def test_what_is_booked_after_an_event_of_the_old_one_is_seen(self, with_client, shares):
+        """Its key was rotated between a webhook and the second look: the account is the same."""
+
+        async def steps(client, old):
+            new, seen = Keyed(key="new"), Seen(client)
+            await asyncio.sleep(1)
+            await client.handle_webhook("till", {}, b"1")
+            await asyncio.sleep(1)
+            await client.remove("till")
+            await client.add(new)
+            await asyncio.sleep(1)
+            new.held, before = "9", seen.states[-1].amount("BTC")
+            await asyncio.sleep(60)
+            return before, seen.states[-1].amount("BTC")
+
+        store = MemoryStore(clock=LoopClock()) if shares else None
+        assert with_client(steps, Keyed(), store=store) == (1, 9)
