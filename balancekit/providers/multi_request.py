@@ -151,7 +151,7 @@ class MultiRequestProvider(HttpProvider):
             balances = await self.__read(session, sent)
             if balances is None and kept is not None and sent.is_refused:
                 # The provider may have ended the token before its time: once more, with another.
-                sent = _Sent()
+                sent = _Sent(is_new=False)
                 self.__forget_token(kept)
                 balances = await self.__read(session, sent)
             if balances is not None:
@@ -180,7 +180,7 @@ class MultiRequestProvider(HttpProvider):
                 sent.requests.append(request)
                 # What goes wrong from now on is no fault of the response before.
                 sent.response = None
-                is_first = len(sent.requests) == 1
+                is_first, sent.is_new = sent.is_new, False
                 send_one = self.__send_once if isinstance(request, _TokenRequest) else _send_with_permit
                 response = sent.response = await send_one(session, request, is_first=is_first)
                 if response.status != OK:
@@ -237,10 +237,11 @@ class MultiRequestProvider(HttpProvider):
 
 @attrs.define(eq=False)
 class _Sent:
-    """The requests of one read so far, and the response to the last of them."""
+    """The requests of one read so far, and the response to the last of them; it `is_new` before its very first."""
 
     requests: list[Request] = attrs.field(factory=list[Request])
     response: Response | None = None
+    is_new: bool = True
 
     @property
     def is_refused(self) -> bool:

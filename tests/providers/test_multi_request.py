@@ -338,6 +338,20 @@ async def test_each_request_has_a_permit(origin, requests):
     assert len(origin.requests) == requests
 
 
+async def test_each_request_after_a_refused_token_has_a_permit(origin):
+    """Also the first of the second try, for which the client has none."""
+    body = {"access_token": TOKEN, "expires_in": 3600, "rows": []}
+    origin.response = raw_response(200, json.dumps(body).encode(), "Connection: close")
+    account = Paged("shop", client="client-1", secret=SECRET, base_url=origin.url)
+    limits = {origin.url: RateLimit(3, per=60)}
+    async with AggregateClient([account], rate_limits=limits, timeout=1.0, attempts=1) as client:
+        await client.fetch(strict=True)
+        origin.response = raw_response(401, b"{}", "Connection: close")
+        await client.fetch()
+
+    assert len(origin.requests) == 3
+
+
 async def test_a_read_under_a_limit_that_allows_it_is_complete(origin):
     """The permits are exchanged one after another, so that a read needs no more than one at a time."""
     limits = {origin.url: RateLimit(1, per=0.01)}
