@@ -1,5 +1,6 @@
 """Prices of an exchange as rates."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from balancekit import (
     Balance,
     ConfigError,
     MalformedResponseError,
+    ProviderTimeoutError,
     ServiceUnavailableError,
     merge,
 )
@@ -151,3 +153,18 @@ async def test_an_exchange_that_fails_has_its_error(kraken, session):
 
     kraken.responses["/0/public/Ticker"] = tickers
     assert (await rates.load(["BTC/EUR"])).rate("BTC", AssetType.CRYPTO, "EUR") is not None
+
+
+async def test_an_exchange_that_does_not_respond_is_given_up(session):
+    """After `timeout` seconds, whatever the session's own timeout is."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ProviderTimeoutError, match=r"tickers \(kraken\): no response within 0.1 s"):
+            await CcxtRates(session, "kraken", base_url=url, timeout=0.1).load(["BTC/EUR"])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+async def test_a_timeout_is_seconds_above_zero(session, seconds):
+    """Nothing is waited for without a bound."""
+    with pytest.raises(ConfigError, match="timeout: expected seconds above zero"):
+        CcxtRates(session, "kraken", timeout=seconds)

@@ -1,6 +1,8 @@
 """Prices of an exchange as rates, for `MergedBalances.value_in`."""
 
+import asyncio
 import copy
+import math
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +11,7 @@ from typing import Any, Final, Literal, Self
 import aiohttp
 import attrs
 
-from balancekit import AssetType, Balance, ConfigError, Rate, Request, Response, Secret
+from balancekit import AssetType, Balance, ConfigError, ProviderTimeoutError, Rate, Request, Response, Secret
 from balancekit_ccxt.base import CcxtCalls
 from balancekit_ccxt.calls import Call
 from balancekit_ccxt.currencies import asset_type_of
@@ -52,8 +54,8 @@ class TickerRates:
 class CcxtRates:
     """Loads prices of one exchange, by the exchange's id at ccxt; no key is needed.
 
-    `price` is `bid`, for which one can sell at the moment, or `ask`. The session is used and left open. The exchange's
-    tables of markets are loaded once, and kept.
+    `price` is `bid`, for which one can sell at the moment, or `ask`. A load takes `timeout` seconds at most; the
+    session is used and left open. The exchange's tables of markets are loaded once, and kept.
 
     Raises ConfigError for a setting that cannot work.
     """
@@ -65,10 +67,14 @@ class CcxtRates:
         *,
         price: Literal["bid", "ask"] = "bid",
         base_url: str | None = None,
+        timeout: float = 10.0,
     ) -> None:
         if price not in {"bid", "ask"}:
             raise ConfigError("CcxtRates: price: expected bid or ask")
+        if not 0 < timeout < math.inf:
+            raise ConfigError("CcxtRates: timeout: expected seconds above zero")
         self._session = session
+        self._timeout = timeout
         self._reader = _TickerReader(exchange, price, base_url)
 
     async def load(self, symbols: Sequence[str]) -> TickerRates:
@@ -81,7 +87,13 @@ class CcxtRates:
             if not _SYMBOL.fullmatch(symbol):
                 raise ConfigError(f"CcxtRates: {symbol!r}: expected base and quote, such as BTC/EUR")
         reader = self._reader.of(symbols)
-        await reader.fetch_balances(self._session)
+        try:
+            # As a client does for the accounts that it reads; the session's own timeout is not used.
+            async with asyncio.timeout(self._timeout):
+                await reader.fetch_balances(self._session)
+        except TimeoutError:
+            message = f"no response within {self._timeout:g} s"
+            raise ProviderTimeoutError(message, account=_LABEL, provider=reader.provider) from None
         return TickerRates(reader.rates)
 
 
