@@ -1,6 +1,7 @@
 """The second look after an event of a webhook, for a balance that the provider books after it has sent the event."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
@@ -45,7 +46,8 @@ class SecondLooks:
         """Look at the account of that label at a moment of the monotonic clock."""
         self._forget(label)
         self._due[label] = at
-        self._timers[label] = self._clock.call_at(at, self._start, label, look)
+        # In no context: that of the caller has the event's request in many a web framework.
+        self._timers[label] = contextvars.Context().run(self._clock.call_at, at, self._start, label, look)
 
     def cancel(self) -> None:
         """Drop all that has not begun."""

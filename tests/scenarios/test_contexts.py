@@ -248,23 +248,25 @@ class Request:
 request_of = contextvars.ContextVar("request", default=None)
 
 
-@pytest.mark.parametrize("call", ["watch", "invalidate"])
-def test_no_task_of_a_store_keeps_the_request_of_the_caller_who_began_it(run_virtually, call):
-    """It listens, or waits for an outage to end, long after the response; the next line is not about that request."""
+@pytest.mark.parametrize("call", ["watch", "invalidate", "handle_webhook"])
+def test_nothing_that_goes_on_keeps_the_request_of_the_caller_who_began_it(run_virtually, call):
+    """A store listens, or waits for an outage to end, and a second look comes, long after the response."""
 
     async def serve(client):
         request = Request()
         request_of.set(request)
-        if call == "invalidate":
-            await client.invalidate("a")
-        else:
+        if call == "watch":
             async with client.watch() as states:
                 await anext(states)
+        elif call == "invalidate":
+            await client.invalidate("a")
+        else:
+            await client.handle_webhook("a", {}, b"{}")
         return weakref.ref(request)
 
     async def main():
         store = FlakyStore()
-        async with AggregateClient([Bank("a")], store=store, clock=LoopClock()) as client:
+        async with AggregateClient([Leaving("a")], store=store, clock=LoopClock(), settle_delay=60) as client:
             store.fault = HANGS if call == "invalidate" else None
             request = await asyncio.create_task(serve(client))
             await asyncio.sleep(10)
