@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,9 @@ DEBOUNCE: Final = 0.05
 
 _MERGE_SHARE: Final = 0.2
 """Which part of the time watches may take to merge, at most: the more that takes, the longer results are joined."""
+
+_MERGE_WAITS: Final = 0.2
+"""How many seconds beyond twice its work a merge is taken to last: for the rest the process was stopped."""
 
 _JOIN_WINDOW: Final = 1.0
 """How old, in seconds, a snapshot may be that makes a slow refresh unnecessary: another watch has just read it."""
@@ -170,11 +174,12 @@ class Keeper:
 
     def merge(self, watch: Watch) -> MergedBalances:
         """Make the next state of a watch."""
-        began = self._clock.monotonic()
+        began, worked = self._clock.monotonic(), time.thread_time()
         try:
             merged = self._merge(watch)
         finally:
-            self._merge_seconds += self._clock.monotonic() - began
+            longest = 2 * (time.thread_time() - worked) + _MERGE_WAITS
+            self._merge_seconds += min(self._clock.monotonic() - began, longest)
         self._schedule_too_old(watch, merged)
         return merged
 

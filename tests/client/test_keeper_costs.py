@@ -114,6 +114,44 @@ def test_merging_takes_a_part_of_the_time_only(run_virtually, monkeypatch):
     assert run_virtually(main()) <= 10
 
 
+def test_a_process_that_is_stopped_during_a_merge_is_not_silent_afterwards(run_virtually, monkeypatch):
+    """Ten minutes of that, as after a laptop's lid was closed, are no work: what changes next is shown as ever."""
+
+    class StoppedClock(LoopClock):
+        """A clock by which the process is stopped in the third merge."""
+
+        merges, stopped = 0, 0.0
+
+        def monotonic(self):
+            return super().monotonic() + self.stopped
+
+        def merge(self, *args, **settings):
+            self.merges += 1
+            if self.merges == 3:
+                self.stopped = 600.0
+            return merge_counted(*args, **settings)
+
+    async def main():
+        clock, till = StoppedClock(), QuickTill()
+        monkeypatch.setattr(results, "merge_counted", clock.merge)
+        async with AggregateClient([till], clock=clock) as client:
+            seen = Seen(client, min_interval=0)
+            for number in (1, 2, 3):
+                till.held = str(number)
+                await client.invalidate("till")
+                await asyncio.sleep(1)
+            till.held, till.takes = "4", 5
+            await client.invalidate("till")
+            await asyncio.sleep(3)
+            seen.task.cancel()
+            return seen.amounts, seen.states[-1].complete
+
+    amounts, complete = run_virtually(main())
+
+    assert amounts == [1, 2, 3, 3]
+    assert not complete
+
+
 def test_many_watches_alike_merge_once(with_client, monkeypatch):
     """A thousand readers of one board cost one merge a state, and each gets errors of its own."""
     merges = []
