@@ -30,6 +30,9 @@ _MERGE_WAITS: Final = 0.2
 _JOIN_WINDOW: Final = 1.0
 """How old, in seconds, a snapshot may be that makes a slow refresh unnecessary: another watch has just read it."""
 
+_BEGIN_WITHIN: Final = 2.0
+"""After how many seconds a watch gives its first state, read or not: a store that hangs takes one of them."""
+
 _SHOW_PENDING_AFTER: Final = 1.0
 """After how many seconds an account that may have changed, and has not been read since, is shown as stale."""
 
@@ -136,6 +139,8 @@ class Keeper:
         if not accounts or any(account.origin.cooldown.remaining(now) > 0 for account in accounts):
             # There is nothing to wait for, or for long.
             watch.notify(None)
+        # What is read in time comes first: the state that shows it cancels this.
+        watch.anew = self._clock.call_at(now + _BEGIN_WITHIN, self._show_anew, weakref.ref(watch))
         self._read(accounts, watch.options.max_age)
         self._schedule_slow_refresh(watch)
 
@@ -186,7 +191,7 @@ class Keeper:
     def leave(self, watch: Watch) -> None:
         """End a watch; without any, nothing is left to be read."""
         self._watches.discard(watch)
-        for timer in (watch.timer, watch.too_old):
+        for timer in (watch.timer, watch.anew):
             if timer is not None:
                 timer.cancel()
         if not self._watches:
@@ -327,9 +332,9 @@ class Keeper:
 
     def _schedule_too_old(self, watch: Watch, merged: MergedBalances) -> None:
         """Notify a watch when a snapshot that it shows after a failure becomes too old for that."""
-        if watch.too_old is not None:
-            watch.too_old.cancel()
-            watch.too_old = None
+        if watch.anew is not None:
+            watch.anew.cancel()
+            watch.anew = None
         failed = self._select({one.account for one in merged.failures} & {one.account for one in merged.accounts})
         if failed and watch.options.stale_if_error < math.inf:
             moment = Moment.of(self._clock)
@@ -337,7 +342,7 @@ class Keeper:
             wait = watch.options.stale_if_error - max(ages, default=math.inf)
             # A little later than `Results` gives a watch what another like it was given.
             at = moment.now + max(0.0, wait) + 1.1 * CLOCK_DRIFT
-            watch.too_old = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
+            watch.anew = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
 
     def _show_anew(self, reference: "weakref.ref[Watch]") -> None:
         if (watch := reference()) is not None:

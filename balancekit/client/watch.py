@@ -68,11 +68,12 @@ class Watch:
         self._has_news = False
         self._given: MergedBalances | None = None
         # What the keeper notes: the accounts that the watch has not seen read yet, by requests sent since `since`; when
-        # all are read again; and when a snapshot becomes too old to be shown.
+        # all are read again; and when there is a state to give although nothing is read: the first one, and later that
+        # without a snapshot which has become too old to be shown.
         self.pending: set[str] = set()
         self.since: float = 0.0
         self.timer: Timer | None = None
-        self.too_old: Timer | None = None
+        self.anew: Timer | None = None
 
     def __aiter__(self) -> Self:
         return self

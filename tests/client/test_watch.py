@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from balancekit import ConfigError, RateLimitedError
-from tests.support.providers import QuickTill
+from balancekit import AggregateClient, ConfigError, NotReadError, RateLimit, RateLimitedError
+from tests.support.clock import LoopClock
+from tests.support.providers import Bank, QuickTill
+from tests.support.stores import FlakyStore
 from tests.support.watching import Seen
 
 
@@ -264,3 +266,34 @@ def test_a_watch_begins_at_once_while_its_origin_is_in_a_cooldown(with_client):
         return merged.amount("BTC", partial=True), [type(failure.error).__name__ for failure in merged.failures]
 
     assert with_client(steps, Limited()) == (1, ["RateLimitedError"])
+
+
+def test_a_watch_begins_while_its_account_waits_for_a_permit(with_client):
+    """What was read before is shown as that, rather than nothing for an hour."""
+
+    async def steps(client, bank):
+        await client.fetch()
+        async with asyncio.timeout(2.1):
+            merged = await anext(client.watch())
+        return [snapshot.stale for snapshot in merged.accounts], len(bank.calls)
+
+    limit = {"https://bank.example": RateLimit(1, per=3600)}
+
+    assert with_client(steps, Bank("till"), rate_limits=limit) == ([True], 1)
+
+
+def test_a_watch_begins_while_its_origin_is_in_a_cooldown_that_another_process_has_met(run_virtually):
+    """The store says so only once the watch has begun to read."""
+
+    async def main():
+        store, clock, other = FlakyStore(), LoopClock(), Limited("other")
+        other.requests = 1
+        async with (
+            AggregateClient([other], store=store, clock=clock) as there,
+            AggregateClient([QuickTill()], store=store, clock=clock) as here,
+        ):
+            await there.fetch()
+            async with asyncio.timeout(2.1):
+                return await anext(here.watch(every=60))
+
+    assert [type(failure.error) for failure in run_virtually(main()).failures] == [NotReadError]
