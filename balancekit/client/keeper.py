@@ -9,10 +9,9 @@ from contextlib import suppress
 from itertools import chain
 from typing import Final
 
-import attrs
-
 from balancekit.client.account_state import CLOCK_DRIFT, Moment
 from balancekit.client.accounts import Account
+from balancekit.client.schedule import Schedule
 from balancekit.client.watch import Watch
 from balancekit.clock import Clock, Timer
 from balancekit.errors import ProviderError
@@ -40,28 +39,6 @@ _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 300.0
 # In seconds: a longer Retry-After is probably in another unit.
 _MAX_RETRY_AFTER: Final = 3600.0
-
-
-@attrs.define(eq=False)
-class _Schedule:
-    """When an account is read again: after a change, or after a failure, with a delay that grows.
-
-    At `shown` it is shown as stale if it has not been read since the change.
-    """
-
-    read: Timer | None = None
-    retry: Timer | None = None
-    delay: float = 0.0
-    shown: Timer | None = None
-
-    @property
-    def is_set(self) -> bool:
-        return (self.read, self.retry, self.shown) != (None, None, None)
-
-    def cancel(self) -> None:
-        for timer in (self.read, self.retry, self.shown):
-            if timer is not None:
-                timer.cancel()
 
 
 class Keeper:
@@ -93,7 +70,7 @@ class Keeper:
         self._waiting: dict[Watch, int] = {}
         # The same watches by the labels of their accounts, None for all.
         self._waiting_for: dict[str | None, dict[Watch, None]] = {}
-        self._schedules: dict[str, _Schedule] = {}
+        self._schedules: dict[str, Schedule] = {}
         # Accounts that were to be read while nobody waited, and whether they may have changed then.
         self._missed: dict[str, bool] = {}
         # Those that are to be read at once, and that are being read.
@@ -295,7 +272,7 @@ class Keeper:
     def _schedule_read(self, account: Account) -> None:
         if not self._is_wanted(account, has_changed=True):
             return
-        schedule = self._schedules.setdefault(account.label, _Schedule())
+        schedule = self._schedules.setdefault(account.label, Schedule())
         waiting = chain(self._waiting_for.get(account.label, ()), self._waiting_for.get(None, ()))
         interval = min(watch.options.min_interval for watch in waiting)
         soon = self._clock.monotonic() + DEBOUNCE
@@ -318,7 +295,7 @@ class Keeper:
         schedule = self._schedules.get(account.label)
         if (schedule is not None and schedule.retry is not None) or not self._is_wanted(account):
             return
-        schedule = self._schedules.setdefault(account.label, _Schedule())
+        schedule = self._schedules.setdefault(account.label, Schedule())
         schedule.delay = min(schedule.delay * 2, _LAST_RETRY) if schedule.delay else _FIRST_RETRY
         error = account.state.failure
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
