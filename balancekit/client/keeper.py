@@ -202,7 +202,8 @@ class Keeper:
 
     def on_added(self, account: Account) -> None:
         """Have watches of all accounts follow one that was added."""
-        if self._is_wanted(account):
+        if self._is_wanted(account, has_changed=True):
+            self._show_unless_read(account)
             self._read([account], 0.0)
 
     def on_removed(self, account: Account) -> None:
@@ -275,12 +276,16 @@ class Keeper:
         schedule = self._schedules.setdefault(account.label, Schedule())
         waiting = chain(self._waiting_for.get(account.label, ()), self._waiting_for.get(None, ()))
         interval = min(watch.options.min_interval for watch in waiting)
-        soon = self._clock.monotonic() + DEBOUNCE
         if schedule.read is None:
-            at = max(soon, account.state.requested_at + interval)
+            at = max(self._clock.monotonic() + DEBOUNCE, account.state.requested_at + interval)
             schedule.read = self._clock.call_at(at, self._read_scheduled, account)
+        self._show_unless_read(account)
+
+    def _show_unless_read(self, account: Account) -> None:
+        schedule = self._schedules.setdefault(account.label, Schedule())
         if schedule.shown is None:
-            schedule.shown = self._clock.call_at(soon + _SHOW_PENDING_AFTER, self._show_pending, account)
+            at = self._clock.monotonic() + DEBOUNCE + _SHOW_PENDING_AFTER
+            schedule.shown = self._clock.call_at(at, self._show_pending, account)
 
     def _read_scheduled(self, account: Account) -> None:
         self._schedules[account.label].read = None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from balancekit import AggregateClient, RateLimit
+from balancekit import AggregateClient, NotReadError, RateLimit
 from balancekit.client.keeper import DEBOUNCE
 from tests.support.clock import LoopClock
 from tests.support.providers import Bank, QuickTill
@@ -179,6 +179,38 @@ def test_an_account_that_is_added_is_shown(with_quick_till):
         return everything.amounts, one.amounts
 
     assert with_quick_till(steps) == ([1, 2], [1])
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False], ids=["while somebody waits", "while the consumer works"])
+def test_an_account_that_is_added_and_not_read_is_missing(with_quick_till, is_waited_for):
+    """A second later the state is no longer complete, however long the account hangs."""
+
+    async def steps(client, till):
+        async with client.watch() as states:
+            assert (await anext(states)).complete
+            coming = asyncio.create_task(anext(states)) if is_waited_for else None
+            await asyncio.sleep(1)
+            await client.add(QuickTill("hung", takes=9e9))
+            async with asyncio.timeout(1 + PROMPTLY):
+                merged = await (coming or anext(states))
+            return [(failure.account, type(failure.error)) for failure in merged.failures]
+
+    assert with_quick_till(steps) == [("hung", NotReadError)]
+
+
+def test_an_account_that_replaces_another_and_is_not_read_is_missing(with_quick_till):
+    """A watch that names the account says that the new one has not been read, and not that it was removed."""
+
+    async def steps(client, till):
+        seen = Seen(client, "till")
+        await asyncio.sleep(1)
+        await client.remove("till")
+        await asyncio.sleep(1)
+        await client.add(QuickTill("till", takes=9e9))
+        await asyncio.sleep(1 + PROMPTLY)
+        return [type(failure.error) for failure in seen.states[-1].failures]
+
+    assert with_quick_till(steps) == [NotReadError]
 
 
 def test_an_account_that_is_removed_is_not_shown_any_more(with_quick_till):
