@@ -140,6 +140,10 @@ class Keeper:
                 self._schedule_retry(account)
             else:
                 self._read_soon([account])
+        # Other watches may want it later than this one.
+        put_off = [label for label, one in self._schedules.items() if one.read is not None and watch.includes(label)]
+        for account in self._select(put_off):
+            self._read_in_time(account)
         if watch.options.every is not None and watch.timer is None:
             self._read_slowly(watch)
 
@@ -271,15 +275,20 @@ class Keeper:
         self._read(self._select(due), math.inf)
 
     def _schedule_read(self, account: Account) -> None:
-        if not self._is_wanted(account, has_changed=True):
-            return
-        schedule = self._schedules.setdefault(account.label, Schedule())
+        if self._is_wanted(account, has_changed=True):
+            self._read_in_time(account)
+            self._show_unless_read(account)
+
+    def _read_in_time(self, account: Account) -> None:
+        """Schedule a read for the watch with the shortest interval of those that wait, however late it joins them."""
         waiting = chain(self._waiting_for.get(account.label, ()), self._waiting_for.get(None, ()))
         interval = min(watch.options.min_interval for watch in waiting)
-        if schedule.read is None:
-            at = max(self._clock.monotonic() + DEBOUNCE, account.state.requested_at + interval)
-            schedule.read = self._clock.call_at(at, self._read_scheduled, account)
-        self._show_unless_read(account)
+        at = max(self._clock.monotonic() + DEBOUNCE, account.state.requested_at + interval)
+        schedule = self._schedules.setdefault(account.label, Schedule())
+        if schedule.read is None or at < schedule.read_at:
+            if schedule.read is not None:
+                schedule.read.cancel()
+            schedule.read, schedule.read_at = self._clock.call_at(at, self._read_scheduled, account), at
 
     def _show_unless_read(self, account: Account) -> None:
         schedule = self._schedules.setdefault(account.label, Schedule())

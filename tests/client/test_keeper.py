@@ -149,6 +149,25 @@ def test_the_shortest_interval_of_those_that_wait_counts(with_quick_till):
     assert with_quick_till(steps) == (3, 3)
 
 
+def test_a_watch_that_joins_later_does_not_wait_for_the_interval_of_another(with_quick_till):
+    """A change that came while its consumer was at work is seen at once when it comes back."""
+
+    async def steps(client, till):
+        seldom = Seen(client, min_interval=3600)
+        async with client.watch(min_interval=0) as at_once:
+            await anext(at_once)
+            till.held = "2"
+            await client.invalidate("till")
+            await asyncio.sleep(10)
+            amounts = []
+            async with asyncio.timeout(DEBOUNCE + till.takes + PROMPTLY):
+                while 2 not in amounts:
+                    amounts.append((await anext(at_once)).amount("BTC", partial=True))
+        return seldom.task.done(), till.requests
+
+    assert with_quick_till(steps) == (False, 2)
+
+
 def test_a_limit_of_this_client_makes_no_account_unread(with_client):
     """A read whose permit comes later than a deadline is no failure: what was read before stays in the totals."""
     bank = Bank("till", takes=0.05)
