@@ -1,6 +1,5 @@
 """The client for code without an event loop."""
 
-import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -203,17 +202,18 @@ class Client:
         with lock:
             thread = self._thread
             if thread is not None and thread.is_running:
-                asyncio.run_coroutine_threadsafe(close_source(source), thread.loop)
+                thread.submit(close_source(source))
 
     def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Start a coroutine in the thread, in the context of the caller."""
-        try:
-            with lock:
-                return asyncio.run_coroutine_threadsafe(coroutine, self._running_thread().loop)
-        except RuntimeError:
-            # It was not started. After a KeyboardInterrupt that is not known.
-            coroutine.close()
-            raise
+        with lock:
+            try:
+                thread = self._running_thread()
+            except BaseException:
+                coroutine.close()
+                raise
+            # If this is interrupted, it is not known whether the coroutine has begun.
+            return thread.submit(coroutine)
 
     def _running_thread(self) -> LoopThread:
         if self._closed:
@@ -225,9 +225,11 @@ class Client:
                 return thread
             # It may be ending.
             thread.stop()
+        # Known before it is started, so that an interrupt leaves none that nobody stops.
         thread = self._thread = LoopThread(self._client)
         # When the client is dropped, and at the end of the program.
         weakref.finalize(self, thread.stop)
+        thread.start()
         return thread
 
     def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -4,10 +4,14 @@ import asyncio
 import contextvars
 import os
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from balancekit.client.aggregate import AggregateClient
+
+_T = TypeVar("_T")
 
 _CLOSE_TIMEOUT: Final = 2.0
 """How many seconds closing waits for the thread: `AggregateClient.aclose` takes one, and a provider may never end."""
@@ -23,55 +27,88 @@ class ClosedError(RuntimeError):
 # Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
 # would release it.
 lock: Final = threading.RLock()
+
+_living: Final[set["LoopThread"]] = set()
+"""Those that were started and have not ended; none in the child of a fork.
+
+`Thread.is_alive` and `Thread.join` do not say so: interrupted by a signal, they take a thread for ended that goes on.
+"""
+
+
+def _after_fork_in_child() -> None:
+    _living.clear()
+    lock.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_after_fork_in_child)
 
 
 class LoopThread:
-    """An event loop that runs in a daemon thread until `stop`; that closes the client first."""
+    """An event loop that runs in a daemon thread from `start` until `stop`; that closes the client first."""
 
     def __init__(self, client: AggregateClient) -> None:
         self._client = client
-        # No argument is the default here: it would make the loop that of the thread which is starting this one.
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         # Nothing of the caller's context may outlive its call.
-        self.loop: asyncio.AbstractEventLoop = contextvars.Context().run(self._runner.get_loop)
+        self._loop: asyncio.AbstractEventLoop = contextvars.Context().run(asyncio.new_event_loop)
         self._stop = asyncio.Event()
         self._accepts = True
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
-        self._thread.start()
 
     @property
     def is_running(self) -> bool:
         """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit."""
-        return self._accepts and self._thread.is_alive()
+        return self._accepts and self in _living
 
     def check_not_current(self) -> None:
         """Raise RuntimeError in this thread."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a call of the client in its own thread would wait for itself")
 
+    def start(self) -> None:
+        """Start it, with `lock` held; nothing is left of it if that fails, or is interrupted."""
+        try:
+            _living.add(self)
+            self._thread.start()
+        except BaseException:
+            # After an interrupt it may have been started. Then it waits for the lock, and finds the loop closed.
+            _living.discard(self)
+            self._loop.close()
+            raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Begin a coroutine in it, in the context of the caller."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def stop(self) -> None:
         """Close the client, and wait until the thread has ended, for a limited time; never for itself."""
         with lock:
-            if not self._thread.is_alive():
+            if self not in _living:
                 return
             if self._accepts:
                 self._accepts = False
-                self.loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread:
+                self._loop.call_soon_threadsafe(self._stop.set)
+        if threading.current_thread() is not self._thread and self._ended.wait(_CLOSE_TIMEOUT):
             self._thread.join(_CLOSE_TIMEOUT)
 
     def _serve(self) -> None:
-        # An adapter may raise SystemExit, which ends the event loop and not the program.
-        with suppress(SystemExit), self._runner:
-            try:
-                self._runner.run(self._until_stopped())
-            finally:
-                with lock:
-                    self._accepts = False
-                # Calls that have been passed on by now begin, so that the runner cancels them.
-                self._runner.run(asyncio.sleep(0))
+        with lock:
+            if self._loop.is_closed():
+                return
+        try:
+            # An adapter may raise SystemExit, which ends the event loop and not the program.
+            with suppress(SystemExit), asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                try:
+                    runner.run(self._until_stopped())
+                finally:
+                    with lock:
+                        self._accepts = False
+                    # Calls that have been passed on by now begin, so that the runner cancels them.
+                    runner.run(asyncio.sleep(0))
+        finally:
+            _living.discard(self)
+            self._ended.set()
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()

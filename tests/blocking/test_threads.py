@@ -15,7 +15,7 @@ import pytest
 from balancekit import AggregateClient, CryptoprocessingProvider, IncompleteError
 from balancekit.blocking import Client
 from balancekit.sandbox import Fault
-from tests.blocking.conftest import Gate, getmany
+from tests.blocking.conftest import Gate, InterruptError, getmany
 from tests.support.providers import Scripted
 
 
@@ -142,6 +142,54 @@ def test_ctrl_c_cancels_the_call_that_waits_and_no_other():
         assert gate.ended.wait(30)
         other.open()
         assert waiting.result(30).complete
+
+
+def test_a_client_goes_on_whatever_python_takes_its_thread_for(client, monkeypatch):
+    """Up to Python 3.12, a signal during `is_alive` makes it say for ever that a thread has ended."""
+    client.fetch()
+    monkeypatch.setattr(threading.Thread, "is_alive", lambda _thread: False)
+
+    assert client.fetch().complete
+
+
+def test_an_interrupt_while_the_thread_is_started_leaves_none(client, monkeypatch):
+    """What has been started ends, and the next call starts another one."""
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        started.append(thread)
+        raise InterruptError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(InterruptError):
+            client.fetch()
+
+    started[0].join(30)
+    assert not started[0].is_alive()
+    assert client.fetch().complete
+
+
+def test_a_thread_that_cannot_be_started_leaves_no_event_loop(client, monkeypatch):
+    """The error reaches the caller, and descriptors do not become fewer with each call."""
+    make, made = asyncio.new_event_loop, []
+
+    def noted():
+        made.append(make())
+        return made[-1]
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", noted)
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="start new thread"):
+            client.fetch()
+
+    assert [loop.is_closed() for loop in made] == [True]
+    assert client.fetch().complete
 
 
 def test_closing_ends_calls_under_way(client):
