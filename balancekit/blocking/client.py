@@ -1,13 +1,15 @@
 """The client for code without an event loop."""
 
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from balancekit.blocking.iteration import Iteration, close_source
-from balancekit.blocking.loop_thread import ClosedError, LoopThread, lock
+from balancekit.blocking.iteration import Iteration
+from balancekit.blocking.loop_thread import ClosedError, EndedError, LoopThread, lock
 from balancekit.client.aggregate import AggregateClient
 from balancekit.client.known import AccountStatus
 from balancekit.client.retry import RetryPolicy
@@ -194,26 +196,24 @@ class Client:
         return f"blocking.{self._client!r}".replace("AggregateClient", "Client")
 
     def _iterate(self, begin: Callable[[], AsyncIterator[_T]], *, is_watch: bool) -> "Iteration[_T]":
-        source = self._wait(_call(begin))
-        return Iteration(source, self._discard, self._wait, is_watch=is_watch)
-
-    def _discard(self, source: object) -> None:
-        """Close what is not used any more, unless that ended with its thread; does not wait, and starts no thread."""
         with lock:
-            thread = self._thread
-            if thread is not None and thread.is_running:
-                thread.submit(close_source(source))
+            thread = self._running_thread()
+        source = self._wait(_call(begin), thread)
+        # The thread ends when the client is dropped, to which the method refers.
+        return Iteration(source, thread, partial(self._wait, thread=thread), is_watch=is_watch)
 
-    def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Start a coroutine in the thread, in the context of the caller."""
+    def _submit(self, coroutine: Coroutine[Any, Any, _T], thread: LoopThread | None) -> tuple[Future[_T], LoopThread]:
+        """Start a coroutine in the thread, by default the one that runs, in the context of the caller."""
         with lock:
             try:
-                thread = self._running_thread()
+                if thread is None:
+                    thread = self._running_thread()
+                thread.check_takes_calls()
             except BaseException:
                 coroutine.close()
                 raise
             # If this is interrupted, it is not known whether the coroutine has begun.
-            return thread.submit(coroutine)
+            return thread.submit(coroutine), thread
 
     def _running_thread(self) -> LoopThread:
         if self._closed:
@@ -225,6 +225,9 @@ class Client:
                 return thread
             # It may be ending.
             thread.stop()
+        if sys.is_finalizing():
+            # A thread does not begin any more, and Python 3.11 would wait for it.
+            raise EndedError
         # Known before it is started, so that an interrupt leaves none that nobody stops.
         thread = self._thread = LoopThread(self._client)
         # When the client is dropped, and at the end of the program.
@@ -232,12 +235,12 @@ class Client:
         thread.start()
         return thread
 
-    def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        future = self._submit(coroutine)
+    def _wait(self, coroutine: Coroutine[Any, Any, _T], thread: LoopThread | None = None) -> _T:
+        future, thread = self._submit(coroutine, thread)
         try:
             return future.result()
         except CancelledError:
-            raise ClosedError from None
+            raise thread.error() from None
         finally:
             # For a thread that is interrupted while it waits. Otherwise the call has ended.
             future.cancel()

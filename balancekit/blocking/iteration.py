@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
-from balancekit.blocking.loop_thread import ClosedError
+from balancekit.blocking.loop_thread import ClosedError, EndedError, LoopThread, lock
 
 if TYPE_CHECKING:
     from balancekit.client.watch import Watch
@@ -28,13 +28,13 @@ class Iteration(Iterator[_T], Generic[_T]):
     def __init__(
         self,
         source: AsyncIterator[_T],
-        discard: Callable[[object], None],
+        thread: LoopThread,
         wait: Callable[[Coroutine[Any, Any, Any]], Any],
         *,
         is_watch: bool,
     ) -> None:
         self._source = source
-        self._discard = discard
+        self._thread = thread
         self._wait = wait
         self._is_watch = is_watch
         # By the thread that waits.
@@ -67,8 +67,10 @@ class Iteration(Iterator[_T], Generic[_T]):
         """End it; closing twice is fine."""
         if not self._closed:
             self._closed = True
-            with suppress(ClosedError):
-                self._wait(self._end())
+            # What has ended with its event loop has nothing to close.
+            if self._thread.is_running:
+                with suppress(ClosedError, EndedError):
+                    self._wait(self._end())
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +83,9 @@ class Iteration(Iterator[_T], Generic[_T]):
     def __del__(self) -> None:
         if not self._closed:
             # Any thread may find it unused, that of the event loop, too; so may the end of the program.
-            self._discard(self._source)
+            with lock:
+                if self._thread.is_running:
+                    self._thread.submit(_close(self._source))
 
     async def _next(self, thread: int) -> object:
         while thread in self._waiting:
@@ -108,7 +112,7 @@ class Iteration(Iterator[_T], Generic[_T]):
 
     async def _end(self) -> None:
         await self._cancel(self._waiting.values())
-        await close_source(self._source)
+        await _close(self._source)
 
     async def _cancel(self, tasks: Collection[asyncio.Task[Any]]) -> None:
         for task in tasks:
@@ -117,6 +121,6 @@ class Iteration(Iterator[_T], Generic[_T]):
             await asyncio.wait(tasks)
 
 
-async def close_source(source: object) -> None:
+async def _close(source: object) -> None:
     """Close what an iteration is of."""
     await cast("Watch", source).aclose()

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -22,6 +23,13 @@ class ClosedError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("the client is closed")
+
+
+class EndedError(RuntimeError):
+    """The event loop that something was begun in has ended, although nobody has closed the client."""
+
+    def __init__(self) -> None:
+        super().__init__("the event loop has ended, by a fork, an adapter that exits or the end of the program")
 
 
 # Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
@@ -53,18 +61,29 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop = contextvars.Context().run(asyncio.new_event_loop)
         self._stop = asyncio.Event()
         self._accepts = True
+        self._is_stopped = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
 
     @property
     def is_running(self) -> bool:
-        """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit."""
-        return self._accepts and self in _living
+        """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit, or the program ends."""
+        return self._accepts and self in _living and not sys.is_finalizing()
+
+    def check_takes_calls(self) -> None:
+        """Raise RuntimeError if it has ended, and in this thread."""
+        self.check_not_current()
+        if not self.is_running:
+            raise self.error()
 
     def check_not_current(self) -> None:
         """Raise RuntimeError in this thread."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a call of the client in its own thread would wait for itself")
+
+    def error(self) -> RuntimeError:
+        """Return the error of what it has not come to the end of."""
+        return ClosedError() if self._is_stopped else EndedError()
 
     def start(self) -> None:
         """Start it, with `lock` held; nothing is left of it if that fails, or is interrupted."""
@@ -78,14 +97,15 @@ class LoopThread:
             raise
 
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Begin a coroutine in it, in the context of the caller."""
+        """Begin a coroutine in it, which takes calls, with `lock` held, in the context of the caller."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def stop(self) -> None:
         """Close the client, and wait until the thread has ended, for a limited time; never for itself."""
         with lock:
-            if self not in _living:
+            if self not in _living or sys.is_finalizing():
                 return
+            self._is_stopped = True
             if self._accepts:
                 self._accepts = False
                 self._loop.call_soon_threadsafe(self._stop.set)

@@ -68,7 +68,7 @@ def test_leaving_a_stream_early_ends_its_requests(client):
     assert not gate.started.is_set() or gate.ended.wait(30)
 
 
-@pytest.mark.parametrize("begin", ["client.watch()", "client.stream()"])
+@pytest.mark.parametrize("begin", ["client.watch()", "client.stream()", "within(client.watch())"])
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "os.fork() or sys.exit(0)"])
 def test_a_program_ends_although_an_iteration_is_still_there(begin, end):
     """Nothing is closed after the thread has ended, and no thread is begun for it."""
@@ -80,14 +80,24 @@ class Shop:
     account, provider = "shop", "shop"
     async def fetch_balances(self, session):
         return []
+def within(iteration):
+    with iteration:
+        yield from iteration
 client = Client([Shop()])
 changes = {begin}
 next(changes)
 {end}
 """
-    ran = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
 
     assert ran.returncode == (3 if "3" in end else 0)
+    assert "Exception ignored" not in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -198,6 +208,25 @@ def test_a_stream_whose_client_is_closed_is_not_taken_for_complete(client):
 
     with pytest.raises(RuntimeError, match="the client is closed"):
         list(stream)
+
+
+def test_a_stream_whose_event_loop_an_adapter_ends_is_not_taken_for_complete(client):
+    """Nor do its outcomes come from the next event loop."""
+
+    class Exiting(Gate):
+        async def fetch_balances(self, session):
+            sys.exit("an adapter")
+
+    client.add(Gate())
+    stream = client.stream()
+    next(stream)
+    client.add(Exiting("exiting"))
+    client.fetch(["exiting"])
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the event loop has ended"):
+            next(stream)
+    stream.close()
 
 
 def test_a_webhook_that_is_rejected_raises(client):

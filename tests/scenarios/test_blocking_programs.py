@@ -20,6 +20,8 @@ def run_program(code, *arguments):
     return ran.stdout + ran.stderr
 
 
+ENDED = "the event loop has ended, by a fork, an adapter that exits or the end of the program"
+
 PROGRAM = """
 import os, sys
 from balancekit import GetManyProvider
@@ -61,3 +63,66 @@ show()
     printed = run_program(f"{PROGRAM}{before}{fork}", *settings_of(till))
 
     assert printed == ("USDC 12.5\n" if before else "") + "USDC 12.5\n0\nUSDC 12.5\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.parametrize("kind", ["stream", "watch"])
+@pytest.mark.parametrize("call", ["close", "__next__"])
+def test_an_iteration_of_the_parent_does_not_go_on_in_a_child(till, kind, call):
+    """Closing it there closes nothing, its next value is an error, and the parent's goes on."""
+    fork = f"""
+import asyncio, signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking while there are threads
+class Waiting:
+    account, provider = "waiting", "shop"
+    async def fetch_balances(self, session):
+        waited.set()
+        while not goes_on:
+            await asyncio.sleep(0.01)
+        return []
+waited, goes_on = threading.Event(), []
+client.add(Waiting())
+iteration = client.{kind}()
+next(iteration)
+def wait():
+    for value in iteration:
+        if getattr(value, "account", "") == "waiting" or getattr(value, "complete", False):
+            print("goes on")
+            break
+waiting = threading.Thread(target=wait)
+waiting.start()
+waited.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # if it waits for ever
+    try:
+        iteration.{call}()
+        print("closed", flush=True)
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], flush=True)
+goes_on.append(True)
+waiting.join()
+"""
+    printed = run_program(f"{PROGRAM}{fork}", *settings_of(till)).splitlines()
+
+    assert printed == ["closed" if call == "close" else ENDED, "0", "goes on"]
+
+
+def test_a_call_at_the_end_of_the_program_is_an_error():
+    """As in a `__del__`: no thread can be begun for it then."""
+    printed = run_program("""
+from balancekit.blocking import Client
+class Report:
+    client = Client([])
+    def __del__(self):
+        try:
+            self.client.fetch()
+        except RuntimeError as error:
+            print(error)
+report = Report()
+report.client.fetch()
+""")
+
+    assert printed == f"{ENDED}\n"
