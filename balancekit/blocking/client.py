@@ -1,7 +1,6 @@
 """The client for code without an event loop."""
 
 import sys
-import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -80,6 +79,11 @@ class Client:
             settle_delay=settle_delay,
             clock=clock,
         )
+
+    def __del__(self) -> None:
+        thread = vars(self).get("_thread")
+        if thread is not None:
+            thread.stop()
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -223,15 +227,12 @@ class Client:
             thread.check_not_current()
             if thread.is_running:
                 return thread
-            # It may be ending.
-            thread.stop()
         if sys.is_finalizing():
             # A thread does not begin any more, and Python 3.11 would wait for it.
             raise EndedError
+        earlier = thread if thread is not None and thread.is_living else None
         # Known before it is started, so that an interrupt leaves none that nobody stops.
-        thread = self._thread = LoopThread(self._client)
-        # When the client is dropped, and at the end of the program.
-        weakref.finalize(self, thread.stop)
+        thread = self._thread = LoopThread(self._client, earlier)
         thread.start()
         return thread
 

@@ -1,10 +1,12 @@
 """An event loop in a thread of its own, and how calls are passed to it."""
 
 import asyncio
+import atexit
 import contextvars
 import os
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -32,8 +34,8 @@ class EndedError(RuntimeError):
         super().__init__("the event loop has ended, by a fork, an adapter that exits or the end of the program")
 
 
-# Held while a thread is started or stopped, and while a call is passed to it. A fork waits for it: in the child, nobody
-# would release it.
+# Held while a thread is started or told to stop, and while a call is passed to it, but never while anything is waited
+# for: it is that of all clients. A fork waits for it: in the child, nobody would release it.
 lock: Final = threading.RLock()
 
 _living: Final[set["LoopThread"]] = set()
@@ -41,6 +43,18 @@ _living: Final[set["LoopThread"]] = set()
 
 `Thread.is_alive` and `Thread.join` do not say so: interrupted by a signal, they take a thread for ended that goes on.
 """
+
+
+@atexit.register
+def _stop_all() -> None:
+    """At the end of the program, tell all to stop before any is waited for."""
+    ends_at = time.monotonic() + _CLOSE_TIMEOUT
+    with lock:
+        threads = list(_living)
+    for thread in threads:
+        thread.request_stop()
+    for thread in threads:
+        thread.wait(ends_at - time.monotonic())
 
 
 def _after_fork_in_child() -> None:
@@ -53,9 +67,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class LoopThread:
-    """An event loop that runs in a daemon thread from `start` until `stop`; that closes the client first."""
+    """An event loop that runs in a daemon thread from `start` until `stop`; that closes the client first.
 
-    def __init__(self, client: AggregateClient) -> None:
+    It begins when `earlier` has ended, or has taken too long for it: a client is used in one event loop at a time.
+    """
+
+    def __init__(self, client: AggregateClient, earlier: "LoopThread | None") -> None:
         self._client = client
         # Nothing of the caller's context may outlive its call.
         self._loop: asyncio.AbstractEventLoop = contextvars.Context().run(asyncio.new_event_loop)
@@ -63,12 +80,17 @@ class LoopThread:
         self._accepts = True
         self._is_stopped = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="balancekit", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(earlier,), name="balancekit", daemon=True)
+
+    @property
+    def is_living(self) -> bool:
+        """Whether it has been started and has not ended; after a fork, and at the very end, none goes on."""
+        return self in _living and not sys.is_finalizing()
 
     @property
     def is_running(self) -> bool:
-        """Whether it takes calls: not after a fork, nor once an adapter has raised SystemExit, or the program ends."""
-        return self._accepts and self in _living and not sys.is_finalizing()
+        """Whether it takes calls: it may be ending, since it is stopped or an adapter has raised SystemExit."""
+        return self._accepts and self.is_living
 
     def check_takes_calls(self) -> None:
         """Raise RuntimeError if it has ended, and in this thread."""
@@ -102,17 +124,29 @@ class LoopThread:
 
     def stop(self) -> None:
         """Close the client, and wait until the thread has ended, for a limited time; never for itself."""
+        if self.request_stop() and threading.current_thread() is not self._thread:
+            self.wait(_CLOSE_TIMEOUT)
+
+    def request_stop(self) -> bool:
+        """Have the thread close the client and end; return False if it has ended."""
         with lock:
-            if self not in _living or sys.is_finalizing():
-                return
+            if not self.is_living:
+                return False
             self._is_stopped = True
             if self._accepts:
-                self._accepts = False
                 self._loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread and self._ended.wait(_CLOSE_TIMEOUT):
+                self._accepts = False
+            return True
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, for a limited time."""
+        if self._ended.wait(seconds):
+            # It runs its last few instructions.
             self._thread.join(_CLOSE_TIMEOUT)
 
-    def _serve(self) -> None:
+    def _serve(self, earlier: "LoopThread | None") -> None:
+        if earlier is not None:
+            earlier.wait(_CLOSE_TIMEOUT)
         with lock:
             if self._loop.is_closed():
                 return
@@ -122,8 +156,10 @@ class LoopThread:
                 try:
                     runner.run(self._until_stopped())
                 finally:
-                    with lock:
-                        self._accepts = False
+                    # Not if it was stopped, maybe by the garbage collector in the middle of a call that holds the lock.
+                    if self._accepts:
+                        with lock:
+                            self._accepts = False
                     # Calls that have been passed on by now begin, so that the runner cancels them.
                     runner.run(asyncio.sleep(0))
         finally:

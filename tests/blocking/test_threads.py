@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -258,3 +259,34 @@ def test_an_adapter_that_exits_ends_its_own_call_alone(client):
     assert "SystemExit" in str(failure.error)
 
     assert client.fetch(["till"]).complete
+
+
+def test_a_client_whose_event_loop_takes_long_to_end_delays_no_other(client):
+    """Its next call waits for that, as two event loops cannot use it at once; calls of other clients go on."""
+
+    class Stubborn(Gate):
+        async def fetch_balances(self, session):
+            self.started.set()
+            while not self.opened.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self.opened.wait()
+            return []
+
+    class Exiting(Scripted):
+        async def fetch_balances(self, session):
+            sys.exit("an adapter")
+
+    stubborn = Stubborn()
+    with Client([stubborn, Exiting("exiting"), Scripted("till")]) as slow, ThreadPoolExecutor() as pool:
+        reading = pool.submit(slow.fetch, ["gate"])
+        assert stubborn.started.wait(30)
+        slow.fetch(["exiting"])
+        again = pool.submit(slow.fetch, ["till"])
+        longest = 0.0
+        while not again.done():
+            started = time.monotonic()
+            client.fetch()
+            longest = max(longest, time.monotonic() - started)
+        reading.exception(30)
+
+    assert longest < 1.5

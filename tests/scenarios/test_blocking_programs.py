@@ -104,6 +104,7 @@ if child == 0:
 print(os.waitpid(child, 0)[1], flush=True)
 goes_on.append(True)
 waiting.join()
+iteration.close()
 """
     printed = run_program(f"{PROGRAM}{fork}", *settings_of(till)).splitlines()
 
@@ -126,3 +127,31 @@ report.client.fetch()
 """)
 
     assert printed == f"{ENDED}\n"
+
+
+def test_clients_that_do_not_end_are_waited_for_together():
+    """Two seconds at the end of the program, not two for each."""
+    printed = run_program("""
+import asyncio, atexit, threading, time
+# The first to be registered is the last to be called.
+atexit.register(lambda: print(time.monotonic() - ends))
+from balancekit.blocking import Client
+begun = threading.Semaphore(0)
+class Stubborn:
+    account, provider = "till", "shop"
+    async def fetch_balances(self, session):
+        begun.release()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+clients = [Client([Stubborn()]) for _ in range(4)]
+for client in clients:
+    threading.Thread(target=client.fetch, daemon=True).start()
+for client in clients:
+    begun.acquire()
+ends = time.monotonic()
+""")
+
+    assert 1.9 < float(printed.splitlines()[0]) < 5
