@@ -22,7 +22,9 @@ class Iteration(Iterator[_T], Generic[_T]):
     """What `Client.stream` and `Client.watch` return: an iterator, and a context manager that closes it.
 
     `close`, by any thread, ends it for a thread that waits as well. A wait that is interrupted, as by a signal handler
-    that raises, ends a stream, so that the next one raises RuntimeError; a watch goes on, and loses nothing.
+    that raises, ends a stream, so that the next one raises RuntimeError; a watch goes on, and loses nothing for the
+    thread that was interrupted. Of several threads that share it, one gets each value. RuntimeError is raised also
+    once the event loop that it was begun in has ended, though the client is open, as in the child of a fork.
     """
 
     def __init__(
