@@ -123,7 +123,7 @@ class SharedChanges:
     def _ensure_open(self) -> None:
         # Only if there is a subscriber and no task yet: subscribers come and go while the source is being closed.
         if self._count and self._task is None:
-            # It outlives the caller who happens to be the first, and his request.
+            # In no caller's context: it outlives the first subscriber, and the request that is in that context.
             self._task = asyncio.get_running_loop().create_task(self._follow(), context=contextvars.Context())
 
     async def _stop(self) -> None:
