@@ -13,20 +13,20 @@ class Log(logging.LoggerAdapter[logging.Logger]):
     `logging.raiseExceptions` is off: as `logging` itself does with what goes wrong in its own handlers, so that one who
     looks for the reason finds it in the same place.
 
-    What is `of_all` concerns every caller, and is logged in the context of none: error trackers keep the request that
-    is being served there, with its headers.
+    A log of what concerns every caller is `without_context`: in that of the caller who happens to come to it, error
+    trackers keep the request that is being served, with its headers.
     """
 
-    def __init__(self, name: str, *, of_all: bool = False) -> None:
+    def __init__(self, name: str, *, without_context: bool = False) -> None:
         super().__init__(logging.getLogger(name))
-        self._of_all = of_all
+        self._without_context = without_context
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - of several types, as in the base class
         """Log a line."""
         try:
             log = super().log
             # `stacklevel`, so that a record has the place of the caller.
-            if self._of_all:
+            if self._without_context:
                 contextvars.Context().run(log, level, msg, *args, stacklevel=2, **kwargs)
             else:
                 log(level, msg, *args, stacklevel=2, **kwargs)

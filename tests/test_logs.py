@@ -108,8 +108,8 @@ def test_only_the_command_line_takes_plain_loggers():
     assert {path.relative_to(package).parts[0] for path in plain} == {"cli", "logs.py"}
 
 
-@pytest.mark.parametrize("of_all", [False, True])
-def test_what_concerns_every_caller_is_logged_in_the_context_of_none(log, of_all):
+@pytest.mark.parametrize("without_context", [False, True])
+def test_what_concerns_every_caller_is_logged_in_the_context_of_none(log, without_context):
     """Error trackers keep the request that is being served in the context, and show it with each line."""
     request = contextvars.ContextVar("request", default=None)
     handler = Handler()
@@ -118,7 +118,7 @@ def test_what_concerns_every_caller_is_logged_in_the_context_of_none(log, of_all
     shown = []
 
     request.set("POST /webhooks/shop")
-    Log("balancekit.tests", of_all=of_all).warning("down")
+    Log("balancekit.tests", without_context=without_context).warning("down")
 
-    assert shown == [None if of_all else "POST /webhooks/shop"]
+    assert shown == [None if without_context else "POST /webhooks/shop"]
     assert handler.records[0].funcName == "test_what_concerns_every_caller_is_logged_in_the_context_of_none"

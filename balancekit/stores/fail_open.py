@@ -20,7 +20,7 @@ from balancekit.stores.returned import is_sound, sound_seconds
 from balancekit.stores.tasks import end_tasks, ends_task, start_timers, wait_or_cancel
 from balancekit.stores.unknown_versions import UnknownVersions, is_known
 
-_log = Log(__name__, of_all=True)
+_log = Log(__name__, without_context=True)
 _Result = TypeVar("_Result")
 
 _CALL_TIMEOUT: Final = 0.5

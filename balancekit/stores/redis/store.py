@@ -55,7 +55,7 @@ from balancekit.stores.redis.values import (
 from balancekit.stores.subscribers import SharedChanges
 from balancekit.stores.tasks import finish
 
-_log = Log(__name__, of_all=True)
+_log = Log(__name__, without_context=True)
 
 _WEEK: Final = 7 * 86400.0
 

@@ -20,7 +20,7 @@ from balancekit.money.exact_json import ShapeError, decode_json
 from balancekit.money.serialization import StructureError, from_dict
 from balancekit.stores.base import Change
 
-_log = Log(__name__, of_all=True)
+_log = Log(__name__, without_context=True)
 
 _VERSION: Final = 1
 MAX_CACHED: Final = 50_000
