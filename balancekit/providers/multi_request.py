@@ -151,7 +151,7 @@ class MultiRequestProvider(HttpProvider):
             balances = await self.__read(session, sent)
             if balances is None and kept is not None and sent.is_refused:
                 # The provider may have ended the token before its time: once more, with another.
-                sent = _Sent(is_new=False)
+                sent = _Sent(has_permit=False)
                 self.__forget_token(kept)
                 balances = await self.__read(session, sent)
             if balances is not None:
@@ -180,9 +180,9 @@ class MultiRequestProvider(HttpProvider):
                 sent.requests.append(request)
                 # What goes wrong from now on is no fault of the response before.
                 sent.response = None
-                is_first, sent.is_new = sent.is_new, False
+                has_permit, sent.has_permit = sent.has_permit, False
                 send_one = self.__send_once if isinstance(request, _TokenRequest) else _send_with_permit
-                response = sent.response = await send_one(session, request, is_first=is_first)
+                response = sent.response = await send_one(session, request, has_permit=has_permit)
                 if response.status != OK:
                     return None
                 if "Age" in response.headers:
@@ -201,7 +201,7 @@ class MultiRequestProvider(HttpProvider):
             with suppress(Exception):
                 steps.close()
 
-    async def __send_once(self, session: aiohttp.ClientSession, request: Request, *, is_first: bool) -> Response:
+    async def __send_once(self, session: aiohttp.ClientSession, request: Request, *, has_permit: bool) -> Response:
         """Send a request for a token, or wait for the response to another read's."""
         loop = asyncio.get_running_loop()
         fetch = self._balancekit_token_fetch
@@ -210,7 +210,7 @@ class MultiRequestProvider(HttpProvider):
         try:
             async with fetch.lock:
                 if fetch.response is None:
-                    fetch.response = await _send_with_permit(session, request, is_first=is_first)
+                    fetch.response = await _send_with_permit(session, request, has_permit=has_permit)
                 return fetch.response
         finally:
             if fetch.response is not None and self._balancekit_token_fetch is fetch:
@@ -237,11 +237,12 @@ class MultiRequestProvider(HttpProvider):
 
 @attrs.define(eq=False)
 class _Sent:
-    """The requests of one read so far, and the response to the last of them; it `is_new` before its very first."""
+    """The requests of one read so far, and the response to the last of them."""
 
     requests: list[Request] = attrs.field(factory=list[Request])
     response: Response | None = None
-    is_new: bool = True
+    # For the next request. The client has acquired one for the first of each read.
+    has_permit: bool = True
 
     @property
     def is_refused(self) -> bool:
@@ -250,9 +251,8 @@ class _Sent:
         return is_unauthorized and not isinstance(self.requests[-1], _TokenRequest)
 
 
-async def _send_with_permit(session: aiohttp.ClientSession, request: Request, *, is_first: bool) -> Response:
-    if is_first:
-        # The client has one for each read.
+async def _send_with_permit(session: aiohttp.ClientSession, request: Request, *, has_permit: bool) -> Response:
+    if has_permit:
         return await send(session, request)
     await before_next_request()
     return await send(session, request)
