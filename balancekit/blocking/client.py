@@ -230,7 +230,7 @@ class Client:
         if sys.is_finalizing():
             # A thread does not begin any more, and Python 3.11 would wait for it.
             raise EndedError
-        earlier = thread if thread is not None and thread.is_living else None
+        earlier = thread if thread is not None and thread.is_alive else None
         # Known before it is started, so that an interrupt leaves none that nobody stops.
         thread = self._thread = LoopThread(self._client, earlier)
         thread.start()

@@ -38,7 +38,7 @@ class EndedError(RuntimeError):
 # for: it is that of all clients. A fork waits for it: in the child, nobody would release it.
 lock: Final = threading.RLock()
 
-_living: Final[set["LoopThread"]] = set()
+_alive: Final[set["LoopThread"]] = set()
 """Those that were started and have not ended; none in the child of a fork.
 
 `Thread.is_alive` and `Thread.join` do not say so: interrupted by a signal, they take a thread for ended that goes on.
@@ -50,7 +50,7 @@ def _stop_all() -> None:
     """At the end of the program, tell all to stop before any is waited for."""
     ends_at = time.monotonic() + _CLOSE_TIMEOUT
     with lock:
-        threads = list(_living)
+        threads = list(_alive)
     for thread in threads:
         thread.request_stop()
     for thread in threads:
@@ -58,7 +58,7 @@ def _stop_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _living.clear()
+    _alive.clear()
     lock.release()
 
 
@@ -83,14 +83,14 @@ class LoopThread:
         self._thread = threading.Thread(target=self._serve, args=(earlier,), name="balancekit", daemon=True)
 
     @property
-    def is_living(self) -> bool:
-        """Whether it has been started and has not ended; after a fork, and at the very end, none goes on."""
-        return self in _living and not sys.is_finalizing()
+    def is_alive(self) -> bool:
+        """Whether it has been started and has not ended; after a fork, and at the very end of the program, none is."""
+        return self in _alive and not sys.is_finalizing()
 
     @property
     def is_running(self) -> bool:
         """Whether it takes calls: it may be ending, since it is stopped or an adapter has raised SystemExit."""
-        return self._accepts and self.is_living
+        return self._accepts and self.is_alive
 
     def check_takes_calls(self) -> None:
         """Raise RuntimeError if it has ended, and in this thread."""
@@ -104,17 +104,17 @@ class LoopThread:
             raise RuntimeError("a call of the client in its own thread would wait for itself")
 
     def error(self) -> RuntimeError:
-        """Return the error of what it has not come to the end of."""
+        """Return the error of a call that did not end before it did."""
         return ClosedError() if self._is_stopped else EndedError()
 
     def start(self) -> None:
         """Start it, with `lock` held; nothing is left of it if that fails, or is interrupted."""
         try:
-            _living.add(self)
+            _alive.add(self)
             self._thread.start()
         except BaseException:
             # After an interrupt it may have been started. Then it waits for the lock, and finds the loop closed.
-            _living.discard(self)
+            _alive.discard(self)
             self._loop.close()
             raise
 
@@ -130,7 +130,7 @@ class LoopThread:
     def request_stop(self) -> bool:
         """Have the thread close the client and end; return False if it has ended."""
         with lock:
-            if not self.is_living:
+            if not self.is_alive:
                 return False
             self._is_stopped = True
             if self._accepts:
@@ -163,7 +163,7 @@ class LoopThread:
                     # Calls that have been passed on by now begin, so that the runner cancels them.
                     runner.run(asyncio.sleep(0))
         finally:
-            _living.discard(self)
+            _alive.discard(self)
             self._ended.set()
 
     async def _until_stopped(self) -> None:
