@@ -81,6 +81,7 @@ class Client:
         )
 
     def __del__(self) -> None:
+        # There is none if the constructor was called with wrong arguments.
         thread = vars(self).get("_thread")
         if thread is not None:
             thread.stop()
@@ -203,7 +204,7 @@ class Client:
         with lock:
             thread = self._running_thread()
         source = self._wait(_call(begin), thread)
-        # The thread ends when the client is dropped, to which the method refers.
+        # The method refers to the client, which so is not dropped, and its thread goes on, while this is used.
         return Iteration(source, thread, partial(self._wait, thread=thread), is_watch=is_watch)
 
     def _submit(self, coroutine: Coroutine[Any, Any, _T], thread: LoopThread | None) -> tuple[Future[_T], LoopThread]:
