@@ -24,7 +24,7 @@ _MERGE_SHARE: Final = 0.2
 """Which part of the time watches may take to merge, at most: the more that takes, the longer results are joined."""
 
 _MERGE_WAITS: Final = 0.2
-"""How many seconds beyond twice its work a merge is taken to last: for the rest the process was stopped."""
+"""How many seconds, beside twice its CPU time, a merge counts for at most: for the rest the process was stopped."""
 
 _JOIN_WINDOW: Final = 1.0
 """How old, in seconds, a snapshot may be that makes a slow refresh unnecessary: another watch has just read it."""
@@ -103,7 +103,7 @@ class Keeper:
             watch.close()
         if self._has_begun(watch):
             return
-        # It is not waited for: once listening has begun, `on_lost` looks up what has changed before.
+        # Listening begins in the background: once it has, `on_lost` looks up what has changed before.
         await self._listen()
         # During the wait, another task may have begun it.
         if self._has_begun(watch):
@@ -117,7 +117,7 @@ class Keeper:
             # There is nothing to wait for, or for long.
             watch.notify(None)
         # What is read in time comes first: the state that shows it cancels this.
-        watch.anew = self._clock.call_at(now + _BEGIN_WITHIN, self._show_anew, weakref.ref(watch))
+        watch.show_timer = self._clock.call_at(now + _BEGIN_WITHIN, self._show_anew, weakref.ref(watch))
         self._read(accounts, watch.options.max_age)
         self._schedule_slow_refresh(watch)
 
@@ -144,7 +144,7 @@ class Keeper:
         put_off = [label for label, one in self._schedules.items() if one.read is not None and watch.includes(label)]
         for account in self._select(put_off):
             self._read_in_time(account)
-        if watch.options.every is not None and watch.timer is None:
+        if watch.options.every is not None and watch.refresh_timer is None:
             self._read_slowly(watch)
 
     def end_waiting(self, watch: Watch) -> None:
@@ -160,11 +160,11 @@ class Keeper:
 
     def merge(self, watch: Watch) -> MergedBalances:
         """Make the next state of a watch."""
-        began, worked = self._clock.monotonic(), time.thread_time()
+        began, cpu_time = self._clock.monotonic(), time.thread_time()
         try:
             merged = self._merge(watch)
         finally:
-            longest = 2 * (time.thread_time() - worked) + _MERGE_WAITS
+            longest = 2 * (time.thread_time() - cpu_time) + _MERGE_WAITS
             self._merge_seconds += min(self._clock.monotonic() - began, longest)
         self._schedule_too_old(watch, merged)
         return merged
@@ -172,7 +172,7 @@ class Keeper:
     def leave(self, watch: Watch) -> None:
         """End a watch; without any, nothing is left to be read."""
         self._watches.discard(watch)
-        for timer in (watch.timer, watch.anew):
+        for timer in (watch.refresh_timer, watch.show_timer):
             if timer is not None:
                 timer.cancel()
         if not self._watches:
@@ -323,9 +323,9 @@ class Keeper:
 
     def _schedule_too_old(self, watch: Watch, merged: MergedBalances) -> None:
         """Notify a watch when a snapshot that it shows after a failure becomes too old for that."""
-        if watch.anew is not None:
-            watch.anew.cancel()
-            watch.anew = None
+        if watch.show_timer is not None:
+            watch.show_timer.cancel()
+            watch.show_timer = None
         failed = self._select({one.account for one in merged.failures} & {one.account for one in merged.accounts})
         if failed and watch.options.stale_if_error < math.inf:
             moment = Moment.of(self._clock)
@@ -333,7 +333,7 @@ class Keeper:
             wait = watch.options.stale_if_error - max(ages, default=math.inf)
             # A little later than `Results` gives a watch what another like it was given.
             at = moment.now + max(0.0, wait) + 1.1 * CLOCK_DRIFT
-            watch.anew = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
+            watch.show_timer = self._clock.call_at(at, self._show_anew, weakref.ref(watch))
 
     def _show_anew(self, reference: "weakref.ref[Watch]") -> None:
         if (watch := reference()) is not None:
@@ -343,13 +343,13 @@ class Keeper:
         if watch.options.every is not None:
             wait = watch.options.every * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
             at = self._clock.monotonic() + wait
-            watch.timer = self._clock.call_at(at, self._refresh_slowly, weakref.ref(watch))
+            watch.refresh_timer = self._clock.call_at(at, self._refresh_slowly, weakref.ref(watch))
 
     def _refresh_slowly(self, reference: "weakref.ref[Watch]") -> None:
         watch = reference()
         if watch is None or watch.is_closed:
             return
-        watch.timer = None
+        watch.refresh_timer = None
         # If nobody waits, all are read when somebody does.
         if watch in self._waiting:
             self._read_slowly(watch)

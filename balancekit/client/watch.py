@@ -72,8 +72,8 @@ class Watch:
         # without a snapshot which has become too old to be shown.
         self.pending: set[str] = set()
         self.since: float = 0.0
-        self.timer: Timer | None = None
-        self.anew: Timer | None = None
+        self.refresh_timer: Timer | None = None
+        self.show_timer: Timer | None = None
 
     def __aiter__(self) -> Self:
         return self
