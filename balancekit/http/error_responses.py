@@ -91,7 +91,7 @@ class ErrorDetail:
 
 def redact_detail(detail: ErrorDetail, secrets: Secrets) -> ErrorDetail:
     """Return what an adapter has read of an error response without secrets."""
-    return ErrorDetail(*secrets.redact_in_row(detail.code or "", detail.message or ""))
+    return ErrorDetail(*secrets.redact_adjacent(detail.code or "", detail.message or ""))
 
 
 def error_of(

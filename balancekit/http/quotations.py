@@ -57,13 +57,13 @@ class Secrets:
 
         That is all that looks like no word, and every word with a part of a secret or of one of its encodings.
         """
-        (shown,) = self.redact_in_row(text)
+        (shown,) = self.redact_adjacent(text)
         return shown
 
-    def redact_in_row(self, *texts: str) -> list[str]:
+    def redact_adjacent(self, *texts: str) -> list[str]:
         """Redact texts that are shown one after the other: a quotation may begin in one and end in the next."""
         shown = (only_words(self.mask(text[:_MAX_TEXT])) for text in texts)
-        # No NUL is left in one, since it is in no word.
+        # Only the separator is a NUL by now: `only_words` leaves none.
         return self.without_quotations("\0".join(shown)).split("\0")
 
     def mask(self, text: str) -> str:

@@ -135,7 +135,7 @@ def error_like(raised: BaseException, secrets: Secrets, *, account: str, provide
     message = _message_of(raised, secrets)
     if issubclass(kind, ProviderError):
         status = _fact(raised, "status", int)
-        message, hint = secrets.redact_in_row(message, _text_of(raised, "hint", secrets) or "")
+        message, hint = secrets.redact_adjacent(message, _text_of(raised, "hint", secrets) or "")
         error: BalancekitError = kind(
             message,
             account=account,

@@ -116,7 +116,7 @@ def test_a_secret_that_is_cut_between_code_and_message_is_not_shown(code, messag
 @given(st.lists(ANY_TEXT | st.text("\0 -a1", min_size=1)))
 def test_each_of_several_texts_stays_one(texts):
     """Whatever is in them, none becomes a part of another."""
-    assert len(Secrets(["canary-key"]).redact_in_row(*texts)) == max(1, len(texts))
+    assert len(Secrets(["canary-key"]).redact_adjacent(*texts)) == max(1, len(texts))
 
 
 @given(st.binary(), st.lists(ANY_TEXT | st.text(min_size=8)))
