@@ -40,13 +40,13 @@ MAX_CONFIG_SIZE: Final = 2**20
 _Parsed = TypeVar("_Parsed")
 
 _MAX_PARTS: Final = 16
-"""How many parts a key may have: their square is what the parser takes of time, and what finds its line of memory."""
+"""How many parts a key may have: the time to parse it, and the memory to find its line, grow with their square."""
 
 _LONG_KEY: Final = re.compile(
     r"""(?m)(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
     rf"{{{_MAX_PARTS}}}"
 )
-"""The start of a key with more parts."""
+"""The first `_MAX_PARTS` parts of a key, with their dots, after which there are more."""
 
 _TOML_POSITION: Final = re.compile(r"line ([0-9]+), column [0-9]+|end of document")
 _TOML_HINTS: Final = MappingProxyType(

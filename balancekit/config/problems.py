@@ -34,7 +34,7 @@ class ConfigProblems(Exception):  # noqa: N818 - the same
 class Problems:
     """The problems that were found so far."""
 
-    # A mapping, which finds what is there already at once.
+    # A mapping: in a list, each problem would be compared with all before.
     _found: dict[tuple[Path, str], None] = attrs.field(factory=dict[tuple[Path, str], None], init=False)
 
     def add(self, path: Path, text: str) -> None:
