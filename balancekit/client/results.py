@@ -140,7 +140,7 @@ class Results:
         made = self._watched.get(key)
         if made is None or elapsed(made[0].now, made[0].ahead, moment) > CLOCK_DRIFT:
             self._watched[key] = made = moment, self._merge_watched(watch, moment)
-        # Also for the first: what it does with its errors is not for the others.
+        # For the first watch, too: what is done with its errors, as to raise them, changes none of the others'.
         failures = tuple(attrs.evolve(failure, error=own_copy(failure.error)) for failure in made[1].failures)
         return attrs.evolve(made[1], failures=failures) if failures else made[1]
 

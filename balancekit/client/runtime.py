@@ -114,8 +114,8 @@ class Runtime:
             self.store.stop_looking_up()
         self.scheduler.close()
         self.second_looks.cancel()
-        # In this task, without any other: when a loop ends, all its tasks are cancelled, and by one that is not
-        # `Dispatcher` would know a program that goes on.
+        # In this task, without any other: when a loop ends, all its tasks are cancelled, and one that is not would show
+        # the `Dispatcher` that the program goes on.
         ends_at = self.loop.time() + _DRAIN_TIMEOUT
         await self.scheduler.drain(_DRAIN_TIMEOUT)
         await self.second_looks.aclose(max(0.0, ends_at - self.loop.time()))

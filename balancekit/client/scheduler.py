@@ -185,7 +185,7 @@ class Scheduler:
     def _set_known(self, waiter: Waiter, account: Account, outcome: Outcome) -> None:
         waiter.set_outcome(outcome)
         if waiter.options.background:
-            # A watch expects news of each account that it has read.
+            # The keeper waits for news of each account that it asked for.
             self._on_read(account)
 
     def _queue_all(self, waiter: Waiter, queued: dict[Origin, list[Account]], moment: Moment) -> None:
