@@ -50,7 +50,7 @@ SOCKET_TIMEOUT: Final = 1.0
 MAX_CONNECTIONS: Final = 20
 # After how many seconds without a message a listener sends a ping; it waits as long again for the response.
 HEARTBEAT: Final = 5.0
-# For how many it then looks once more at what has arrived: the event loop may have stood still.
+# For how many seconds, after both, it looks once more for what has arrived: the event loop may have stood still.
 _LAST_LOOK: Final = 0.01
 # How many seconds the event loops of other threads may take to close their connections.
 _CLOSING: Final = 1.0
