@@ -167,7 +167,7 @@ def _restore(cls: type[ProviderError], args: tuple[object, ...], facts: dict[str
     error = cls.__new__(cls, *args)
     error.__dict__.update(facts)
     if "__notes__" in facts:
-        # A list, to which `add_note` adds.
+        # A copy of the list, since `add_note` would add to that of the other error.
         error.__notes__ = [*error.__notes__]
     return error
 
