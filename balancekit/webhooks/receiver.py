@@ -96,9 +96,8 @@ class Receiver:
         finally:
             # Error trackers collect the local variables of the frames that an exception, or a log line, comes from.
             del headers, body
-        # Once the response is on its way: how often a line is logged shows, by the time that it takes, whether a label
-        # is an account's. And in a context of its own: error trackers keep the request, with its headers, in that of
-        # the task.
+        # After the response, whose time would show else whether a line is logged, and so whether a label is that of an
+        # account. And in a context of its own: error trackers keep the request, with its headers, in that of the task.
         asyncio.get_running_loop().call_soon(self._log, level, subject, line, context=contextvars.Context())
         return status
 
