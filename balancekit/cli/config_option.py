@@ -77,9 +77,9 @@ def currency_option(command: _COMMAND) -> _COMMAND:
 
 
 class Hooks:
-    """An object of click's context, of what runs a command in a process of its own.
+    """Functions that are called during a command in a process of its own; in click's context, for commands to find.
 
-    `imported` is called once all is imported, before an adapter is made: what is frozen then holds no object of an
+    `imported` is called once all is imported, before an adapter is made: `gc.freeze` then freezes nothing of an
     adapter, whose open files are still closed at the end. `ended` is called when the command has ended.
     """
 
