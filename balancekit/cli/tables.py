@@ -10,7 +10,7 @@ from balancekit.cli.messages import describe_coverage, describe_incompleteness, 
 from balancekit.cli.output import ERROR_STYLE
 from balancekit.cli.table_layout import Table
 from balancekit.money.amounts import ZERO, add_exactly
-from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal, is_nothing
+from balancekit.money.balances import AccountBalances, Balance, CurrencyTotal, is_zero
 from balancekit.money.currencies import AssetType, normalize_code
 from balancekit.money.layout import align_decimal_points
 from balancekit.money.merged import MergedBalances
@@ -191,7 +191,7 @@ def _with_heading(what: str, merged: MergedBalances, table: "Table", note: str) 
 
 def _holders(balances: Iterable[Balance]) -> str:
     """Return the accounts that hold anything, or how many they are."""
-    return name_or_count(dict.fromkeys(each.account for each in balances if not is_nothing(each))) or _EMPTY
+    return name_or_count(dict.fromkeys(each.account for each in balances if not is_zero(each))) or _EMPTY
 
 
 def _age_cell(snapshot: AccountBalances | None, now: datetime) -> "Text":

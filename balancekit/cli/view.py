@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from balancekit.errors import ConfigError
-from balancekit.money.balances import Balance, CurrencyTotal, is_nothing
+from balancekit.money.balances import Balance, CurrencyTotal, is_zero
 from balancekit.money.currencies import normalize_code
 from balancekit.money.merged import MergedBalances
 
@@ -32,7 +32,7 @@ class View:
         chosen = self._choose(merged)
         if self.zeros:
             return chosen
-        held = {each.currency for each in _balances(chosen) if not is_nothing(each)}
+        held = {each.currency for each in _balances(chosen) if not is_zero(each)}
         return _keep_balances(chosen.nonzero(), lambda each: each.currency in held)
 
     def apply_to_balances(self, merged: MergedBalances) -> MergedBalances:
@@ -41,7 +41,7 @@ class View:
         What is left need not add up to the totals in every part.
         """
         chosen = self._choose(merged)
-        return chosen if self.zeros else _keep_balances(chosen.nonzero(), lambda each: not is_nothing(each))
+        return chosen if self.zeros else _keep_balances(chosen.nonzero(), lambda each: not is_zero(each))
 
     def hidden_totals(self, merged: MergedBalances) -> int:
         """Return how many totals of the chosen currencies are hidden because they are zero."""
@@ -49,7 +49,7 @@ class View:
 
     def hidden_balances(self, merged: MergedBalances) -> int:
         """Return how many balances of the chosen currencies are hidden because they are zero."""
-        return sum(is_nothing(balance) and self._hides_zeros_of(balance) for balance in _balances(merged))
+        return sum(is_zero(balance) and self._hides_zeros_of(balance) for balance in _balances(merged))
 
     def not_held(self, merged: MergedBalances) -> list[str]:
         """Return the chosen currencies that no account holds, not even as zero."""

@@ -83,7 +83,7 @@ class Balance:
         return format_amount(self.amount)
 
 
-def is_nothing(balance: Balance) -> bool:
+def is_zero(balance: Balance) -> bool:
     """Whether there is no amount, nothing available, and nothing pending."""
     return not (balance.amount or balance.available or balance.pending)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from balancekit.errors import ProviderError
 from balancekit.money.amounts import format_amount
-from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal, is_nothing
+from balancekit.money.balances import AccountBalances, AccountFailure, Balance, CurrencyTotal, is_zero
 from balancekit.money.layout import MAX_NAMES, name_some, pluralize
 from balancekit.money.notice import count_accounts, describe_notice
 
@@ -42,7 +42,7 @@ def to_html(
 
 
 def _total_cells(total: CurrencyTotal, optional: Iterable[str]) -> Iterator[str]:
-    holders = dict.fromkeys(balance.account for balance in total.balances if not is_nothing(balance))
+    holders = dict.fromkeys(balance.account for balance in total.balances if not is_zero(balance))
     yield _cell(total.currency)
     yield _cell(total.asset_type)
     yield _cell(format_amount(total.amount), _NUMBER)
