@@ -1,6 +1,7 @@
 """Publishing changes to subscribers that may be slow."""
 
 import asyncio
+import contextvars
 import threading
 from contextlib import aclosing, suppress
 
@@ -265,6 +266,24 @@ class TestSharedChanges:
             await asyncio.sleep(0)
 
         assert swallowed == [True]
+
+    async def test_the_source_is_followed_in_the_context_of_no_caller(self):
+        """It outlives the first subscriber, and its request, also after a call has opened it anew."""
+        request, seen = contextvars.ContextVar("request", default=None), []
+
+        async def source():
+            seen.append(request.get())
+            yield Change(None)
+            await asyncio.Event().wait()
+
+        shared = SharedChanges(source)
+        request.set("POST /webhooks/shop")
+        async with asyncio.timeout(30), aclosing(shared.subscribe()) as changes:
+            await anext(changes)
+            await shared.restart()
+            await anext(changes)
+
+        assert seen == [None, None]
 
     async def test_it_is_not_opened_anew_for_nobody(self, source, shared):
         """The last one may leave while it is being closed to be opened anew."""
