@@ -244,8 +244,8 @@ class AccountState:
             self.cooldown.begin(error, sent_at=begun_at, now=moment.now)
         self._fail(error, sent_at, moment)
 
-    def refused(self, error: BalancekitError, moment: Moment) -> None:
-        """Note that no request was sent in the cooldown of the origin; a success of one that is under way ends it."""
+    def not_asked(self, error: BalancekitError, moment: Moment) -> None:
+        """Note that it is not asked in the cooldown of its origin; a success of a request under way ends that."""
         self._fail(error, self._succeeded_at, moment)
 
     def learn_failure(

@@ -45,10 +45,10 @@ class Recorder:
             log_transition(account, None)
         self._on_read(account)
 
-    def refused(self, account: Account, error: BalancekitError, moment: Moment) -> None:
-        """Record that an account could not be read since its origin, after a 429, is not sent requests."""
+    def not_asked(self, account: Account, error: BalancekitError, moment: Moment) -> None:
+        """Record that an account could not be read, since it is not asked in the cooldown of its origin after a 429."""
         if account.state.failure is None:
-            account.state.refused(error, moment)
+            account.state.not_asked(error, moment)
             log_transition(account, error)
             self._on_read(account)
 

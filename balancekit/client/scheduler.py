@@ -162,7 +162,7 @@ class Scheduler:
                 if outcome is None and account.origin.cooldown.times:
                     remaining = account.origin.cooldown.remaining(moment.now)
                     if 0 < remaining >= ends_at - moment.now:
-                        outcome = self._refused(account, remaining, moment)
+                        outcome = self._not_asked(account, remaining, moment)
                 if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)
                 if outcome is not None:
@@ -343,12 +343,12 @@ class Scheduler:
             retried = [flight.account for flight in waiter.pending.values() if flight.sent_at is None]
             for account in [*retried, *waiter.queued, *waiter.rest.pop(origin, ())]:
                 if account.origin is origin:
-                    self._fail(waiter, account, self._refused(account, remaining, moment))
+                    self._fail(waiter, account, self._not_asked(account, remaining, moment))
 
-    def _refused(self, account: Account, remaining: float, moment: Moment) -> AccountFailure:
-        """Make the failure of an account that is not sent a request in the cooldown of its origin."""
+    def _not_asked(self, account: Account, remaining: float, moment: Moment) -> AccountFailure:
+        """Make the failure of an account that is not asked in the cooldown of its origin."""
         error = cooldown_error(account, remaining)
-        self._recorder.refused(account, error, moment)
+        self._recorder.not_asked(account, error, moment)
         return account.to_failure(error, moment)
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:

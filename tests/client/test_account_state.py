@@ -340,7 +340,7 @@ def test_a_success_of_an_earlier_request_than_a_failure_does_not_end_it(state):
 def test_a_success_that_arrives_during_a_cooldown_of_the_origin_counts(state, sent_at, ends_it):
     """Its request was under way when another was not sent; one of an earlier request says nothing new."""
     state.succeeded(sent_at=5, moment=at(5))
-    state.refused(outage(), at(7))
+    state.not_asked(outage(), at(7))
     state.succeeded(sent_at=sent_at, moment=at(8))
 
     assert (state.failure is None) == ends_it
