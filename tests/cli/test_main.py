@@ -106,6 +106,17 @@ def test_ctrl_c_while_the_process_ends_is_no_traceback(start, first):
     assert (process.returncode, stderr) == (-signal.SIGINT, "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process does not end by Ctrl-C there")
+def test_ctrl_c_after_options_that_cannot_be_read_is_no_traceback(start):
+    """It ends the process as it does after a command."""
+    process = start("--no-such-option", first=INTERRUPTED_LATE)
+
+    stderr = process.communicate()[1]
+
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in stderr
+
+
 def test_ctrl_c_that_is_ignored_stays_so(start):
     """As a shell lets a job in the background ignore it."""
     process = start("currencies", first=f"{INTERRUPTED_LATE}signal.signal(signal.SIGINT, signal.SIG_IGN)")
