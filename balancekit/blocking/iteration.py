@@ -83,7 +83,8 @@ class Iteration(Iterator[_T], Generic[_T]):
         self.close()
 
     def __del__(self) -> None:
-        if not self._closed:
+        # Asked first, since at the very end of the program a thread that stands still may hold the lock.
+        if not self._closed and self._thread.is_running:
             # Any thread may find it unused, that of the event loop, too; so may the end of the program.
             with lock:
                 if self._thread.is_running:

@@ -79,7 +79,9 @@ class LoopThread:
         self._stop = asyncio.Event()
         self._accepts = True
         self._is_stopped = False
-        self._ended = threading.Event()
+        # Held until it has ended. Not an event: interrupted by a signal, one may stay locked for all that wait for it.
+        self._running = threading.Lock()
+        self._running.acquire()
         self._thread = threading.Thread(target=self._serve, args=(earlier,), name="balancekit", daemon=True)
 
     @property
@@ -129,6 +131,9 @@ class LoopThread:
 
     def request_stop(self) -> bool:
         """Have the thread close the client and end; return False if it has ended."""
+        # Then a thread that stands still for ever may hold the lock.
+        if sys.is_finalizing():
+            return False
         with lock:
             if not self.is_alive:
                 return False
@@ -140,7 +145,8 @@ class LoopThread:
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended, for a limited time."""
-        if self._ended.wait(seconds):
+        if self._running.acquire(timeout=max(0.0, seconds)):
+            self._running.release()
             # It runs its last few instructions.
             self._thread.join(_CLOSE_TIMEOUT)
 
@@ -164,7 +170,7 @@ class LoopThread:
                     runner.run(asyncio.sleep(0))
         finally:
             _alive.discard(self)
-            self._ended.set()
+            self._running.release()
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
