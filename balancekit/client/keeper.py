@@ -141,7 +141,12 @@ class Keeper:
             else:
                 self._read_soon([account])
         # Other watches may want it later than this one.
-        put_off = [label for label, one in self._schedules.items() if one.read is not None and watch.includes(label)]
+        shortest = watch.options.min_interval
+        put_off = [
+            label
+            for label, schedule in self._schedules.items()
+            if schedule.read is not None and shortest < schedule.interval and watch.includes(label)
+        ]
         for account in self._select(put_off):
             self._read_in_time(account)
         if watch.options.every is not None and watch.refresh_timer is None:
@@ -288,7 +293,8 @@ class Keeper:
         if schedule.read is None or at < schedule.read_at:
             if schedule.read is not None:
                 schedule.read.cancel()
-            schedule.read, schedule.read_at = self._clock.call_at(at, self._read_scheduled, account), at
+            schedule.read = self._clock.call_at(at, self._read_scheduled, account)
+            schedule.read_at, schedule.interval = at, interval
 
     def _show_unless_read(self, account: Account) -> None:
         schedule = self._schedules.setdefault(account.label, Schedule())

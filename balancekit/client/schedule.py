@@ -10,11 +10,12 @@ class Schedule:
     """When an account is read again: after a change, or after a failure, with a delay that grows.
 
     At `shown` it is shown as stale, or as not read, if it has not been read since it changed or was added. The
-    read is at `read_at`, as long as there is one.
+    read is at `read_at`, by the shortest `interval` of the watches, as long as there is one.
     """
 
     read: Timer | None = None
     read_at: float = 0.0
+    interval: float = 0.0
     retry: Timer | None = None
     delay: float = 0.0
     shown: Timer | None = None
