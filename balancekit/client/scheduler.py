@@ -162,7 +162,7 @@ class Scheduler:
                 if outcome is None and account.origin.cooldown.times:
                     remaining = account.origin.cooldown.remaining(moment.now)
                     if 0 < remaining >= ends_at - moment.now:
-                        outcome = self._not_asked(account, remaining, moment)
+                        outcome = self._not_asked(account, remaining, moment, version)
                 if is_old and not self._flights.is_under_way(account, version):
                     refresh.append(account)
                 if outcome is not None:
@@ -345,10 +345,11 @@ class Scheduler:
                 if account.origin is origin:
                     self._fail(waiter, account, self._not_asked(account, remaining, moment))
 
-    def _not_asked(self, account: Account, remaining: float, moment: Moment) -> AccountFailure:
-        """Make the failure of an account that is not asked in the cooldown of its origin."""
+    def _not_asked(self, account: Account, remaining: float, moment: Moment, version: str = "") -> AccountFailure:
+        """Fail an account that is not asked in a cooldown; record it, unless that version of it is being read."""
         error = cooldown_error(account, remaining)
-        self._recorder.not_asked(account, error, moment)
+        if not version or not self._flights.is_under_way(account, version):
+            self._recorder.not_asked(account, error, moment)
         return account.to_failure(error, moment)
 
     def _continue_in_background(self, flight: Flight, seconds: float) -> None:

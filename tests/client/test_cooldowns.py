@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from balancekit import RateLimitedError
+from balancekit import NotReadError, RateLimitedError
 from tests.support.providers import Bank, outage
 from tests.support.shops import Shop, shops, since_first, too_many
 from tests.support.watching import Seen
@@ -257,3 +257,26 @@ def test_a_watch_shows_an_account_that_was_not_asked_until_it_is_read_again(with
         return [merged.complete for merged in seen.states]
 
     assert with_client(steps, *accounts) == [True, False, True]
+
+
+def test_an_account_whose_response_is_on_its_way_does_not_fail_for_others(with_client):
+    """A caller who cannot wait for the end of the cooldown is told so; a watch shows the response."""
+
+    class Slow(Shop):
+        async def fetch_balances(self, session):
+            await asyncio.sleep(5)
+            return await super().fetch_balances(session)
+
+    _, limited = shops([], [too_many()])
+    slow = Slow("shop0")
+    slow.sent = limited.sent
+
+    async def steps(client, *_):
+        reading = asyncio.create_task(client.fetch(["shop0"]))
+        await asyncio.sleep(1)
+        await client.fetch(["shop1"])
+        (failure,) = (await client.fetch(["shop0"], deadline=1)).failures
+        failures = [type(one.error) for one in client.latest(["shop0"]).failures]
+        return type(failure.error), failures, (await reading).complete
+
+    assert with_client(steps, slow, limited) == (RateLimitedError, [NotReadError], True)
