@@ -214,7 +214,9 @@ class FailOpenStore:
 
     def _start(self, call: Coroutine[Any, Any, None], context: contextvars.Context | None = None) -> asyncio.Task[None]:
         """Begin a task; what outlives its caller gets a context without the caller's request."""
-        task = asyncio.get_running_loop().create_task(call, context=context)
+        create = asyncio.get_running_loop().create_task
+        # In the context, not with it: a task factory of the host's may take no such argument.
+        task = create(call) if context is None else context.run(create, call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard, context=context)
         return task

@@ -124,7 +124,8 @@ class SharedChanges:
         # Only if there is a subscriber and no task yet: subscribers come and go while the source is being closed.
         if self._count and self._task is None:
             # In no caller's context: it outlives the first subscriber, and the request that is in that context.
-            self._task = asyncio.get_running_loop().create_task(self._follow(), context=contextvars.Context())
+            create = asyncio.get_running_loop().create_task
+            self._task = contextvars.Context().run(create, self._follow())
 
     async def _stop(self) -> None:
         task, self._task, self._begun = self._task, None, False

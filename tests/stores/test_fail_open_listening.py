@@ -97,3 +97,17 @@ def test_a_store_that_refuses_to_be_listened_to_is_logged_once(with_listener, ca
 
     assert with_listener(steps) == (0, [Change(None)])
     assert caplog.messages == ["the store refuses a call: no rights: grant &shop:*"]
+
+
+def test_a_task_factory_of_the_host_need_not_know_of_contexts(with_store):
+    """Asyncio passes a factory what `create_task` was given beside the coroutine; many take nothing."""
+
+    async def steps(store, fail_open):
+        asyncio.get_running_loop().set_task_factory(lambda loop, call: asyncio.Task(call, loop=loop))
+        await fail_open.listen()
+        store.refused["invalidate"] = "full"
+        await fail_open.invalidate("shop")
+        asyncio.get_running_loop().set_task_factory(None)
+        return list(fail_open.pending_invalidations)
+
+    assert with_store(steps) == ["shop"]
