@@ -213,7 +213,8 @@ class Client:
             try:
                 if thread is None:
                     thread = self._running_thread()
-                thread.check_takes_calls()
+                else:
+                    thread.check_takes_calls()
             except BaseException:
                 coroutine.close()
                 raise

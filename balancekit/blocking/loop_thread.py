@@ -34,8 +34,8 @@ class EndedError(RuntimeError):
         super().__init__("the event loop has ended, by a fork, an adapter that exits or the end of the program")
 
 
-# Held while a thread is started or told to stop, and while a call is passed to it, but never while anything is waited
-# for: it is that of all clients. A fork waits for it: in the child, nobody would release it.
+# Guards the start of a thread, the request to stop it, and the passing of calls to it. All clients share it, so no code
+# waits for a thread to end while it holds it. A fork acquires it first: in the child, nobody would release it.
 lock: Final = threading.RLock()
 
 _alive: Final[set["LoopThread"]] = set()
