@@ -109,9 +109,9 @@ async def _webhook_server(client: "AggregateClient", accounts: "Sequence[Sandbox
     app = web.Application()
     app.add_routes(webhook_routes(client))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
-    await runner.setup()
     listening = ListeningSocket("127.0.0.1")
     try:
+        await runner.setup()
         await web.SockSite(runner, listening).start()
         address = f"http://127.0.0.1:{listening.port}/webhooks"
         for account in accounts:
