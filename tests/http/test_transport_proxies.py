@@ -89,6 +89,23 @@ def test_the_response_of_a_proxy_is_not_the_providers():
     assert failure.status is None
 
 
+@pytest.fixture
+def session_with_proxy(monkeypatch):
+    """Open a session that has the address of a proxy, with a password, from its constructor or the environment."""
+
+    def make(address, proxy, given):
+        text = address.format(secret=PROXY_PASSWORD, host=proxy.url.rstrip("/").removeprefix("http://"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("https_proxy", text if given == "environment" else "")
+        session = aiohttp.ClientSession(trust_env=given == "environment")
+        if given == "session":
+            # The constructor takes whatever it is given.
+            session._default_proxy = text
+        return session
+
+    return make
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -100,19 +117,13 @@ def test_the_response_of_a_proxy_is_not_the_providers():
 @pytest.mark.parametrize("given", ["session", "environment"])
 @pytest.mark.parametrize("echo", [b"", base64.b64encode(f"user:{PROXY_PASSWORD}".encode())], ids=["refused", "echoed"])
 async def test_the_password_of_a_proxy_is_in_no_error(
-    start_origin, monkeypatch, everything_shown_by, address, given, echo
+    start_origin, session_with_proxy, everything_shown_by, address, given, echo
 ):
     """Whatever is wrong with the address, and whatever the proxy sends back of the request."""
     proxy = await start_origin()
     proxy.response = b"HTTP/1.1 407 Basic " + echo + b"\r\nX-Echo: " + echo + b"\r\nContent-Length: 0\r\n\r\n"
-    text = address.format(secret=PROXY_PASSWORD, host=proxy.url.rstrip("/").removeprefix("http://"))
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.setenv("https_proxy", text if given == "environment" else "")
 
-    async with aiohttp.ClientSession(trust_env=given == "environment") as session:
-        if given == "session":
-            # The constructor takes whatever it is given.
-            session._default_proxy = text
+    async with session_with_proxy(address, proxy, given) as session:
         failure = await failure_of(session, "https://127.0.0.1:9")
 
     shown = everything_shown_by(failure)
@@ -132,18 +143,12 @@ async def test_the_password_of_a_proxy_is_in_no_error(
     ids=["refused", "down", "euro sign", "no URL"],
 )
 @pytest.mark.parametrize("given", ["session", "environment"])
-async def test_the_password_of_a_proxy_is_in_no_local_variable(start_origin, monkeypatch, address, given):
+async def test_the_password_of_a_proxy_is_in_no_local_variable(start_origin, session_with_proxy, address, given):
     """An adapter without a base class may log what its request raises, and an error tracker collects the frames."""
     proxy = await start_origin()
     proxy.response = raw_response(407)
-    text = address.format(secret=PROXY_PASSWORD, host=proxy.url.rstrip("/").removeprefix("http://"))
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.setenv("https_proxy", text if given == "environment" else "")
 
-    async with aiohttp.ClientSession(trust_env=given == "environment") as session:
-        if given == "session":
-            # The constructor takes whatever it is given.
-            session._default_proxy = text
+    async with session_with_proxy(address, proxy, given) as session:
         with pytest.raises(aiohttp.ClientError) as caught:
             await stand_in_for(session).get("https://127.0.0.1:9")
 
