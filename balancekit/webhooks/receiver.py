@@ -1,7 +1,6 @@
 """What a receiver does with a request in any framework: limits, one status for every invalid delivery, a log line."""
 
 import asyncio
-import contextvars
 import logging
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +26,7 @@ _MAX_LOGGED: Final = 200
 _LOG_INTERVAL: Final = 60.0
 """The least seconds between two log lines about one account."""
 
-_log = Log("balancekit.webhooks")
+_log = Log("balancekit.webhooks", without_context=True)
 
 
 def _check_max_body(_: object, __: object, value: object) -> None:
@@ -97,8 +96,8 @@ class Receiver:
             # Error trackers collect the local variables of the frames that an exception, or a log line, comes from.
             del headers, body
         # After the response, whose time would show else whether a line is logged, and so whether a label is that of an
-        # account. And in a context of its own: error trackers keep the request, with its headers, in that of the task.
-        asyncio.get_running_loop().call_soon(self._log, level, subject, line, context=contextvars.Context())
+        # account.
+        asyncio.get_running_loop().call_soon(self._log, level, subject, line)
         return status
 
     def _log(self, level: int, subject: object, line: str) -> None:
