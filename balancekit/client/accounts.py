@@ -75,7 +75,7 @@ class Account:
         made = self.source.request_identity.fingerprint if isinstance(self.source, HttpProvider) else ""
         return "" if self.fingerprint == made else self.fingerprint
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What distinguishes the account in all processes, so that it can be shared; empty if nothing does."""
         fingerprint: object = getattr(self.source, "fingerprint", "")
